@@ -1,4 +1,4 @@
-//! Finds keys that occur twice: device ids, phases. Used by `resolve` and `credentials`.
+//! Finds keys that occur twice, such as device ids and phase names. Used by `resolve` and `credentials`. Pure.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

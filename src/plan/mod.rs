@@ -1,16 +1,19 @@
-//! The plan of a run. A `Scenario` comes in (`resolve`); an immutable [`Plan`] goes out, which every worker shares. Made by `app`,
-//! read by `fleet`, `report` and `app`. Read `model/plan.rs` first, then `resolve/mod.rs`.
+//! The plan of a run: a scenario with every default applied, every name resolved, and every error found. A `Scenario` comes in;
+//! an immutable [`Plan`] goes out, which all workers share. Made by `app`; read by `fleet`, `report` and `app`. Read
+//! `model/plan.rs` first, then `resolve/mod.rs`.
 //!
-//! - `resolve`: scenario text to plan, with everything that is wrong with it.
+//! In a plan, no value with a default is an `Option`, and no number is a string. Must not depend on sockets or clocks.
+//!
+//! - `resolve`: from scenario to plan, with all errors.
 //! - `model`: the plain types of a plan.
-//! - `schedule`: phases, load, arrivals.
-//! - `payload`: what messages contain.
-//! - `credentials`: how devices prove who they are.
-//! - `deliveries`: which messages come back to the run's own subscribers.
-//! - `forecast`: what a run will need and measure.
-//! - `sdk`: presets of Azure's device SDKs; `rules`: what the run is judged by; `fingerprint`: the hash of its load.
-//!
-//! A plan has no `Option` that has a default and no string that is a number. It must not depend on sockets or clocks.
+//! - `schedule`: phases, load, due times.
+//! - `payload`: payloads of messages, and templates of ids and topics.
+//! - `credentials`: tokens, keys, passwords and device lists.
+//! - `deliveries`: messages that the run's own subscribers should receive.
+//! - `forecast`: resources and samples of a run.
+//! - `sdk`: presets of Azure's device SDKs.
+//! - `rules`: thresholds and validity limits, as the result file stores them.
+//! - `fingerprint`: the hash of the load.
 
 mod credentials;
 mod deliveries;

@@ -1,4 +1,5 @@
-//! What a run of the plan is judged by, with names in place of indices: what the result file stores. Called by `app`.
+//! The plan's thresholds and validity limits in the form that the result file stores: with names instead of indices. Called by
+//! `app`.
 
 use super::model::{Plan, Threshold};
 use super::schedule::PhasePlan;
@@ -6,7 +7,7 @@ use crate::measure::{Rule, Rules};
 use std::time::Duration;
 
 impl Plan {
-    /// The thresholds, and when the load counts as really offered.
+    /// Returns the rules that the run is judged by.
     #[must_use]
     pub fn rules(&self) -> Rules {
         let phase =
@@ -31,14 +32,14 @@ impl Plan {
         }
     }
 
-    /// When a threshold may first end the run, from the run's zero; `None` if it never may.
+    /// Returns when a threshold may first end the run, since the run's zero. `None` if it never may.
     #[must_use]
     pub fn abort_from(&self, threshold: &Threshold) -> Option<Duration> {
         let after = threshold.abort_after?;
         self.first_judged(threshold).map(|phase| phase.start + after)
     }
 
-    /// The phase that a threshold names, or the first one that is no warm-up.
+    /// Returns the phase that a threshold names, or the first one that is not a warm-up.
     #[must_use]
     pub fn first_judged(&self, threshold: &Threshold) -> Option<&PhasePlan> {
         let phases = self.schedule.phases();

@@ -1,20 +1,20 @@
-//! The habits of a device: hubstorm's own defaults, and those of Azure's device SDKs, as data. `fleets` takes what a scenario
-//! leaves out from here; whatever it says itself wins. Pure.
+//! Presets of devices: hubstorm's defaults, and those of Azure's device SDKs, as data. `resolve` takes keys that a scenario
+//! leaves out from here. Pure.
 //!
-//! Sources: `[mqtt]` is Azure's "Communicate with an IoT hub using the MQTT protocol"; `[python]` is azure-iot-device 2.14.0 as
-//! released, `[node]` azure-iot-device 1.18.4 with azure-iot-common 1.13.3, also as released; `[dotnet]`, `[java]` and `[c]` are
-//! the sources (Azure/azure-iot-sdk-*). Their MQTT libraries decide when they ping: `[paho.py]` is paho-mqtt 1.6.1, `[mqtt.js]`
-//! npm's mqtt 4.3.8, `[paho.java]` eclipse/paho.mqtt.java, `[umqtt]` Azure/azure-umqtt-c; .NET's pings are in its SDK. Values that no
-//! source gives are hubstorm's own. If an SDK's code and its documentation (its own, or Azure's "Manage device reconnections to create
-//! resilient applications") differ, the code wins, because devices run the code. The comment beside the value says so.
+//! Sources: `[mqtt]` is Azure's "Communicate with an IoT hub using the MQTT protocol". `[python]` is the release of
+//! azure-iot-device 2.14.0; `[node]` are the releases of azure-iot-device 1.18.4 and azure-iot-common 1.13.3; `[dotnet]`,
+//! `[java]` and `[c]` are the sources (Azure/azure-iot-sdk-*). Their MQTT libraries send the pings: `[paho.py]` is paho-mqtt
+//! 1.6.1, `[mqtt.js]` npm's mqtt 4.3.8, `[paho.java]` eclipse/paho.mqtt.java, `[umqtt]` Azure/azure-umqtt-c. .NET's pings are
+//! in its SDK. Values without a source are hubstorm's own. If the code of an SDK differs from its documentation (its own, or
+//! Azure's "Manage device reconnections to create resilient applications"), the preset follows the code, and a comment says so.
 //!
-//! Not imitated: `[python]` sends SUBSCRIBE again after 30 s without a SUBACK (pipeline_stages_base.py: it fails after 10 s and is retried
-//! 20 s later); here a connection subscribes once. `[paho.java]` accepts any packet as the answer to a PINGREQ.
+//! Not imitated: `[python]` sends SUBSCRIBE again after 30 s without a SUBACK (pipeline_stages_base.py: it fails after 10 s and
+//! is retried 20 s later); here a connection subscribes once. `[paho.java]` accepts any packet as the answer to a PINGREQ.
 //!
-//! What a device does when its very first connection fails is up to its application; here it is as after a loss.
+//! With an SDK, the application decides what to do after a failed first connection. Here the reconnect policy applies.
 //!
-//! No SDK spreads its renewals, so their jitter is 0. All ask for a session that is kept (clean session off), as hubstorm does.
-//! The user name's `DeviceClientType` is left out: it says platform and version of a program that hubstorm is not.
+//! No SDK spreads its renewals, so their jitter is 0. All keep their session (clean session off), like hubstorm. The user name
+//! has no `DeviceClientType`, which would name the platform and version of another program.
 
 use super::credentials::{Renew, TokenLife};
 use super::model::SubscribeQos;
@@ -25,30 +25,30 @@ use crate::scenario::Sdk;
 use crate::wire::QoS;
 use std::time::Duration;
 
-/// What a device does unless its scenario says otherwise.
+/// The defaults of a device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DevicePreset {
-    /// CONNECT's keep-alive.
+    /// Keep-alive of CONNECT, in seconds.
     pub keep_alive_s: u16,
-    /// When it sends PINGREQ, and how long it waits for PINGRESP.
+    /// Silence before PINGREQ, and timeout of PINGRESP.
     pub pings: PingPolicy,
-    /// How its tokens live.
+    /// Lifetime and renewal of tokens.
     pub tokens: TokenLife,
-    /// What it does after a loss.
+    /// Reconnect policy.
     pub reconnect: Reconnect,
-    /// The QoS of its subscriptions.
+    /// QoS of IoT hub subscriptions.
     pub subscribe_qos: SubscribeQos,
-    /// The QoS of its twin requests.
+    /// QoS of twin requests.
     pub twin_qos: u8,
-    /// The API version that its user name asks for.
+    /// API version in the user name.
     pub api_version: &'static str,
 }
 
 impl SubscribeQos {
-    /// Only what a hub keeps for the device: cloud-to-device messages. [c] and [node].
+    /// QoS 1 only for cloud-to-device messages, which a hub keeps for the device: [c] and [node].
     const KEPT: SubscribeQos =
         SubscribeQos { c2d: QoS::AtLeastOnce, twin: QoS::AtMostOnce, methods: QoS::AtMostOnce };
-    /// Everything. [python], [dotnet] and [java].
+    /// QoS 1 for everything: [python], [dotnet] and [java].
     const ALL: SubscribeQos =
         SubscribeQos { c2d: QoS::AtLeastOnce, twin: QoS::AtLeastOnce, methods: QoS::AtLeastOnce };
 }
@@ -57,7 +57,7 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The habits of an SDK's devices; without one, hubstorm's own.
+/// Returns the preset of an SDK, or hubstorm's defaults.
 #[must_use]
 pub fn device_preset(sdk: Option<Sdk>) -> DevicePreset {
     match sdk {
@@ -70,7 +70,7 @@ pub fn device_preset(sdk: Option<Sdk>) -> DevicePreset {
     }
 }
 
-/// Our choice: full jitter spreads a fleet that lost its hub best.
+/// Our choice: full jitter best spreads a fleet that lost its hub.
 fn hubstorm() -> DevicePreset {
     let back_off = BackOff::Exponential { base: SECOND, max: MINUTE, jitter: Jitter::Full };
     DevicePreset {
@@ -92,8 +92,8 @@ fn python() -> DevicePreset {
         pings: PingPolicy { timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
         // [python]: an hour, renewed 120 s before its end.
         tokens: tokens(Renew::Before(2 * MINUTE)),
-        // [python], pipeline_stages_base.py: after 10 ms, then every 10 s, for ever; a refusal is no transient error. Documented is
-        // a fixed interval of 10 s: the code wins.
+        // [python], pipeline_stages_base.py: after 10 ms, then every 10 s, without end. A refusal is not a transient error. The
+        // documentation says a fixed interval of 10 s.
         reconnect: Reconnect {
             first: Some(10 * MS),
             gives_up_refused: true,
@@ -116,10 +116,10 @@ fn node() -> DevicePreset {
         pings: PingPolicy { after: Silence::Any, timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
         // [node]: an hour, renewed every 45 minutes.
         tokens: tokens(Renew::Before(15 * MINUTE)),
-        // [node], internal_client.js: at once (with listeners for methods or the twin; else with the next message), for four
-        // minutes. Refused on its first connection it gives up, later it does not, although retry_error_filter.js excludes
-        // what is unauthorised: azure-iot-device-mqtt takes that for a lost connection, and the code wins. retry_policy.js: c = 100 ms,
-        // jitter down 0.5, up 0.25; its comment draws from c * 0.5 to c * 0.75, its code from 0 to c * 0.25, and the code wins.
+        // [node], internal_client.js: at once (with listeners for methods or the twin, otherwise with the next message), for
+        // four minutes. It gives up after a refusal of the first connection, but not later: retry_error_filter.js excludes
+        // unauthorized, but azure-iot-device-mqtt takes that for a lost connection. retry_policy.js: c = 100 ms, jitter down
+        // 0.5, up 0.25. Its comment draws from c * 0.5 to c * 0.75, its code from 0 to c * 0.25.
         reconnect: Reconnect {
             first: Some(Duration::ZERO),
             gives_up_after: Some(4 * MINUTE),
@@ -142,9 +142,9 @@ fn dotnet() -> DevicePreset {
         pings: PingPolicy { after: Silence::Received, divisor: 4, timeout: PingTimeout::Fixed { s: 30 } },
         // [dotnet]: an hour, renewed when 15% are left.
         tokens: tokens(Renew::Share(0.85)),
-        // [dotnet], RetryDelegatingHandler.cs: the first delay alone is not made a second long. ExponentialBackoffRetryStrategy.cs:
-        // 2^n - 1 steps of 80 to 120 ms, n from 0. Attempts begin a second apart at least; here it is counted from an
-        // attempt's end. Not after a refusal.
+        // [dotnet], RetryDelegatingHandler.cs: delays are at least a second, except for the first.
+        // ExponentialBackoffRetryStrategy.cs: 2^n - 1 steps of 80 to 120 ms, n from 0. Attempts start at least a second apart;
+        // here the second counts from the end of an attempt. No retry after a refusal.
         reconnect: Reconnect {
             first: Some(100 * MS),
             gives_up_refused: true,
@@ -153,7 +153,7 @@ fn dotnet() -> DevicePreset {
         subscribe_qos: SubscribeQos::ALL,
         // [dotnet].
         twin_qos: 1,
-        // [dotnet], the device's ClientApiVersionHelper.cs; 2021-04-12 is the service SDK's.
+        // [dotnet], the device's ClientApiVersionHelper.cs. 2021-04-12 is the version of the service SDK.
         api_version: "2020-09-30",
     }
 }
@@ -166,16 +166,16 @@ fn java() -> DevicePreset {
         pings: PingPolicy { timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
         // [java]: an hour, renewed at 85%.
         tokens: tokens(Renew::Share(0.85)),
-        // [java], ExponentialBackoffWithJitter.java: 2^n - 1 steps of 80 to 120 ms. Documented is an immediate first retry, which the
-        // policy has for n = 0; but IotHubTransport.java counts its attempts from 1, and the code wins: 0.2 s. Four minutes, and not after
-        // a refusal.
+        // [java], ExponentialBackoffWithJitter.java: 2^n - 1 steps of 80 to 120 ms. The documentation says an immediate first
+        // retry, which is n = 0, but IotHubTransport.java counts attempts from 1, so it is 0.2 s. For four minutes; no retry
+        // after a refusal.
         reconnect: Reconnect {
             gives_up_after: Some(4 * MINUTE),
             gives_up_refused: true,
             ..stepped([80 * MS, 120 * MS], 1, Duration::ZERO)
         },
         subscribe_qos: SubscribeQos::ALL,
-        // [java], Mqtt.java: as whatever it publishes.
+        // [java], Mqtt.java: the QoS of everything that it publishes.
         twin_qos: 1,
         // [java], TransportUtils.java.
         api_version: "2020-09-30",
@@ -196,8 +196,8 @@ fn c() -> DevicePreset {
         },
         // [c]: an hour, renewed at 80%.
         tokens: tokens(Renew::Share(0.80)),
-        // [c], iothub_client_retry_control.c: at once, then 1 s doubled up to 30 s; also after a refusal. Documented is a first wait of 1 s:
-        // the code wins.
+        // [c], iothub_client_retry_control.c: at once, then 1 s doubled up to 30 s, also after a refusal. The documentation
+        // says a first wait of 1 s.
         reconnect: Reconnect {
             first: Some(Duration::ZERO),
             ..BackOff::Exponential { base: SECOND, max: 30 * SECOND, jitter }.into()
@@ -214,7 +214,7 @@ fn tokens(renew: Renew) -> TokenLife {
     TokenLife { ttl: 60 * MINUTE, renew, jitter: 0.0, clock_skew_us: 0 }
 }
 
-/// From 100 ms to 10 s, as [node], [dotnet] and [java] have it.
+/// Returns back-off from 100 ms to 10 s, as in [node], [dotnet] and [java].
 fn stepped(step: [Duration; 2], head_start: u32, floor: Duration) -> Reconnect {
     BackOff::Stepped { least: 100 * MS, max: 10 * SECOND, step, head_start, floor }.into()
 }

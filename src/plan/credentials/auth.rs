@@ -1,5 +1,5 @@
-//! How a fleet's devices prove who they are: each CONNECT's user name and password, and when they expire.
-//! Called by devices before every attempt; `now` is an argument, and nothing here is ever printed.
+//! The user name and password of each CONNECT, and their expiry. Called by devices before every connection attempt. `now` is an
+//! argument.
 
 use super::device_list::DeviceList;
 use super::token::TokenLife;
@@ -10,63 +10,63 @@ use crate::scenario::Secret;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// A fleet's source of credentials.
+/// The credentials of a fleet.
 #[derive(Debug)]
 pub enum Auth {
-    /// A SAS token per device.
+    /// A SAS token for each device.
     Sas {
-        /// What it is signed with.
+        /// Signing keys.
         keys: Keys,
-        /// How long it lives.
+        /// Lifetime and renewal.
         life: TokenLife,
-        /// The API version that the user name asks for.
+        /// API version in the user name.
         api_version: &'static str,
     },
-    /// A user name and a password for each.
+    /// A user name and password for each device.
     PasswordFile {
-        /// Ids, user names and passwords.
+        /// Device ids, user names and passwords.
         devices: DeviceList,
     },
-    /// The same password for all, a user name for each.
+    /// One password for all devices, with a user name for each.
     Password {
-        /// The user name.
+        /// User name.
         username: Template,
-        /// The password.
+        /// Password.
         password: Secret,
     },
-    /// Neither user name nor password.
+    /// No user name and no password.
     None,
 }
 
-/// Where the keys of tokens come from.
+/// The keys that sign SAS tokens.
 #[derive(Debug)]
 pub enum Keys {
-    /// Each device's is derived from the group's.
+    /// Device keys are derived from a group key.
     Group(sas::Key),
-    /// A shared access policy's, for all.
+    /// A shared access policy signs for all devices.
     Policy {
-        /// The policy's name.
+        /// Policy name.
         policy: String,
-        /// Its key.
+        /// Policy key.
         key: sas::Key,
     },
-    /// Each device has its own.
+    /// Each device has its own key.
     PerDevice(DeviceList),
 }
 
-/// What one CONNECT carries.
+/// The credentials of one CONNECT.
 #[derive(Clone)]
 pub struct Credentials {
-    /// MQTT's user name.
+    /// User name.
     pub user_name: Option<String>,
-    /// MQTT's password.
+    /// Password.
     pub password: Option<Zeroizing<Vec<u8>>>,
-    /// When they expire, in seconds since the Unix epoch.
+    /// Expiry, in seconds since the Unix epoch.
     pub expiry_unix: Option<u64>,
 }
 
 impl Auth {
-    /// The devices, where a file lists them; by index within the fleet.
+    /// Returns the device list, if the devices come from a file. Indices are those within the fleet.
     #[must_use]
     pub fn device_list(&self) -> Option<&DeviceList> {
         match self {
@@ -77,7 +77,7 @@ impl Auth {
         }
     }
 
-    /// How its tokens live; `None` without tokens.
+    /// Returns the lifetime of tokens, if the fleet uses tokens.
     #[must_use]
     pub fn tokens(&self) -> Option<&TokenLife> {
         match self {
@@ -86,13 +86,13 @@ impl Auth {
         }
     }
 
-    /// True when devices send a password as it is.
+    /// Returns whether devices send a password in CONNECT.
     #[must_use]
     pub fn has_password(&self) -> bool {
         matches!(self, Auth::Password { .. } | Auth::PasswordFile { .. })
     }
 
-    /// The credentials of one device for a connection that is made now (time since the Unix epoch).
+    /// Returns the credentials of a device for a connection attempt at `now_unix` (time since the Unix epoch).
     #[must_use]
     pub fn credentials(&self, target: &Target, device: &str, index: u32, now_unix: Duration) -> Credentials {
         let (user_name, password, expiry_unix) = match self {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_gives_every_device_a_token_of_its_own_key() {
+    fn group_key_signs_with_a_key_per_device() {
         let auth = sas(Keys::Group(group_key()));
         let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
         assert_eq!(
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_signs_for_any_device_and_names_itself() {
+    fn policy_token_names_its_policy() {
         let auth = sas(Keys::Policy { policy: "device".into(), key: group_key() });
         let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
         let text = text(&credentials);
@@ -185,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_device_signs_with_its_own_key() {
+    fn device_from_a_file_signs_with_its_own_key() {
         let read = parse(
             b"dev-1,AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\ndev-2,aHVudGVyMmh1bnRlcjJ4eA==",
             CredentialFormat::Keys { host: None },
         );
         let auth = sas(Keys::PerDevice(read.devices));
         let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
-        // The vector of a device's token, from the documented rule.
+        // Test vector computed from the documented rule.
         assert_eq!(
             text(&credentials),
             "SharedAccessSignature sr=example-hub.azure-devices.net%2Fdevices%2Fdev-1&sig=16TMWISNAQHbvHgpFWCXZfRxM42mIGbNiEx6R8VTlLY%3D&se=1893456000"
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_password_is_the_devices_own() {
+    fn device_from_a_file_has_its_own_password() {
         let read = parse(b"c1,u1,hunter1\nu2,hunter2", CredentialFormat::Passwords);
         let auth = Auth::PasswordFile { devices: read.devices };
         let credentials = auth.credentials(&target(), "c1", 0, NOW);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_shared_and_the_user_name_is_not() {
+    fn shared_password_has_a_user_name_per_device() {
         let auth = Auth::Password {
             username: Template::parse("user-{index:03}").unwrap(),
             password: Secret::new("hunter2".into()),

@@ -1,6 +1,6 @@
-//! Parses a file that lists devices with their secrets. Called by `resolve`.
+//! Parses files that list devices with their keys or passwords. Called by `resolve`.
 //!
-//! What is wrong with a line is said by its number and never by its text: it may be a secret in the wrong place.
+//! Errors name the line and never repeat its text, which may be a misplaced secret.
 
 use super::device_list::DeviceList;
 use crate::iothub::connection_string::ConnectionString;
@@ -12,12 +12,12 @@ use crate::wire::STRING_BYTES_MAX;
 use std::borrow::Cow;
 use zeroize::Zeroizing;
 
-/// What the lines of a file are to hold.
+/// The format of a credential file.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::plan) enum CredentialFormat<'a> {
     /// Keys of an IoT hub: `id,key`, connection strings, or a registry export.
     Keys {
-        /// The host that connection strings must name; `None` for the built-in hub, which answers to any.
+        /// Host that connection strings must name. `None` for the built-in hub, which accepts any.
         host: Option<&'a str>,
     },
     /// Passwords of a broker: `id,username,password`.
@@ -25,7 +25,7 @@ pub(in crate::plan) enum CredentialFormat<'a> {
 }
 
 impl CredentialFormat<'_> {
-    /// What a line may be, for errors.
+    /// Describes permitted lines, for errors.
     pub(in crate::plan) fn allowed(self) -> &'static str {
         match self {
             CredentialFormat::Keys { .. } => {
@@ -39,24 +39,25 @@ impl CredentialFormat<'_> {
     }
 }
 
-/// A line that cannot be read; the first is 1.
+/// An invalid line. The first line is 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::plan) struct BadLine {
     pub(in crate::plan) line: usize,
     pub(in crate::plan) what: Cow<'static, str>,
 }
 
-/// A file as far as it could be read.
+/// A parsed file.
 pub(in crate::plan) struct CredentialFile {
     pub(in crate::plan) devices: DeviceList,
     pub(in crate::plan) bad: Vec<BadLine>,
-    /// Identities of a registry export that no device can use a key for.
+    /// Number of identities in a registry export that have no usable key.
     pub(in crate::plan) unusable: usize,
 }
 
-/// Reads a whole file. Empty lines and a header (`id,..`) are passed over.
+/// Parses a whole file. Skips empty lines and a header (`id,..`).
 pub(in crate::plan) fn parse(text: &[u8], form: CredentialFormat<'_>) -> CredentialFile {
-    // What is kept of a line is never longer than the line: the block does not move, and leaves no copies behind.
+    // A kept device is never longer than its line. With this capacity the block never moves, which would leave copies of
+    // secrets behind.
     let devices = DeviceList::with_capacity(0, text.len());
     let read = CredentialFile { devices, bad: Vec::new(), unusable: 0 };
     let mut reading = Reading { read, ids: Duplicates::default() };
@@ -75,7 +76,7 @@ pub(in crate::plan) fn parse(text: &[u8], form: CredentialFormat<'_>) -> Credent
     reading.read
 }
 
-/// A file that is being read.
+/// The state of parsing.
 struct Reading {
     read: CredentialFile,
     ids: Duplicates<Box<str>>,
@@ -88,7 +89,7 @@ impl Reading {
         if let Some(&(line, Ok(first))) = lines.peek()
             && has_semicolons(first)
         {
-            // Every line would be told otherwise.
+            // One error instead of one for every line.
             return self.bad(line, "fields are separated by semicolons; use commas".into());
         }
         for (number, line) in lines {
@@ -105,7 +106,7 @@ impl Reading {
         }
     }
 
-    /// A JSON list: where an entry stands is told by its number.
+    /// Parses a JSON list. Errors name the number of the entry.
     fn list(&mut self, text: &[u8]) {
         let Ok(text) = std::str::from_utf8(text) else { return self.bad(1, "not UTF-8".into()) };
         let entries = match registry::parse_list(text) {
@@ -119,12 +120,12 @@ impl Reading {
         }
     }
 
-    fn bad(&mut self, line: usize, what: Fault) {
+    fn bad(&mut self, line: usize, what: Message) {
         self.read.bad.push(BadLine { line, what });
     }
 
-    /// Keeps a device, unless it is there already; `None` is one that cannot come in.
-    fn take(&mut self, device: Option<Device>, counted: &str, number: usize) -> Result<(), Fault> {
+    /// Adds a device unless its id is a duplicate. `None` is an identity without a usable key.
+    fn take(&mut self, device: Option<Device>, counted: &str, number: usize) -> Result<(), Message> {
         let Some(device) = device else {
             self.read.unusable += 1;
             return Ok(());
@@ -140,7 +141,7 @@ impl Reading {
     }
 }
 
-/// True for a line of CSV as some spreadsheets write it.
+/// Returns whether a line is CSV with semicolons, as some spreadsheets write it.
 fn has_semicolons(line: &str) -> bool {
     line.contains(';') && !line.contains(',') && !line.starts_with('{') && !is_connection_string(line)
 }
@@ -164,10 +165,10 @@ impl Device {
     }
 }
 
-type Fault = Cow<'static, str>;
+type Message = Cow<'static, str>;
 
-/// The device of a line; `None` for one that cannot come in.
-fn device(line: &str, form: CredentialFormat<'_>) -> Result<Option<Device>, Fault> {
+/// Parses a line. Returns `None` for an identity without a usable key.
+fn device(line: &str, form: CredentialFormat<'_>) -> Result<Option<Device>, Message> {
     match form {
         CredentialFormat::Passwords => password(line).map(Some),
         CredentialFormat::Keys { .. } if line.starts_with('{') => {
@@ -187,7 +188,7 @@ fn device(line: &str, form: CredentialFormat<'_>) -> Result<Option<Device>, Faul
     }
 }
 
-fn exported(identity: Exported) -> Result<Option<Device>, Fault> {
+fn exported(identity: Exported) -> Result<Option<Device>, Message> {
     match identity {
         Exported::Device { id, key } => keyed(&id, &key).map(Some),
         Exported::Unusable => Ok(None),
@@ -197,11 +198,11 @@ fn exported(identity: Exported) -> Result<Option<Device>, Fault> {
 fn is_connection_string(line: &str) -> bool {
     const NAMES: [&str; 3] = ["HostName", "DeviceId", "SharedAccessKey"];
     let names = line.split(';').filter_map(|field| field.split_once('=')).map(|(name, _)| name.trim());
-    // An id of a CSV may contain both characters, but hardly two of these.
+    // A device id in a CSV file may contain both characters, but is unlikely to contain two of these names.
     names.filter(|name| NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))).count() >= 2
 }
 
-fn keyed(id: &str, key: &str) -> Result<Device, Fault> {
+fn keyed(id: &str, key: &str) -> Result<Device, Message> {
     if !names::is_device_id(id) {
         return Err("not a device id of an IoT hub (1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ')".into());
     }
@@ -210,7 +211,7 @@ fn keyed(id: &str, key: &str) -> Result<Device, Fault> {
     Ok(Device { id: id.to_owned(), user_name: String::new(), secret })
 }
 
-fn password(line: &str) -> Result<Device, Fault> {
+fn password(line: &str) -> Result<Device, Message> {
     let fields = fields(line)?;
     let (id, user_name, password) = match &fields[..] {
         [id, user_name, password] => (id, user_name, password),
@@ -233,8 +234,8 @@ fn password(line: &str) -> Result<Device, Fault> {
     Ok(Device { id: id.to_string(), user_name: user_name.to_string(), secret })
 }
 
-/// The fields of one line of CSV (RFC 4180): plain ones without the blanks around them, or in quotes, with `""` for a quote.
-fn fields(line: &str) -> Result<Vec<Zeroizing<String>>, Fault> {
+/// Splits a line of CSV (RFC 4180) into fields. Unquoted fields are trimmed; in quoted ones, `""` is a quote.
+fn fields(line: &str) -> Result<Vec<Zeroizing<String>>, Message> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
@@ -255,8 +256,8 @@ fn fields(line: &str) -> Result<Vec<Zeroizing<String>>, Fault> {
     }
 }
 
-/// A field whose opening quote has been read, and what follows it.
-fn quoted_field(mut rest: &str) -> Result<(Zeroizing<String>, &str), Fault> {
+/// Parses a field after its opening quote. Returns the field and the rest of the line.
+fn quoted_field(mut rest: &str) -> Result<(Zeroizing<String>, &str), Message> {
     let mut field = Zeroizing::new(String::with_capacity(rest.len()));
     loop {
         let (text, after) = rest.split_once('"').ok_or("a quote is not closed")?;

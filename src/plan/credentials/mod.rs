@@ -1,5 +1,7 @@
-//! How devices prove who they are. Keys, passwords and lists of devices come in, the user name and password of each CONNECT go out.
-//! Start with `auth`. Secrets reach no log and no error. It must not depend on sockets or clocks: `now` is an argument.
+//! Credentials of devices. Keys, passwords and device lists come in; the user name and password of each CONNECT go out. Start
+//! with `auth`.
+//!
+//! Must not depend on sockets or clocks: `now` is an argument. Secrets must not reach a log, an error or `Debug`.
 
 mod auth;
 mod credential_file;

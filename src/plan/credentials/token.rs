@@ -1,35 +1,35 @@
-//! How long a SAS token lives, when its device renews it, and by what clock it is stamped. Resolved by `authentication`,
-//! asked by `credentials` and by devices before every attempt; pure.
+//! Lifetime and renewal of SAS tokens, and the clock that stamps them. Used by `auth`, by devices and by `forecast`. Pure.
 
 use std::time::Duration;
 
 const TTL: Duration = Duration::from_secs(3600);
-/// As Azure's .NET and Java SDKs renew.
+/// The renewal share of Azure's .NET and Java SDKs.
 const RENEW_AT: f64 = 0.85;
-/// Renewals happen in the last tenth before their time, spread evenly: a ramp must not come back as a storm (our choice).
+/// Renewals are spread evenly over the last tenth before their time, so that devices of a ramp do not all renew at once (our
+/// choice).
 const JITTER: f64 = 0.10;
 
-/// The life of a fleet's tokens.
+/// Lifetime and renewal of a fleet's tokens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TokenLife {
-    /// How long a token is valid.
+    /// Validity of a token.
     pub ttl: Duration,
-    /// When it is renewed, before jitter.
+    /// Time of renewal, before jitter.
     pub renew: Renew,
-    /// By how much of the time until then a renewal may come earlier; a fraction of 1.
+    /// Largest share of the time until renewal by which jitter may advance it; a fraction of 1.
     pub jitter: f64,
-    /// How far the devices' clocks are ahead of the real time; negative when they are behind.
+    /// How far the devices' clocks are ahead of real time, in microseconds. Negative if they are behind.
     pub clock_skew_us: i64,
 }
 
-/// When a token is renewed.
+/// The time of a token's renewal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Renew {
-    /// At this share of its life.
+    /// At this share of its lifetime.
     Share(f64),
-    /// That long before it expires.
+    /// This long before expiry.
     Before(Duration),
-    /// Not at all: the server ends the connection, some time after the token's expiry.
+    /// Never: the server closes the connection some time after expiry.
     Never,
 }
 
@@ -40,7 +40,7 @@ impl Default for TokenLife {
 }
 
 impl TokenLife {
-    /// How long after it was made a token is renewed, before jitter; `None` when it never is.
+    /// Returns the time from issue to renewal, before jitter. `None` if tokens are not renewed.
     #[must_use]
     pub fn renewed_after(&self) -> Option<Duration> {
         match self.renew {
@@ -50,7 +50,7 @@ impl TokenLife {
         }
     }
 
-    /// What a token says that is made now (time since the Unix epoch): its expiry by the device's own clock, in whole seconds.
+    /// Returns the expiry of a token issued at `now_unix` (time since the Unix epoch) by the device's clock, in whole seconds.
     #[must_use]
     pub fn expiry_unix(&self, now_unix: Duration) -> u64 {
         let skew = Duration::from_micros(self.clock_skew_us.unsigned_abs());
@@ -68,7 +68,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_token_is_renewed_at_a_share_of_its_life_or_before_its_end() {
+    fn token_is_renewed_at_a_share_or_before_expiry() {
         let after = |renew| TokenLife { renew, ..TokenLife::default() }.renewed_after();
         assert_eq!(after(Renew::Share(0.85)), Some(51 * MINUTE));
         assert_eq!(after(Renew::Before(15 * MINUTE)), Some(45 * MINUTE));
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_stamped_by_the_devices_own_clock() {
+    fn token_expiry_uses_the_devices_clock() {
         let expiry = |skew_s: i64| {
             let life = TokenLife { clock_skew_us: skew_s * 1_000_000, ..TokenLife::default() };
             life.expiry_unix(NOW)

@@ -1,7 +1,7 @@
-//! Expected deliveries: which sends are tracked, and how many copies of each message should arrive, and where. Built once from the
-//! plan's fleets; read by `fleet`.
+//! The tracked sends of a plan, and how many copies of each message should arrive, and where. Built once from the plan's
+//! fleets; read by `fleet`.
 
-use super::matching::{Group, filters, heard};
+use super::matching::{Group, filters, receivers};
 use super::presence::Presence;
 use crate::plan::model::FleetPlan;
 use crate::plan::payload::Stamp;
@@ -9,7 +9,7 @@ use crate::plan::schedule::Schedule;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Where the tracked messages of a run go.
+/// The expected deliveries of a run.
 #[derive(Debug, Default)]
 pub struct Deliveries {
     run: u64,
@@ -19,53 +19,53 @@ pub struct Deliveries {
 
 #[derive(Debug)]
 struct Fleet {
-    /// Index of its first device over all fleets.
+    /// Index of its first device among the devices of all fleets.
     first: u64,
     devices: u32,
-    /// What of each send is tracked.
+    /// Tracked sends.
     sends: Vec<Option<Tracked>>,
-    /// How many of its devices are there to receive, when: those that are online, and those that have been and will be.
+    /// Number of devices that can receive, over time: devices that are online, and devices with a kept session.
     present: Option<[Presence; 2]>,
 }
 
-/// A send whose messages are tracked.
+/// A send with tracked messages.
 #[derive(Debug)]
 struct Tracked {
-    /// Among all sends of the plan.
+    /// Number of the send among all sends of the plan.
     number: usize,
-    /// Who hears each device, or in one element all of them.
-    heard: Vec<Arc<[Group]>>,
+    /// Receivers of each sender's messages. One element if they are the same for every sender.
+    receivers: Vec<Arc<[Group]>>,
 }
 
-/// A subscriber of a stream that the plan knows of.
+/// A stream that a device should receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedStream {
-    /// The send, among all of the plan.
+    /// Number of the send among all sends of the plan.
     pub send: usize,
-    /// The broker keeps its messages while the subscriber is offline.
+    /// Whether the broker keeps messages while the subscriber is offline.
     pub kept: bool,
 }
 
 impl Deliveries {
-    /// Matches what `fleets` send with what they subscribe to. Filler payloads that somebody hears get their stamp here.
+    /// Matches sends with subscriptions. Adds stamps to filler payloads that have receivers.
     pub(in crate::plan) fn resolve(fleets: &mut [FleetPlan], schedule: &Schedule, run: u64) -> Deliveries {
         let filters = filters(fleets);
         let mut number = 0;
-        let mut known = HashMap::new();
+        let mut interned = HashMap::new();
         let mut found: Vec<Fleet> = Vec::new();
         for fleet in fleets.iter_mut() {
             let mut sends = Vec::new();
             for send in 0..fleet.sends.len() {
-                let heard = heard(fleet, send, &filters, &mut known);
-                let somebody = heard.iter().any(|groups| !groups.is_empty());
-                let tracked = somebody && fleet.sends[send].payload.carry_stamp();
-                sends.push(tracked.then_some(Tracked { number, heard }));
+                let receivers = receivers(fleet, send, &filters, &mut interned);
+                let is_received = receivers.iter().any(|groups| !groups.is_empty());
+                let tracked = is_received && fleet.sends[send].payload.carry_stamp();
+                sends.push(tracked.then_some(Tracked { number, receivers }));
                 number += 1;
             }
             found.push(Fleet { first: fleet.first, devices: fleet.devices, sends, present: None });
         }
         let sends = found.iter().flat_map(|fleet| &fleet.sends).flatten();
-        let groups = sends.flat_map(|tracked| &tracked.heard).flat_map(|groups| groups.iter());
+        let groups = sends.flat_map(|tracked| &tracked.receivers).flat_map(|groups| groups.iter());
         let mut receiving = vec![false; found.len()];
         groups.for_each(|group| receiving[usize::from(group.fleet)] = true);
         for (fleet, receiving) in found.iter_mut().zip(receiving) {
@@ -75,38 +75,38 @@ impl Deliveries {
         Deliveries { run: run & Stamp::RUN_MASK, fleets: found, sends: number }
     }
 
-    /// The number that this run's stamps carry.
+    /// Returns the run number in this run's stamps.
     #[must_use]
     pub fn run(&self) -> u64 {
         self.run
     }
 
-    /// Sends of the plan, tracked or not.
+    /// Returns the number of sends of the plan, tracked or not.
     #[must_use]
     pub fn sends(&self) -> usize {
         self.sends
     }
 
-    /// Whether anything is tracked.
+    /// Returns whether any send is tracked.
     #[must_use]
     pub fn tracks_any(&self) -> bool {
         self.fleets.iter().any(|fleet| fleet.present.is_some())
     }
 
-    /// Whether tracked messages come to a fleet.
+    /// Returns whether a fleet should receive tracked messages.
     #[inline]
     #[must_use]
     pub fn receives(&self, fleet: u16) -> bool {
         self.fleets.get(usize::from(fleet)).is_some_and(|fleet| fleet.present.is_some())
     }
 
-    /// Whether a fleet sends tracked messages.
+    /// Returns whether a fleet sends tracked messages.
     #[must_use]
     pub fn sends_tracked(&self, fleet: u16) -> bool {
         self.fleets.get(usize::from(fleet)).is_some_and(|fleet| fleet.sends.iter().any(Option::is_some))
     }
 
-    /// Whether the messages of a send are tracked.
+    /// Returns whether a send is tracked.
     #[inline]
     #[must_use]
     pub fn is_tracked(&self, fleet: u16, stream: u16) -> bool {
@@ -117,8 +117,8 @@ impl Deliveries {
         self.fleets.get(usize::from(fleet))?.sends.get(usize::from(stream))?.as_ref()
     }
 
-    /// How many devices of which fleets are to receive a message of a device's stream that was due at `due_ns`; with the
-    /// number of its send.
+    /// Returns how many devices of which fleets should receive a message of a device's stream that was due at `due_ns`. Each
+    /// item is the number of the send, the receiving fleet, and the number of copies.
     pub fn copies(
         &self,
         fleet: u16,
@@ -139,7 +139,7 @@ impl Deliveries {
         })
     }
 
-    /// What the plan knows of a stream, named by its stamp, and a device that it came to; `None` if it was not to.
+    /// Returns what the plan expects of a stream, named by its stamp, at a device. `None` if the device should not receive it.
     #[must_use]
     pub fn expected_stream(
         &self,
@@ -162,7 +162,7 @@ impl Deliveries {
         Some(ExpectedStream { send: tracked.number, kept: group.kept })
     }
 
-    /// Whether a device is to receive what is due at that instant.
+    /// Returns whether a device should receive messages that are due at that time.
     #[inline]
     #[must_use]
     pub fn expects(&self, fleet: u16, index: u32, kept: bool, due_ns: u64) -> bool {
@@ -174,34 +174,33 @@ impl Deliveries {
         present.map_or(0, |present| present[usize::from(kept)].at(due_ns))
     }
 
-    /// How many copies there are of a message of that send at most, the fewest and the most of all its devices; `None` if it
-    /// is not tracked.
+    /// Returns the fewest and the most copies of a message of a send, over all its senders. `None` if the send is not tracked.
     #[must_use]
     pub fn copies_planned(&self, fleet: u16, stream: u16) -> Option<[u64; 2]> {
-        let heard = &self.tracked(fleet, stream)?.heard;
-        let counts = heard.iter().map(|groups| groups.iter().map(|group| self.size(group)).sum::<u64>());
+        let receivers = &self.tracked(fleet, stream)?.receivers;
+        let counts = receivers.iter().map(|groups| groups.iter().map(|group| self.size(group)).sum::<u64>());
         Some([counts.clone().min().unwrap_or(0), counts.max().unwrap_or(0)])
     }
 
-    /// Copies of a message of that send to `to`, or to everyone, on the average of its devices.
+    /// Returns the copies of a message of a send to the fleet `to`, or to all fleets, averaged over its senders.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts of devices are far below 2^52")]
     pub fn copies_mean(&self, fleet: u16, stream: u16, to: Option<u16>) -> f64 {
         let Some(tracked) = self.tracked(fleet, stream) else { return 0.0 };
-        let groups = tracked.heard.iter().flat_map(|groups| groups.iter());
+        let groups = tracked.receivers.iter().flat_map(|groups| groups.iter());
         let wanted = groups.filter(|group| to.is_none_or(|to| group.fleet == to));
-        wanted.map(|group| self.size(group)).sum::<u64>() as f64 / tracked.heard.len() as f64
+        wanted.map(|group| self.size(group)).sum::<u64>() as f64 / tracked.receivers.len() as f64
     }
 
-    /// Pairs of a stream and a device that is to hear it.
+    /// Returns the number of pairs of a stream and a receiving device.
     #[must_use]
     pub fn pairs(&self) -> u64 {
         let sends = self.fleets.iter().flat_map(|fleet| fleet.sends.iter().map(move |send| (fleet, send)));
         let pairs = sends.filter_map(|(fleet, send)| {
-            let heard = &send.as_ref()?.heard;
-            // One answer stands for every device.
-            let times = if heard.len() == 1 { u64::from(fleet.devices) } else { 1 };
-            let groups = heard.iter().flat_map(|groups| groups.iter());
+            let receivers = &send.as_ref()?.receivers;
+            // A single element stands for every sender.
+            let times = if receivers.len() == 1 { u64::from(fleet.devices) } else { 1 };
+            let groups = receivers.iter().flat_map(|groups| groups.iter());
             Some(times * groups.map(|group| self.size(group)).sum::<u64>())
         });
         pairs.sum()
@@ -215,7 +214,7 @@ impl Deliveries {
 
 impl Tracked {
     fn groups(&self, index: u32) -> &[Group] {
-        let only = if self.heard.len() == 1 { 0 } else { index as usize };
-        self.heard.get(only).map_or(&[], |groups| groups)
+        let only = if self.receivers.len() == 1 { 0 } else { index as usize };
+        self.receivers.get(only).map_or(&[], |groups| groups)
     }
 }

@@ -1,6 +1,6 @@
-//! Matches the topics that fleets send to with the filters that fleets subscribe to. Used by `expected`.
+//! Matches topics of sends with topic filters of subscriptions. Used by `expected`.
 
-use super::topic_index::Filters;
+use super::topic_index::TopicIndex;
 use crate::plan::model::{FleetPlan, Subscription};
 use crate::plan::payload::TemplateContext;
 use crate::wire::QoS;
@@ -11,24 +11,24 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Group {
     pub(super) fleet: u16,
-    /// The broker keeps it for them while they are offline.
+    /// Whether the broker keeps messages for them while they are offline.
     pub(super) kept: bool,
-    /// Their indices in order; `None` for the whole fleet.
+    /// Indices in ascending order. `None` for the whole fleet.
     pub(super) devices: Option<Box<[u32]>>,
 }
 
-/// What attaches a subscription to a topic filter.
+/// A subscription in the index of topic filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Subscriber {
     fleet: u16,
-    /// `None` for the whole fleet, which sorts first.
+    /// Device index. `None`, which sorts first, for the whole fleet.
     device: Option<u32>,
     keeps: bool,
 }
 
-/// All filters of all fleets. One that is the same for every device of a fleet is there once.
-pub(super) fn filters(fleets: &[FleetPlan]) -> Filters<Subscriber> {
-    let mut filters = Filters::new();
+/// Returns an index of all topic filters. A filter that is the same for all devices of a fleet is stored once.
+pub(super) fn filters(fleets: &[FleetPlan]) -> TopicIndex<Subscriber> {
+    let mut filters = TopicIndex::new();
     for (fleet_plan, fleet) in fleets.iter().zip(0_u16..) {
         for subscription in &fleet_plan.subscribe {
             let Subscription::Filter(template, qos) = subscription else { continue };
@@ -48,12 +48,12 @@ pub(super) fn filters(fleets: &[FleetPlan]) -> Filters<Subscriber> {
     filters
 }
 
-/// Who hears each device of a fleet, or all of them where they send to one topic. Equal answers are kept once.
-pub(super) fn heard(
+/// Returns the receivers of each device of a fleet, or one element if all devices send to one topic. Equal groups share memory.
+pub(super) fn receivers(
     fleet: &FleetPlan,
     send: usize,
-    filters: &Filters<Subscriber>,
-    known: &mut HashMap<Vec<Group>, Arc<[Group]>>,
+    filters: &TopicIndex<Subscriber>,
+    interned: &mut HashMap<Vec<Group>, Arc<[Group]>>,
 ) -> Vec<Arc<[Group]>> {
     let send = &fleet.sends[send];
     if !send.payload.can_carry_stamp() {
@@ -66,21 +66,21 @@ pub(super) fn heard(
         found.clear();
         filters.matching(&send.topic.render(&TemplateContext { device: &device, index }), &mut found);
         let groups = groups(&mut found, send.qos);
-        known.entry(groups).or_insert_with_key(|groups| groups.clone().into()).clone()
+        interned.entry(groups).or_insert_with_key(|groups| groups.clone().into()).clone()
     };
     (0..devices).map(one).collect()
 }
 
-/// Each device once, whatever it has subscribed to: with the whole fleet, or by its index. A broker delivers at the highest QoS
-/// of the filters that match (MQTT 3.1.1 §3.3.5), so the broker keeps what one of them keeps.
+/// Groups subscribers so that each device occurs once: with its whole fleet, or by index. A broker delivers at the highest QoS
+/// of the matching filters (MQTT 3.1.1 §3.3.5), so one filter with a kept session is enough.
 fn groups(found: &mut [Subscriber], qos: u8) -> Vec<Group> {
     for subscriber in found.iter_mut() {
         subscriber.keeps &= qos > 0;
     }
-    // Of one device's the last is the one that keeps.
+    // The last subscription of a device is the one with a kept session.
     found.sort_unstable();
     let mut groups: Vec<Group> = Vec::new();
-    let mut alone: HashMap<(u16, bool), Vec<u32>> = HashMap::new();
+    let mut single: HashMap<(u16, bool), Vec<u32>> = HashMap::new();
     for (place, subscriber) in found.iter().enumerate() {
         let next = found.get(place + 1);
         let same = |next: &&Subscriber| (next.fleet, next.device) == (subscriber.fleet, subscriber.device);
@@ -92,15 +92,15 @@ fn groups(found: &mut [Subscriber], qos: u8) -> Vec<Group> {
             None => groups.push(Group { fleet, kept: subscriber.keeps, devices: None }),
             Some(_) if groups.last().is_some_and(|group| group.fleet == fleet && group.devices.is_none()) => {
             }
-            Some(device) => alone.entry((fleet, subscriber.keeps)).or_default().push(device),
+            Some(device) => single.entry((fleet, subscriber.keeps)).or_default().push(device),
         }
     }
-    let alone = alone.into_iter().map(|((fleet, kept), devices)| Group {
+    let single = single.into_iter().map(|((fleet, kept), devices)| Group {
         fleet,
         kept,
         devices: Some(devices.into()),
     });
-    groups.extend(alone);
+    groups.extend(single);
     groups.sort_unstable_by_key(|group| (group.fleet, group.kept));
     groups
 }

@@ -1,10 +1,12 @@
-//! Which messages of a run come back to it: the sends whose payloads carry a stamp, matched with the filters that other
-//! devices of the run subscribe to. Made by `resolve`; asked by `fleet` how many copies of a message are to arrive, and
-//! where. It counts nothing.
+//! Expected deliveries: the messages of a run that its own subscribers should receive. The fleets' sends and subscriptions come
+//! in; `fleet` asks how many copies of a message should arrive, and where. Start with `expected`.
 //!
-//! A copy is expected for each device whose filters match, once, while the plan has it online; with a kept session and QoS
-//! above 0 on both sides also in between. What is due within [`SETTLE`] of a device's planned coming or going is measured if it
-//! arrives and not missed if it does not: a subscription takes its time, and that is measured as `online`.
+//! A send is tracked if its payload carries a stamp and its topic matches a subscription of the run. One copy is expected for
+//! each device with a matching filter, while the plan has the device online. With a kept session and QoS above 0 on both sides,
+//! copies are also expected in between. Messages that are due within one second of a planned connect or disconnect are measured
+//! if they arrive, and do not count as missing otherwise: subscribing takes time, which `online` measures.
+//!
+//! Must not count anything: that is `fleet`'s task.
 
 mod expected;
 mod matching;

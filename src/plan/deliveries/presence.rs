@@ -1,16 +1,16 @@
-//! How many devices of a fleet can receive a message, over time. Used by `expected`.
+//! How many devices of a fleet can receive messages, over time. Used by `expected`.
 
 use crate::plan::schedule::{Schedule, Span, ns};
 use std::time::Duration;
 
-/// How close to a device's planned coming or going nothing is missed.
+/// Time around a planned connect or disconnect in which no message counts as missing.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// How many of a fleet's devices are there to receive, over time. They come in the order of their indices and go in the opposite
-/// one, so that a count says which.
+/// The number of devices that can receive, over time. Devices connect in the order of their indices and disconnect in reverse
+/// order, so the number says which ones.
 #[derive(Debug)]
 pub(super) struct Presence {
-    /// From when on, how many; in order.
+    /// Start of each step, in nanoseconds, and the number of devices from then on. In order of time.
     steps: Vec<(u64, u32)>,
 }
 
@@ -25,7 +25,7 @@ impl Presence {
             }
             for span in spans {
                 let from_ns = span.from_ns + settle;
-                // Who is there at the end stays for the drain.
+                // Devices that are online at the end stay online during the drain.
                 let to_ns = if span.to_ns >= end { u64::MAX } else { span.to_ns.saturating_sub(settle) };
                 if from_ns < to_ns {
                     changes.extend([(from_ns, 1), (to_ns, -1)]);

@@ -1,4 +1,4 @@
-//! Which messages are tracked, and how many copies of each are expected.
+//! Which sends are tracked, and how many copies of each message are expected.
 
 use super::ExpectedStream;
 use crate::plan::Plan;
@@ -22,7 +22,7 @@ fn plan(text: &str) -> Plan {
     load(text).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// Ten senders; `topic` and `payload` of what they send, `subscribe` of the three who listen, in 10 s.
+/// A plan with ten senders and three subscribers that lasts 10 s.
 fn between(topic: &str, payload: &str, subscribe: &str) -> Plan {
     plan(&format!(
         "[fleet.out]\ndevices = 10\n[[fleet.out.send]]\nevery = \"1s\"\ntopic = \"{topic}\"\npayload = {payload}\n\
@@ -38,7 +38,7 @@ fn copies(plan: &Plan, index: u32, due_ns: u64) -> Vec<(usize, u16, u64)> {
 }
 
 #[test]
-fn every_listener_hears_everyone() {
+fn every_subscriber_receives_from_every_sender() {
     let plan = between("a/${device}", STAMPED, "[\"a/+\", \"a/#\", \"b\"]");
     let deliveries = &plan.deliveries;
     assert!(deliveries.receives(1) && !deliveries.receives(0));
@@ -53,10 +53,10 @@ fn every_listener_hears_everyone() {
 }
 
 #[test]
-fn a_listener_with_a_filter_of_its_own_hears_what_is_for_it() {
+fn filter_with_the_device_id_matches_one_sender() {
     let plan = between("to/in-${index}", STAMPED, "[\"to/${device}\"]");
     assert_eq!(copies(&plan, 2, 5 * S), [(0, 1, 1)]);
-    assert_eq!(copies(&plan, 3, 5 * S), [], "nobody is called in-3");
+    assert_eq!(copies(&plan, 3, 5 * S), [], "no device has the id in-3");
     assert_eq!((plan.deliveries.copies_planned(0, 0), plan.deliveries.pairs()), (Some([0, 1]), 3));
     assert!((plan.deliveries.copies_mean(0, 0, Some(1)) - 0.3).abs() < 1e-9);
     assert!(
@@ -66,7 +66,7 @@ fn a_listener_with_a_filter_of_its_own_hears_what_is_for_it() {
 }
 
 #[test]
-fn what_nobody_hears_or_nobody_could_know_again_is_not_tracked() {
+fn sends_without_receiver_or_stamp_are_not_tracked() {
     for (topic, payload) in
         [("b", STAMPED), ("a/x", "\"no stamp\""), ("a/x", "{ size = 37 }"), ("$SYS/x", STAMPED)]
     {
@@ -77,7 +77,7 @@ fn what_nobody_hears_or_nobody_could_know_again_is_not_tracked() {
 }
 
 #[test]
-fn a_message_is_for_who_is_there() {
+fn copies_follow_the_planned_online_devices() {
     let ramp = "[fleet.out]\ndevices = 1\n[[fleet.out.send]]\nevery = \"1s\"\ntopic = \"a\"\npayload = '${stamp}'\n\
                 [fleet.in]\ndevices = 10\nsubscribe = [\"a\"]\nclean_session = CLEAN\n\
                 [[phase]]\nname = \"up\"\nduration = \"10s\"\nonline = \"0% -> 100%\"\n\
@@ -87,22 +87,22 @@ fn a_message_is_for_who_is_there() {
     let clean = plan(&ramp.replace("CLEAN", "true"));
     let kept = plan(&ramp.replace("CLEAN", "false"));
     let present = |plan: &Plan, due_s: u64| copies(plan, 0, due_s * S)[0].2;
-    // The n-th comes at n - 0.5 s, and settles for one.
+    // Device n connects at n - 0.5 s and receives from one second later.
     let counts = |plan: &Plan| [0, 2, 5, 10, 15, 19, 25, 32, 39, 50].map(|due_s| present(plan, due_s));
     assert_eq!(counts(&clean), [0, 1, 4, 9, 4, 0, 0, 10, 10, 10]);
     assert_eq!(
         counts(&kept),
         [0, 1, 4, 9, 10, 10, 10, 10, 10, 10],
-        "the broker keeps it for those who return"
+        "the broker keeps messages for offline devices"
     );
     for due_s in 0..40 {
         let expecting = (0..10).filter(|index| clean.deliveries.expects(1, *index, false, due_s * S)).count();
-        assert_eq!(expecting as u64, present(&clean, due_s), "both sides say the same");
+        assert_eq!(expecting as u64, present(&clean, due_s), "`expects` and `copies` agree");
     }
 }
 
 #[test]
-fn a_broker_keeps_nothing_at_qos_0() {
+fn broker_keeps_no_messages_at_qos_0() {
     let plan = |filter: &str, qos: u8| {
         let text = format!(
             "[fleet.out]\ndevices = 1\n[[fleet.out.send]]\nqos = {qos}\nevery = \"1s\"\ntopic = \"a\"\n\
@@ -117,7 +117,7 @@ fn a_broker_keeps_nothing_at_qos_0() {
 }
 
 #[test]
-fn a_stamp_is_refused_where_nobody_reads_it() {
+fn stamp_in_a_will_is_rejected() {
     let will = "[fleet.a]\ndevices = 1\nwill = { topic = \"t\", payload = \"${stamp}\" }\n\
                 [[phase]]\nname = \"p\"\nduration = \"10s\"\n";
     let error = load(will).map(|_| ()).unwrap_err();

@@ -1,24 +1,24 @@
-//! Which topic filters a topic matches, among many: an index by level, so that n topics and m filters cost n + m and not
-//! n x m. Called by `deliveries`; it does not know whose filters they are.
+//! An index of topic filters by level: matching n topics with m filters costs n + m instead of n x m. Used by `matching`. Must
+//! not depend on the meaning of the values.
 
 use std::collections::HashMap;
 
-/// Topic filters with something attached to each (MQTT 3.1.1 §4.7).
+/// Topic filters, each with a value (MQTT 3.1.1 §4.7).
 #[derive(Debug)]
-pub(super) struct Filters<T> {
-    /// The first is the root; the others are named by their place.
+pub(super) struct TopicIndex<T> {
+    /// The first is the root. Nodes refer to each other by index.
     nodes: Vec<Node<T>>,
 }
 
 #[derive(Debug)]
 struct Node<T> {
-    /// By the text of the next level.
+    /// Next level, by its text.
     named: HashMap<Box<str>, usize>,
-    /// `+`
+    /// Next level of `+`.
     any: Option<usize>,
-    /// Filters that end here.
+    /// Values of filters that end here.
     here: Vec<T>,
-    /// Filters that end in `#` here.
+    /// Values of filters that end in `#` here.
     below: Vec<T>,
 }
 
@@ -28,9 +28,9 @@ impl<T> Default for Node<T> {
     }
 }
 
-impl<T: Copy> Filters<T> {
-    pub(super) fn new() -> Filters<T> {
-        Filters { nodes: vec![Node::default()] }
+impl<T: Copy> TopicIndex<T> {
+    pub(super) fn new() -> TopicIndex<T> {
+        TopicIndex { nodes: vec![Node::default()] }
     }
 
     pub(super) fn insert(&mut self, filter: &str, value: T) {
@@ -53,7 +53,7 @@ impl<T: Copy> Filters<T> {
         self.nodes[at].here.push(value);
     }
 
-    /// Adds what is attached to every filter that matches; wildcards at a filter's begin do not match `$`-topics
+    /// Appends the values of all filters that match. A wildcard in the first level does not match topics that begin with `$`
     /// (§4.7.2).
     pub(super) fn matching(&self, topic: &str, found: &mut Vec<T>) {
         let hidden = topic.starts_with('$');
@@ -69,7 +69,7 @@ impl<T: Copy> Filters<T> {
             }
             places = next;
         }
-        // `sport/#` matches `sport` too (§4.7.1.2).
+        // `sport/#` also matches `sport` (§4.7.1.2).
         for node in places.iter().filter_map(|at| self.nodes.get(*at)) {
             found.extend(node.here.iter().chain(&node.below));
         }
@@ -92,14 +92,14 @@ mod tests {
     }
 
     proptest! {
-        /// The index finds what comparing one by one finds.
+        /// The index finds the same filters as comparing one by one.
         #[test]
-        fn an_index_is_only_faster(
+        fn index_agrees_with_matching_one_by_one(
             filters in prop::collection::vec(prop_oneof![4 => filter(), 1 => Just("#".to_owned())], 0..12),
             levels in prop::collection::vec(prop_oneof![Just("a"), Just("b"), Just(""), Just("$SYS")], 1..5),
         ) {
             let name = levels.join("/");
-            let mut index = Filters::new();
+            let mut index = TopicIndex::new();
             for (number, filter) in filters.iter().enumerate() {
                 index.insert(filter, number);
             }
@@ -112,9 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_of_many_levels_overflows_nothing() {
+    fn filter_with_many_levels_does_not_overflow() {
         let deep = "/".repeat(65_535);
-        let mut index = Filters::new();
+        let mut index = TopicIndex::new();
         index.insert(&deep, ());
         let mut found = Vec::new();
         index.matching(&deep, &mut found);

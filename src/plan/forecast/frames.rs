@@ -1,29 +1,29 @@
-//! The packets that a fleet's devices send, with their sizes. Used by `needs` and `memory`.
+//! The packets that a fleet's devices send, and their sizes. Used by `needs` and `memory`.
 
 use crate::plan::model::FleetPlan;
 use crate::plan::payload::{Payload, TemplateContext};
 use crate::wire::QoS;
 
-/// A packet's header, and the id of a request in its topic.
+/// Packet header, and request id in the topic.
 const FRAME_BYTES: u64 = 16;
 
-/// A packet that devices of a fleet send again and again.
+/// A packet that devices of a fleet send repeatedly.
 pub(super) struct Frame {
     pub(super) bytes: u64,
-    /// At QoS 1 or 2.
+    /// Whether its QoS is 1 or 2.
     pub(super) acked: bool,
-    /// Per second and device.
+    /// Rate per second and device.
     pub(super) rate_hz: f64,
     pub(super) burst: u32,
 }
 
-/// The size of the largest packet that waits for an acknowledgment.
+/// Returns the size of the largest packet that needs an acknowledgment.
 pub(super) fn largest_acked_bytes(fleet: &FleetPlan) -> u64 {
     let acked = frames(fleet).into_iter().filter(|frame| frame.acked);
     acked.map(|frame| frame.bytes).max().unwrap_or(0)
 }
 
-/// What its devices send: messages and twin requests, and answers to methods, whose number nobody knows.
+/// Returns the packets of a fleet's devices: messages, twin requests, and answers to method calls, whose rate is unknown.
 pub(super) fn frames(fleet: &FleetPlan) -> Vec<Frame> {
     let id = fleet.device_id(fleet.devices.saturating_sub(1));
     let names = TemplateContext { device: &id, index: fleet.devices.saturating_sub(1) };

@@ -1,5 +1,5 @@
-//! Forecasts the memory of a run, as the allocator counts it: a model of what the rooms above hold, computed from the plan alone. Used by
-//! `needs`. `tests/memory.rs` checks the forecast against real runs.
+//! The memory of a run, as the allocator counts it: a model of the data structures in other rooms. Used by `needs`.
+//! `tests/memory.rs` compares the forecast with real runs.
 
 use super::frames::largest_acked_bytes;
 use super::operation_use::{OperationUse, STILL_AWAY};
@@ -7,27 +7,27 @@ use crate::measure::{Layout, kept_bytes, series_bytes};
 use crate::plan::model::{Plan, Subscription};
 use std::time::Duration;
 
-/// The program, its command line, roots and threads, independent of the plan.
+/// Program, command line, root certificates and threads, independent of the plan.
 const BASE_BYTES: u64 = 256 * 1024;
 /// A worker thread: its runtime, and the buffers that its links share.
 const WORKER_BYTES: u64 = 128 * 1024;
 /// A device with its TLS stream.
 const DEVICE_TLS_BYTES: u64 = 5_500;
-/// A device's window of unacknowledged messages, which exists from the first one on.
+/// A device's window of unacknowledged messages, allocated for the first one.
 const WINDOW_BYTES: u64 = 1024;
-/// Packet ids that rest after messages at QoS 2: at most eight more, in a table that doubles.
+/// Packet ids in use after messages at QoS 2: at most eight more, in a table that doubles.
 const RESTING_BYTES: u64 = 1_152;
-/// An IoT hub device's state of its twin, method calls and cloud-to-device messages.
+/// State of an IoT hub device: twin, method calls and cloud-to-device messages.
 const HUB_BYTES: u64 = 3 * 1024;
 /// A device over plain TCP.
 const DEVICE_PLAIN_BYTES: u64 = 2_000;
-/// While the largest message is sent, there are three copies of it: rendered, encoded, and waiting to be written.
+/// Copies of the largest message while it is sent: rendered, encoded, and waiting to be written.
 const MESSAGE_COPIES: u64 = 3;
 /// A subscriber's entry for one stream, in a table that is at least half full.
-const HEARD_BYTES: u64 = 112;
+const STREAM_BYTES: u64 = 112;
 
 impl Plan {
-    /// The memory of a run with `workers` workers, in bytes, while the hub answers.
+    /// Returns the memory of a run with `workers` workers, in bytes, while the target responds.
     pub(super) fn memory_bytes(&self, workers: usize, largest_message: u64) -> u64 {
         let devices = self.devices();
         let per_device = if self.target.tls.is_some() { DEVICE_TLS_BYTES } else { DEVICE_PLAIN_BYTES };
@@ -40,12 +40,12 @@ impl Plan {
             + self.remembered_bytes()
             + devices * per_device
             + listed.map(|devices| devices.bytes_kept() as u64).sum::<u64>()
-            + self.deliveries.pairs() * HEARD_BYTES
+            + self.deliveries.pairs() * STREAM_BYTES
             + self.recorders_bytes(&uses, workers)
             + self.collector_bytes(&uses)
     }
 
-    /// The state of devices that do more than connect.
+    /// Returns the memory of devices that do more than connect.
     fn remembered_bytes(&self) -> u64 {
         let each = self.fleets.iter().map(|fleet| {
             let window = if largest_acked_bytes(fleet) > 0 { WINDOW_BYTES } else { 0 };
@@ -57,7 +57,8 @@ impl Plan {
         each.sum()
     }
 
-    /// Copies of the latest message in kept sessions, for sending it again. A session keeps its buffer after the acknowledgment.
+    /// Returns the memory of packets in kept sessions: one per device, for retransmission. A session keeps its buffer after the
+    /// acknowledgment.
     pub(super) fn kept_bytes(&self) -> u64 {
         let fleets = self.fleets.iter().filter(|fleet| !fleet.clean_session);
         fleets.map(|fleet| u64::from(fleet.devices) * largest_acked_bytes(fleet)).sum()
@@ -68,12 +69,12 @@ impl Plan {
         Layout::new(self.fleets.len(), self.schedule.phases().len(), longest)
     }
 
-    /// The recorders of all workers, and of the service side.
+    /// Returns the memory of all recorders: of the workers and of the service client.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     fn recorders_bytes(&self, uses: &[OperationUse], workers: u64) -> u64 {
         let layout = self.layout();
         let [total, second] = [layout.total_bytes(), layout.second_bytes()];
-        // Without those of delayed operations, of which there are few unless this machine stalls.
+        // Excludes histograms of delayed operations, which are few unless this machine stalls.
         let each = uses.iter().map(|used| {
             let [totals, seconds] = used.operation.histograms();
             (totals * total + seconds * second) as f64
@@ -86,21 +87,26 @@ impl Plan {
         let phases = self.schedule.phases();
         let taken = (0..phases.len()).map(|phase| {
             let lasts = (phases[phase].end - phases[phase].start).as_secs_f64();
-            // Histograms of one second are on their way to the collector and back during the next one. Those of a phase's last
-            // second are back when the next phase needs as many for its late messages.
+            // During each second, histograms of the previous one are on their way to the collector and back. Those of a phase's
+            // last second are back when the next phase needs as many for its late messages.
             if lasts >= 2.0 {
-                sum(&|used| used.first(phase, wide) + used.again(phase, wide).max(used.late(phase, wide)))
+                sum(&|used| {
+                    used.in_first_second(phase, wide)
+                        + used.in_next_seconds(phase, wide).max(used.late_in_first_second(phase, wide))
+                })
             } else {
-                let both = |used: &OperationUse, phase| used.first(phase, wide) + used.late(phase, wide);
+                let both = |used: &OperationUse, phase| {
+                    used.in_first_second(phase, wide) + used.late_in_first_second(phase, wide)
+                };
                 sum(&|used| both(used, phase) + STILL_AWAY * both(used, phase + 1))
             }
         });
         let recorders = workers + u64::from(!self.drives.is_empty());
-        // Two for the heartbeat of each worker.
+        // Two histograms for the heartbeat of each worker.
         recorders * layout.recorder_bytes() + workers * 2 * total + taken.fold(0.0, f64::max) as u64
     }
 
-    /// The collector's totals, and the series.
+    /// Returns the memory of the collector: totals and series.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     fn collector_bytes(&self, uses: &[OperationUse]) -> u64 {
         let keys = uses.iter().flat_map(|used| used.phases.iter().map(|(count, _)| (used.operation, *count)));

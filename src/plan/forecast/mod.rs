@@ -1,5 +1,7 @@
-//! What a run will need and measure, computed from the plan alone: descriptors, ports, memory, samples. Read by `check`, and by `app`
-//! before a run. Start with `needs`. It must not depend on `resolve`.
+//! Forecasts of a run: descriptors, ports, memory and samples. A plan comes in; numbers go out. Read by `check`, and by `app`
+//! before a run. Start with `needs`.
+//!
+//! Must not depend on `resolve` or on this machine: everything is computed from the plan alone.
 
 mod frames;
 mod memory;

@@ -1,54 +1,54 @@
-//! The operations of a plan, how often each is due in each phase, and how many recorders need histograms for it. Used by `memory`.
+//! How often each operation of a plan is due in each phase, and how many recorders need histograms for it. Used by `memory`.
 
 use crate::measure::Operation;
 use crate::plan::credentials::TokenLife;
 use crate::plan::model::{CallPlan, FleetPlan, Plan, Subscription};
 use crate::plan::schedule::PhasePlan;
 
-/// About how many connections are made per second when all are due at once.
+/// Approximate number of connections per second if all are due at once.
 const CONNECTS_PER_S: f64 = 300.0;
 
-/// The share of a second's histograms that are not back from the collector when the next second needs them: nearly none on an idle
-/// machine, all of them on a machine that stalls (`tests/memory.rs` has both).
+/// Share of a second's histograms that are not back from the collector when the next second needs them. Nearly none on an idle
+/// machine, and all of them on a machine that stalls (`tests/memory.rs` covers both).
 pub(super) const STILL_AWAY: f64 = 0.85;
 
-/// At this rate, most phases end with an open message, which is recorded while those of the next phase are.
+/// At this rate, most phases end with an open message. It is recorded together with messages of the next phase.
 const OPEN_PER_S: f64 = 10.0;
 
 /// An operation of a fleet.
 pub(super) struct OperationUse {
     pub(super) operation: Operation,
-    /// The most recorders that share it: one for the service client, otherwise at most one per device of the fleet.
+    /// Most recorders that share it: one for the service client, otherwise one per device.
     recorders_max: f64,
-    /// For each phase: how many are due, and in how many seconds.
+    /// For each phase: number of operations, and the seconds over which they are spread.
     pub(super) phases: Vec<(f64, f64)>,
 }
 
 impl OperationUse {
-    /// How many there are in the whole run.
+    /// Returns the number of operations in the whole run.
     pub(super) fn count(&self) -> f64 {
         self.phases.iter().map(|(count, _)| count).sum()
     }
 
-    /// The expected number of recorders with a sample in the first second of a phase.
-    pub(super) fn first(&self, phase: usize, workers: f64) -> f64 {
+    /// Returns the expected number of recorders with a sample in the first second of a phase.
+    pub(super) fn in_first_second(&self, phase: usize, workers: f64) -> f64 {
         let recorders = workers.min(self.recorders_max);
         self.phases
             .get(phase)
             .map_or(0.0, |(count, seconds)| recorders * (count / recorders / seconds).min(1.0))
     }
 
-    /// The expected number of recorders with a sample in two consecutive seconds of a phase, at its busiest moment.
-    pub(super) fn again(&self, phase: usize, workers: f64) -> f64 {
+    /// Returns the expected number of recorders with a sample in two consecutive seconds of a phase, at its busiest time.
+    pub(super) fn in_next_seconds(&self, phase: usize, workers: f64) -> f64 {
         let recorders = workers.min(self.recorders_max);
         let (count, seconds) = self.phases[phase];
         // The service client's recorder gets its histograms back at once.
-        let comes_back = if self.is_of_service() { 0.0 } else { (seconds - 1.0).clamp(0.0, 1.0) };
-        recorders * (3.0 * count / recorders / seconds).min(1.0) * comes_back * STILL_AWAY
+        let is_reused = if self.is_of_service() { 0.0 } else { (seconds - 1.0).clamp(0.0, 1.0) };
+        recorders * (3.0 * count / recorders / seconds).min(1.0) * is_reused * STILL_AWAY
     }
 
-    /// The expected number of recorders with a message of the previous phase in the first second of a phase.
-    pub(super) fn late(&self, phase: usize, workers: f64) -> f64 {
+    /// Returns the expected number of recorders with a message of the previous phase in the first second of a phase.
+    pub(super) fn late_in_first_second(&self, phase: usize, workers: f64) -> f64 {
         let recorders = workers.min(self.recorders_max);
         let before = phase.checked_sub(1).filter(|_| self.operation.is_message());
         let before = before.and_then(|before| self.phases.get(before));
@@ -62,7 +62,7 @@ impl OperationUse {
 }
 
 impl Plan {
-    /// Every operation of the plan.
+    /// Returns all operations of the plan.
     pub(super) fn uses(&self) -> Vec<OperationUse> {
         let mut uses = Vec::new();
         for (fleet, number) in self.fleets.iter().zip(0_u16..) {
@@ -78,7 +78,7 @@ impl Plan {
             Connect, ConnectDns, ConnectMqtt, ConnectTcp, ConnectTls, Online, Renewal, Subscribe, Unsubscribe,
         };
         let phases = self.schedule.phases();
-        let comes: Vec<(f64, f64)> = phases
+        let connects: Vec<(f64, f64)> = phases
             .iter()
             .map(|phase| {
                 let (arrivals, renewals) = (self.arrivals_in(fleet, phase), self.renewals_in(fleet, phase));
@@ -91,11 +91,11 @@ impl Plan {
             .collect();
         let renewed = phases
             .iter()
-            .zip(&comes)
+            .zip(&connects)
             .map(|(phase, (_, seconds))| (self.renewals_in(fleet, phase), *seconds))
             .collect();
         let named = self.emulator.is_some() || self.target.host.parse::<core::net::IpAddr>().is_err();
-        let wanted = [
+        let measured = [
             (Online, true),
             (Connect, true),
             (ConnectDns, named),
@@ -105,8 +105,12 @@ impl Plan {
             (Subscribe, !fleet.subscribe.is_empty()),
             (Unsubscribe, fleet.unsubscribe),
         ];
-        for (operation, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
-            uses.push(OperationUse { operation, recorders_max: fleet.devices.into(), phases: comes.clone() });
+        for (operation, _) in measured.into_iter().filter(|(_, measured)| *measured) {
+            uses.push(OperationUse {
+                operation,
+                recorders_max: fleet.devices.into(),
+                phases: connects.clone(),
+            });
         }
         if fleet.auth.tokens().and_then(TokenLife::renewed_after).is_some() {
             uses.push(OperationUse {
@@ -128,7 +132,7 @@ impl Plan {
             };
             self.add(operation, fleet.devices.into(), count, uses);
         }
-        // A device that sends nothing for the keep-alive pings.
+        // A device that sends no packet during the keep-alive sends PINGREQ.
         let keep_alive_s = f64::from(fleet.keep_alive_s);
         let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
         if keep_alive_s > 0.0 && rate_hz * keep_alive_s < 1.0 {
@@ -141,12 +145,12 @@ impl Plan {
         for drive in self.drives.iter().filter(|drive| drive.fleet == number) {
             let count = |phase: &_| self.calls_of(drive, &[phase]);
             self.add(drive.call.operation(), 1.0, count, uses);
-            let (operation, hears) = match drive.call {
+            let (operation, needed) = match drive.call {
                 CallPlan::Method { .. } => (Operation::Method, Subscription::Methods),
                 CallPlan::C2d { .. } => (Operation::C2d, Subscription::C2d),
                 CallPlan::Desired => continue,
             };
-            if fleet.subscribe.contains(&hears) {
+            if fleet.subscribe.contains(&needed) {
                 self.add(operation, fleet.devices.into(), count, uses);
             }
         }
@@ -170,7 +174,7 @@ impl Plan {
         }
     }
 
-    /// Copies of all fleets' messages that this fleet should receive.
+    /// Returns the copies of all fleets' messages that this fleet should receive.
     fn copies_to(&self, to: u16, phase: &PhasePlan) -> f64 {
         self.fleets.iter().zip(0_u16..).map(|from| self.copies_in(from, Some(to), phase)).sum()
     }

@@ -1,23 +1,26 @@
-//! How many ephemeral ports are closing while a run lasts. Used by `needs`.
+//! How many ephemeral ports are closing at the same time during a run. Used by `needs`.
 
 use crate::plan::credentials::TokenLife;
 use crate::plan::model::{FleetPlan, Plan};
 use std::time::Duration;
 
-/// How long a port rests after the side that it belongs to has closed first (TIME_WAIT on Linux).
-const PORT_RESTS_S: usize = 60;
+/// Time that a port stays closed after this side has closed the connection first (TIME_WAIT on Linux).
+const PORT_CLOSING_S: usize = 60;
 
 impl Plan {
     pub(super) fn ports_closing(&self) -> u64 {
         if self.emulator.is_some() || self.target.is_loopback() {
             return 0;
         }
-        self.fleets.iter().map(|fleet| self.renewing(fleet) + self.returning(fleet)).sum()
+        self.fleets
+            .iter()
+            .map(|fleet| self.closing_after_renewals(fleet) + self.closing_after_disconnects(fleet))
+            .sum()
     }
 
-    /// The most ports of a fleet that rest at once because their devices have renewed a token. Every device renews once in each
-    /// interval, counted from when it came: those that came within a minute renew within one.
-    fn renewing(&self, fleet: &FleetPlan) -> u64 {
+    /// Returns the most ports of a fleet that are closing at the same time because of token renewals. A device renews once per
+    /// interval, counted from its connect, so devices that connect within a minute also renew within a minute.
+    fn closing_after_renewals(&self, fleet: &FleetPlan) -> u64 {
         let Some(interval) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0 };
         let interval = interval.max(Duration::from_secs(1));
         if interval > self.schedule.end() {
@@ -25,21 +28,21 @@ impl Plan {
         }
         let Ok(interval_s) = usize::try_from(interval.as_secs()) else { return 0 };
         let devices = u64::from(fleet.devices);
-        let mut came = vec![0_u64; interval_s];
+        let mut connected = vec![0_u64; interval_s];
         for span in (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices)) {
             if Duration::from_nanos(span.to_ns - span.from_ns) > interval {
                 let second = usize::try_from(span.from_ns / 1_000_000_000).unwrap_or(0);
-                came[second % interval_s] += 1;
+                connected[second % interval_s] += 1;
             }
         }
-        // Around the interval's end and on from its beginning; more than once where it is shorter than the rest.
-        let around = came.iter().cycle().take(interval_s + PORT_RESTS_S);
+        // A window may wrap around the end of the interval, more than once if the interval is shorter than the window.
+        let around = connected.iter().cycle().take(interval_s + PORT_CLOSING_S);
         most_within(around.enumerate().map(|(second, count)| (second as u64, *count)))
     }
 
-    /// The most ports of a fleet that rest at once because their devices have left and come back meanwhile.
-    fn returning(&self, fleet: &FleetPlan) -> u64 {
-        let rest = Duration::from_secs(PORT_RESTS_S as u64);
+    /// Returns the most ports of a fleet that are closing at the same time because devices disconnect and soon reconnect.
+    fn closing_after_disconnects(&self, fleet: &FleetPlan) -> u64 {
+        let rest = Duration::from_secs(PORT_CLOSING_S as u64);
         let devices = u64::from(fleet.devices);
         let mut left: Vec<u64> = Vec::new();
         for rank in 0..devices {
@@ -53,14 +56,15 @@ impl Plan {
     }
 }
 
-/// The largest sum of counts within the time that a port rests, of counts by second in order.
+/// Returns the largest sum of counts within the time that a port stays closed. `counts` are by second, in order.
 fn most_within(counts: impl Iterator<Item = (u64, u64)>) -> u64 {
     let mut window = std::collections::VecDeque::new();
     let (mut sum, mut most) = (0, 0);
     for (second, count) in counts {
         window.push_back((second, count));
         sum += count;
-        while let Some((_, old)) = window.pop_front_if(|(first, _)| *first + PORT_RESTS_S as u64 <= second) {
+        while let Some((_, old)) = window.pop_front_if(|(first, _)| *first + PORT_CLOSING_S as u64 <= second)
+        {
             sum -= old;
         }
         most = most.max(sum);

@@ -1,24 +1,25 @@
-//! How many samples a threshold wants and how many the plan gives it: a percentile that can only end as "not enough data"
-//! is told before the run, not after it. Called by `app`; the rule itself is also `report`'s.
+//! How many samples a threshold needs, and how many the plan gives it. A percentile without enough samples is reported before
+//! the run. Called by `app`; `report` uses the same rule.
 
 use crate::measure::{Operation, Test};
 use crate::plan::credentials::TokenLife;
 use crate::plan::model::{DrivePlan, FleetPlan, Plan, Threshold};
 use crate::plan::schedule::{Load, PhasePlan, Span, ns};
 
-/// 10/(1 - q): a percentile rests on at least ten samples beyond it; below that it is not read.
+/// Returns the number of samples that a percentile needs: 10/(1 - q), so that at least ten lie beyond it.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, as it should")]
 pub fn samples_needed(quantile: f64) -> u64 {
     if quantile >= 1.0 {
         return 1;
     }
-    // 10/(1 - 0.99) is 1000 and a little in floating point.
+    // 10/(1 - 0.99) is slightly more than 1000 in floating point.
     (10.0 / (1.0 - quantile) - 1e-6).ceil() as u64
 }
 
 impl Plan {
-    /// Thresholds that the plan cannot feed, with how many samples each wants and about how many there will be. Counts want none.
+    /// Returns the thresholds without enough planned samples, each with the needed and the planned number. Counts need no
+    /// samples.
     #[must_use]
     pub fn thin_thresholds(&self) -> Vec<(&Threshold, u64, u64)> {
         let thin = self.thresholds.iter().filter_map(|threshold| {
@@ -28,7 +29,8 @@ impl Plan {
                 _ => 1,
             };
             let planned = self.planned_samples(threshold)?;
-            // Where the plan has nobody come, it is about those who are lost and come back, of whom the plan does not know.
+            // Without planned connections, the threshold is about devices that lose their connection, which the plan cannot
+            // know.
             if planned == 0 && matches!(threshold.metric, Operation::Connect | Operation::Online) {
                 return None;
             }
@@ -37,7 +39,7 @@ impl Plan {
         thin.collect()
     }
 
-    /// How many operations of a threshold will be due, where the plan says so: messages, coming online, and renewals.
+    /// Returns how many operations of a threshold will be due. `None` if the plan does not determine it.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of samples")]
     fn planned_samples(&self, threshold: &Threshold) -> Option<u64> {
         let phases: Vec<&PhasePlan> = self
@@ -84,7 +86,7 @@ impl Plan {
             | Operation::C2d) => self
                 .drives
                 .iter()
-                .filter(|drive| drive.call.operation() == at_the_service(call))
+                .filter(|drive| drive.call.operation() == service_operation(call))
                 .filter(|drive| threshold.fleet.is_none_or(|fleet| fleet == drive.fleet))
                 .map(|drive| self.calls_of(drive, &phases))
                 .sum(),
@@ -93,20 +95,20 @@ impl Plan {
         Some(samples.round() as u64)
     }
 
-    /// Connections that the plan has a fleet make: devices that come, and renewals.
+    /// Returns the planned connections of a fleet: connects and renewals.
     #[must_use]
     pub fn planned_connects(&self, fleet: &FleetPlan) -> f64 {
         self.schedule.phases().iter().map(|phase| self.connects_in(fleet, phase)).sum()
     }
 
-    /// Calls of the service side in the whole run.
+    /// Returns the planned calls of the service client in the whole run.
     #[must_use]
     pub fn planned_calls(&self, drive: &DrivePlan) -> f64 {
         self.calls_of(drive, &self.schedule.phases().iter().collect::<Vec<_>>())
     }
 
-    /// Messages a second that the plan has due in a time, which is short, under a load that may have been extended; `None` with a
-    /// closed loop, which has no plan.
+    /// Returns the planned messages per second in a short time span, under a load that may have been extended. `None` with a
+    /// closed loop, whose rate is not planned.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     pub fn offered_per_s(&self, load: &Load, from_ns: u64, to_ns: u64) -> Option<f64> {
@@ -133,7 +135,7 @@ impl Plan {
         rate_hz * self.load_seconds_in(fleet, phase)
     }
 
-    /// Copies of what a fleet sends that are to arrive at another, or at all, with every device online.
+    /// Returns the expected copies of a fleet's messages to the fleet `to`, or to all, with every device online.
     pub(super) fn copies_in(
         &self,
         (fleet, number): (&FleetPlan, u16),
@@ -147,24 +149,25 @@ impl Plan {
         if rate_hz == 0.0 { 0.0 } else { rate_hz * self.load_seconds_in(fleet, phase) }
     }
 
-    /// Seconds at a load of 100% that the devices of a fleet are planned to send for in a phase, all of them together.
+    /// Returns the seconds at a load of 100% for which a fleet's devices are planned to send in a phase, summed over all
+    /// devices.
     pub(super) fn load_seconds_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         self.load_seconds_between(fleet, ns(phase.start), ns(phase.end))
     }
 
-    /// Renewals that are due in a phase, as if each were without jitter and took no time.
+    /// Returns the renewals that are due in a phase, without jitter and if each took no time.
     #[expect(clippy::cast_precision_loss, reason = "a count of renewals")]
     pub(super) fn renewals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         let Some(after) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0.0 };
         let (start, end, after) = (ns(phase.start), ns(phase.end), ns(after).max(1));
         let devices = u64::from(fleet.devices);
         let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
-        // Of the instants `from + k * after`, those within the span and before `to`.
+        // Counts the times `from + k * after` within the span and before `to`.
         let before = |span: &Span, to: u64| to.min(span.to_ns).saturating_sub(span.from_ns + 1) / after;
         spans.map(|span| (before(&span, end) - before(&span, start)) as f64).sum()
     }
 
-    /// Calls to the devices that the plan has online: their share at the middle of a phase is that of the whole.
+    /// Returns the calls to devices that are online. The online share in the middle of a phase stands for the whole phase.
     pub(super) fn calls_of(&self, drive: &DrivePlan, phases: &[&PhasePlan]) -> f64 {
         let load = self.schedule.load();
         let calls = phases.iter().map(|phase| {
@@ -175,7 +178,7 @@ impl Plan {
         calls.sum()
     }
 
-    /// Devices that the plan brings online in a phase.
+    /// Returns the devices that connect in a phase.
     #[expect(clippy::cast_precision_loss, reason = "a count of devices")]
     pub(super) fn arrivals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         let devices = u64::from(fleet.devices);
@@ -184,8 +187,8 @@ impl Plan {
     }
 }
 
-/// What the service side calls a thing that reaches a device.
-fn at_the_service(operation: Operation) -> Operation {
+/// Returns the service client's operation for an operation at the device.
+fn service_operation(operation: Operation) -> Operation {
     match operation {
         Operation::Method => Operation::ServiceMethod,
         Operation::C2d => Operation::ServiceC2d,

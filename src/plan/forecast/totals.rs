@@ -1,5 +1,5 @@
-//! What only all fleets together show: more than any machine sends, and the largest packet that a device may be sent by
-//! another. Called by `resolve`. Pure.
+//! Totals over all fleets: devices, messages, the longest duration, and limits on them. Used by `resolve` and by every room
+//! above. Pure.
 
 use crate::plan::model::{FleetPlan, Plan};
 use crate::plan::schedule::Schedule;
@@ -8,11 +8,11 @@ use crate::units::human_count;
 use crate::wire::STRING_BYTES_MAX;
 use std::time::Duration;
 
-/// Messages a second, all fleets together. Our choice: far beyond what a machine sends, and so few that what falls due while
-/// nothing can be sent is still counted one by one.
+/// Most messages per second of all fleets together. Our choice: far more than a machine can send, and few enough to count the
+/// backlog one by one.
 const RATE_MAX: f64 = 10_000_000.0;
 
-/// A unit was wrong, or a nought too many.
+/// Checks the total message rate. More is a wrong unit, or a zero too many.
 pub(in crate::plan) fn check_rate(
     specs: &[FleetSpec],
     fleets: &[FleetPlan],
@@ -37,10 +37,10 @@ pub(in crate::plan) fn check_rate(
     }
 }
 
-/// The largest packet that a device takes, in mebibytes: what other devices of the run send is not refused, and one at least,
-/// which is well above the 64 KB of a cloud-to-device message.
+/// Returns the largest packet that a device accepts, in MiB. It covers all messages that other devices of the run send, and is
+/// at least 1, well above the 64 KB of a cloud-to-device message.
 pub(in crate::plan) fn packet_mib_max(fleets: &[FleetPlan]) -> u16 {
-    // An id is as long as a topic at most, and so is the topic; what else a packet has is less than 16 bytes.
+    // Ids and topics have at most the size of an MQTT string. The rest of a packet is less than 16 bytes.
     let payloads =
         fleets.iter().flat_map(|fleet| &fleet.sends).map(|send| send.payload.bytes_max(STRING_BYTES_MAX));
     let bytes = payloads.max().unwrap_or(0).saturating_add(STRING_BYTES_MAX + 16);
@@ -48,20 +48,20 @@ pub(in crate::plan) fn packet_mib_max(fleets: &[FleetPlan]) -> u16 {
 }
 
 impl Plan {
-    /// Devices of all fleets.
+    /// Returns the number of devices of all fleets.
     #[must_use]
     pub fn devices(&self) -> u64 {
         self.fleets.iter().map(|fleet| u64::from(fleet.devices)).sum()
     }
 
-    /// Devices that the plan wants online at an instant, in nanoseconds since the run's zero.
+    /// Returns the planned number of online devices at a time, in nanoseconds since the run's zero.
     #[must_use]
     pub fn planned_online(&self, t_ns: u64) -> u64 {
         self.fleets.iter().map(|fleet| self.schedule.planned_online(t_ns, u64::from(fleet.devices))).sum()
     }
 
-    /// The longest duration worth recording, in microseconds: a message may wait for `send_by` and then for its
-    /// ack, a connection for its timeout, and a device may be offline for the whole run.
+    /// Returns the longest duration to record, in microseconds: a message may wait for `send_by` and then for its
+    /// acknowledgment, and a device may be offline for the whole run.
     #[must_use]
     pub fn highest_us(&self) -> u64 {
         let message = self.fleets.iter().map(|fleet| {
@@ -71,12 +71,12 @@ impl Plan {
         let calls = self.drives.iter().map(|drive| drive.timeout);
         let run = self.schedule.end() + self.drain;
         let highest = message.chain(calls).max().unwrap_or_default().max(run);
-        // Rounded up to a whole second, and one more for what the clock adds.
+        // Rounded up to a second, plus one for the resolution of clocks.
         (highest.as_secs() + 2).saturating_mul(1_000_000)
     }
 
-    /// Messages that are expected to be due in the whole run: exact for regular arrivals to one per device and
-    /// stream, the mean for Poisson.
+    /// Returns the number of messages that will be due in the whole run. Exact to one per device and stream for regular
+    /// arrivals, and the mean for Poisson.
     #[must_use]
     pub fn planned_messages(&self) -> f64 {
         let fleet = |fleet: &FleetPlan| {
@@ -87,14 +87,13 @@ impl Plan {
         self.fleets.iter().map(fleet).sum()
     }
 
-    /// Seconds at a load of 100% that the devices of a fleet are planned to send for, all of them together.
+    /// Returns the seconds at a load of 100% for which a fleet's devices are planned to send, summed over all devices.
     #[must_use]
     pub fn load_seconds(&self, fleet: &FleetPlan) -> f64 {
         self.load_seconds_between(fleet, 0, u64::MAX)
     }
 
-    /// Seconds at a load of 100% for which a fleet's devices are planned to send from `start` to `end`, in nanoseconds since the run's
-    /// zero. The sum of all devices.
+    /// Returns the same between two times, in nanoseconds since the run's zero.
     pub(super) fn load_seconds_between(&self, fleet: &FleetPlan, start: u64, end: u64) -> f64 {
         let load = self.schedule.load();
         let devices = u64::from(fleet.devices);

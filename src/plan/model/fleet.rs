@@ -1,4 +1,4 @@
-//! A fleet: devices that behave alike, with everything that they do. Data only.
+//! A fleet: devices with the same configuration. Data only.
 
 use super::{MethodPlan, SendPlan, SubscribeQos, Subscription, TwinPlan, WillPlan};
 use crate::plan::credentials::Auth;
@@ -8,57 +8,57 @@ use crate::policy::ping::PingPolicy;
 use crate::scenario::Sdk;
 use std::time::Duration;
 
-/// A group of devices that behave alike.
+/// A group of devices with the same configuration.
 #[derive(Debug)]
 pub struct FleetPlan {
-    /// Its name in the scenario.
+    /// Name in the scenario.
     pub name: String,
-    /// How many devices it has.
+    /// Number of devices.
     pub devices: u32,
-    /// Global index (over all fleets) of its first device.
+    /// Index of its first device among the devices of all fleets.
     pub first: u64,
-    /// Whose habits it has; hubstorm's own otherwise.
+    /// Azure SDK whose preset it uses. `None`: hubstorm's defaults.
     pub sdk: Option<Sdk>,
-    /// The device id (client id) of each, unless `auth` lists them.
+    /// Template of device ids, which are also client ids. Unused if `auth` has a device list.
     pub id: Template,
-    /// How each proves who it is.
+    /// Credentials.
     pub auth: Auth,
-    /// CONNECT's keep-alive; 0 turns it off.
+    /// Keep-alive of CONNECT, in seconds. 0 turns it off.
     pub keep_alive_s: u16,
-    /// When it sends PINGREQ, and how long it waits for PINGRESP.
+    /// Silence before PINGREQ, and timeout of PINGRESP.
     pub pings: PingPolicy,
-    /// CONNECT's clean-session flag.
+    /// Clean-session flag of CONNECT.
     pub clean_session: bool,
-    /// What it does after a loss.
+    /// Reconnect policy.
     pub reconnect: Reconnect,
-    /// A whole attempt: DNS, TCP, TLS and CONNACK.
+    /// Timeout of a connection attempt: DNS, TCP, TLS and CONNACK.
     pub connect_timeout: Duration,
-    /// PUBLISH to its last ack.
+    /// Timeout from PUBLISH to its last acknowledgment.
     pub ack_timeout: Duration,
-    /// A message not sent this long after it was due has expired.
+    /// Messages that are unsent this long after their due time expire.
     pub send_by: Duration,
-    /// What becomes of messages due while offline against the plan.
+    /// Handling of messages that are due while a device is unexpectedly offline.
     pub offline: Offline,
-    /// The window: unacknowledged messages at once.
+    /// In-flight window: most unacknowledged messages of a device.
     pub in_flight: u16,
-    /// What each device subscribes to.
+    /// Subscriptions of each device.
     pub subscribe: Vec<Subscription>,
-    /// Whether it ends its subscriptions before it leaves as planned.
+    /// Whether devices unsubscribe before a planned disconnect.
     pub unsubscribe: bool,
-    /// At which QoS, with an IoT hub.
+    /// QoS of IoT hub subscriptions.
     pub subscribe_qos: SubscribeQos,
-    /// What the server publishes when a device goes without DISCONNECT.
+    /// Will message.
     pub will: Option<WillPlan>,
-    /// What each device sends: its messages first, then its twin requests.
+    /// Message streams of each device, then its scheduled twin requests.
     pub sends: Vec<SendPlan>,
-    /// How it asks for its twin and changes it.
+    /// Twin requests.
     pub twin: TwinPlan,
-    /// Which direct methods it knows.
+    /// Direct methods that devices answer.
     pub methods: Vec<MethodPlan>,
 }
 
 impl FleetPlan {
-    /// The id of the device of that index within the fleet.
+    /// Returns the id of a device, given its index within the fleet.
     #[must_use]
     pub fn device_id(&self, index: u32) -> String {
         match self.auth.device_list() {
@@ -67,18 +67,18 @@ impl FleetPlan {
         }
     }
 
-    /// True when its devices make twin requests.
+    /// Returns whether its devices make twin requests.
     #[must_use]
     pub fn makes_twin_requests(&self) -> bool {
         self.twin.get_on_connect || self.sends.iter().any(|send| send.operation.is_request())
     }
 }
 
-/// What becomes of messages due while a device is offline against the plan.
+/// Handling of messages that are due while a device is unexpectedly offline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offline {
-    /// They stay due until `send_by`.
+    /// Keep them until `send_by`.
     Queue,
-    /// They end as `offline`.
+    /// Record them as `offline`.
     Skip,
 }

@@ -1,4 +1,4 @@
-//! What a plan is made of: plain data, filled in by `resolve` and read by everyone above. Start with `plan`.
+//! The plain types of a plan: filled in by `resolve`, read by every room above. Start with `plan`.
 
 mod fleet;
 mod message;

@@ -7,50 +7,50 @@ use crate::plan::schedule::Schedule;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A resolved run.
+/// A resolved scenario.
 #[derive(Debug)]
 pub struct Plan {
-    /// The scenario's name.
+    /// Scenario name.
     pub name: String,
-    /// Where the scenario came from.
+    /// The scenario file.
     pub source: Source,
-    /// Same seed, same arrivals, same payloads.
+    /// Seed of all random numbers. The same seed gives the same arrivals and payloads.
     pub seed: u64,
-    /// What is loaded.
+    /// The system under test.
     pub target: Target,
-    /// The built-in hub, when it is the target.
+    /// Options of the built-in hub, if it is the target.
     pub emulator: Option<EmulatorPlan>,
-    /// Who makes the load.
+    /// The fleets, in the scenario's order.
     pub fleets: Vec<FleetPlan>,
-    /// The largest packet that a device takes, in mebibytes.
+    /// Largest packet that a device accepts, in MiB.
     pub packet_mib_max: u16,
-    /// What the service side does to their devices.
+    /// Calls that the service client makes.
     pub drives: Vec<DrivePlan>,
-    /// Phases, planned online share and load over time.
+    /// Phases, planned online share, and load over time.
     pub schedule: Schedule,
-    /// Which messages come back to the run's own subscribers.
+    /// Messages that the run's own subscribers should receive.
     pub deliveries: Deliveries,
-    /// How long acks may come in after the last phase.
+    /// How long to wait for acknowledgments after the last phase.
     pub drain: Duration,
-    /// How long all devices may be offline against the plan before that ends the run; `None`: for ever.
+    /// End the run after all devices have been unexpectedly offline for this long. `None`: never.
     pub abort_when_unreachable: Option<Duration>,
-    /// What counts as good.
+    /// Thresholds of the scenario.
     pub thresholds: Vec<Threshold>,
-    /// When the load counts as really offered.
+    /// Limits of the load generator's own delays.
     pub validity: Limits,
 }
 
-/// Where a scenario came from, for the result file. No secret is in it.
+/// The scenario as it was read, for the result file. It contains no secrets.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
-    /// The path as given.
+    /// Path as given.
     pub file: String,
-    /// The text as read; `${env.NAME}` unexpanded.
+    /// Text as read, with `${env.NAME}` unexpanded.
     pub text: String,
-    /// SHA-256 of the text, in hex.
+    /// SHA-256 of the text, in hexadecimal.
     pub sha256: String,
     /// `--set` overrides as `key=value`.
     pub overrides: Vec<String>,
-    /// The files that were read: the scenario, and those that it names. Nothing may be written over them.
+    /// Files that were read: the scenario and the files that it names. They must not be overwritten.
     pub files: Vec<PathBuf>,
 }

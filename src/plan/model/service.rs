@@ -1,4 +1,4 @@
-//! What the service client calls. Data only.
+//! Calls of the service client. Data only.
 
 use crate::iothub::message_size::message_bytes;
 use crate::iothub::properties;
@@ -7,30 +7,29 @@ use crate::plan::payload::Payload;
 use crate::plan::schedule::{Arrival, RoundRobin};
 use std::time::Duration;
 
-/// One stream of calls of the service side to the devices of a fleet. Nothing is due for a device while the plan has
-/// it offline.
+/// A stream of calls to the devices of a fleet. No call is due for a device that the plan has offline.
 #[derive(Debug)]
 pub struct DrivePlan {
     /// Index of the fleet.
     pub fleet: u16,
-    /// What is called.
+    /// Kind of call.
     pub call: CallPlan,
-    /// When calls are due: of the whole fleet, all of it online.
+    /// Due times of calls, for the whole fleet while all its devices are online.
     pub arrival: Arrival,
-    /// Who is called next when calls are evenly spaced.
+    /// Order in which evenly spaced calls go to the devices.
     pub order: RoundRobin,
-    /// What it carries.
+    /// Payload.
     pub payload: Payload,
-    /// A call without its answer for so long has timed out.
+    /// Timeout of a call.
     pub timeout: Duration,
 }
 
-/// What the service side calls.
+/// A kind of call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallPlan {
     /// A direct method.
     Method {
-        /// Its name.
+        /// Method name.
         name: String,
         /// How long the hub waits for the device's answer.
         response_timeout: Duration,
@@ -41,15 +40,15 @@ pub enum CallPlan {
     Desired,
     /// A cloud-to-device message.
     C2d {
-        /// Its properties; when it was sent, and its number, are added.
+        /// Properties of the scenario. Send time and sequence number are added.
         properties: Vec<(String, String)>,
-        /// How long the hub keeps it; the hub's default otherwise.
+        /// How long the hub keeps the message. `None`: the hub's default.
         ttl: Option<Duration>,
     },
 }
 
 impl CallPlan {
-    /// What is measured of it.
+    /// Returns the operation that measures these calls.
     #[must_use]
     pub fn operation(&self) -> Operation {
         match self {
@@ -59,8 +58,8 @@ impl CallPlan {
         }
     }
 
-    /// The most bytes that the properties of a call add to its size as an IoT hub counts it. The destination is the hub's own, and does
-    /// not count.
+    /// Returns the most bytes that properties add to the size of a call as an IoT hub counts it. The destination does not count,
+    /// because the hub adds it.
     #[must_use]
     pub fn properties_bytes_max(&self) -> usize {
         let CallPlan::C2d { properties, .. } = self else { return 0 };

@@ -1,9 +1,9 @@
-//! What devices subscribe to, and at which QoS. Data only.
+//! Subscriptions of devices, and their QoS. Data only.
 
 use crate::plan::payload::Template;
 use crate::wire::QoS;
 
-/// What a device subscribes to.
+/// A subscription of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subscription {
     /// Cloud-to-device messages (IoT hub).
@@ -12,12 +12,12 @@ pub enum Subscription {
     Twin,
     /// Direct methods (IoT hub).
     Methods,
-    /// A topic filter, `${device}` allowed, and the QoS asked for (plain brokers).
+    /// A topic filter, which may contain `${device}`, and the requested QoS (plain brokers).
     Filter(Template, QoS),
 }
 
 impl Subscription {
-    /// Asked for twice, at whatever QoS.
+    /// Returns whether both have the same filter. Ignores QoS.
     pub(in crate::plan) fn same_filter(&self, other: &Subscription) -> bool {
         match (self, other) {
             (Subscription::Filter(one, _), Subscription::Filter(two, _)) => one == two,
@@ -26,7 +26,7 @@ impl Subscription {
     }
 }
 
-/// The QoS that a device of an IoT hub subscribes with.
+/// QoS of subscriptions to an IoT hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscribeQos {
     /// Cloud-to-device messages.

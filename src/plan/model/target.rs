@@ -5,30 +5,30 @@ use core::net::IpAddr; // Addresses only: sockets live in std::net.
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What is loaded.
+/// The system under test.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Which kind.
+    /// Kind of target.
     pub kind: TargetKind,
-    /// The host name; with the built-in hub, filled in from its ready line.
+    /// Host name or address. For the built-in hub, set from its ready line.
     pub host: String,
-    /// The port; with the built-in hub, filled in from its ready line.
+    /// Port. For the built-in hub, set from its ready line.
     pub port: u16,
-    /// TLS; `None` over plain TCP (plain brokers only).
+    /// TLS options. `None` for plain TCP (plain brokers only).
     pub tls: Option<TlsPlan>,
-    /// This machine's addresses that devices connect from, in turn; empty lets the system choose.
+    /// Local addresses that devices connect from, round robin. If empty, the operating system chooses.
     pub source_ips: Vec<IpAddr>,
 }
 
 impl Target {
-    /// True when what is sent never leaves this machine, as far as the host's name tells.
+    /// Returns whether the host's name or address says that traffic stays on this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")
             || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
     }
 
-    /// `host:port`, with IPv6 in brackets.
+    /// Returns `host:port`, with IPv6 addresses in brackets.
     #[must_use]
     pub fn address(&self) -> String {
         let (host, port) = (&self.host, self.port);
@@ -36,20 +36,20 @@ impl Target {
     }
 }
 
-/// How devices speak TLS.
+/// TLS options of devices.
 #[derive(Clone, Debug, Default)]
 pub struct TlsPlan {
-    /// A PEM file of roots; the system's otherwise.
+    /// PEM file with root certificates, instead of the system's.
     pub ca: Option<PathBuf>,
-    /// Turned off only by a long flag or key; marks the report.
+    /// Whether to verify the server's certificate. If not, the report says so.
     pub verify: bool,
 }
 
-/// How the built-in hub behaves.
+/// Options of the built-in hub.
 #[derive(Clone, Debug)]
 pub struct EmulatorPlan {
-    /// How long after its token's expiry a connection is closed.
+    /// Time from the expiry of a token until the hub closes the connection.
     pub expiry_grace: Duration,
-    /// Accept unescaped `#`, `+` and `/` in property bags.
+    /// Whether to accept unescaped `#`, `+` and `/` in property bags.
     pub lenient_properties: bool,
 }

@@ -6,17 +6,17 @@ use std::time::Duration;
 /// A threshold with its names resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
-    /// Which operation it reads.
+    /// Operation that it reads.
     pub metric: Operation,
-    /// Index of the phase it names.
+    /// Index of the phase that it names, if any.
     pub phase: Option<u16>,
-    /// Index of the fleet it names.
+    /// Index of the fleet that it names, if any.
     pub fleet: Option<u16>,
-    /// As written.
+    /// Expression as written.
     pub expression: String,
-    /// What is compared.
+    /// Parsed expression.
     pub test: Test,
-    /// A decisive fail ends the run from this long after the start of the phase that it names, or of the first phase that is no
-    /// warm-up; `None`: it never ends the run. See [`Plan::abort_from`].
+    /// Delay after which a failure ends the run early, counted from the start of the phase that the threshold names, or of the first
+    /// phase that is not a warm-up. `None`: it never ends the run. See [`Plan::abort_from`](super::Plan::abort_from).
     pub abort_after: Option<Duration>,
 }

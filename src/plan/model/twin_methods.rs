@@ -1,40 +1,40 @@
-//! Twin requests and direct methods of an IoT hub's devices. Data only.
+//! Twin requests and direct methods of devices of an IoT hub. Data only.
 
 use crate::plan::payload::Payload;
 use crate::wire::QoS;
 use std::time::Duration;
 
-/// How a device of an IoT hub asks for its twin and changes it. What of that is scheduled is among its `sends`.
+/// Twin requests of a device. Scheduled ones are in [`FleetPlan::sends`](super::FleetPlan::sends).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TwinPlan {
-    /// Asks for the whole twin whenever it has connected and subscribed.
+    /// Whether to request the whole twin after every connect and subscribe.
     pub get_on_connect: bool,
-    /// Of requests, 0 or 1.
+    /// QoS of requests, 0 or 1.
     pub qos: u8,
-    /// From a request to its answer.
+    /// Timeout from request to answer.
     pub timeout: Duration,
 }
 
-/// What a device does when a direct method is called.
+/// A direct method that a device answers.
 #[derive(Debug)]
 pub struct MethodPlan {
-    /// Which.
+    /// Method name.
     pub name: String,
-    /// What it answers; `None`: nothing.
+    /// Answer. `None`: the device never answers.
     pub answer: Option<AnswerPlan>,
-    /// How long that takes.
+    /// Delay of the answer.
     pub after: Duration,
-    /// Goes and comes back afterwards.
+    /// Whether the device reconnects afterwards.
     pub then_reconnect: bool,
 }
 
-/// What is answered to a direct method.
+/// The answer to a direct method.
 #[derive(Debug)]
 pub struct AnswerPlan {
-    /// In HTTP's numbers, as a rule.
+    /// Status, usually an HTTP status code.
     pub status: u32,
-    /// JSON, or empty; its `${seq}` counts the calls.
+    /// Payload: JSON or empty. Its `${seq}` counts the calls.
     pub payload: Payload,
-    /// 0 or 1.
+    /// QoS, 0 or 1.
     pub qos: QoS,
 }

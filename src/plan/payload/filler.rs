@@ -1,13 +1,13 @@
-//! Filler: bytes that do not compress, as a JSON string, with room for a stamp. Used by `render`.
+//! Filler: random bytes that do not compress, as a JSON string, with an optional stamp. Used by `render`.
 
 use super::stamp::Stamp;
 use crate::rng::Rng;
 use rand::Rng as _;
 
-/// Letters that JSON needs not escape, 64 of them: one per six random bits.
+/// 64 characters that need no escape in JSON: one for six random bits.
 const FILLER: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// The least filler that has room for a stamp between its quotes.
+/// Size of the smallest filler with room for a stamp between its quotes.
 pub(super) const STAMPED_BYTES_MIN: usize = Stamp::BYTES + 2;
 
 pub(super) fn fill(out: &mut Vec<u8>, bytes: usize, stamp: Option<&Stamp>, rng: &mut Rng) {

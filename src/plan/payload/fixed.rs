@@ -1,21 +1,21 @@
-//! Decimal numbers of a payload as whole numbers of their last digit: `12.50` is 1250 at two digits. Exact to
-//! walk with, and printed with a fixed number of decimals without floating point. Used by `payload` only.
+//! Decimal numbers as integers in units of their last digit: `12.50` is 1250 with two decimals. Walks are exact, and numbers
+//! are printed without floating point. Used by `parse` and `render`.
 
 use std::io::{self, Write};
 
-/// Ten to the power of this fits in 64 bits with nine digits to spare before the point.
+/// Most digits before and after the decimal point. Ten to the power of twice this fits in 64 bits.
 const DIGITS_MAX: usize = 9;
 
 /// A decimal number as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fixed {
     value: i64,
-    /// Decimals.
+    /// Number of decimals.
     pub(super) digits: u8,
 }
 
 impl Fixed {
-    /// Parses `-12.50`; at most nine decimals, and nine digits before the point.
+    /// Parses `-12.50`. Permits at most nine digits before and nine after the decimal point.
     pub(super) fn parse(text: &str) -> Option<Fixed> {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
         let (whole, decimals) = unsigned.split_once('.').unwrap_or((unsigned, ""));
@@ -28,13 +28,13 @@ impl Fixed {
         Some(Fixed { value, digits: u8::try_from(decimals.len()).ok()? })
     }
 
-    /// The number in units of the last of `digits` decimals, which are at least its own.
+    /// Converts to units of the last of `digits` decimals, which must not be fewer than its own.
     pub(super) fn at(self, digits: u8) -> i64 {
         self.value * 10_i64.pow(u32::from(digits.saturating_sub(self.digits)))
     }
 }
 
-/// Numbers of so many decimals, from `min` to `max`.
+/// Numbers from `min` to `max` with a fixed number of decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FixedRange {
     pub(super) min: i64,
@@ -54,7 +54,7 @@ impl FixedRange {
         }
     }
 
-    /// The most bytes that `write` appends: sign, digits, a leading zero, point.
+    /// Returns the most bytes that `write` appends: sign, digits, leading zero and decimal point.
     pub(super) fn bytes_max(&self) -> usize {
         let digits = self.min.unsigned_abs().max(self.max.unsigned_abs()).to_string().len();
         digits.max(usize::from(self.digits) + 1) + 2
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_and_written_exactly() {
+    fn numbers_are_parsed_and_written_exactly() {
         for (text, digits, written) in [
             ("12.50", 2, "12.50"),
             ("12.5", 3, "12.500"),

@@ -1,11 +1,11 @@
-//! Checks messages that must be JSON, where that is not certain from the template alone.
+//! Checks of messages that must be JSON. Used by `resolve` and by devices.
 
 use super::parts::{JsonCheck, Part, Payload};
 use serde::de::IgnoredAny;
 
 impl Payload {
-    /// Requires messages that are JSON, or even a JSON object. The caller has checked one rendering: from here on they are checked only
-    /// if others may not be JSON.
+    /// Requires messages to be JSON, or a JSON object. The caller must have checked one rendering. Messages are then checked
+    /// only if others may not be JSON.
     pub(in crate::plan) fn require_json(&mut self, object: bool) {
         self.json = match (self.is_always_json(), object) {
             (true, _) => JsonCheck::None,
@@ -14,7 +14,7 @@ impl Payload {
         };
     }
 
-    /// Describes a rendered message that is not JSON although it must be.
+    /// Returns what is wrong with a rendered message that must be JSON.
     #[must_use]
     pub fn json_problem(&self, message: &[u8]) -> Option<&'static str> {
         let is_json = || serde_json::from_slice::<IgnoredAny>(message).is_ok();
@@ -27,8 +27,9 @@ impl Payload {
         }
     }
 
-    /// True if every rendering is JSON as soon as one is: if placeholders stand only in strings, where their characters need no escape,
-    /// or are numbers that are a whole JSON value. `1${seq}` is not proved, because a number may be negative, nor is a file's line.
+    /// Returns whether every rendering is JSON if one is. This holds if placeholders occur only in strings, where their
+    /// characters need no escape, or are numbers that form a whole JSON value. It cannot be known for `1${seq}`, because a
+    /// number may be negative, and for lines of a file.
     fn is_always_json(&self) -> bool {
         let literal = |at: Option<usize>| match at.and_then(|at| self.parts.get(at)) {
             Some(Part::Literal(bytes)) => Some(bytes.trim_ascii()),
@@ -51,7 +52,7 @@ impl Payload {
             Part::Index | Part::Seq | Part::Uptime | Part::Uniform(_) | Part::Walk { .. } | Part::Now => {
                 in_string
             }
-            // Devices of an IoT hub have no quotes and backslashes in their ids, and stamps have none.
+            // Device ids of an IoT hub contain no quotes or backslashes, and neither do stamps.
             Part::Device | Part::Stamp => in_string,
             Part::Filler { bytes, .. } => *bytes >= 2,
             Part::Line { .. } => false,

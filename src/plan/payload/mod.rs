@@ -1,6 +1,8 @@
-//! What messages contain. A template from the scenario comes in, is parsed once, and is rendered per message into a buffer that the
-//! worker reuses. Start with `parts`. `template` does the same for ids, topics and user names. It must not depend on topics, clocks
-//! or the rest of `plan`.
+//! Payloads of messages. A template, a size or a file comes in from the scenario and is parsed once; each message is rendered
+//! into a buffer that the worker reuses. Start with `parts`, then `parse` and `render`. `template` is the simpler template
+//! language of ids, topics and user names.
+//!
+//! Must not depend on topics, clocks or the rest of `plan`.
 
 mod filler;
 mod fixed;

@@ -3,27 +3,27 @@
 use super::fixed::{Fixed, FixedRange};
 use super::parts::{Part, Payload};
 
-/// A payload that cannot be read.
+/// An invalid payload template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// `${` without its `}`.
+    /// `${` without `}`.
     #[error("${{ is not closed")]
     Unclosed,
-    /// No such placeholder.
+    /// An unknown placeholder.
     #[error("unknown placeholder ${{{0}}}")]
     Unknown(String),
-    /// An argument is missing, unknown or no number.
+    /// An argument that is missing, unknown or not a number.
     #[error("${{{placeholder}}}: {what}")]
     Argument {
-        /// As written.
+        /// Placeholder as written.
         placeholder: String,
-        /// What is wrong with it.
+        /// Description of the problem.
         what: String,
     },
 }
 
 impl PayloadError {
-    /// The name in the placeholder, where there is one.
+    /// Returns the name in the placeholder, if any.
     #[must_use]
     pub fn placeholder(&self) -> Option<&str> {
         match self {
@@ -35,20 +35,20 @@ impl PayloadError {
     }
 }
 
-/// The names of all placeholders, for errors.
+/// Names of all placeholders, for errors.
 pub(in crate::plan) const PLACEHOLDERS: [&str; 8] =
     ["device", "index", "seq", "now", "uptime", "stamp", "uniform", "walk"];
 
-/// What a payload may contain, for errors.
+/// Permitted placeholders, for errors.
 pub(in crate::plan) const ALLOWED: &str = "${device}, ${index}, ${seq}, ${now}, ${uptime}, ${stamp}, ${uniform(min=0, \
                                   max=1.0)}, ${walk(start=20.0, step=0.5, min=0, max=40)}";
 
 impl Payload {
-    /// Parses a template such as `{"id":"${device}","kwh":${walk(start=1200, step=0.4, min=0)}}`. Numbers are
-    /// printed with as many decimals as the most precise argument has.
+    /// Parses a template such as `{"id":"${device}","kwh":${walk(start=1200, step=0.4, min=0)}}`. Numbers have as many decimals
+    /// as the most precise argument.
     ///
     /// # Errors
-    /// An unknown placeholder or argument.
+    /// A placeholder or an argument is invalid.
     pub fn template(text: &str) -> Result<Payload, PayloadError> {
         let mut payload = Payload::empty();
         let mut rest = text;
@@ -94,7 +94,7 @@ impl Payload {
                 let (start, step) =
                     (arguments.require("start")?.at(digits), arguments.require("step")?.at(digits));
                 let bound = |name, otherwise| arguments.get(name).map_or(otherwise, |fixed| fixed.at(digits));
-                // Without bounds a walk of 2^62 steps stays inside 64 bits.
+                // Without bounds, a walk of 2^62 steps does not overflow 64 bits.
                 let range =
                     arguments.range(bound("min", i64::MIN / 2), bound("max", i64::MAX / 2), digits)?;
                 if step < 0 || start < range.min || start > range.max {
@@ -110,7 +110,7 @@ impl Payload {
     }
 }
 
-/// The `name=number` pairs of one placeholder.
+/// The `name=number` arguments of one placeholder.
 struct Arguments<'a> {
     placeholder: &'a str,
     pairs: Vec<(&'a str, Fixed)>,
@@ -138,7 +138,7 @@ impl<'a> Arguments<'a> {
         self.only(&[]).map(|_| part)
     }
 
-    /// Refuses other arguments than these; the decimals of the most precise one.
+    /// Rejects arguments that are not in `known`. Returns the number of decimals of the most precise one.
     fn only(&self, known: &[&str]) -> Result<u8, PayloadError> {
         for (name, _) in &self.pairs {
             if !known.contains(name) {

@@ -1,4 +1,4 @@
-//! A parsed payload: its parts, and what a device keeps of it between messages. Made by `parse`, written out by `render`.
+//! A parsed payload, and the state that a device keeps between its messages. Made by `parse`, written by `render`.
 
 use super::filler::STAMPED_BYTES_MIN;
 use super::fixed::FixedRange;
@@ -7,7 +7,7 @@ use crate::rng::Rng;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The contents of a stream's messages.
+/// The payload of a stream's messages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Payload {
     pub(super) parts: Vec<Part>,
@@ -16,10 +16,10 @@ pub struct Payload {
     pub(super) json: JsonCheck,
 }
 
-/// What each message must be checked for.
+/// The check that each rendered message needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum JsonCheck {
-    /// Nothing: any bytes will do, or every rendering is JSON.
+    /// No check: any bytes are permitted, or every message is known to be JSON.
     #[default]
     None,
     Value,
@@ -42,34 +42,34 @@ pub(super) enum Part {
         step: i64,
         range: FixedRange,
     },
-    /// Lines of a file, in order or in any; which is next is kept where walks are.
+    /// Lines of a file, in order or shuffled. The next line is stored in `walks`.
     Line {
         slot: usize,
         lines: Arc<Lines>,
         shuffled: bool,
     },
-    /// With a stamp at its begin, if it is to be tracked.
+    /// Random bytes. They begin with a stamp if the stream is tracked.
     Filler {
         bytes: usize,
         stamped: bool,
     },
 }
 
-/// What one device remembers of one stream's payloads: its generator and where its walks are.
+/// The state of a device's payloads in one stream: random generator, and the current value of each walk.
 #[derive(Clone, Debug)]
 pub struct PayloadState {
     pub(super) rng: Rng,
     pub(super) walks: Box<[i64]>,
 }
 
-/// What a message is rendered with.
+/// The facts that a message is rendered with.
 #[derive(Clone, Copy, Debug)]
 pub struct PayloadContext<'a> {
-    /// The device id: `${device}`.
+    /// Device id: `${device}`.
     pub device: &'a str,
-    /// The device's index within its fleet: `${index}`.
+    /// Device index within its fleet: `${index}`.
     pub index: u32,
-    /// The message's number in its stream: `${seq}`.
+    /// Sequence number of the message in its stream: `${seq}`.
     pub seq: u64,
     /// Time since the Unix epoch: `${now}`. Ignored if [`Payload::has_now`] is false.
     pub now_unix: Duration,
@@ -78,25 +78,25 @@ pub struct PayloadContext<'a> {
 }
 
 impl Payload {
-    /// Nothing.
+    /// Creates an empty payload.
     #[must_use]
     pub fn empty() -> Payload {
         Payload { parts: Vec::new(), walks: 0, has_now: false, json: JsonCheck::None }
     }
 
-    /// `bytes` bytes that do not compress and are valid JSON (a string) from two bytes on.
+    /// Creates a payload of `bytes` bytes that does not compress. From two bytes on, it is a JSON string.
     #[must_use]
     pub fn filler(bytes: usize) -> Payload {
         Payload { parts: vec![Part::Filler { bytes, stamped: false }], ..Payload::empty() }
     }
 
-    /// Lines of a file: in order, each device from another one on, or any line each time.
+    /// Creates a payload from the lines of a file: in order, with another first line for each device, or shuffled.
     pub(in crate::plan) fn lines(lines: Lines, shuffled: bool) -> Payload {
         let parts = vec![Part::Line { slot: 0, lines: Arc::new(lines), shuffled }];
         Payload { parts, walks: 1, ..Payload::empty() }
     }
 
-    /// Whether it has a `${stamp}`, or room for one: filler has from `STAMPED_BYTES_MIN` on.
+    /// Returns whether it has a `${stamp}` or room for one. Filler has room from `STAMPED_BYTES_MIN` on.
     #[must_use]
     pub fn can_carry_stamp(&self) -> bool {
         self.parts.iter().any(|part| match part {
@@ -105,19 +105,19 @@ impl Payload {
         })
     }
 
-    /// True if it has a `${now}`. Without one, the caller need not read a clock.
+    /// Returns whether it has a `${now}`. If not, the caller need not read a clock.
     #[must_use]
     pub fn has_now(&self) -> bool {
         self.has_now
     }
 
-    /// Whether it was written with a `${stamp}`.
+    /// Returns whether the template has a `${stamp}`.
     #[must_use]
     pub fn has_stamp(&self) -> bool {
         self.parts.contains(&Part::Stamp)
     }
 
-    /// Puts a stamp where there is room for one; false if there is none.
+    /// Adds a stamp if there is room for one. Returns whether the payload has one.
     pub(in crate::plan) fn carry_stamp(&mut self) -> bool {
         for part in &mut self.parts {
             if let Part::Filler { bytes, stamped } = part {

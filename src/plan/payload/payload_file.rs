@@ -1,18 +1,17 @@
-//! Messages that somebody has recorded: a file's lines, read once and shared by every device that sends them. A part of
-//! `payload`; `sends` reads the file.
+//! A file with one recorded message per line, shared by all devices that send it. Read by `resolve`, rendered by `render`.
 
 use crate::text_file;
 
-/// The lines of a file, without the empty ones; there is at least one.
+/// The non-empty lines of a file. There is at least one.
 #[derive(Debug, PartialEq)]
 pub(in crate::plan) struct Lines {
     text: Box<[u8]>,
-    /// Begin and end of each.
+    /// Start and end of each line in `text`.
     places: Box<[(usize, usize)]>,
 }
 
 impl Lines {
-    /// `None` when there is none. Messages may be any bytes.
+    /// Splits a file into lines. Returns `None` if all lines are empty. Messages may be any bytes.
     pub(in crate::plan) fn of(text: &[u8]) -> Option<Lines> {
         let ranges = text_file::line_ranges(text).filter(|range| !range.is_empty());
         let places: Box<[_]> = ranges.map(|range| (range.start, range.end)).collect();
@@ -23,7 +22,7 @@ impl Lines {
         self.places.len()
     }
 
-    /// The n-th; after the last comes the first again.
+    /// Returns the n-th line. After the last line, starts again with the first.
     pub(super) fn get(&self, n: usize) -> &[u8] {
         let (start, end) = self.places[n % self.places.len()];
         &self.text[start..end]
@@ -39,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_with_something_on_it() {
+    fn empty_lines_are_skipped() {
         let lines = Lines::of(b"one\n\n two \r\n\r\n\xff").unwrap();
         let read: Vec<&[u8]> = (0..4).map(|n| lines.get(n)).collect();
         assert_eq!(read, [&b"one"[..], b" two ", b"\xff", b"one"]);

@@ -1,4 +1,4 @@
-//! Renders payloads, message by message, with seeded numbers. Called by devices.
+//! Renders messages from payloads and seeded random numbers. Called by devices.
 
 use super::filler::fill;
 use super::parts::{Part, Payload, PayloadContext, PayloadState};
@@ -9,7 +9,7 @@ use std::io::Write;
 use std::time::Duration;
 
 impl Payload {
-    /// A device's state before the first message of a stream, whose random numbers are for `purpose`.
+    /// Returns a device's state before the first message of a stream. Random numbers come from `purpose`.
     #[must_use]
     pub fn state(&self, seed: u64, device_global: u64, purpose: Purpose) -> PayloadState {
         let walks = self.parts.iter().filter_map(|part| match part {
@@ -20,12 +20,12 @@ impl Payload {
         PayloadState { rng: generator(seed, device_global, purpose), walks: walks.collect() }
     }
 
-    /// Appends a message to `out`. Nothing is allocated once `out` is large enough.
+    /// Appends a message to `out`. Does not allocate if `out` has enough capacity.
     pub fn render(&self, state: &mut PayloadState, context: &PayloadContext<'_>, out: &mut Vec<u8>) {
         self.render_stamped(state, context, None, out);
     }
 
-    /// As [`render`](Payload::render), with the stamp that makes it known again where it arrives.
+    /// Like [`render`](Payload::render), with a stamp by which subscribers recognize the message.
     pub fn render_stamped(
         &self,
         state: &mut PayloadState,
@@ -71,7 +71,7 @@ impl Payload {
         }
     }
 
-    /// An upper bound of a message's size, for a device id of that many bytes.
+    /// Returns an upper bound of the size of messages, given the size of the device id.
     #[must_use]
     pub fn bytes_max(&self, device_bytes: usize) -> usize {
         let size = |part: &Part| match part {

@@ -1,41 +1,41 @@
-//! The stamp that a tracked message carries: who sent it, which one it is and when it was due, in 36 characters that any
-//! payload can hold. Written by `payload`, found again by `fleet` in whatever a broker delivers: it is hostile input then.
+//! The stamp of a tracked message: sender, sequence number and due time, in 36 characters that any payload can contain. Written
+//! by `render`, and searched for by `fleet` in delivered messages, which are untrusted input.
 //!
-//! `~hs1`, then 24 bytes in base64url (RFC 4648 §5): none of its characters means anything to JSON, XML, CSV or a URL, and `~`
-//! is rare enough to search for.
+//! It consists of `~hs1` and 24 bytes in base64url (RFC 4648 §5). None of these characters has a meaning in JSON, XML, CSV or
+//! URLs, and `~` is rare enough to search for.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::memchr_iter;
 
-/// What a stamp begins with.
+/// Prefix of a stamp.
 const MARK: &[u8; 4] = b"~hs1";
-/// Run 7, device 4, stream 2, seq 5, due 6.
+/// Bytes: run 7, device 4, stream 2, sequence number 5, due time 6.
 const RAW_BYTES: usize = 24;
 const TEXT_BYTES: usize = RAW_BYTES / 3 * 4;
 
-/// What one message says about itself.
+/// The contents of a stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// Which run sent it: random, 56 bits.
+    /// Random number of the run. 56 bits.
     pub run: u64,
-    /// The sender's index among the devices of all fleets.
+    /// Index of the sender among the devices of all fleets.
     pub device: u32,
-    /// Which of the sender's streams.
+    /// Index of the stream within the sender.
     pub stream: u16,
-    /// Its number in that stream; 40 bits.
+    /// Sequence number in the stream. 40 bits.
     pub seq: u64,
-    /// When it was due, in microseconds since the run's zero; 48 bits.
+    /// Due time, in microseconds since the run's zero. 48 bits.
     pub due_us: u64,
 }
 
 impl Stamp {
-    /// How many bytes a stamp takes in a payload.
+    /// Size of a stamp in a payload, in bytes.
     pub const BYTES: usize = MARK.len() + TEXT_BYTES;
-    /// What of a run's number a stamp holds.
+    /// The bits of a run number that a stamp contains.
     pub const RUN_MASK: u64 = (1 << 56) - 1;
 
-    /// As it stands in a payload.
+    /// Returns the stamp as text.
     #[must_use]
     pub fn to_text(&self) -> [u8; Stamp::BYTES] {
         let mut raw = [0; RAW_BYTES];
@@ -51,7 +51,7 @@ impl Stamp {
         text
     }
 
-    /// The first stamp of that run in a payload. Nothing is allocated, and no payload is searched more than once.
+    /// Returns the first stamp of a run in a payload. Does not allocate, and searches the payload once.
     #[must_use]
     pub fn find(payload: &[u8], run: u64) -> Option<Stamp> {
         let stamps = memchr_iter(MARK[0], payload).filter_map(|at| Stamp::parse(payload.get(at..)?));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_is_found_wherever_it_stands() {
+    fn stamp_is_found_anywhere_in_a_payload() {
         let text = text(&STAMP);
         assert_eq!(text, "~hs1q83vASNFZwABEXAAAwAAAAApAAAAADA5");
         for payload in [
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stamp_of_this_run_is_passed_over() {
+    fn other_text_and_other_runs_are_ignored() {
         let (ours, theirs) = (text(&STAMP), text(&Stamp { run: 1, ..STAMP }));
         for payload in
             [&ours[..35], &theirs, "", "~", "~hs1", &ours.replace('q', "+"), &ours.replace("hs1", "hs2")]
@@ -114,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(
+        fn written_stamp_is_found_again(
             run in 0..=Stamp::RUN_MASK, device: u32, stream: u16, seq in 0..1_u64 << 40, due_us in 0..1_u64 << 48,
             before: Vec<u8>, after: Vec<u8>,
         ) {
@@ -124,7 +124,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_harmless(payload in prop::collection::vec(prop_oneof![Just(b'~'), Just(b'h'), Just(b's'), Just(b'1'), any::<u8>()], 0..200)) {
+        fn any_bytes_are_searched_without_panic(payload in prop::collection::vec(prop_oneof![Just(b'~'), Just(b'h'), Just(b's'), Just(b'1'), any::<u8>()], 0..200)) {
             let _ = Stamp::find(&payload, 0);
         }
     }

@@ -1,12 +1,12 @@
-//! Ids, topics and user names with `{index}`, `{index:05}` and `${device}` in them: parsed once by `resolve`,
-//! rendered once per device.
+//! Templates of ids, topics and user names, with `{index}`, `{index:05}` and `${device}`. Parsed once by `resolve`, rendered
+//! once per device.
 
 use std::fmt::{self, Write};
 
-/// A text with places for a device's names.
+/// A text with placeholders for a device's id and index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    /// As it was written.
+    /// Text as written.
     text: String,
     parts: Vec<Part>,
 }
@@ -18,27 +18,27 @@ enum Part {
     Index { width: usize },
 }
 
-/// What a template is rendered with.
+/// The device that a template is rendered for.
 #[derive(Clone, Copy, Debug)]
 pub struct TemplateContext<'a> {
-    /// The device id.
+    /// Device id.
     pub device: &'a str,
-    /// The device's index within its fleet, from 0.
+    /// Device index within its fleet, from 0.
     pub index: u32,
 }
 
-/// A template that cannot be read.
+/// An invalid template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// `{` without its `}`.
+    /// `{` without `}`.
     #[error("a brace is not closed")]
     Unclosed,
-    /// Something else in braces.
+    /// An unknown placeholder.
     #[error("unknown placeholder {0}")]
     Unknown(String),
 }
 
-/// What a template may contain, for errors.
+/// Permitted placeholders, for errors.
 pub(in crate::plan) const ALLOWED: &str = "${device}, {index}, and {index:05} for leading zeros";
 
 /// `u32::MAX` has ten digits.
@@ -48,7 +48,7 @@ impl Template {
     /// Parses `meter-{index:05}`, `bench/${device}`, `${index}`.
     ///
     /// # Errors
-    /// Braces around anything else, or one that is not closed.
+    /// A placeholder is unknown, or a brace is not closed.
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -68,13 +68,13 @@ impl Template {
         Ok(Template { text: text.to_owned(), parts })
     }
 
-    /// A text without placeholders.
+    /// Creates a template without placeholders.
     #[must_use]
     pub fn literal(text: &str) -> Template {
         Template { text: text.to_owned(), parts: vec![Part::Literal(text.to_owned())] }
     }
 
-    /// The text for one device.
+    /// Returns the text for one device.
     #[must_use]
     pub fn render(&self, names: &TemplateContext<'_>) -> String {
         let mut out = String::new();
@@ -91,13 +91,13 @@ impl Template {
         out
     }
 
-    /// True when it is the same for every device.
+    /// Returns whether the text is the same for all devices.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
     }
 
-    /// True when it contains `${device}`: an id cannot be made of itself.
+    /// Returns whether it contains `${device}`, which an id must not.
     #[must_use]
     pub fn uses_device(&self) -> bool {
         self.parts.contains(&Part::Device)
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_filled_in() {
+    fn placeholders_are_replaced() {
         for (text, rendered) in [
             ("meter-{index:05}", "meter-00042"),
             ("{index}", "42"),
@@ -143,12 +143,12 @@ mod tests {
             ("ä$", "ä$"),
         ] {
             assert_eq!(render(text).as_deref(), Ok(rendered), "{text}");
-            assert_eq!(Template::parse(text).unwrap().to_string(), text, "as it was written");
+            assert_eq!(Template::parse(text).unwrap().to_string(), text, "as written");
         }
     }
 
     #[test]
-    fn anything_else_in_braces_is_refused() {
+    fn unknown_placeholders_are_rejected() {
         for text in ["{device}", "${env}", "{}", "{index:5}", "{index:0}", "{index:099}", "a{b}c"] {
             assert!(matches!(render(text), Err(TemplateError::Unknown(_))), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Payloads: parsed from text, rendered, and checked for JSON.
+//! Payloads: parsing, rendering, and checks for JSON.
 
 use super::parts::JsonCheck;
 use super::{Lines, Payload, PayloadContext};
@@ -25,7 +25,7 @@ fn messages(payload: &Payload, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn placeholders_are_filled_in() {
+fn placeholders_are_replaced() {
     let payload =
         Payload::template(r#"{"id":"${device}","i":${index},"n":${ seq },"t":"${now}","up":${uptime}}"#)
             .unwrap();
@@ -37,7 +37,7 @@ fn placeholders_are_filled_in() {
 }
 
 #[test]
-fn numbers_have_the_decimals_that_were_written_and_stay_in_range() {
+fn uniform_numbers_keep_decimals_and_range() {
     let payload = Payload::template("${uniform(min=-1, max=2.50)}").unwrap();
     let found = messages(&payload, 1000);
     for text in &found {
@@ -53,7 +53,7 @@ fn numbers_have_the_decimals_that_were_written_and_stay_in_range() {
 }
 
 #[test]
-fn a_walk_starts_where_it_should_steps_within_its_step_and_stays_in_its_bounds() {
+fn walk_keeps_start_step_and_bounds() {
     let payload = Payload::template("${walk(start=1.0, step=0.4, min=0, max=2)}").unwrap();
     let numbers: Vec<f64> = messages(&payload, 2000).iter().map(|text| text.parse().unwrap()).collect();
     assert!((numbers[0] - 1.0).abs() < 1e-9);
@@ -65,7 +65,7 @@ fn a_walk_starts_where_it_should_steps_within_its_step_and_stays_in_its_bounds()
 }
 
 #[test]
-fn filler_is_json_of_exactly_that_size_and_does_not_repeat() {
+fn filler_is_json_of_the_given_size() {
     for bytes in [0, 1, 2, 3, 12, 256, 1000] {
         let found = messages(&Payload::filler(bytes), 2);
         assert_eq!(found[0].len(), bytes);
@@ -77,9 +77,9 @@ fn filler_is_json_of_exactly_that_size_and_does_not_repeat() {
 }
 
 #[test]
-fn lines_come_in_order_from_another_one_for_each_device_or_in_any() {
+fn lines_of_a_file_are_sent_in_order_or_shuffled() {
     let lines = || Lines::of(b"a\nbb\nccc\n").unwrap();
-    // Device 3 of `messages` is the fourth.
+    // `messages` renders for device 3, so it starts with the fourth line.
     assert_eq!(messages(&Payload::lines(lines(), false), 4), ["a", "bb", "ccc", "a"]);
     let mut fifth = Payload::lines(lines(), false).state(7, 4, Purpose::Payload(0));
     let mut out = Vec::new();
@@ -91,7 +91,7 @@ fn lines_come_in_order_from_another_one_for_each_device_or_in_any() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_messages() {
+fn same_seed_gives_the_same_messages() {
     let payload = Payload::template("${uniform(min=0, max=1000000)}").unwrap();
     assert_eq!(messages(&payload, 5), messages(&payload, 5));
     let mut other = payload.state(7, 4, Purpose::Payload(0));
@@ -109,7 +109,7 @@ fn only_payloads_that_may_not_be_json_are_checked() {
         (r#"{"v":1${uniform(min=-5,max=5)}}"#, true),
         (r#"{"v":${index}${seq}}"#, true),
         (r#"{"v":-${uniform(min=-5,max=5)}}"#, true),
-        // An escape, such as \n, is JSON for some ids only.
+        // An escape such as \n is JSON only for some ids.
         (r#"{"v":"\${device}"}"#, true),
         (r#"{"v":"a\"${now}"}"#, true),
     ] {
@@ -118,7 +118,7 @@ fn only_payloads_that_may_not_be_json_are_checked() {
         assert_eq!(payload.json == JsonCheck::Object, checked, "{text}");
     }
     let mut payload = Payload::template(r#"{"v":1${uniform(min=-5,max=5)}}"#).unwrap();
-    assert_eq!(payload.json_problem(b"1-1"), None, "no one requires JSON");
+    assert_eq!(payload.json_problem(b"1-1"), None, "JSON is not required");
     payload.require_json(true);
     let problems = [&br#"{"v":11}"#[..], br#"{"v":1-1}"#, b" [1]"].map(|text| payload.json_problem(text));
     assert_eq!(problems, [None, Some("not JSON"), Some("not a JSON object")]);
@@ -127,7 +127,7 @@ fn only_payloads_that_may_not_be_json_are_checked() {
 }
 
 #[test]
-fn rendering_fills_a_buffer_that_is_reused() {
+fn rendering_does_not_reallocate_the_buffer() {
     let payload = Payload::template("${device} ${now} ${uniform(min=0.0, max=9.0)}").unwrap();
     let mut state = payload.state(1, 1, Purpose::Payload(1));
     let mut out = Vec::with_capacity(payload.bytes_max(7));
@@ -140,7 +140,7 @@ fn rendering_fills_a_buffer_that_is_reused() {
 }
 
 #[test]
-fn mistakes_are_named() {
+fn invalid_templates_are_described() {
     for (text, expected) in [
         ("${seq", "${ is not closed"),
         ("${sequence}", "unknown placeholder ${sequence}"),

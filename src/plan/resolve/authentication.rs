@@ -1,4 +1,4 @@
-//! `auth` of a fleet, resolved and checked against the target: which secret proves whose identity. Used by `fleets`.
+//! Resolves `auth` of a fleet and checks it against the target. Used by `fleets`.
 
 use super::context::ResolveContext;
 use super::device_lists;
@@ -13,7 +13,7 @@ use crate::plan::sdk::DevicePreset;
 use crate::scenario::{AuthSpec, Errors, FleetSpec, RenewSpec, Secret, TokenSpec, Written};
 use crate::units::human_duration;
 
-/// How the fleet's devices prove who they are. `highest` is the id of the last one.
+/// Resolves the credentials of a fleet. `highest` is the id of its last device.
 pub(super) fn resolve(
     spec: &FleetSpec,
     id: &Template,
@@ -26,7 +26,7 @@ pub(super) fn resolve(
     if fits_target(written, context, errors) {
         given(spec, written, id, highest, preset, context, errors)
     } else {
-        // After an error any will do: the plan is not used.
+        // Any value will do, because the plan is discarded after an error.
         Auth::None
     }
 }
@@ -43,12 +43,12 @@ fn absent(
             errors.add(&spec.place.below("auth"), "missing: an IoT hub accepts no device without a key");
         problem.fix("add auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }");
     }
-    // Without a target the run makes a key for itself and the built-in hub.
+    // Without a target, the run generates a key for the built-in hub.
     let key = context.group_key.clone();
     if hub { sas(Keys::Group(key), preset.tokens, preset) } else { Auth::None }
 }
 
-/// Whether targets of that kind know this way at all.
+/// Checks that targets of this kind support the kind of `auth`.
 fn fits_target(written: &Written<AuthSpec>, context: &ResolveContext<'_>, errors: &mut Errors) -> bool {
     match (&written.value, context.kind) {
         (
@@ -146,7 +146,7 @@ fn read_key(secret: Option<&Written<Secret>>, errors: &mut Errors) -> Option<sas
     }
 }
 
-/// The life of tokens as the scenario says; what it leaves out is as in `default`.
+/// Resolves the lifetime of tokens. Missing keys are taken from `default`.
 fn token_life(spec: &TokenSpec, default: TokenLife, errors: &mut Errors) -> TokenLife {
     let ttl = spec.ttl.unwrap_or(default.ttl);
     let renew = spec.renew.as_ref().map_or(default.renew, |renew| match renew.value {

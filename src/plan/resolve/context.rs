@@ -1,5 +1,5 @@
-//! The facts that every part of a scenario is resolved against, and the files that a scenario names. Made by `resolve`, read by its
-//! helpers.
+//! The facts that all parts of a scenario are resolved against, and access to the files that it names. Made by `resolve`, used
+//! by the files beside this one.
 
 use crate::iothub::sas;
 use crate::plan::model::TargetKind;
@@ -7,24 +7,24 @@ use crate::scenario::{Errors, FileText, Written, located};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What fleets are resolved against.
+/// The facts that parts of a scenario are resolved against.
 pub(super) struct ResolveContext<'a> {
-    /// The target's kind; `None` after an error in it.
+    /// Kind of target. `None` after an error in it.
     pub(super) kind: Option<TargetKind>,
-    /// True when the built-in hub is the target.
+    /// Whether the target is the built-in hub.
     pub(super) embedded: bool,
-    /// For fleets that bring no keys to the built-in hub.
+    /// Group key of fleets without keys, for the built-in hub.
     pub(super) group_key: sas::Key,
-    /// The target's host; empty for the built-in hub.
+    /// Host of the target. Empty for the built-in hub.
     pub(super) host: &'a str,
-    /// The scenario's file name.
+    /// File name of the scenario.
     pub(super) scenario: &'a str,
-    /// Reads the files that it names.
+    /// Reads a file.
     pub(super) files: &'a dyn Fn(&Path) -> io::Result<FileText>,
 }
 
 impl ResolveContext<'_> {
-    /// Reads a file that the scenario names. Returns its path and its bytes.
+    /// Reads a file that the scenario names. Returns its path and bytes, or adds an error.
     pub(super) fn read(&self, file: &Written<PathBuf>, errors: &mut Errors) -> Option<(PathBuf, FileText)> {
         let path = located(self.scenario, &file.place, &file.value);
         match (self.files)(&path) {

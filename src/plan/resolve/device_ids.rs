@@ -1,4 +1,4 @@
-//! The ids of a fleet's devices: one template per fleet, and no id twice. Used by `fleets`.
+//! Resolves `id` of a fleet, and checks that all device ids differ. Used by `fleets`.
 
 use super::context::ResolveContext;
 use super::mqtt_limits::check_string;
@@ -10,7 +10,7 @@ use crate::plan::model::{FleetPlan, TargetKind};
 use crate::plan::payload::{Template, TemplateContext};
 use crate::scenario::{Errors, FleetSpec};
 
-/// A longer id is not repeated in what it could become.
+/// A longer id is not repeated in a suggestion.
 const ID_CHARS_REPEATED: usize = 40;
 
 /// Resolves `id` of a fleet.
@@ -25,7 +25,7 @@ pub(super) fn resolve(
         Some(written) => parse_template(written, errors),
         None => Template::parse(&default).ok(),
     };
-    // After an error any template will do: the plan is not used.
+    // Any template will do, because the plan is discarded after an error.
     let Some(template) = template else { return Template::literal(&spec.name) };
     let place = spec.id.as_ref().map_or_else(|| spec.place.below("id"), |written| written.place.clone());
     let text = spec.id.as_ref().map_or(default.clone(), |written| written.text.clone());
@@ -57,7 +57,7 @@ pub(super) fn resolve(
     template
 }
 
-/// Indices make ids differ within a fleet; two fleets may still meet.
+/// Checks that no two fleets have a device with the same id. Within a fleet, indices make ids unique.
 pub(super) fn check_unique(specs: &[FleetSpec], fleets: &[FleetPlan], errors: &mut Errors) {
     if fleets.len() < 2 {
         return;

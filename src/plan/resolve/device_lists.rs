@@ -1,5 +1,5 @@
-//! The file behind `auth = { file = ".." }`: its devices are matched with the fleet's, and its bad lines become errors. Used by
-//! `authentication`; `credentials::parse` knows what a line means.
+//! Reads the file of `auth = { file = ".." }` and matches its devices with the fleet's. Used by `authentication`. `credentials`
+//! parses the lines.
 
 use super::context::ResolveContext;
 use super::quoting::quoted;
@@ -8,10 +8,10 @@ use crate::plan::payload::{Template, TemplateContext};
 use crate::scenario::{Errors, FleetSpec, Written};
 use std::path::PathBuf;
 
-/// Bad lines that are told; of a file of another kind, every line is one.
+/// Number of reported invalid lines. In a file of another kind, every line is invalid.
 const BAD_LINES_TOLD: usize = 5;
 
-/// The devices of a fleet from its file: those that `id` names, or else the first ones. `None` after an error.
+/// Returns the fleet's devices from its file: those that `id` names, or the first ones. `None` after an error.
 pub(super) fn read(
     spec: &FleetSpec,
     file: Option<&Written<PathBuf>>,
@@ -65,10 +65,10 @@ pub(super) fn read(
     Some(read.devices.pick(&indices))
 }
 
-/// The places in the list of the devices that `id` names.
+/// Returns the indices of the devices that `id` names.
 ///
 /// # Errors
-/// The first that is not there.
+/// The first id that is not in the list.
 fn named(listed: &DeviceList, id: &Template, devices: u32) -> Result<Vec<u32>, String> {
     let places = listed.by_id();
     let place = |index| {

@@ -1,5 +1,5 @@
-//! The service side of a plan: which calls are due to whom, checked against the fleets and against what a hub takes. A part
-//! of `resolve`.
+//! Resolves `[[drive]]`: the calls of the service client, checked against the fleets and the limits of an IoT hub. Used by
+//! `resolve`.
 
 use super::context::ResolveContext;
 use super::payloads;
@@ -12,7 +12,7 @@ use crate::scenario::{ArrivalKind, CallKind, DriveSpec, Errors, PayloadSpec, Spa
 use serde_json::Value;
 use std::time::Duration;
 
-/// What the hub's own work, the pipe and this machine may take on top.
+/// Extra time for the hub, the pipe and this machine (our choice).
 const MARGIN: Duration = Duration::from_secs(30);
 
 /// Resolves all of `[[drive]]`.
@@ -55,7 +55,7 @@ fn drive(spec: &DriveSpec, fleets: &[FleetPlan], errors: &mut Errors) -> Option<
     let rate_hz = match spec.spacing? {
         Spacing::Every(every) => f64::from(fleet.devices) / every.as_secs_f64(),
         Spacing::Rate(rate) => rate.as_per_second(),
-        // Reading refuses it.
+        // Parsing rejects it.
         Spacing::Think(_) => return None,
     };
     if rate_hz <= 0.0 {
@@ -97,7 +97,7 @@ fn call(spec: &DriveSpec, errors: &mut Errors) -> Option<CallPlan> {
     })
 }
 
-/// Methods and desired properties carry JSON, and no more than a hub takes.
+/// Resolves the payload of a call and checks its size. Methods and desired properties must be JSON.
 fn payload(spec: &DriveSpec, call: Option<&CallPlan>, errors: &mut Errors) -> Option<Payload> {
     let kind = spec.call?;
     let Some(written) = &spec.payload else {
@@ -116,7 +116,7 @@ fn payload(spec: &DriveSpec, call: Option<&CallPlan>, errors: &mut Errors) -> Op
     let payload = payloads::payload(written, errors)?;
     let limit = match kind {
         CallKind::Method => limits::METHOD_BYTES_MAX,
-        // A hub counts them in a way of its own, and tells.
+        // A hub counts these in its own way, and reports an error.
         CallKind::Desired => usize::MAX,
         CallKind::C2d => limits::C2D_BYTES_MAX,
     };
@@ -133,7 +133,7 @@ fn payload(spec: &DriveSpec, call: Option<&CallPlan>, errors: &mut Errors) -> Op
     Some(payload)
 }
 
-/// A hub takes only JSON here: better told now than by every call.
+/// Checks that a payload is JSON. Otherwise every call would fail.
 fn json(payload: &Payload, written: &Written<PayloadSpec>, object: bool, errors: &mut Errors) {
     let what = match payloads::rendered(payload, "device") {
         Ok(Value::Object(_)) => return,
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_resolved_with_the_defaults_of_azure() {
+    fn calls_have_the_defaults_of_azure() {
         let plan =
             load("call = \"method\"\nfleet = \"meter\"\nname = \"reboot\"\nevery = \"5s\"", "").unwrap();
         let drive = &plan.drives[0];
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(drive.payload, Payload::empty());
     }
 
-    /// Besides the body, these count: the property and the two stamps. The destination is the hub's own.
+    /// The property and both stamps count, besides the body. The destination does not.
     #[test]
     fn c2d_messages_count_their_properties() {
         let counted = (1 + 2) + (13 + 20) + (12 + 20);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_called_is_said() {
+    fn invalid_calls_are_rejected() {
         let method = "call = \"method\"\nfleet = \"meter\"\nname = \"m\"\nrate = \"1/s\"\n";
         let desired = "call = \"desired\"\nfleet = \"meter\"\nrate = \"1/s\"\n";
         let hub = "[target]\nkind = \"iot-hub\"\nhost = \"h.example\"";

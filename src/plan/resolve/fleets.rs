@@ -1,4 +1,4 @@
-//! The fleets of a plan. Used by `resolve`; each part of a fleet has a file of its own beside this one.
+//! Resolves fleets. Used by `resolve`. Each part of a fleet has its own file beside this one.
 
 use super::context::ResolveContext;
 use super::quoting::quoted;
@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 const IN_FLIGHT: u16 = 16;
 
-/// Of a `reconnect` that leaves them out.
+/// Defaults of `reconnect`.
 const BACKOFF_BASE: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 

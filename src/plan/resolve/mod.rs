@@ -1,5 +1,8 @@
-//! Scenario to Plan: defaults applied, names resolved, contradictions found. Everything that is wrong is noted in
-//! the same `Errors` that reading filled, so that one look shows all of it.
+//! Scenario to plan: applies defaults, resolves names, and finds contradictions. A parsed `Scenario` comes in; a [`Plan`] or
+//! errors go out. Start here, then read `fleets` and `context`. All errors of a scenario are reported at once, so they are
+//! added to the `Errors` of parsing.
+//!
+//! Must not depend on clocks, and reads files only through the function that it is given.
 
 mod authentication;
 mod context;
@@ -36,25 +39,24 @@ use std::path::Path;
 use std::time::Duration;
 use thresholds::KnownNames;
 
-/// The seed of a scenario that names none: a run without a seed repeats too.
+/// Seed of scenarios without one, so that these are repeatable too.
 const SEED: u64 = 1;
-/// Acks may come in this long after the last phase, if `ack_timeout` is not shorter.
+/// Longest default of `drain`. A shorter `ack_timeout` wins.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Reads a scenario and resolves it.
+/// Parses and resolves a scenario.
 ///
 /// # Errors
-/// Everything that is wrong with it, at once.
+/// All errors of the scenario.
 pub fn load(input: &Input<'_>, rng: &mut impl rand::Rng) -> Result<Plan, Errors> {
     let (scenario, errors) = crate::scenario::read(input);
     resolve(&scenario, errors, input.files, rng)
 }
 
-/// Resolves a scenario. `errors` holds what was wrong with reading it; `rng` makes the group key of a run that
-/// brings neither a target nor keys;
-/// `files` reads the lists of devices that it names.
+/// Resolves a scenario. `errors` are those of parsing. `rng` generates the group key of a run without target and keys. `files`
+/// reads the files that the scenario names.
 ///
 /// # Errors
-/// Everything that is wrong with it, at once.
+/// All errors of the scenario.
 pub fn resolve(
     scenario: &Scenario,
     mut errors: Errors,
@@ -76,7 +78,7 @@ pub fn resolve(
     };
     let mut fleets = fleets::resolve(&scenario.fleets, &context, &mut errors);
     let deliveries = match kind {
-        // After an error the plan is not used, and a fleet's indices may be anything.
+        // After an error the plan is discarded, and the fleets' indices may be wrong.
         Some(TargetKind::Mqtt) if errors.is_empty() => {
             Deliveries::resolve(&mut fleets, &schedule, rng.next_u64())
         }

@@ -1,4 +1,4 @@
-//! Payloads of the scenario, parsed: templates, sizes, and files with messages.
+//! Resolves payloads: templates, sizes, and files with messages. Used by `sends`, `will`, `twin_methods` and `drives`.
 
 use super::context::ResolveContext;
 use super::templates::template_error;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A payload that nobody of this run receives.
+/// Resolves a payload that no subscriber of the run receives.
 pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
     let payload = any_payload(written, errors)?;
     if payload.has_stamp() {
@@ -38,7 +38,7 @@ pub(super) fn any_payload(written: &Written<PayloadSpec>, errors: &mut Errors) -
     }
 }
 
-/// The lines of a file with messages.
+/// Reads a file with messages.
 pub(super) fn lines(
     path: &Written<PathBuf>,
     context: &ResolveContext<'_>,
@@ -61,7 +61,7 @@ pub(super) fn lines(
     }
 }
 
-/// A payload's first message. Others may still not be JSON: see [`Payload::require_json`].
+/// Renders the first message and parses it as JSON. Later messages may still not be JSON: see [`Payload::require_json`].
 pub(super) fn rendered(payload: &Payload, device: &str) -> Result<Value, serde_json::Error> {
     let facts = PayloadContext { device, index: 0, seq: 0, now_unix: Duration::ZERO, uptime: Duration::ZERO };
     let mut text = Vec::new();

@@ -1,4 +1,4 @@
-//! The phases of a run. Used by `resolve`.
+//! Resolves `[[phase]]`. Used by `resolve`.
 
 use crate::plan::duplicates::Duplicates;
 use crate::plan::schedule::Schedule;

@@ -1,6 +1,6 @@
-//! Text of the scenario as errors repeat it.
+//! Quotes text of a scenario in errors. Used by the files beside this one.
 
-/// In double quotes, shortened to what fits on a line.
+/// Returns the text in double quotes, shortened to fit on a line.
 pub(super) fn quoted(text: &str) -> String {
     const CHARS_MAX: usize = 80;
     let short: String = text.chars().take(CHARS_MAX).collect();

@@ -1,4 +1,4 @@
-//! The messages of a plan's fleets: when they are due, where they go and what they contain. Used by `fleets`.
+//! Resolves `[[fleet.NAME.send]]`: due times, topic and payload of a message stream. Used by `fleets`.
 
 use super::context::ResolveContext;
 use super::mqtt_limits::{check_packet, check_qos, check_string, check_topic};
@@ -48,7 +48,7 @@ pub(super) fn resolve(
         let rendered = topic.render(&TemplateContext { device: longest, index: devices - 1 });
         match &spec.topic {
             Some(written) if !hub => check_topic(&rendered, written, errors),
-            // The topic of an IoT hub is not the user's doing.
+            // The user did not choose the topic of an IoT hub.
             _ => check_string(&rendered, "a topic", &spec.place, errors),
         }
         if let (Some(payload), Some(written)) = (&payload, &spec.payload) {
@@ -73,7 +73,7 @@ pub(super) fn resolve(
     })
 }
 
-/// The topic of telemetry with its bag, and the encoded bag.
+/// Returns the topic of telemetry with its property bag, and the encoded bag.
 fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, String) {
     if let Some(topic) = &spec.topic {
         let problem = errors.add(&topic.place, "the topic of telemetry to an IoT hub is fixed");

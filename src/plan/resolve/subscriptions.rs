@@ -1,4 +1,4 @@
-//! What a fleet subscribes to. Used by `fleets`.
+//! Resolves `subscribe` of a fleet. Used by `fleets`.
 
 use super::context::ResolveContext;
 use super::mqtt_limits::check_string;

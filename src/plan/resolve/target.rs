@@ -1,15 +1,15 @@
-//! The target of a run: where it is, how TLS is spoken, and the built-in hub. Used by `resolve`.
+//! Resolves `[target]` and `[emulator]`. Used by `resolve`.
 
 use crate::iothub::limits;
 use crate::plan::model::{EmulatorPlan, Target, TargetKind, TlsPlan};
 use crate::scenario::{Errors, Scenario, TargetSpec, located};
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 
-/// MQTT over TLS and over plain TCP, as IANA has registered them (`secure-mqtt`, `mqtt`).
+/// Ports of MQTT over TLS and over TCP, as registered with IANA (`secure-mqtt`, `mqtt`).
 const TLS_PORT: u16 = 8883;
 const PLAIN_PORT: u16 = 1883;
 
-/// The target, and its kind where that was readable: what depends on a kind that was not stays unsaid.
+/// Resolves the target. The kind is `None` after an error in it, so that no error depends on a wrong kind.
 pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKind>) {
     let Some(spec) = &scenario.target else {
         let tls = Some(TlsPlan { ca: None, verify: true });
@@ -27,7 +27,7 @@ pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Optio
             errors.add(&ca.place, "ca and tls = false contradict each other").fix("remove one of the two");
         }
     }
-    // A broker on the port of MQTT over TLS speaks TLS: a password must not go in clear because a line was left out.
+    // Port 8883 implies TLS, so that a missing line does not send a password in clear text.
     let meant = hub || spec.ca.is_some() || spec.port == Some(TLS_PORT);
     let on = spec.tls.as_ref().map_or(meant, |tls| tls.on);
     let tls = on.then(|| TlsPlan {

@@ -1,4 +1,4 @@
-//! Parses ids, topics and user names, and describes templates that cannot be parsed.
+//! Resolves templates of ids, topics and user names. Used by the files beside this one.
 
 use super::quoting::quoted;
 use crate::plan::payload::{TEMPLATE_ALLOWED, Template};
@@ -16,7 +16,7 @@ pub(super) fn parse_template(written: &Written<String>, errors: &mut Errors) -> 
     }
 }
 
-/// What is wrong with a template. Where `${env.NAME}` was filled in, its placeholder may be a secret, and is not said.
+/// Describes an invalid template. After `${env.NAME}` was replaced, the placeholder may be a secret and is not repeated.
 pub(super) fn template_error(error: &impl Display, as_written: bool) -> String {
     if as_written {
         return error.to_string();

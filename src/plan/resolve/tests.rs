@@ -1,4 +1,4 @@
-//! Whole scenarios, resolved: defaults, presets, limits, and errors.
+//! Whole scenarios: defaults, presets, limits, and errors.
 
 use super::load;
 use crate::iothub::limits;
@@ -27,7 +27,7 @@ fn plan(text: &str, overrides: &[&str]) -> Result<Plan, String> {
 }
 
 #[test]
-fn a_will_that_the_built_in_hub_does_not_take_is_refused() {
+fn will_too_large_for_the_built_in_hub_is_rejected() {
     let will = |bytes: usize, topic: &str, target: &str| {
         let will = format!("fleet.meter.will={{{topic}payload={{size={bytes}}}}}");
         plan(&format!("{SMALL}{target}"), &[&will])
@@ -43,7 +43,7 @@ fn a_will_that_the_built_in_hub_does_not_take_is_refused() {
 }
 
 #[test]
-fn a_value_that_is_refused_is_not_suggested() {
+fn rejected_value_is_not_suggested() {
     let error = plan(SMALL, &["emulator.tier=S9"]).unwrap_err();
     assert!(error.contains("unknown value") && !error.contains("did you mean"), "{error}");
     let error = plan(SMALL, &["emulator.tier=unlimitd"]).unwrap_err();
@@ -51,7 +51,7 @@ fn a_value_that_is_refused_is_not_suggested() {
 }
 
 #[test]
-fn any_tier_but_unlimited_is_refused_as_not_built_yet() {
+fn tiers_other_than_unlimited_are_not_built_yet() {
     for tier in limits::Tier::ALL {
         let error = plan(SMALL, &[&format!("emulator.tier={}", tier.name())]).unwrap_err();
         let expected = format!("not built yet: \"{}\" (the throttles and quotas of a tier)", tier.name());
@@ -63,7 +63,7 @@ fn any_tier_but_unlimited_is_refused_as_not_built_yet() {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_reference() {
+fn defaults_match_the_reference() {
     let plan = plan(SMALL, &[]).unwrap();
     assert_eq!((plan.name.as_str(), plan.seed, plan.drain), ("small", 1, Duration::from_secs(10)));
     assert_eq!(plan.validity, Limits::default());
@@ -86,14 +86,14 @@ fn the_defaults_are_those_of_the_reference() {
 }
 
 #[test]
-fn a_preset_sets_what_the_scenario_leaves_out() {
+fn preset_sets_missing_keys() {
     let fleet =
         |more: &[&str]| plan(SMALL, &[&["fleet.meter.sdk=python"], more].concat()).unwrap().fleets.remove(0);
     let preset = crate::plan::device_preset(Some(crate::plan::Sdk::Python));
     let python = fleet(&[]);
     assert_eq!((python.keep_alive_s, python.reconnect), (preset.keep_alive_s, preset.reconnect));
     assert_eq!(python.subscribe_qos, preset.subscribe_qos);
-    assert!(!python.clean_session, "all SDKs ask for a session that is kept");
+    assert!(!python.clean_session, "all SDKs keep their session");
     let user_name =
         python.auth.credentials(&plan(SMALL, &[]).unwrap().target, "d", 0, Duration::ZERO).user_name;
     assert_eq!(user_name.as_deref(), Some("/d/?api-version=2019-10-01"));
@@ -101,18 +101,18 @@ fn a_preset_sets_what_the_scenario_leaves_out() {
     let own = fleet(&[auth, "fleet.meter.keep_alive=5s", "fleet.meter.reconnect={ kind = \"never\" }"]);
     assert_eq!((own.keep_alive_s, own.reconnect), (5, BackOff::Never.into()));
     let renewed = own.auth.tokens().and_then(|life| life.renewed_after());
-    assert_eq!(renewed, Some(Duration::from_secs(8 * 60)), "two minutes before the end of the ten");
+    assert_eq!(renewed, Some(Duration::from_secs(8 * 60)), "two minutes before expiry");
 }
 
 #[test]
-fn a_run_without_target_and_keys_makes_its_own() {
+fn run_without_target_generates_a_group_key() {
     let auth = plan(SMALL, &[]).unwrap().fleets.remove(0).auth;
     let Auth::Sas { keys: Keys::Group(key), life, .. } = &auth else { panic!("not a group key") };
     assert_eq!((key.to_base64().len(), life.renewed_after()), (88, Some(Duration::from_secs(51 * 60))));
 }
 
 #[test]
-fn plain_brokers_speak_plain_tcp_unless_told_otherwise() {
+fn plain_brokers_use_plain_tcp_by_default() {
     let broker = ["target.kind=mqtt", "target.host=localhost", "fleet.meter.send.0.topic=bench/${device}"];
     let with = |more: &[&str]| plan(SMALL, &[&broker, more].concat()).unwrap();
     let target = with(&[]).target;
@@ -125,8 +125,8 @@ fn plain_brokers_speak_plain_tcp_unless_told_otherwise() {
         assert_eq!(target.port, 8883);
     }
     let target = with(&["target.port=8883", "target.tls=false"]).target;
-    assert!(target.tls.is_none(), "it was said in so many words");
-    assert!(with(&["target.port=8884"]).target.tls.is_none(), "any other port tells nothing");
+    assert!(target.tls.is_none(), "tls = false wins");
+    assert!(with(&["target.port=8884"]).target.tls.is_none(), "other ports do not imply TLS");
     assert!(!with(&["target.tls={ verify = false }"]).target.tls.unwrap().verify);
     let plan = with(&[]);
     assert!(plan.emulator.is_none() && plan.fleets[0].clean_session);
@@ -135,7 +135,7 @@ fn plain_brokers_speak_plain_tcp_unless_told_otherwise() {
 }
 
 #[test]
-fn a_host_is_a_name_or_an_address_and_nothing_more() {
+fn host_is_a_name_or_an_address_only() {
     let host = |host: &str| {
         let topic = "fleet.meter.send.0.topic=x";
         plan(SMALL, &["target.kind=mqtt", &format!("target.host={host}"), topic]).map(|_| ())
@@ -149,7 +149,7 @@ fn a_host_is_a_name_or_an_address_and_nothing_more() {
 }
 
 #[test]
-fn source_addresses_are_this_machines_each_once() {
+fn source_addresses_are_local_and_unique() {
     let sources = |host: &str, list: &str| {
         let host = format!("target.host={host}");
         let list = format!("target.source_ips={list}");
@@ -171,7 +171,7 @@ fn source_addresses_are_this_machines_each_once() {
 }
 
 #[test]
-fn no_run_is_longer_than_its_clocks_can_count() {
+fn run_duration_is_limited() {
     let error = plan(SMALL, &["phase.steady.duration=101d"]).unwrap_err();
     assert!(error.contains("phase.steady.duration: too long") && error.contains("up to 100d"), "{error}");
     assert!(plan(SMALL, &["phase.steady.duration=100d"]).is_ok());
@@ -181,7 +181,7 @@ fn no_run_is_longer_than_its_clocks_can_count() {
 }
 
 #[test]
-fn thresholds_say_from_when_on_they_end_the_run() {
+fn abort_time_depends_on_phase_and_delay() {
     let text = "[fleet.a]\ndevices = 1\n[[phase]]\nname = \"ramp\"\nduration = \"10s\"\nwarmup = true\n\
                 [[phase]]\nname = \"steady\"\nduration = \"1m\"\n[[phase]]\nname = \"peak\"\nduration = \"1m\"\n";
     let from = |metric: &str, threshold: &str| {
@@ -194,7 +194,7 @@ fn thresholds_say_from_when_on_they_end_the_run() {
         )
     };
     let late = "{ expr = \"max < 1s\", abort = true, after = \"30s\" }";
-    assert_eq!(from("connect", late), (Some(30), Some(40)), "from the first phase that is no warm-up");
+    assert_eq!(from("connect", late), (Some(30), Some(40)), "from the first phase that is not a warm-up");
     assert_eq!(from("connect{phase:ramp}", late), (Some(30), Some(30)));
     assert_eq!(from("connect{phase:peak}", late), (Some(30), Some(100)));
     assert_eq!(from("connect{phase:peak}", "{ expr = \"max < 1s\", abort = true }"), (Some(0), Some(70)));
@@ -204,7 +204,7 @@ fn thresholds_say_from_when_on_they_end_the_run() {
 }
 
 #[test]
-fn an_unreachable_target_ends_a_run_only_on_request() {
+fn abort_when_unreachable_is_off_by_default() {
     let unreachable = |more: &[&str]| plan(SMALL, more).map(|plan| plan.abort_when_unreachable);
     assert_eq!(unreachable(&[]), Ok(None));
     assert_eq!(unreachable(&["abort_when_unreachable=never"]), Ok(None));
@@ -228,14 +228,14 @@ fn validity_limits_can_be_overridden() {
 }
 
 #[test]
-fn what_is_allowed_is_listed_once() {
+fn allowed_names_are_listed_once() {
     let twice = format!("{SMALL}[[phase]]\nname = \"steady\"\nduration = \"1m\"\n");
     let error = plan(&twice, &["thresholds.\"online{phase:stead}\"=[\"max < 1s\"]"]).unwrap_err();
     assert!(error.contains("allowed: steady\n"), "{error}");
 }
 
 #[test]
-fn messages_without_an_ack_are_an_operation_of_their_own() {
+fn messages_at_qos_0_are_a_separate_operation() {
     let unacked = "fleet.meter.send.0.qos=0";
     let threshold = |metric: &str| format!("thresholds.{metric}=[\"rate(ok) > 99%\"]");
     let operation = |more: &[&str]| plan(SMALL, more).map(|plan| plan.fleets[0].sends[0].operation);
@@ -248,7 +248,7 @@ fn messages_without_an_ack_are_an_operation_of_their_own() {
 }
 
 #[test]
-fn fleets_count_their_devices_globally_and_share_a_rate() {
+fn device_indices_are_global_and_rates_are_shared() {
     let second =
         format!("[fleet.a]\ndevices = 4\n[[fleet.a.send]]\nrate = \"100/s\"\npayload = \"x\"\n{SMALL}");
     let plan = plan(&second, &[]).unwrap();
@@ -260,7 +260,7 @@ fn fleets_count_their_devices_globally_and_share_a_rate() {
 }
 
 #[test]
-fn properties_travel_in_the_topic() {
+fn properties_are_encoded_in_the_topic() {
     let plan =
         plan(SMALL, &["fleet.meter.send.0.properties={ unit = \"k W&h\", \"$.ct\" = \"x\" }"]).unwrap();
     let names = crate::plan::TemplateContext { device: "d", index: 0 };
@@ -271,8 +271,8 @@ fn properties_travel_in_the_topic() {
 }
 
 #[test]
-fn a_message_of_262_144_bytes_is_planned_and_one_more_is_not() {
-    // TemplateContext and values of user properties and values of system properties count; escapes and separators do not.
+fn telemetry_is_limited_to_262_144_bytes() {
+    // Names and values of user properties and values of system properties count. Escapes and separators do not.
     for (properties, bytes) in [
         ("{}", 0),
         ("{ unit = \"k W&h\" }", 9),
@@ -292,7 +292,7 @@ fn a_message_of_262_144_bytes_is_planned_and_one_more_is_not() {
 }
 
 #[test]
-fn what_mqtt_cannot_carry_is_refused() {
+fn strings_beyond_the_limits_of_mqtt_are_rejected() {
     let broker = ["target.kind=mqtt", "target.host=localhost"];
     let long = "x".repeat(65_536);
     let topic = format!("fleet.meter.send.0.topic={long}");
@@ -309,20 +309,20 @@ fn what_mqtt_cannot_carry_is_refused() {
 }
 
 #[test]
-fn a_packet_has_room_for_so_much_and_no_more() {
+fn packet_size_is_limited() {
     let size = |bytes: usize| {
         let size = format!("fleet.meter.send.0.payload={{ size = {bytes} }}");
         let broker = ["target.kind=mqtt", "target.host=localhost", "fleet.meter.send.0.topic=t", &size];
         plan(SMALL, &broker).map(|_| ())
     };
-    // The topic with its length, and a packet id.
+    // Topic with its length, and packet id.
     assert_eq!(size(268_435_455 - 3 - 2), Ok(()));
     let error = size(268_435_455 - 4).unwrap_err();
     assert!(error.contains("payload: too large for MQTT"), "{error}");
 }
 
 #[test]
-fn bursts_and_closed_loops() {
+fn bursts_and_closed_loops_are_resolved() {
     let arrival = |more: &[&str]| plan(SMALL, more).map(|plan| plan.fleets[0].sends[0].arrival);
     let burst = arrival(&["fleet.meter.send.0.burst=4"]).unwrap();
     assert_eq!((burst.rate_hz, burst.burst, burst.is_closed()), (0.8, 4, false));
@@ -335,7 +335,7 @@ fn bursts_and_closed_loops() {
 }
 
 #[test]
-fn the_needs_grow_with_the_fleet() {
+fn needs_grow_with_the_fleet() {
     let few = plan(SMALL, &[]).unwrap().needs(1);
     let many = plan(SMALL, &["fleet.meter.devices=10010"]).unwrap().needs(1);
     assert_eq!([many.descriptors - few.descriptors, many.ports], [10_000, 10_010]);
@@ -344,7 +344,7 @@ fn the_needs_grow_with_the_fleet() {
 }
 
 #[test]
-fn nothing_is_too_long_to_be_recorded() {
+fn longest_recorded_duration_covers_the_run() {
     assert_eq!(plan(SMALL, &[]).unwrap().highest_us(), 92_000_000);
     let long = plan(SMALL, &["phase.steady.duration=2h"]).unwrap();
     assert_eq!(long.highest_us(), 7_212_000_000);

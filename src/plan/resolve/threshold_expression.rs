@@ -1,4 +1,4 @@
-//! Parses what a threshold compares: `p(99) < 500ms`, `rate(ok) > 99.9%`. Used by `thresholds`.
+//! Parses threshold expressions: `p(99) < 500ms`, `rate(ok) > 99.9%`. Used by `thresholds`.
 
 use crate::measure::{Compare, Outcome, Test};
 use crate::scenario::{Errors, Place, nearest};
@@ -6,7 +6,7 @@ use crate::units::{Percent, parse_duration};
 
 const ALLOWED: &str = "p(99) < 500ms, med, avg or max < 2s, rate(ok) > 99.9%, count(lost) == 0";
 
-/// What is wrong with an expression.
+/// An invalid expression.
 struct ExpressionError {
     what: String,
     allowed: String,
@@ -34,7 +34,7 @@ pub(super) fn expression(text: &str, place: &Place, errors: &mut Errors) -> Opti
     }
 }
 
-/// Longer operators first: `<` is a part of `<=`.
+/// Longer operators first: `<` is a prefix of `<=`.
 const OPERATORS: [(&str, Compare); 6] = [
     ("<=", Compare::LessOrEqual),
     (">=", Compare::GreaterOrEqual),

@@ -1,21 +1,21 @@
-//! Thresholds in k6's grammar with units: `"telemetry{phase:steady}" = ["p(99) < 500ms", "rate(ok) > 99.9%"]`. Every
-//! name in them must exist, so that a slip of the finger is an error and not a threshold that always passes.
+//! Resolves `[thresholds]`, in k6's grammar with units: `"telemetry{phase:steady}" = ["p(99) < 500ms", "rate(ok) > 99.9%"]`.
+//! Used by `resolve`. All names must exist, so that a typo is an error and not a threshold that always passes.
 
 use super::threshold_expression::expression;
 use crate::measure::{Operation, Outcome, Test};
 use crate::plan::model::Threshold;
 use crate::scenario::{Errors, Place, ThresholdSpec, Written, nearest};
 
-/// Metrics that later work brings.
+/// Metrics of later versions.
 const LATER_METRICS: [&str; 3] = ["connect.ws", "twin.desired", "register"];
 
-/// The names that a threshold may mention.
+/// The names that a threshold may contain.
 pub(super) struct KnownNames<'a> {
-    /// Phases, in order.
+    /// Names of phases, in order.
     pub(super) phases: &'a [String],
-    /// Fleets, in order.
+    /// Names of fleets, in order.
     pub(super) fleets: &'a [String],
-    /// Metrics that this plan never measures, with what to do instead.
+    /// Metrics that this plan never measures, each with a fix.
     pub(super) never: &'a [(Operation, &'static str)],
 }
 
@@ -26,7 +26,7 @@ struct Selector {
     fleet: Option<u16>,
 }
 
-/// Resolves all thresholds, noting what is wrong with each.
+/// Resolves all thresholds.
 pub(super) fn resolve(
     specs: &[ThresholdSpec],
     known: &KnownNames<'_>,
@@ -35,7 +35,7 @@ pub(super) fn resolve(
     let mut found = Vec::new();
     let mut last: Option<(&Place, Option<Selector>)> = None;
     for spec in specs {
-        // The expressions of one key share it; its error is noted once.
+        // The expressions of one key share it, so its error is reported once.
         let selected = match last {
             Some((place, selected)) if *place == spec.metric.place => selected,
             _ => selector(&spec.metric.value, &spec.metric.place, known, errors),
@@ -55,7 +55,7 @@ pub(super) fn resolve(
     found
 }
 
-/// Of `c2d`: what would hold whatever happens to the messages.
+/// Returns whether a `c2d` threshold passes whatever happens to the messages.
 fn never_fails(test: Test) -> bool {
     match test {
         Test::Rate { .. } => true,
@@ -132,7 +132,7 @@ fn index_of(kind: &str, name: &str, names: &[String], place: &Place, errors: &mu
     let index = names.iter().position(|known| known == name).and_then(|index| u16::try_from(index).ok());
     if index.is_none() {
         let problem = errors.add(place, format!("unknown {kind}"));
-        // Two of one name are an error of their own.
+        // Duplicate names are a separate error.
         let mut allowed: Vec<&str> = Vec::new();
         for name in names.iter().filter(|name| !name.is_empty()) {
             if !allowed.contains(&name.as_str()) {

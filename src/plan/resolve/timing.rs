@@ -1,10 +1,10 @@
-//! `every`, `rate`, `arrival`, `think_time` and `burst`, resolved to arrivals.
+//! Resolves `every`, `rate`, `arrival`, `think_time` and `burst` to arrivals. Used by `sends` and `twin_methods`.
 
 use crate::plan::schedule::{Arrival, RoundRobin, Spread};
 use crate::scenario::{ArrivalKind, Errors, Place, Spacing, Timing};
 use std::time::Duration;
 
-/// For what a closed loop comes to at most: no ack is thought to come sooner.
+/// Shortest assumed time to an acknowledgment, for an upper estimate of a closed loop's rate.
 const CLOSED_ACK_MIN: Duration = Duration::from_millis(1);
 
 pub(super) fn arrival(timing: &Timing, place: &Place, devices: u32, errors: &mut Errors) -> Option<Arrival> {
@@ -25,7 +25,7 @@ pub(super) fn arrival(timing: &Timing, place: &Place, devices: u32, errors: &mut
         return None;
     }
     let burst = timing.burst.unwrap_or(1);
-    // `every` is between bursts, `rate` counts messages.
+    // `every` is the time between bursts; `rate` counts messages.
     let rate_hz =
         if matches!(timing.spacing, Some(Spacing::Every(_))) { rate_hz * f64::from(burst) } else { rate_hz };
     Some(Arrival { spread: if poisson { Spread::Poisson } else { regular }, rate_hz, burst })

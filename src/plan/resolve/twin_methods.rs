@@ -1,4 +1,4 @@
-//! Twin requests and direct methods of a fleet's devices, checked against what an IoT hub allows. Used by `fleets`.
+//! Resolves twin requests and direct methods of a fleet's devices. Used by `fleets`.
 
 use super::context::ResolveContext;
 use super::quoting::quoted;
@@ -14,15 +14,15 @@ use crate::wire::QoS;
 use serde_json::Value;
 use std::time::Duration;
 
-/// As Azure's .NET and C SDKs wait for the whole twin.
+/// Timeout of a twin request in Azure's .NET and C SDKs.
 const TWIN_TIMEOUT: Duration = Duration::from_secs(60);
-/// What a method answers when nothing else is said.
+/// Default status of a method's answer.
 const STATUS: u32 = 200;
 
-/// What is resolved of a fleet.
+/// Twin requests and direct methods of a fleet.
 pub(super) struct TwinAndMethods {
     pub(super) twin: TwinPlan,
-    /// Twin requests that have a schedule.
+    /// Scheduled twin requests.
     pub(super) requests: Vec<SendPlan>,
     pub(super) methods: Vec<MethodPlan>,
 }
@@ -85,7 +85,7 @@ fn not_of_a_broker(spec: &FleetSpec, errors: &mut Errors) {
     }
 }
 
-/// What comes back comes only to who has subscribed.
+/// Checks that the fleet subscribes to the answers and calls that it needs.
 pub(super) fn check_subscribed(spec: &FleetSpec, subscriptions: &[Subscription], errors: &mut Errors) {
     let twin = spec.twin.as_ref().map(|twin| &twin.place);
     let twin = twin.or_else(|| spec.reports.first().map(|report| &report.place));
@@ -101,7 +101,7 @@ pub(super) fn check_subscribed(spec: &FleetSpec, subscriptions: &[Subscription],
     }
 }
 
-/// A change of reported properties: a JSON object.
+/// Resolves a change of reported properties: a JSON object.
 fn patch(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) -> Option<Payload> {
     let mut payload = payloads::payload(written, errors)?;
     let why = match payloads::rendered(&payload, longest) {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn twin_requests_are_streams_behind_the_messages() {
+    fn twin_requests_are_streams_after_the_messages() {
         let plan = plan(
             "subscribe = [\"twin\"]\ntwin = { get = \"on-connect\", every = \"10s\", qos = 1 }\n\
              [[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_that_says_nothing_asks_for_nothing() {
+    fn fleet_makes_no_twin_requests_by_default() {
         let quiet = plan("subscribe = [\"twin\", \"methods\"]").unwrap();
         let fleet = &quiet.fleets[0];
         assert!(!fleet.makes_twin_requests() && fleet.sends.is_empty() && fleet.methods.is_empty());
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn reported_properties_are_an_object() {
+    fn reported_properties_must_be_an_object() {
         let report = |payload: &str| {
             plan(&format!(
                 "subscribe = [\"twin\"]\n[[fleet.a.report]]\nevery = \"1s\"\npayload = {payload}\n"
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_have_their_defaults() {
+    fn methods_have_defaults() {
         let plan = plan(
             "subscribe = [\"methods\"]\n[fleet.a.methods.reboot]\nafter = \"200ms\"\nthen = \"reconnect\"\n\
              [fleet.a.methods.sleep]\nanswer = false\n\

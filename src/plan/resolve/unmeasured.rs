@@ -1,11 +1,11 @@
-//! Metrics that a plan never measures: a threshold on one of them would never see a sample. Used by `resolve`.
+//! Finds metrics that a plan never measures. A threshold on one of them would never have a sample. Used by `resolve`.
 
 use crate::measure::Operation;
 use crate::plan::credentials::TokenLife;
 use crate::plan::deliveries::Deliveries;
 use crate::plan::model::{DrivePlan, FleetPlan, Subscription, Target, TargetKind};
 
-/// A threshold on one of these would never see a sample.
+/// Returns the metrics that this plan never measures, each with a fix.
 pub(super) fn never_measured(
     kind: Option<TargetKind>,
     target: &Target,
@@ -65,7 +65,7 @@ pub(super) fn never_measured(
     never
 }
 
-/// What a plain broker never has.
+/// Operations that a plain broker never has.
 const OF_A_HUB: [Operation; 8] = [
     Operation::Renewal,
     Operation::TwinGet,
@@ -77,7 +77,7 @@ const OF_A_HUB: [Operation; 8] = [
     Operation::ServiceC2d,
 ];
 
-/// The same, of what devices do besides sending messages.
+/// Returns the same for twin requests, methods and cloud-to-device messages.
 fn never_of_a_device(fleets: &[FleetPlan]) -> impl Iterator<Item = (Operation, &'static str)> {
     let asks =
         |operation| fleets.iter().flat_map(|fleet| &fleet.sends).any(|send| send.operation == operation);

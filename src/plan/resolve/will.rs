@@ -1,4 +1,4 @@
-//! The will of a fleet's devices, checked against what MQTT and an IoT hub allow. A part of `fleets`.
+//! Resolves `will` of a fleet. Used by `fleets`.
 
 use super::context::ResolveContext;
 use super::mqtt_limits::{check_qos, check_topic};
@@ -48,9 +48,9 @@ pub(super) fn resolve(
     Some(WillPlan { topic: topic?, payload, qos, retain: spec.retain })
 }
 
-/// What the rest of a CONNECT leaves of what the built-in hub takes of it, for the payload (MQTT 3.1.1 §3.1).
+/// Returns the largest payload that fits into a CONNECT to the built-in hub, beside its other fields (MQTT 3.1.1 §3.1).
 fn embedded_bytes_max(longest: &str, auth: &Auth) -> Option<usize> {
-    // The name under which a run addresses its own hub.
+    // Host name under which a run connects to its built-in hub.
     const HOST: &str = "localhost";
     const FIXED_HEADER_BYTES: usize = 5;
     const VARIABLE_HEADER_BYTES: usize = 10;
@@ -71,7 +71,7 @@ fn embedded_bytes_max(longest: &str, auth: &Auth) -> Option<usize> {
     Some(limits::CONNECT_BYTES_MAX.saturating_sub(FIXED_HEADER_BYTES + VARIABLE_HEADER_BYTES + fields))
 }
 
-/// An IoT hub takes a will as telemetry ("Communicate with an IoT hub using the MQTT protocol").
+/// Resolves the topic. An IoT hub treats a will as telemetry ("Communicate with an IoT hub using the MQTT protocol").
 fn topic(spec: &WillSpec, context: &ResolveContext, errors: &mut Errors) -> Option<Template> {
     match (context.kind?, &spec.topic) {
         (TargetKind::IotHub, None) => Template::parse(&topics::telemetry("${device}")).ok(),

@@ -1,12 +1,12 @@
-//! When messages are due: a pure function of the seed, in operational time. A device holds one [`Cursor`] per
-//! stream; it asks for the next due instant and moves on. It knows neither the clock nor what a message is.
+//! Due times of messages: a pure function of the seed and the load. A device has one [`Cursor`] per stream, which returns one
+//! due time after the other. Must not depend on clocks or on what a message is.
 //!
-//! The n-th message of a regular stream is due where `rate * L(t)` reaches `n + phase`; of a Poisson stream, where
-//! it reaches the sum of n exponential gaps. Nothing is ever computed as "last + step", so nothing drifts. A burst is so many
-//! messages at such an instant.
+//! The n-th message of a regular stream is due when `rate * L(t)` reaches `n + phase`. The n-th message of a Poisson stream is
+//! due when it reaches the sum of n exponential gaps. No due time is computed from the previous one, so there is no drift. A
+//! burst is several messages with the same due time.
 //!
-//! A closed loop is the exception: its next message is due when the one before has ended, plus the time to think. What
-//! slows the answers slows the load with them, and the load does not follow the phases.
+//! In a closed loop, a message is due when the previous one has ended, plus the think time. A slow target therefore slows the
+//! load, and the load does not follow the phases.
 
 use super::load::{Load, RunLoad};
 use super::phases::Span;
@@ -14,80 +14,80 @@ use super::round_robin::RoundRobin;
 use crate::rng::{Purpose, Rng, generator};
 use rand::RngExt;
 
-/// How the messages of a stream are spread.
+/// The arrival process of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
-    /// Evenly, each device with a phase of its own drawn from the seed.
+    /// Evenly spaced, with a random phase for each device.
     Regular,
-    /// Evenly over the whole fleet: the devices take turns.
+    /// Evenly spaced over the whole fleet: the devices take turns.
     Stratified(RoundRobin),
-    /// Independently of each other.
+    /// A Poisson process for each device.
     Poisson,
-    /// Each so many nanoseconds after the end of the one before.
+    /// A closed loop: each message is due a fixed time after the end of the previous one.
     Closed {
-        /// The time to think.
+        /// Think time, in nanoseconds.
         think_ns: u64,
     },
 }
 
-/// A stream's arrivals at a load of 100%.
+/// The arrivals of a stream at a load of 100%.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Arrival {
-    /// How they are spread.
+    /// Arrival process.
     pub spread: Spread,
-    /// Messages per second and device. Of a closed loop, whose rate is the hub's, an estimate from above.
+    /// Messages per second and device. For a closed loop, whose rate depends on the target, an upper estimate.
     pub rate_hz: f64,
-    /// So many messages at one instant.
+    /// Number of messages with the same due time.
     pub burst: u32,
 }
 
 impl Arrival {
-    /// The load waits for the hub: what is measured is not corrected for what was not sent meanwhile.
+    /// Returns whether this is a closed loop. Its latencies are not corrected for coordinated omission.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.spread, Spread::Closed { .. })
     }
 }
 
-/// A message that is due.
+/// A due message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// How many this device was due to send in this stream before.
+    /// Sequence number: messages of this stream and device that were due before.
     pub seq: u64,
-    /// When, in nanoseconds since the run's zero.
+    /// Due time, in nanoseconds since the run's zero.
     pub at_ns: u64,
 }
 
-/// One device's place in one stream. It advances only inside the [`Span`]s that it is told to enter.
+/// The position of a device in a stream. It advances only within the [`Span`]s that it enters.
 #[derive(Clone, Debug)]
 pub struct Cursor {
     load: RunLoad,
-    /// Of bursts.
+    /// Bursts per second.
     rate_hz: f64,
     position: Position,
     burst: u32,
-    /// Of the burst that is due, the one that `peek` gives included.
+    /// Remaining messages of the current burst, including the one that `peek` returns.
     left: u32,
     span: Span,
     due: Option<Due>,
     seq: u64,
 }
 
-/// Where the next burst stands: in operational time (in bursts), or on the clock.
+/// The position of the next burst: in operational time, counted in bursts, or in time.
 #[derive(Clone, Debug)]
 enum Position {
-    /// At `n + phase`; counting keeps it exact.
+    /// At `n + phase`. Counting keeps it exact.
     Regular { n: u64, phase: f64 },
     /// At `sum`.
     Poisson { sum: f64, rng: Rng },
-    /// At `next_ns`, once it is known. The first is due within the time to think, at the device's own phase.
-    Closed { think_ns: u64, phase: f64, next_ns: Option<u64>, under_way: bool },
+    /// At `next_ns`, once known. The first message is due within the think time, at a random phase.
+    Closed { think_ns: u64, phase: f64, next_ns: Option<u64>, in_flight: bool },
 }
 
 impl Position {
     #[expect(clippy::cast_precision_loss, reason = "message counts of a device are far below 2^52")]
     fn at_ns(&self, load: &Load, rate_hz: f64) -> Option<u64> {
-        // A rate of zero gives infinity or no number, for which there is no instant.
+        // A rate of zero gives infinity or NaN, which has no due time.
         match self {
             Position::Regular { n, phase } => load.inverse((*n as f64 + phase) / rate_hz),
             Position::Poisson { sum, .. } => load.inverse(*sum / rate_hz),
@@ -99,12 +99,12 @@ impl Position {
         match self {
             Position::Regular { n, .. } => *n += 1,
             Position::Poisson { sum, rng } => *sum += exponential(rng),
-            Position::Closed { next_ns, under_way, .. } => (*next_ns, *under_way) = (None, true),
+            Position::Closed { next_ns, in_flight, .. } => (*next_ns, *in_flight) = (None, true),
         }
     }
 
-    /// Skips what lies before `from`: for Poisson the gap starts anew there, which is the same process (it has
-    /// no memory) and needs no loop over what was skipped. A closed loop begins again, unless it waits for an end.
+    /// Skips everything before `from`. A Poisson process has no memory, so its gap starts anew there instead of looping over
+    /// the skipped messages. A closed loop starts again unless a message is in flight.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -117,7 +117,7 @@ impl Position {
                 *n = (from - *phase).ceil() as u64;
             }
             Position::Poisson { sum, rng } if *sum < from => *sum = from + exponential(rng),
-            Position::Closed { think_ns, phase, next_ns, under_way: false } => {
+            Position::Closed { think_ns, phase, next_ns, in_flight: false } => {
                 *next_ns = Some(from_ns.saturating_add((*think_ns as f64 * *phase) as u64));
             }
             _ => {}
@@ -125,15 +125,15 @@ impl Position {
     }
 }
 
-/// A gap of a Poisson process of rate 1.
+/// Returns a gap of a Poisson process of rate 1.
 fn exponential(rng: &mut Rng) -> f64 {
     let uniform: f64 = rng.random();
     -(1.0 - uniform).ln()
 }
 
 impl Cursor {
-    /// The cursor of a device (global index over all fleets, and index within its fleet) for a stream whose random numbers are
-    /// for `purpose`. Nothing is due before [`enter`](Cursor::enter).
+    /// Creates a cursor for a device, given by its index among all devices and its index within the fleet. Random numbers come
+    /// from `purpose`. No message is due before [`enter`](Cursor::enter).
     #[must_use]
     pub fn new(
         arrival: &Arrival,
@@ -146,10 +146,10 @@ impl Cursor {
         let mut rng = generator(seed, device_global, purpose);
         let position = match arrival.spread {
             Spread::Regular => Position::Regular { n: 0, phase: rng.random() },
-            Spread::Stratified(turns) => Position::Regular { n: 0, phase: turns.phase(index) },
+            Spread::Stratified(order) => Position::Regular { n: 0, phase: order.phase(index) },
             Spread::Poisson => Position::Poisson { sum: exponential(&mut rng), rng },
             Spread::Closed { think_ns } => {
-                Position::Closed { think_ns, phase: rng.random(), next_ns: None, under_way: false }
+                Position::Closed { think_ns, phase: rng.random(), next_ns: None, in_flight: false }
             }
         };
         Cursor {
@@ -164,7 +164,7 @@ impl Cursor {
         }
     }
 
-    /// The plan has the device online for this span; spans come in order.
+    /// Enters a span in which the device is online. Spans must be entered in order.
     pub fn enter(&mut self, span: Span) {
         self.span = span;
         self.position.skip_to(span.from_ns, self.rate_hz * self.load.read().integral(span.from_ns));
@@ -172,21 +172,21 @@ impl Cursor {
         self.due = self.find();
     }
 
-    /// The next message; `None` when nothing more is due in this span, as far as the load is known. Where nothing was due, this
-    /// looks again: the load may have been extended since.
+    /// Returns the next due message. `None` if no more are due in this span, as far as the load is known. The load may have
+    /// been extended, so this looks again if no message was due.
     #[must_use]
     #[inline]
     pub fn peek(&self) -> Option<Due> {
         if self.due.is_some() { self.due } else { self.look_again() }
     }
 
-    /// Apart from `peek` and `advance`, so that these stay small where something is due.
+    /// Separate from `peek` and `advance`, so that these stay small if a message is due.
     #[cold]
     fn look_again(&self) -> Option<Due> {
         self.find()
     }
 
-    /// Moves on to the message after the one that [`peek`](Cursor::peek) gave.
+    /// Moves on to the message after the one from [`peek`](Cursor::peek).
     pub fn advance(&mut self) {
         if self.peek().is_some() {
             self.seq += 1;
@@ -199,14 +199,14 @@ impl Cursor {
         }
     }
 
-    /// The message before has ended, well or not: in a closed loop the next one is due after the time to think, and this
-    /// returns when. Other loads do not wait for it.
+    /// Records the end of the previous message. In a closed loop, returns when the next message is due. Has no effect on other
+    /// streams.
     pub fn ended(&mut self, at_ns: u64) -> Option<u64> {
-        let Position::Closed { think_ns, next_ns, under_way, .. } = &mut self.position else { return None };
-        if !*under_way {
+        let Position::Closed { think_ns, next_ns, in_flight, .. } = &mut self.position else { return None };
+        if !*in_flight {
             return None;
         }
-        (*next_ns, *under_way) = (Some(at_ns.saturating_add(*think_ns)), false);
+        (*next_ns, *in_flight) = (Some(at_ns.saturating_add(*think_ns)), false);
         self.due = self.find();
         self.due.map(|due| due.at_ns)
     }

@@ -1,21 +1,21 @@
-//! The load factor over time, in operational time. Read by `arrival`; extended while a run lasts.
+//! The load factor over time, its integral and inverse. Read by `arrival`; may be extended during a run.
 
 use super::nanoseconds::{nanoseconds, ns, seconds};
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A stretch of load that is appended to a running plan. It begins where the load ends so far.
+/// A piece of load that is appended to a running plan, from the end of the load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Segment {
-    /// Its end, since the run's zero.
+    /// End, since the run's zero.
     pub until: Duration,
-    /// Load factor at its begin and end; linear between.
+    /// Load factor at start and end. Linear in between.
     pub factor: [f64; 2],
 }
 
-/// The load factor over time: an append-only list of linear pieces from the run's zero, with the exact
-/// integral `L(t)` and its inverse. `L` counts seconds at a load of 100%.
+/// The load factor over time: an append-only list of linear pieces from the run's zero, with its exact integral `L(t)` and the
+/// inverse. The unit of `L` is seconds at a load of 100%.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Load {
     pieces: Vec<Piece>,
@@ -24,16 +24,16 @@ pub struct Load {
     total: f64,
 }
 
-/// A stretch in which the load factor is linear.
+/// A time span with a linear load factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Piece {
-    /// Seconds since the run's zero.
+    /// Start, in seconds since the run's zero.
     start: f64,
-    /// Seconds since the run's zero.
+    /// End, in seconds since the run's zero.
     end: f64,
-    /// Load factor at its begin and end.
+    /// Load factor at start and end.
     factor: [f64; 2],
-    /// `L` at its begin.
+    /// `L` at the start.
     before: f64,
 }
 
@@ -43,7 +43,7 @@ impl Piece {
         passed * (self.factor[0] + slope * passed / 2.0)
     }
 
-    /// The stable root of `factor * x + slope / 2 * x^2 = area`: no difference of nearly equal numbers.
+    /// Returns the root of `factor * x + slope / 2 * x^2 = area`, in a form that does not subtract nearly equal numbers.
     fn passed(&self, area: f64) -> f64 {
         let slope = (self.factor[1] - self.factor[0]) / (self.end - self.start);
         let root = (self.factor[0] * self.factor[0] + 2.0 * slope * area).max(0.0).sqrt();
@@ -52,7 +52,7 @@ impl Piece {
 }
 
 impl Load {
-    /// Appends a piece from the end of the last one.
+    /// Appends a piece that starts at the end of the last one.
     pub fn push(&mut self, end_ns: u64, factor: [f64; 2]) {
         let piece = Piece { start: seconds(self.end_ns), end: seconds(end_ns), factor, before: self.total };
         if piece.end > piece.start {
@@ -62,8 +62,8 @@ impl Load {
         }
     }
 
-    /// Appends a segment. Returns false, and changes nothing, if it ends no later than the load does so far, or its factors are
-    /// not numbers from 0 up.
+    /// Appends a segment. Returns false and changes nothing if the segment does not extend the load, or if a factor is negative
+    /// or not finite.
     #[must_use]
     pub fn append(&mut self, segment: Segment) -> bool {
         let until_ns = ns(segment.until);
@@ -75,19 +75,19 @@ impl Load {
         fits
     }
 
-    /// Where the last piece ends, in nanoseconds since the run's zero.
+    /// Returns the end of the last piece, in nanoseconds since the run's zero.
     #[must_use]
     pub fn end_ns(&self) -> u64 {
         self.end_ns
     }
 
-    /// `L` at the end of the last piece.
+    /// Returns `L` at the end of the last piece.
     #[must_use]
     pub fn total(&self) -> f64 {
         self.total
     }
 
-    /// `L(t)`.
+    /// Returns `L(t)`.
     #[must_use]
     pub fn integral(&self, t_ns: u64) -> f64 {
         let t = seconds(t_ns);
@@ -95,15 +95,15 @@ impl Load {
         self.pieces.get(index).map_or(0.0, |piece| piece.before + piece.area(t.min(piece.end) - piece.start))
     }
 
-    /// The latest instant with `L(t) <= area`, so that an event on the edge of a pause falls behind it. `None`
-    /// where the list ends first.
+    /// Returns the latest time with `L(t) <= area`, so that an event at the edge of a pause is due after it. `None` if the load
+    /// ends before.
     #[must_use]
     pub fn inverse(&self, area: f64) -> Option<u64> {
-        // Also refuses what is not a number.
+        // Also rejects NaN.
         if !(area >= 0.0 && area < self.total()) {
             return None;
         }
-        // The last piece is where a growing load is read most of the time.
+        // A growing load is read mostly in its last piece.
         let piece = match self.pieces.last() {
             Some(last) if last.before <= area => last,
             _ => {
@@ -116,31 +116,31 @@ impl Load {
     }
 }
 
-/// A load that grows while cursors read it. All cursors of a thread share one; it belongs to that thread, so reading it takes no
-/// lock. Appending changes only what lies beyond the end so far: every arrival that a cursor has found stays as it is.
+/// A load that grows while cursors read it. All cursors of a thread share one. It belongs to its thread, so reading it takes no
+/// lock. Appending changes only the time after the end: due times that a cursor has found do not change.
 #[derive(Clone, Debug)]
 pub struct RunLoad(Rc<RefCell<Load>>);
 
 impl RunLoad {
-    /// Returns a load that begins as the plan has it.
+    /// Creates a load from the planned one.
     #[must_use]
     pub fn new(planned: &Load) -> RunLoad {
         RunLoad(Rc::new(RefCell::new(planned.clone())))
     }
 
-    /// Appends a segment; see [`Load::append`].
+    /// Appends a segment. See [`Load::append`].
     #[must_use]
     pub fn append(&self, segment: Segment) -> bool {
         self.0.borrow_mut().append(segment)
     }
 
-    /// Where the load ends so far, in nanoseconds since the run's zero.
+    /// Returns the current end of the load, in nanoseconds since the run's zero.
     #[must_use]
     pub fn end_ns(&self) -> u64 {
         self.read().end_ns()
     }
 
-    /// The load so far.
+    /// Returns the current load.
     #[must_use]
     #[inline]
     pub fn read(&self) -> Ref<'_, Load> {
@@ -156,7 +156,7 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     #[test]
-    fn append_refuses_the_past_and_impossible_factors() {
+    fn append_rejects_the_past_and_invalid_factors() {
         let mut load = Load::default();
         load.push(10 * S, [1.0; 2]);
         let before = load.clone();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_moves_what_is_on_its_edge_behind_it() {
+    fn event_at_the_edge_of_a_pause_is_due_after_it() {
         let mut load = Load::default();
         load.push(10 * S, [1.0; 2]);
         load.push(20 * S, [0.0; 2]);
@@ -204,11 +204,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_inverse_undoes_the_integral(load in loads(), share in 0.0..1.0) {
+        fn inverse_undoes_the_integral(load in loads(), share in 0.0..1.0) {
             let area = load.total() * share;
             if let Some(t) = load.inverse(area) {
                 let error = (load.integral(t) - area).abs();
-                // Half a nanosecond of rounding at a factor of ten, and the floats' own.
+                // Rounding to a nanosecond at a factor of ten, and floating-point error.
                 prop_assert!(error < 1e-8 + area * 1e-12, "{error}");
             } else {
                 prop_assert!(area >= load.total());
@@ -216,7 +216,7 @@ mod tests {
         }
 
         #[test]
-        fn the_integral_and_its_inverse_never_go_back(load in loads(), a in 0.0..1.0, b in 0.0..1.0) {
+        fn integral_and_inverse_are_monotonic(load in loads(), a in 0.0..1.0, b in 0.0..1.0) {
             let (a, b) = (f64::min(a, b) * load.total(), f64::max(a, b) * load.total());
             if let (Some(a), Some(b)) = (load.inverse(a), load.inverse(b)) {
                 prop_assert!(a <= b);

@@ -1,6 +1,8 @@
-//! What happens when: phases, the planned online share, the load in operational time, and the arrivals of messages. Pure functions
-//! of nanoseconds since the run's zero, made from the scenario's phases and a seed. Read by devices, by the report and by `forecast`.
-//! Start with `phases`, then `load` and `arrival`. It must not depend on the rest of `plan`.
+//! The timing of a plan: phases, the planned online share, the load, and the due times of messages. Phases and a seed come in;
+//! due times go out, in nanoseconds since the run's zero. Read by devices, by the report and by `forecast`. Start with
+//! `phases`, then `load` and `arrival`.
+//!
+//! Pure functions. Must not depend on the rest of `plan`, nor on clocks.
 
 mod arrival;
 mod load;

@@ -1,8 +1,8 @@
-//! Time as the schedule counts it: whole nanoseconds, and seconds in floating point. Used by `phases` and `load`.
+//! Conversions between durations, whole nanoseconds and floating-point seconds. Used by `phases` and `load`.
 
 use std::time::Duration;
 
-/// Nanoseconds of a duration, as every instant of a run is counted.
+/// Converts a duration to nanoseconds, the unit of time in a run.
 #[must_use]
 pub fn ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

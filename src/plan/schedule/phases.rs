@@ -1,37 +1,37 @@
-//! Phases one after the other, and the planned online share: how many devices are online at an instant, and when each is. Read by
-//! `arrival`, by every device and by the report.
+//! Phases, and the planned online share: how many devices are online at any time, and when each one is. Read by `arrival`, by
+//! every device and by the report.
 
 use super::load::Load;
 use super::nanoseconds::{nanoseconds, ns, seconds};
 use std::time::Duration;
 
-/// One phase, as resolved.
+/// A resolved phase.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhasePlan {
-    /// Its name in the scenario.
+    /// Name in the scenario.
     pub name: String,
-    /// True leaves it out of thresholds that name no phase.
+    /// Whether thresholds that name no phase ignore it.
     pub warmup: bool,
-    /// Its begin.
+    /// Start, since the run's zero.
     pub start: Duration,
-    /// Its end.
+    /// End, since the run's zero.
     pub end: Duration,
-    /// Planned online share at its begin and end, as fractions of 1; linear between.
+    /// Planned online share at start and end, as fractions of 1. Linear in between.
     pub online: [f64; 2],
-    /// Load factor at its begin and end; linear between.
+    /// Load factor at start and end. Linear in between.
     pub load: [f64; 2],
 }
 
-/// A stretch of time in which the plan has a device online, in nanoseconds since the run's zero.
+/// A time span in which the plan has a device online, in nanoseconds since the run's zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The first nanosecond in it.
+    /// First nanosecond in the span.
     pub from_ns: u64,
-    /// The first one after it.
+    /// First nanosecond after the span.
     pub to_ns: u64,
 }
 
-/// The phases one after the other, from the run's zero.
+/// Consecutive phases from the run's zero.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     phases: Vec<PhasePlan>,
@@ -39,7 +39,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Puts phases (name, warm-up, duration, online, load) behind each other.
+    /// Creates a schedule from phases: name, warm-up, duration, online share and load.
     #[must_use]
     pub fn new(parts: impl IntoIterator<Item = (String, bool, Duration, [f64; 2], [f64; 2])>) -> Schedule {
         let mut phases = Vec::new();
@@ -54,26 +54,26 @@ impl Schedule {
         Schedule { phases, load }
     }
 
-    /// The phases in order.
+    /// Returns the phases in order.
     #[must_use]
     pub fn phases(&self) -> &[PhasePlan] {
         &self.phases
     }
 
-    /// When the last phase ends; nothing is due from here on.
+    /// Returns the end of the last phase. No message is due from then on.
     #[must_use]
     pub fn end(&self) -> Duration {
         self.phases.last().map_or(Duration::ZERO, |phase| phase.end)
     }
 
-    /// The index of the phase at an instant; after the end, of the last one.
+    /// Returns the index of the phase at a time. After the end, this is the last phase.
     #[must_use]
     pub fn phase_at(&self, t_ns: u64) -> u16 {
         let index = self.phases.partition_point(|phase| ns(phase.end) <= t_ns);
         u16::try_from(index.min(self.phases.len().saturating_sub(1))).unwrap_or(u16::MAX)
     }
 
-    /// The planned online share at an instant, as a fraction of 1; after the end, the last phase's last.
+    /// Returns the planned online share at a time, as a fraction of 1. After the end, this is the final share.
     #[must_use]
     pub fn planned_online_share(&self, t_ns: u64) -> f64 {
         let Some(phase) = self.phases.get(usize::from(self.phase_at(t_ns))) else { return 0.0 };
@@ -82,7 +82,7 @@ impl Schedule {
         phase.online[0] + (phase.online[1] - phase.online[0]) * passed
     }
 
-    /// How many of a fleet's devices the plan wants online at an instant.
+    /// Returns the planned number of online devices of a fleet at a time.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -94,8 +94,8 @@ impl Schedule {
         (self.planned_online_share(t_ns) * devices as f64 + 0.5).floor() as u64
     }
 
-    /// When the plan has the device of that rank (its index within its fleet) online, in order. Low ranks come
-    /// first and go last; the device is online while the planned count, rounded, is above its rank.
+    /// Returns when the plan has a device online, in order. `rank` is the device's index within its fleet. Low ranks connect
+    /// first and disconnect last: a device is online while the planned number of devices, rounded, exceeds its rank.
     #[must_use]
     pub fn online_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
         let bar = bar(rank, devices);
@@ -120,8 +120,8 @@ impl Schedule {
         spans
     }
 
-    /// Returns the same spans, but the one that lasts until the plan's end has no end. A running device uses these: the load may
-    /// be extended, and the device then stays online.
+    /// Returns the same spans, except that a span until the plan's end has no end. Running devices use these: the load may be
+    /// extended, and the device then stays online.
     #[must_use]
     pub fn open_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
         let mut spans = self.online_spans(rank, devices);
@@ -132,14 +132,14 @@ impl Schedule {
         spans
     }
 
-    /// The load in operational time, as the plan has it.
+    /// Returns the planned load in operational time.
     #[must_use]
     pub fn load(&self) -> &Load {
         &self.load
     }
 }
 
-/// The share of a fleet that must be online for the device of that rank to be online.
+/// Returns the online share from which on a device is online.
 #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
 fn bar(rank: u64, devices: u64) -> f64 {
     (rank as f64 + 0.5) / devices as f64
@@ -159,7 +159,7 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     #[test]
-    fn phases_follow_each_other_without_gaps() {
+    fn phases_have_no_gaps() {
         let schedule =
             schedule(&[(10, [0.0, 1.0], [1.0; 2]), (20, [1.0; 2], [1.0; 2]), (10, [0.5; 2], [1.0; 2])]);
         assert_eq!(schedule.end(), Duration::from_secs(40));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_brings_devices_online_evenly_and_in_order() {
+    fn ramp_connects_devices_evenly_and_in_order() {
         let schedule = schedule(&[(10, [0.0, 1.0], [1.0; 2]), (10, [1.0; 2], [1.0; 2])]);
         for rank in 0..10 {
             let spans = schedule.online_spans(rank, 10);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_may_come_and_go() {
+    fn device_may_have_several_spans() {
         let schedule = schedule(&[
             (10, [1.0; 2], [1.0; 2]),
             (10, [1.0, 0.0], [1.0; 2]),
@@ -200,17 +200,17 @@ mod tests {
     }
 
     #[test]
-    fn open_spans_last_as_long_as_the_load() {
+    fn open_spans_have_no_end() {
         let schedule = schedule(&[(10, [0.0, 1.0], [1.0; 2]), (10, [1.0, 0.5], [1.0; 2])]);
         assert_eq!(schedule.open_spans(0, 2), [Span { from_ns: 2 * S + S / 2, to_ns: u64::MAX }]);
-        assert_eq!(schedule.open_spans(1, 2), schedule.online_spans(1, 2), "it leaves before the end");
+        assert_eq!(schedule.open_spans(1, 2), schedule.online_spans(1, 2), "it disconnects before the end");
         let off = self::schedule(&[(10, [1.0; 2], [1.0; 2]), (5, [0.0; 2], [1.0; 2])]);
         assert_eq!(off.open_spans(0, 1), [Span { from_ns: 0, to_ns: 10 * S }]);
     }
 
     proptest! {
         #[test]
-        fn planned_counts_and_device_spans_agree(
+        fn planned_counts_agree_with_device_spans(
             parts in prop::collection::vec((1u64..100, 0.0..=1.0, 0.0..=1.0), 1..5),
             devices in 1u64..20,
             share in 0.0..1.0,

@@ -1,16 +1,16 @@
-//! The order in which the devices of a fleet take turns. Used by `arrival` and for the calls of the service client. Pure.
+//! The order in which devices of a fleet take turns. Used by `arrival` and for service calls. Pure.
 
 use std::fmt;
 
-/// Who comes when in a round: each of a fleet's slots is taken once, so the whole fleet is exactly regular;
-/// neighbours in index are far apart, so that half a fleet (low indices) is nearly so.
+/// The order of a fleet's devices in one round. Each device has one slot, so the fleet as a whole is exactly regular. Devices
+/// with neighboring indices are far apart, so that half a fleet (the low indices) is nearly regular.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RoundRobin {
     devices: u64,
     step: u64,
 }
 
-/// `Plan::fingerprint` contains this text, so it keeps the name that the type had in earlier versions.
+/// The text is part of `Plan::fingerprint`, so it keeps the type's name of earlier versions.
 impl fmt::Debug for RoundRobin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Turns").field("devices", &self.devices).field("step", &self.step).finish()
@@ -18,10 +18,10 @@ impl fmt::Debug for RoundRobin {
 }
 
 impl RoundRobin {
-    /// The turns of a fleet of so many. Finding them takes a while: once for a fleet, not for each device.
+    /// Creates the order for a number of devices. Expensive: call it once per fleet, not per device.
     #[must_use]
     pub fn new(devices: u32) -> RoundRobin {
-        /// Among so many steps from the golden section on there is a good one.
+        /// Number of steps to try, from the golden section on. One of them is good.
         const STEPS_TRIED: u64 = 64;
         let devices = u64::from(devices.max(1));
         let golden = devices * 618 / 1000;
@@ -30,14 +30,14 @@ impl RoundRobin {
         RoundRobin { devices, step }
     }
 
-    /// The index of the device whose turn is the n-th.
+    /// Returns the index of the device with the n-th turn.
     #[must_use]
     pub fn nth(self, n: u64) -> u32 {
         let index = (n % self.devices) * self.step % self.devices;
         u32::try_from(index).unwrap_or(u32::MAX)
     }
 
-    /// Where in a round, from 0 to 1, the turn of the device with that index is.
+    /// Returns where a device's turn is within a round, from 0 to 1.
     #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
     pub(super) fn phase(self, index: u32) -> f64 {
         let slot = u64::from(index) * self.step % self.devices;
@@ -45,8 +45,8 @@ impl RoundRobin {
     }
 }
 
-/// How unevenly the multiples of `step` modulo `devices` fill the round: the largest partial quotient of their
-/// ratio (the golden section has ones only); the most for a step that does not visit every slot.
+/// Returns how unevenly the multiples of `step` modulo `devices` fill a round: the largest partial quotient of their ratio. The
+/// golden section has only ones. Returns `u64::MAX` for a step that misses slots.
 fn unevenness(step: u64, devices: u64) -> u64 {
     let (mut a, mut b, mut worst) = (devices, step, 0);
     while b != 0 {
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_fill_the_round_and_every_prefix_is_spread() {
+    fn turns_fill_the_round_and_prefixes_are_spread() {
         for devices in [1, 2, 3, 10, 100, 997, 1000] {
             let mut turns: Vec<f64> =
                 (0..devices).map(|index| RoundRobin::new(devices).phase(index)).collect();

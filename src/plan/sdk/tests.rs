@@ -1,15 +1,15 @@
-//! The presets' figures, as their sources have them.
+//! The presets have the figures of their sources.
 
 use super::*;
 use crate::policy::backoff::{Loss, Retries};
 use crate::rng::{Purpose, generator};
 
-/// Keep-alive, minutes until renewal, QoS of c2d, twin, methods and twin requests, API version.
+/// Returns keep-alive, minutes until renewal, QoS of c2d, twin, methods and twin requests, and API version.
 fn facts(sdk: Sdk) -> (u16, u64, [u8; 4], &'static str) {
     let preset = device_preset(Some(sdk));
     let minutes = preset.tokens.renewed_after().map_or(0, |after| after.as_secs() / 60);
     assert_eq!((preset.tokens.ttl, preset.tokens.clock_skew_us), (60 * MINUTE, 0));
-    assert!(preset.tokens.jitter.abs() < f64::EPSILON, "none spreads its renewals");
+    assert!(preset.tokens.jitter.abs() < f64::EPSILON, "no SDK spreads its renewals");
     let SubscribeQos { c2d, twin, methods } = preset.subscribe_qos;
     (
         preset.keep_alive_s,
@@ -19,7 +19,7 @@ fn facts(sdk: Sdk) -> (u16, u64, [u8; 4], &'static str) {
     )
 }
 
-/// The least and the most, in milliseconds, that devices wait before their first retries at a hub that does not answer.
+/// Returns the shortest and the longest delay before each of the first retries, in milliseconds, if the hub never responds.
 fn waits(sdk: Sdk) -> [(u128, u128); 6] {
     let policy = device_preset(Some(sdk)).reconnect;
     let mut spans = [(u128::MAX, 0); 6];
@@ -46,7 +46,7 @@ fn gives_up(sdk: Sdk) -> (Option<Duration>, bool) {
     (gives_up_after, gives_up_refused)
 }
 
-/// The silence before a PINGREQ, and its interval and timeout in seconds, for the preset's own keep-alive and for 20 s.
+/// Returns the silence before a PINGREQ, and its interval and timeout in seconds, for the preset's keep-alive and for 20 s.
 fn pings(sdk: Sdk) -> (Silence, [(f64, f64); 2]) {
     let DevicePreset { pings, keep_alive_s, .. } = device_preset(Some(sdk));
     let seconds = |keep_alive_s| {
@@ -57,7 +57,7 @@ fn pings(sdk: Sdk) -> (Silence, [(f64, f64); 2]) {
 }
 
 #[test]
-fn each_sdk_preset_pings_as_its_source_does() {
+fn sdk_presets_ping_like_their_sources() {
     assert_eq!(pings(Sdk::Python), (Silence::SentOrReceived, [(60.0, 60.0), (20.0, 20.0)]));
     assert_eq!(pings(Sdk::Node), (Silence::Any, [(180.0, 180.0), (20.0, 20.0)]));
     assert_eq!(pings(Sdk::DotNet), (Silence::Received, [(75.0, 30.0), (5.0, 30.0)]));
@@ -66,7 +66,7 @@ fn each_sdk_preset_pings_as_its_source_does() {
 }
 
 #[test]
-fn python_renews_two_minutes_before_the_end_and_retries_every_ten_seconds() {
+fn python_renews_before_expiry_and_retries_every_10_s() {
     assert_eq!(facts(Sdk::Python), (60, 58, [1, 1, 1, 1], "2019-10-01"));
     let later = (10_000, 10_000);
     within(waits(Sdk::Python), [(10, 10), later, later, later, later, later]);
@@ -74,7 +74,7 @@ fn python_renews_two_minutes_before_the_end_and_retries_every_ten_seconds() {
 }
 
 #[test]
-fn node_renews_every_45_minutes_and_gives_up_after_four() {
+fn node_renews_every_45_minutes_and_gives_up_after_4() {
     assert_eq!(facts(Sdk::Node), (180, 45, [1, 0, 0, 0], "2021-04-12"));
     // At once, then 100 ms + (2^n - 1) * 0..25 ms, n from 0.
     let bounds = [(0, 0), (100, 100), (100, 125), (100, 175), (100, 275), (100, 475)];
@@ -83,7 +83,7 @@ fn node_renews_every_45_minutes_and_gives_up_after_four() {
 }
 
 #[test]
-fn dotnet_waits_a_second_at_least_but_for_the_first_time() {
+fn dotnet_waits_at_least_a_second_after_the_first_retry() {
     assert_eq!(facts(Sdk::DotNet), (300, 51, [1, 1, 1, 1], "2020-09-30"));
     // 100 ms, then 100 ms + (2^n - 1) * 80..120 ms, which is below a second until n is 4.
     let second = (1_000, 1_000);
@@ -92,7 +92,7 @@ fn dotnet_waits_a_second_at_least_but_for_the_first_time() {
 }
 
 #[test]
-fn java_waits_as_dotnet_without_its_second_and_gives_up_after_four_minutes() {
+fn java_backs_off_and_gives_up_after_four_minutes() {
     assert_eq!(facts(Sdk::Java), (230, 51, [1, 1, 1, 1], "2020-09-30"));
     let bounds = [(180, 220), (340, 460), (660, 940), (1_300, 1_900), (2_580, 3_820), (5_140, 7_660)];
     within(waits(Sdk::Java), bounds);
@@ -100,7 +100,7 @@ fn java_waits_as_dotnet_without_its_second_and_gives_up_after_four_minutes() {
 }
 
 #[test]
-fn c_retries_at_once_and_doubles_a_second_up_to_thirty() {
+fn c_retries_at_once_and_doubles_up_to_thirty_seconds() {
     assert_eq!(facts(Sdk::C), (240, 48, [1, 0, 0, 0], "2020-09-30"));
     let bounds = [(0, 0), (1_000, 1_050), (2_000, 2_100), (4_000, 4_200), (8_000, 8_400), (16_000, 16_800)];
     within(waits(Sdk::C), bounds);

@@ -1,4 +1,4 @@
-//! Lists of devices: their formats, and errors that never contain a secret.
+//! Device lists: their formats, and errors without secrets.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn ids(listed: &DeviceList) -> Vec<&str> {
 }
 
 #[test]
-fn keys_are_read_in_all_forms_even_from_one_file() {
+fn all_key_formats_may_be_mixed_in_one_file() {
     let text = format!(
         "\u{feff}Id,Key\r\nd1,{KEY}\r\n\r\n  \"d,2\" , \"{KEY}\" \n\
          HostName=HUB.example;DeviceId=d3;SharedAccessKey={KEY}\n\
@@ -28,7 +28,7 @@ fn keys_are_read_in_all_forms_even_from_one_file() {
 }
 
 #[test]
-fn passwords_are_read_with_and_without_ids() {
+fn password_lines_may_omit_the_id() {
     let read = parse(b"c1,u1,p 1\nu2,\"p\"\"2\"\nc3,u3,", CredentialFormat::Passwords);
     let rows: Vec<_> = (0..3)
         .map(|index| (read.devices.id(index), read.devices.user_name(index), read.devices.secret(index)))
@@ -38,7 +38,7 @@ fn passwords_are_read_with_and_without_ids() {
 }
 
 #[test]
-fn what_is_wrong_is_said_by_its_line_and_never_by_its_text() {
+fn errors_name_the_line_and_never_its_text() {
     let hub = format!("HostName=other.example;DeviceId=d;SharedAccessKey={KEY}");
     let text = format!(
         "d1,{KEY}\nhunter2\nd2,hunter2\nd1,{KEY}\n hunter2 x,{KEY}\nd3,{KEY},hunter2\n\"hunter2\n\"d4\"hunter2,{KEY}\n\
@@ -64,7 +64,7 @@ fn what_is_wrong_is_said_by_its_line_and_never_by_its_text() {
     }
     assert!(
         bad(&hub, CredentialFormat::Keys { host: None }).is_empty(),
-        "the built-in hub answers to any name"
+        "the built-in hub accepts any host name"
     );
     assert_eq!(parse(b"d1,\xff\n", KEYS).bad[0].what, "not UTF-8");
     let utf16 = parse(b"\xff\xfed\x001\0", KEYS).bad;
@@ -72,7 +72,7 @@ fn what_is_wrong_is_said_by_its_line_and_never_by_its_text() {
 }
 
 #[test]
-fn the_list_of_the_azure_command_line_is_read() {
+fn azure_command_line_list_is_parsed() {
     let identity = |id: &str, key: &str, status: &str| {
         format!(
             "  {{\n    \"authentication\": {{\n      \"symmetricKey\": {{\"primaryKey\": \"{key}\", \"secondaryKey\": \"x\"}},\n      \
@@ -93,7 +93,7 @@ fn the_list_of_the_azure_command_line_is_read() {
 }
 
 #[test]
-fn semicolons_are_told_once() {
+fn semicolons_are_reported_once() {
     for (text, form) in [
         (format!("\ndeviceId;primaryKey\nd1;{KEY}\nd2;{KEY}\n"), KEYS),
         (format!("\"d1\";\"{KEY}\"\nd2;{KEY}\n"), KEYS),
@@ -105,7 +105,7 @@ fn semicolons_are_told_once() {
 }
 
 #[test]
-fn passwords_that_mqtt_cannot_carry_are_refused() {
+fn passwords_that_mqtt_cannot_carry_are_rejected() {
     let long = "x".repeat(65_536);
     for (text, part) in [
         (format!("a,b,{long}"), "the password is too long"),
@@ -119,12 +119,12 @@ fn passwords_that_mqtt_cannot_carry_are_refused() {
 }
 
 #[test]
-fn picked_devices_keep_what_is_theirs() {
+fn picked_devices_keep_their_names_and_secrets() {
     let read = parse(b"a,ua,pa\nb,ub,pb\nc,uc,pc", CredentialFormat::Passwords);
     let picked = read.devices.pick(&[2, 0]);
     assert_eq!(ids(&picked), ["c", "a"]);
     assert_eq!((picked.user_name(1), picked.secret(0)), ("ua", &b"pc"[..]));
     assert_eq!(read.devices.by_id()["b"], 1);
-    assert_eq!(picked.bytes_kept(), 2 * (5 + 12), "no room is wasted");
+    assert_eq!(picked.bytes_kept(), 2 * (5 + 12), "no memory is wasted");
     assert_eq!(format!("{picked:?}"), "DeviceList(2 devices)");
 }

@@ -1,4 +1,4 @@
-//! Ports and memory of small plans.
+//! Ports and memory that small plans need.
 
 use super::Needs;
 use crate::scenario::Input;
@@ -25,15 +25,15 @@ fn steady(ttl: &str, duration: &str) -> u64 {
 }
 
 #[test]
-fn ports_rest_where_tokens_are_renewed() {
-    // Ten devices a second come, and as many renew five minutes later; a port rests for a minute.
+fn renewals_close_ports() {
+    // Ten devices per second connect, and as many renew five minutes later. A port stays closed for a minute.
     assert_eq!(steady("10m", "1h"), 600);
-    assert_eq!(steady("10m", "3m"), 0, "nobody is there for five minutes");
-    assert_eq!(steady("40s", "1h"), 3_000, "three renewals within the time that a port rests");
+    assert_eq!(steady("10m", "3m"), 0, "no device is online for five minutes");
+    assert_eq!(steady("40s", "1h"), 3_000, "three renewals while a port is closing");
 }
 
 #[test]
-fn ports_rest_where_devices_leave_and_come_back() {
+fn reconnecting_devices_close_ports() {
     let away = |gap: &str| {
         closing(
             "10m",
@@ -48,7 +48,7 @@ fn ports_rest_where_devices_leave_and_come_back() {
 
 const MIB: u64 = 1024 * 1024;
 
-/// Of a broker that devices send to for a minute: about and at worst, in MiB.
+/// Returns the expected and the worst-case memory of devices that send to a broker for a minute, in MiB.
 fn memory(devices: u32, fleet: &str, send: &str) -> [u64; 2] {
     let text = format!(
         "[target]\nkind = \"mqtt\"\nhost = \"broker.example\"\ntls = false\n[fleet.a]\ndevices = {devices}\n{fleet}\n\
@@ -59,12 +59,12 @@ fn memory(devices: u32, fleet: &str, send: &str) -> [u64; 2] {
 }
 
 #[test]
-fn what_is_kept_to_be_sent_again_is_counted() {
+fn messages_kept_for_retransmission_are_counted() {
     let large = "every = \"1s\"\nqos = 1\npayload = { size = 262144 }";
     let [about, kept] = memory(100, "clean_session = false", large);
-    // 16 messages in flight and 15 that timed out, each a quarter of a MiB. `about` already has one of them per session.
+    // 16 messages in flight and 15 that timed out, each a quarter of a MiB. `about` already contains one of them per session.
     assert!((100 * 30 / 4..=100 * 33 / 4).contains(&(kept - about)), "{about} {kept}");
-    // What a clean session holds is what waits to be written.
+    // A clean session holds only what waits to be written.
     let [same, clean] = memory(100, "clean_session = true", large);
     assert!((100 / 4..=100 / 4 + 1).contains(&(about - same)), "{same} {about}");
     assert!((100 / 4..=100 / 2).contains(&(clean - same)), "{same} {clean}");
@@ -75,7 +75,7 @@ fn what_is_kept_to_be_sent_again_is_counted() {
 }
 
 #[test]
-fn ids_that_rest_at_qos_2_are_counted() {
+fn packet_ids_in_use_at_qos_2_are_counted() {
     let about = |qos: u8| {
         memory(10_000, "clean_session = false", &format!("every = \"10s\"\nqos = {qos}\npayload = \"x\""))[0]
     };
@@ -84,8 +84,8 @@ fn ids_that_rest_at_qos_2_are_counted() {
 }
 
 #[test]
-fn no_more_is_kept_than_is_due() {
-    // A hundred megabytes, once: seen at 431 MiB.
+fn kept_messages_are_limited_to_due_messages() {
+    // One message of a hundred megabytes. A real run needed 431 MiB.
     let once = "every = \"1h\"\nqos = 1\npayload = { size = 100000000 }";
     let [about, most] = memory(1, "clean_session = false", once);
     assert!((380..=480).contains(&about) && (431..=800).contains(&most), "{about} {most}");
@@ -94,7 +94,7 @@ fn no_more_is_kept_than_is_due() {
 }
 
 #[test]
-fn who_listens_may_hold_a_part_of_the_largest_message() {
+fn subscribers_hold_part_of_the_largest_message() {
     let large = "every = \"1s\"\nqos = 0\npayload = { size = 262144 }";
     let held = |fleet: &str| {
         let [about, most] = memory(100, fleet, large);

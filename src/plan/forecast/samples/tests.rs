@@ -1,17 +1,17 @@
-//! Samples that thresholds need, and that plans give them.
+//! Samples that thresholds need and plans provide.
 
 use super::*;
 use crate::scenario::Input;
 
 #[test]
-fn a_percentile_wants_ten_samples_beyond_it() {
+fn percentile_needs_ten_samples_beyond_it() {
     for (quantile, needed) in [(0.5, 20), (0.9, 100), (0.95, 200), (0.99, 1_000), (0.999, 10_000)] {
         assert_eq!(samples_needed(quantile), needed);
     }
 }
 
 #[test]
-fn thresholds_that_the_plan_cannot_feed_are_known() {
+fn thresholds_without_enough_samples_are_found() {
     let text = r#"
         [fleet.a]
         devices = 100
@@ -60,7 +60,7 @@ fn thresholds_that_the_plan_cannot_feed_are_known() {
 }
 
 #[test]
-fn renewals_are_counted_phase_by_phase() {
+fn renewals_are_counted_per_phase() {
     let text = r#"
         [fleet.a]
         devices = 10
@@ -81,12 +81,12 @@ fn renewals_are_counted_phase_by_phase() {
     };
     let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
     let renewals = |phase: usize| plan.renewals_in(&plan.fleets[0], &plan.schedule.phases()[phase]);
-    // At 10 and 20 s; at 30 and 40 s.
+    // At 10 and 20 s; then at 30 and 40 s.
     assert!((renewals(0) - 20.0).abs() < 1e-9 && (renewals(1) - 20.0).abs() < 1e-9);
 }
 
 #[test]
-fn the_shipped_scenarios_feed_their_own_thresholds() {
+fn shipped_scenarios_have_enough_samples() {
     let env = |name: &str| {
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         Some(if name.ends_with("HOST") { "hub.example" } else { key }.to_owned())

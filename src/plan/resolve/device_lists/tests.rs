@@ -1,4 +1,4 @@
-//! Fleets from files: which devices they take, and what is said about files that do not fit.
+//! Fleets with device lists: which devices they take, and errors in the files.
 
 use crate::plan::{Auth, Plan};
 use crate::scenario::{FileText, Input, no_files};
@@ -10,7 +10,7 @@ const HUB: &str = "[target]\nkind = \"iot-hub\"\nhost = \"hub.example\"\n";
 const BROKER: &str = "[target]\nkind = \"mqtt\"\nhost = \"broker.example\"\n";
 const REST: &str = "[[phase]]\nname = \"p\"\nduration = \"1s\"\n";
 
-/// Resolves `folder/x.toml`; the files beside it are given by name.
+/// Resolves `folder/x.toml` with the given files.
 fn plan(text: &str, files: &[(&str, &str)], overrides: &[&str]) -> Result<Plan, String> {
     let read = |path: &Path| -> io::Result<FileText> {
         let found = files.iter().find(|(name, _)| Path::new(name) == path);
@@ -34,7 +34,7 @@ fn ids(plan: &Plan) -> Vec<String> {
 }
 
 #[test]
-fn without_id_a_fleet_takes_the_first_devices_of_its_file() {
+fn fleet_without_id_takes_the_first_devices() {
     let plan = hub(2, "", &format!("d3,{KEY}\nd1,{KEY}\nd2,{KEY}\n")).unwrap();
     assert_eq!(ids(&plan), ["d3", "d1"]);
     assert_eq!(
@@ -46,7 +46,7 @@ fn without_id_a_fleet_takes_the_first_devices_of_its_file() {
 }
 
 #[test]
-fn with_id_a_fleet_takes_the_devices_that_it_names() {
+fn fleet_with_id_takes_the_devices_it_names() {
     let file = format!("d2,{KEY}\nother,{KEY}\nd0,{KEY}\nd1,{KEY}");
     assert_eq!(ids(&hub(3, "id = \"d{index}\"", &file).unwrap()), ["d0", "d1", "d2"]);
     let error = hub(4, "id = \"d{index}\"", &file).unwrap_err();
@@ -57,7 +57,7 @@ fn with_id_a_fleet_takes_the_devices_that_it_names() {
 }
 
 #[test]
-fn too_few_lines_are_told_with_the_fix() {
+fn too_few_devices_are_reported_with_a_fix() {
     let unusable = "{\"id\":\"off\",\"status\":\"disabled\"}";
     let error = hub(3, "", &format!("d0,{KEY}\nd1,{KEY}\n{unusable}\n")).unwrap_err();
     assert!(error.starts_with("folder/x.toml: 1 error\n\nfolder/x.toml:6:"), "{error}");
@@ -70,7 +70,7 @@ fn too_few_lines_are_told_with_the_fix() {
 }
 
 #[test]
-fn bad_lines_are_told_by_file_and_line_and_not_all_of_them() {
+fn first_invalid_lines_are_reported() {
     let error = hub(1, "", &format!("d0,{KEY}\n{}", "hunter2\n".repeat(9))).unwrap_err();
     assert!(error.contains("folder/d.csv:2: expected 2 fields (id, key), found 1"), "{error}");
     assert!(error.contains("allowed: id,key; a connection string"), "{error}");
@@ -79,13 +79,13 @@ fn bad_lines_are_told_by_file_and_line_and_not_all_of_them() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_told_with_its_place() {
+fn missing_file_is_reported_at_its_key() {
     let error = plan(&format!("{HUB}{}{REST}", fleet("a", 1, "")), &[], &[]).unwrap_err();
     assert!(error.contains("fleet.a.auth.file: cannot read folder/d.csv: "), "{error}");
 }
 
 #[test]
-fn a_path_on_the_command_line_is_relative_to_the_working_directory() {
+fn path_in_set_is_relative_to_the_working_directory() {
     let text = format!("{HUB}{}{REST}", fleet("a", 1, ""));
     let files = [("folder/d.csv", "hunter2"), ("d.csv", &format!("d0,{KEY}"))];
     assert!(plan(&text, &files, &["fleet.a.auth.file=d.csv"]).is_ok());
@@ -93,7 +93,7 @@ fn a_path_on_the_command_line_is_relative_to_the_working_directory() {
 }
 
 #[test]
-fn two_fleets_that_take_the_same_devices_are_told() {
+fn fleets_with_the_same_devices_are_rejected() {
     let (one, two) = (fleet("a", 1, ""), fleet("b", 1, ""));
     let file = format!("d0,{KEY}\nd1,{KEY}");
     let error = plan(&format!("{HUB}{one}{two}{REST}"), &[("folder/d.csv", &file)], &[]).unwrap_err();
@@ -104,7 +104,7 @@ fn two_fleets_that_take_the_same_devices_are_told() {
 }
 
 #[test]
-fn a_broker_takes_user_names_and_passwords() {
+fn broker_fleet_takes_user_names_and_passwords() {
     let fleet = "[fleet.a]\ndevices = 1\nauth = { kind = \"password\", file = \"d.csv\" }\n";
     let plan = plan(&format!("{BROKER}{fleet}{REST}"), &[("folder/d.csv", "c0,u0,hunter2")], &[]).unwrap();
     assert!(matches!(plan.fleets[0].auth, Auth::PasswordFile { .. }));
@@ -112,7 +112,7 @@ fn a_broker_takes_user_names_and_passwords() {
 }
 
 #[test]
-fn a_file_for_the_other_kind_of_target_or_beside_other_keys_is_refused() {
+fn file_that_does_not_fit_the_target_is_rejected() {
     let error = plan(&format!("{BROKER}{}{REST}", fleet("a", 1, "")), &[], &[]).unwrap_err();
     assert!(error.contains("SAS tokens are for IoT hubs"), "{error}");
     let both = "[fleet.a]\ndevices = 1\nauth = { kind = \"sas\", file = \"d.csv\", policy = \"device\" }\n";
@@ -121,12 +121,12 @@ fn a_file_for_the_other_kind_of_target_or_beside_other_keys_is_refused() {
 }
 
 #[test]
-fn twenty_thousand_devices_take_little_more_than_their_ids_and_keys() {
+fn memory_per_device_is_little_more_than_id_and_key() {
     let line = |index: u32| format!("meter-{index:05},{KEY}\n");
     let file: String = (0..20_000).map(line).collect();
     let plan = hub(20_000, "", &file).unwrap();
     assert_eq!(plan.fleets[0].device_id(19_999), "meter-19999");
     let listed = plan.fleets[0].auth.device_list().unwrap();
-    // 11 bytes of id, 16 of key, and 12 for where they end.
+    // Per device: 11 bytes of id, 16 of key, and 12 for where they end.
     assert_eq!(listed.bytes_kept(), 20_000 * (11 + 16 + 12));
 }

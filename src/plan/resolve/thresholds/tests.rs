@@ -1,4 +1,4 @@
-//! Thresholds: their grammar, and errors with a suggestion.
+//! Thresholds: grammar, and errors with suggestions.
 
 use super::*;
 use crate::measure::Compare;
@@ -21,7 +21,7 @@ fn resolve_one(metric: &str, expression: &str) -> Result<Threshold, String> {
 }
 
 #[test]
-fn the_grammar() {
+fn expressions_are_parsed() {
     use Compare::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
     for (text, test) in [
         ("p(99) < 500ms", Test::Percentile { quantile: 0.99, compare: Less, limit_us: 500_000 }),
@@ -48,7 +48,7 @@ fn selectors_become_indices() {
 }
 
 #[test]
-fn what_every_run_would_meet_is_no_threshold_of_c2d() {
+fn c2d_thresholds_that_always_pass_are_rejected() {
     for vacuous in ["rate(ok) > 99.9%", "rate(lost) == 0%", "count(lost) == 0"] {
         let error = resolve_one("c2d", vacuous).unwrap_err();
         assert!(error.contains("e: a lost cloud-to-device message"), "{vacuous}: {error}");
@@ -61,7 +61,7 @@ fn what_every_run_would_meet_is_no_threshold_of_c2d() {
 }
 
 #[test]
-fn mistakes_are_named_with_what_was_probably_meant() {
+fn errors_suggest_a_correction() {
     for (metric, expression, expected) in [
         ("telemtry", "max < 1s", "did you mean telemetry?"),
         ("twin.desired", "max < 1s", "not built yet: the metric twin.desired"),

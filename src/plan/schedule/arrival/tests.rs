@@ -1,4 +1,4 @@
-//! Arrivals as a cursor finds them: pacing, bursts, closed loops, appended load, and the statistics of Poisson streams.
+//! Due times of cursors: pacing, bursts, closed loops, appended load, and statistics of Poisson streams.
 
 use super::*;
 use crate::plan::schedule::{Schedule, Segment};
@@ -46,9 +46,9 @@ fn whole(end_ns: u64) -> Vec<Span> {
     vec![Span { from_ns: 0, to_ns: end_ns }]
 }
 
-/// The pacing table: rate, load, expected due instants of the fleet's first device (phase 0.05).
+/// Rate, load, and due times of the fleet's first device (phase 0.05).
 #[test]
-fn pacing() {
+fn regular_due_times_follow_rate_and_load() {
     let steady = load(&[(10 * S, [1.0; 2])]);
     let ramp = load(&[(10 * S, [0.0, 1.0])]);
     let pause = load(&[(S, [1.0; 2]), (S, [0.0; 2]), (S, [1.0; 2])]);
@@ -56,11 +56,11 @@ fn pacing() {
         ("one in a second", 0.5, &steady, vec![S / 10, 21 * S / 10, 41 * S / 10, 61 * S / 10, 81 * S / 10]),
         ("rate of zero", 0.0, &steady, vec![]),
         ("too slow for the run", 1e-9, &steady, vec![]),
-        ("a rate that is none", f64::NAN, &steady, vec![]),
+        ("NaN as rate", f64::NAN, &steady, vec![]),
         ("a negative rate", -1.0, &steady, vec![]),
         ("a ramp", 0.1, &ramp, vec![nearest(10.0_f64.sqrt())]),
         ("a pause", 1.0, &pause, vec![S / 20, 2 * S + S / 20]),
-        ("no load at all", 1.0, &load(&[(S, [0.0; 2])]), vec![]),
+        ("a load of zero", 1.0, &load(&[(S, [0.0; 2])]), vec![]),
     ];
     for (name, rate_hz, load, expected) in rows {
         let mut cursor = cursor(Spread::Stratified(RoundRobin::new(10)), rate_hz, load, 0);
@@ -73,7 +73,7 @@ fn nearest(seconds: f64) -> u64 {
 }
 
 #[test]
-fn an_enormous_rate_overflows_nothing() {
+fn enormous_rate_does_not_overflow() {
     let steady = load(&[(10 * S, [100.0; 2])]);
     let mut cursor = cursor(Spread::Regular, 1e15, &steady, 0);
     cursor.enter(Span { from_ns: 9 * S, to_ns: 10 * S });
@@ -84,7 +84,7 @@ fn an_enormous_rate_overflows_nothing() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_arrivals_and_every_device_its_own() {
+fn due_times_depend_on_seed_and_device() {
     let steady = load(&[(60 * S, [1.0; 2])]);
     for spread in [Spread::Regular, Spread::Poisson] {
         let run = |device| all(&mut cursor(spread, 1.0, &steady, device), &whole(60 * S));
@@ -94,7 +94,7 @@ fn the_same_seed_gives_the_same_arrivals_and_every_device_its_own() {
 }
 
 #[test]
-fn a_stratified_fleet_is_regular_in_total() {
+fn stratified_fleet_is_regular_in_total() {
     let steady = load(&[(60 * S, [1.0; 2])]);
     let mut fleet: Vec<u64> = (0..10)
         .flat_map(|device| {
@@ -107,29 +107,28 @@ fn a_stratified_fleet_is_regular_in_total() {
 }
 
 #[test]
-fn a_burst_is_so_many_messages_at_one_instant() {
+fn messages_of_a_burst_have_the_same_due_time() {
     let steady = load(&[(60 * S, [1.0, 3.0])]);
     for spread in [Spread::Regular, Spread::Stratified(RoundRobin::new(10)), Spread::Poisson] {
         let single = all(&mut cursor(spread, 0.5, &steady, 3), &whole(60 * S));
         let bursts = all(&mut in_bursts(spread, 2.0, 4, &steady, 3), &whole(60 * S));
         let expected: Vec<u64> = single.iter().flat_map(|at_ns| [*at_ns; 4]).collect();
-        assert_eq!(bursts, expected, "the rate counts messages, and all of a burst lie where one would");
+        assert_eq!(bursts, expected, "the rate counts messages");
     }
 }
 
-/// What a closed loop is due while nobody answers: nothing.
 #[test]
-fn a_closed_loop_waits_for_the_end_of_the_message_before() {
+fn closed_loop_waits_for_the_end_of_a_message() {
     let pause = load(&[(60 * S, [0.0; 2])]);
     let spread = Spread::Closed { think_ns: 2 * S };
     let mut cursor = cursor(spread, 0.5, &pause, 3);
     cursor.ended(0);
     assert_eq!(cursor.peek(), None);
     cursor.enter(Span { from_ns: 10 * S, to_ns: 60 * S });
-    let first = cursor.peek().expect("within the time to think");
+    let first = cursor.peek().expect("within the think time");
     assert!((10 * S..12 * S).contains(&first.at_ns), "{first:?}");
     cursor.ended(11 * S);
-    assert_eq!(cursor.peek(), Some(first), "nothing was under way");
+    assert_eq!(cursor.peek(), Some(first), "no message was in flight");
     cursor.advance();
     assert_eq!(cursor.peek(), None);
     cursor.advance();
@@ -137,7 +136,7 @@ fn a_closed_loop_waits_for_the_end_of_the_message_before() {
     assert_eq!(cursor.peek(), Some(Due { seq: 1, at_ns: 32 * S }));
     cursor.ended(40 * S);
     assert_eq!(cursor.peek(), Some(Due { seq: 1, at_ns: 32 * S }), "once");
-    // The end came after the span, or too late for another message in it.
+    // The message ends after the span, or too late for another message in the span.
     cursor.advance();
     cursor.ended(58 * S);
     assert_eq!(cursor.peek(), None);
@@ -145,13 +144,13 @@ fn a_closed_loop_waits_for_the_end_of_the_message_before() {
     assert!(cursor.peek().is_some_and(|due| due.seq == 2 && due.at_ns < 102 * S));
     cursor.advance();
     cursor.enter(Span { from_ns: 300 * S, to_ns: 400 * S });
-    assert_eq!(cursor.peek(), None, "still under way");
+    assert_eq!(cursor.peek(), None, "still in flight");
     cursor.ended(301 * S);
     assert_eq!(cursor.peek(), Some(Due { seq: 3, at_ns: 303 * S }));
 }
 
 #[test]
-fn nothing_is_due_while_the_plan_has_the_device_offline() {
+fn no_message_is_due_while_the_device_is_offline() {
     let schedule = Schedule::new([
         ("a".to_owned(), false, Duration::from_secs(100), [1.0, 0.0], [1.0; 2]),
         ("b".to_owned(), false, Duration::from_secs(100), [0.0, 1.0], [1.0, 3.0]),
@@ -159,7 +158,7 @@ fn nothing_is_due_while_the_plan_has_the_device_offline() {
     let spans = schedule.online_spans(5, 10);
     assert_eq!(spans.len(), 2);
     for spread in [Spread::Regular, Spread::Poisson] {
-        // `all` asserts that every instant lies in its span and that the sequence has no gap.
+        // `all` asserts that every due time is in its span and that the sequence has no gap.
         let due = all(&mut cursor(spread, 1.0, &RunLoad::new(schedule.load()), 5), &spans);
         assert!(due.len() > 80, "{}", due.len());
     }
@@ -173,7 +172,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn regular_counts_are_within_one_of_the_integral_on_any_window(
+    fn regular_counts_are_within_one_of_the_integral(
         parts in ramps(), rate_hz in 0.01..20.0, device in 0u64..1000, a in 0.0..1.0, b in 0.0..1.0,
     ) {
         let load = load(&parts);
@@ -186,7 +185,7 @@ proptest! {
     }
 
     #[test]
-    fn regular_counts_hold_when_the_device_enters_in_the_middle(
+    fn regular_counts_hold_for_a_device_that_enters_late(
         parts in ramps(), rate_hz in 0.01..20.0, device in 0u64..1000, a in 0.0..1.0,
     ) {
         let load = load(&parts);
@@ -203,9 +202,9 @@ fn shapes() -> impl Strategy<Value = Spread> {
 }
 
 proptest! {
-    /// Whatever a cursor has done by the time of each append: it may wait in the middle of a burst, or have run dry.
+    /// The cursor may be in the middle of a burst or exhausted at each append.
     #[test]
-    fn appended_load_gives_the_same_arrivals(
+    fn appended_load_gives_the_same_due_times(
         parts in ramps(), spread in shapes(), rate_hz in 0.01..20.0, burst in 1u32..4, device in 0u64..1000,
         entered in 0.0..1.0, taken in prop::collection::vec(0..200_usize, 5),
     ) {
@@ -251,7 +250,7 @@ fn exhausted_cursor_resumes_after_an_append() {
     assert_eq!(cursor.peek(), Some(Due { seq: 1, at_ns: 2 * S + S / 20 }));
 }
 
-/// Many devices across a pause and two ramps: what a Poisson stream must look like wherever the load moves.
+/// Many devices across a pause and two ramps.
 fn poisson_run() -> (RunLoad, u64, Vec<Vec<u64>>) {
     let parts = [(60 * S, [1.0; 2]), (60 * S, [1.0, 4.0]), (30 * S, [0.0; 2]), (60 * S, [4.0, 0.5])];
     let load = load(&parts);
@@ -295,15 +294,15 @@ fn poisson_gaps_in_operational_time_are_exponential() {
             f64::max((model - rank as f64 / n).abs(), ((rank + 1) as f64 / n - model).abs())
         })
         .fold(0.0, f64::max);
-    // Kolmogorov and Smirnov's bound at 0.1%; the seed is fixed, so this cannot be unlucky tomorrow.
-    // Each device's last, unseen gap makes the seen ones slightly short; at 100 gaps each, below the bound.
+    // Kolmogorov-Smirnov bound at 0.1%. The seed is fixed, so the result never changes. The last, unseen gap of each device
+    // makes the others slightly short; with 100 gaps per device, this stays below the bound.
     assert!(distance < 1.95 / n.sqrt(), "{distance} against {}", 1.95 / n.sqrt());
 }
 
 #[test]
-fn poisson_dispersion_is_near_one_also_across_a_ramp() {
+fn poisson_dispersion_is_near_one() {
     let (load, end, devices) = poisson_run();
-    // Windows of equal operational time: equal expectation, whatever the ramp does.
+    // Windows of equal operational time have equal expectations, whatever the ramp.
     let windows = 50usize;
     let mut counts = vec![0.0_f64; windows * devices.len()];
     for (device, due) in devices.iter().enumerate() {
@@ -315,13 +314,13 @@ fn poisson_dispersion_is_near_one_also_across_a_ramp() {
     let n = counts.len() as f64;
     let mean = counts.iter().sum::<f64>() / n;
     let variance = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    // The index's own standard deviation is sqrt(2 / n).
+    // The standard deviation of the index is sqrt(2 / n).
     let index = variance / mean;
     assert!((index - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "{index}");
 }
 
 #[test]
-fn a_poisson_device_that_leaves_and_returns_keeps_its_rate() {
+fn poisson_rate_survives_offline_spans() {
     let steady = load(&[(2000 * S, [1.0; 2])]);
     let spans: Vec<Span> = (0..100).map(|i| Span { from_ns: i * 20 * S, to_ns: (i * 20 + 10) * S }).collect();
     let count: usize =
