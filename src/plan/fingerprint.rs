@@ -68,15 +68,14 @@ fn describe_fleet(fleet: &FleetPlan, out: &mut String) -> std::fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use crate::plan::test_support;
     use crate::scenario::Input;
 
     const SCENARIO: &str = "name = \"a\"\nseed = 1\n[fleet.m]\ndevices = 10\n[[fleet.m.send]]\nevery = \"1s\"\npayload = \"x\"\n\
                             [[phase]]\nname = \"p\"\nduration = \"10s\"\n[thresholds]\ntelemetry = [\"p(50) < 1s\"]\n";
 
     fn fingerprint(text: &str) -> String {
-        let files = &crate::scenario::no_files;
-        let input = Input { file: "s.toml", text, overrides: &[], env: &|_| None, files };
-        crate::plan::load(&input, &mut rand::rng()).unwrap().fingerprint()
+        test_support::plan(text).fingerprint()
     }
 
     #[test]

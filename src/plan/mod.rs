@@ -40,3 +40,6 @@ pub use schedule::{
     Arrival, Cursor, Due, Load, PhasePlan, RoundRobin, RunLoad, Schedule, Segment, Span, Spread, ns,
 };
 pub use sdk::{DevicePreset, device_preset};
+
+#[cfg(test)]
+mod test_support;

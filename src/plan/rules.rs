@@ -50,6 +50,7 @@ impl Plan {
     }
 }
 
-fn us(duration: Duration) -> u64 {
+/// Converts to microseconds, the unit of the result file.
+pub(super) fn us(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,21 +1,12 @@
 //! Which sends are tracked, and how many copies of each message are expected.
 
 use super::ExpectedStream;
-use crate::plan::Plan;
-use crate::scenario::Input;
+use crate::plan::{Plan, test_support};
 
 const S: u64 = 1_000_000_000;
 
 fn load(text: &str) -> Result<Plan, String> {
-    let text = format!("[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\n{text}");
-    let input = Input {
-        file: "deliveries.toml",
-        text: &text,
-        overrides: &[],
-        env: &|_| None,
-        files: &crate::scenario::no_files,
-    };
-    crate::plan::load(&input, &mut rand::rng()).map_err(|errors| errors.to_string())
+    test_support::load(&format!("[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\n{text}"))
 }
 
 fn plan(text: &str) -> Plan {

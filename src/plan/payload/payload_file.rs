@@ -12,7 +12,7 @@ pub(in crate::plan) struct Lines {
 
 impl Lines {
     /// Splits a file into lines. Returns `None` if all lines are empty. Messages may be any bytes.
-    pub(in crate::plan) fn of(text: &[u8]) -> Option<Lines> {
+    pub(in crate::plan) fn parse(text: &[u8]) -> Option<Lines> {
         let ranges = text_file::line_ranges(text).filter(|range| !range.is_empty());
         let places: Box<[_]> = ranges.map(|range| (range.start, range.end)).collect();
         (!places.is_empty()).then(|| Lines { text: text.into(), places })
@@ -39,10 +39,10 @@ mod tests {
 
     #[test]
     fn empty_lines_are_skipped() {
-        let lines = Lines::of(b"one\n\n two \r\n\r\n\xff").unwrap();
+        let lines = Lines::parse(b"one\n\n two \r\n\r\n\xff").unwrap();
         let read: Vec<&[u8]> = (0..4).map(|n| lines.get(n)).collect();
         assert_eq!(read, [&b"one"[..], b" two ", b"\xff", b"one"]);
         assert_eq!((lines.len(), lines.longest_bytes()), (3, 5));
-        assert!(Lines::of(b"").is_none() && Lines::of(b"\n\r\n").is_none());
+        assert!(Lines::parse(b"").is_none() && Lines::parse(b"\n\r\n").is_none());
     }
 }

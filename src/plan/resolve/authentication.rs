@@ -22,23 +22,23 @@ pub(super) fn resolve(
     context: &ResolveContext<'_>,
     errors: &mut Errors,
 ) -> Auth {
-    let Some(written) = &spec.auth else { return absent(spec, preset, context, errors) };
+    let Some(written) = &spec.auth else { return default_auth(spec, preset, context, errors) };
     if fits_target(written, context, errors) {
-        given(spec, written, id, highest, preset, context, errors)
+        explicit_auth(spec, written, id, highest, preset, context, errors)
     } else {
         // Any value will do, because the plan is discarded after an error.
         Auth::None
     }
 }
 
-fn absent(
+fn default_auth(
     spec: &FleetSpec,
     preset: &DevicePreset,
     context: &ResolveContext<'_>,
     errors: &mut Errors,
 ) -> Auth {
     let hub = context.kind == Some(TargetKind::IotHub);
-    if hub && !context.embedded {
+    if hub && !context.is_built_in_hub {
         let problem =
             errors.add(&spec.place.below("auth"), "missing: an IoT hub accepts no device without a key");
         problem.fix("add auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }");
@@ -65,7 +65,7 @@ fn fits_target(written: &Written<AuthSpec>, context: &ResolveContext<'_>, errors
             Some(TargetKind::IotHub),
         ) => {
             let problem = errors.add(&written.place, "an IoT hub requires SAS tokens");
-            problem.found(quoted(&written.text)).allowed("\"sas\"").fix(if context.embedded {
+            problem.found(quoted(&written.text)).allowed("\"sas\"").fix(if context.is_built_in_hub {
                 "remove auth: the run generates a key for the built-in hub"
             } else {
                 "auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }"
@@ -76,7 +76,7 @@ fn fits_target(written: &Written<AuthSpec>, context: &ResolveContext<'_>, errors
     }
 }
 
-fn given(
+fn explicit_auth(
     spec: &FleetSpec,
     written: &Written<AuthSpec>,
     id: &Template,
@@ -88,7 +88,7 @@ fn given(
     let life = |token, errors: &mut Errors| token_life(token, preset.tokens, errors);
     match &written.value {
         AuthSpec::SasOwn { token } => {
-            if !context.embedded {
+            if !context.is_built_in_hub {
                 let problem =
                     errors.add(&written.place, "no source of keys; only the built-in hub works without one");
                 problem
@@ -109,7 +109,7 @@ fn given(
         }
         AuthSpec::SasFile { file, token } => {
             let life = life(token, errors);
-            let host = (!context.embedded).then_some(context.host);
+            let host = (!context.is_built_in_hub).then_some(context.host);
             device_lists::read(spec, file.as_ref(), CredentialFormat::Keys { host }, id, context, errors)
                 .map_or(Auth::None, |devices| sas(Keys::PerDevice(devices), life, preset))
         }

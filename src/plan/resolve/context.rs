@@ -12,7 +12,7 @@ pub(super) struct ResolveContext<'a> {
     /// Kind of target. `None` after an error in it.
     pub(super) kind: Option<TargetKind>,
     /// Whether the target is the built-in hub.
-    pub(super) embedded: bool,
+    pub(super) is_built_in_hub: bool,
     /// Group key of fleets without keys, for the built-in hub.
     pub(super) group_key: sas::Key,
     /// Host of the target. Empty for the built-in hub.

@@ -9,47 +9,47 @@ use crate::scenario::{Errors, FleetSpec, Written};
 use std::path::PathBuf;
 
 /// Number of reported invalid lines. In a file of another kind, every line is invalid.
-const BAD_LINES_TOLD: usize = 5;
+const REPORTED_LINES_MAX: usize = 5;
 
 /// Returns the fleet's devices from its file: those that `id` names, or the first ones. `None` after an error.
 pub(super) fn read(
     spec: &FleetSpec,
     file: Option<&Written<PathBuf>>,
-    form: CredentialFormat<'_>,
+    format: CredentialFormat<'_>,
     id: &Template,
     context: &ResolveContext<'_>,
     errors: &mut Errors,
 ) -> Option<DeviceList> {
     let (file, devices) = (file?, spec.devices?);
     let (path, bytes) = context.read(file, errors)?;
-    let read = credentials::parse(&bytes, form);
+    let list = credentials::parse(&bytes, format);
     drop(bytes);
-    if !read.bad.is_empty() {
-        for bad in read.bad.iter().take(BAD_LINES_TOLD) {
+    if !list.bad.is_empty() {
+        for bad in list.bad.iter().take(REPORTED_LINES_MAX) {
             let what = format!("{}:{}: {}", path.display(), bad.line, bad.what);
-            errors.add(&file.place, what).allowed(form.allowed());
+            errors.add(&file.place, what).allowed(format.allowed());
         }
-        if let Some(more) = read.bad.len().checked_sub(BAD_LINES_TOLD).filter(|more| *more > 0) {
+        if let Some(more) = list.bad.len().checked_sub(REPORTED_LINES_MAX).filter(|more| *more > 0) {
             errors.add(&file.place, format!("{}: {more} more lines like these", path.display()));
         }
         return None;
     }
-    let unusable = match read.unusable {
+    let unusable = match list.unusable {
         0 => String::new(),
         n => format!(", and {n} unusable (disabled, modules, or without a symmetric key)"),
     };
-    let found = format!("{} devices{unusable}", read.devices.len());
+    let found = format!("{} devices{unusable}", list.devices.len());
     let indices = match &spec.id {
-        None if read.devices.len() < devices as usize => {
+        None if list.devices.len() < devices as usize => {
             let problem = errors.add(&file.place, format!("{} has too few devices", path.display()));
             problem
                 .found(found)
                 .allowed(format!("at least {devices}, as many as the fleet has"))
-                .fix(format!("devices = {}, or add lines", read.devices.len().max(1)));
+                .fix(format!("devices = {}, or add lines", list.devices.len().max(1)));
             return None;
         }
         None => (0..devices).collect(),
-        Some(written) => match named(&read.devices, id, devices) {
+        Some(written) => match indices_of(&list.devices, id, devices) {
             Ok(indices) => indices,
             Err(missing) => {
                 let problem =
@@ -62,20 +62,20 @@ pub(super) fn read(
             }
         },
     };
-    Some(read.devices.pick(&indices))
+    Some(list.devices.pick(&indices))
 }
 
 /// Returns the indices of the devices that `id` names.
 ///
 /// # Errors
 /// The first id that is not in the list.
-fn named(listed: &DeviceList, id: &Template, devices: u32) -> Result<Vec<u32>, String> {
-    let places = listed.by_id();
-    let place = |index| {
+fn indices_of(list: &DeviceList, id: &Template, devices: u32) -> Result<Vec<u32>, String> {
+    let indices = list.by_id();
+    let index_of = |index| {
         let id = id.render(&TemplateContext { device: "", index });
-        places.get(id.as_str()).copied().ok_or(id)
+        indices.get(id.as_str()).copied().ok_or(id)
     };
-    (0..devices).map(place).collect()
+    (0..devices).map(index_of).collect()
 }
 
 #[cfg(test)]

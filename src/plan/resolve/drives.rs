@@ -29,7 +29,7 @@ pub(super) fn resolve(
             problem.fix("remove it, or let a fleet publish what the devices subscribe to");
             return Vec::new();
         }
-        Some(TargetKind::IotHub) if !context.embedded => {
+        Some(TargetKind::IotHub) if !context.is_built_in_hub => {
             let what = "not built yet: service client calls to any hub but the built-in one";
             errors.add(&first.place, what).fix("remove it, or remove [target]");
             return Vec::new();
@@ -59,7 +59,7 @@ fn drive(spec: &DriveSpec, fleets: &[FleetPlan], errors: &mut Errors) -> Option<
         Spacing::Think(_) => return None,
     };
     if rate_hz <= 0.0 {
-        errors.add(&spec.place.below("rate"), "nothing would be called").allowed("more than 0/s");
+        errors.add(&spec.place.below("rate"), "a rate of 0 makes no calls").allowed("more than 0/s");
         return None;
     }
     let spread = if spec.arrival == Some(ArrivalKind::Poisson) { Spread::Poisson } else { Spread::Regular };
@@ -113,7 +113,7 @@ fn payload(spec: &DriveSpec, call: Option<&CallPlan>, errors: &mut Errors) -> Op
         });
         return None;
     };
-    let payload = payloads::payload(written, errors)?;
+    let payload = payloads::payload_without_stamp(written, errors)?;
     let limit = match kind {
         CallKind::Method => limits::METHOD_BYTES_MAX,
         // A hub counts these in its own way, and reports an error.
@@ -128,14 +128,14 @@ fn payload(spec: &DriveSpec, call: Option<&CallPlan>, errors: &mut Errors) -> Op
         problem.found(format!("up to {bytes} bytes{with}")).allowed(format!("{limit} bytes"));
     }
     if kind != CallKind::C2d {
-        json(&payload, written, kind == CallKind::Desired, errors);
+        check_json(&payload, written, kind == CallKind::Desired, errors);
     }
     Some(payload)
 }
 
 /// Checks that a payload is JSON. Otherwise every call would fail.
-fn json(payload: &Payload, written: &Written<PayloadSpec>, object: bool, errors: &mut Errors) {
-    let what = match payloads::rendered(payload, "device") {
+fn check_json(payload: &Payload, written: &Written<PayloadSpec>, object: bool, errors: &mut Errors) {
+    let what = match payloads::first_message(payload, "device") {
         Ok(Value::Object(_)) => return,
         Ok(_) if !object => return,
         Ok(_) => "not a JSON object".to_owned(),
@@ -146,17 +146,14 @@ fn json(payload: &Payload, written: &Written<PayloadSpec>, object: bool, errors:
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::{CallPlan, Payload, Plan};
-    use crate::scenario::Input;
+    use crate::plan::{CallPlan, Payload, Plan, test_support};
     use std::time::Duration;
 
     fn load(drive: &str, more: &str) -> Result<Plan, String> {
         let text = format!(
             "{more}\n[fleet.meter]\ndevices = 10\n[[phase]]\nname = \"p\"\nduration = \"1m\"\n[[drive]]\n{drive}"
         );
-        let files = &crate::scenario::no_files;
-        let input = Input { file: "d.toml", text: &text, overrides: &[], env: &|_| None, files };
-        crate::plan::load(&input, &mut rand::rng()).map_err(|errors| errors.to_string())
+        test_support::load(&text)
     }
 
     #[test]
@@ -198,7 +195,7 @@ mod tests {
         let broker = "[target]\nkind = \"mqtt\"\nhost = \"h.example\"";
         for (drive, more, expected) in [
             (method.replace("meter", "metre"), "", "did you mean meter?"),
-            (method.replace("1/s", "0/s"), "", "nothing would be called"),
+            (method.replace("1/s", "0/s"), "", "a rate of 0 makes no calls"),
             (
                 format!("{method}payload = 'x'"),
                 "",

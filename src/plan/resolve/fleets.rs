@@ -50,8 +50,8 @@ fn fleet(spec: &FleetSpec, first: u64, context: &ResolveContext<'_>, errors: &mu
         .iter()
         .filter_map(|send| sends::resolve(send, devices, &longest, context, errors))
         .collect();
-    let device = twin_methods::resolve(spec, devices, &longest, (&preset, context), errors);
-    sends.extend(device.requests);
+    let twin_and_methods = twin_methods::resolve(spec, devices, &longest, (&preset, context), errors);
+    sends.extend(twin_and_methods.requests);
     let subscribe = subscriptions::resolve(spec, &longest, context, errors);
     if context.kind == Some(TargetKind::IotHub) {
         twin_methods::check_subscribed(spec, &subscribe, errors);
@@ -83,8 +83,8 @@ fn fleet(spec: &FleetSpec, first: u64, context: &ResolveContext<'_>, errors: &mu
         subscribe_qos: preset.subscribe_qos,
         will,
         sends,
-        twin: device.twin,
-        methods: device.methods,
+        twin: twin_and_methods.twin,
+        methods: twin_and_methods.methods,
     }
 }
 

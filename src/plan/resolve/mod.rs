@@ -29,6 +29,7 @@ use super::deliveries::Deliveries;
 use super::fingerprint::sha256_hex;
 use super::forecast::{check_rate, packet_mib_max};
 use super::model::{Plan, Source, TargetKind};
+use super::rules::us;
 use crate::iothub::sas;
 use crate::measure::Limits;
 use crate::scenario::{Errors, FileText, Input, Scenario};
@@ -43,6 +44,7 @@ use thresholds::KnownNames;
 const SEED: u64 = 1;
 /// Longest default of `drain`. A shorter `ack_timeout` wins.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+
 /// Parses and resolves a scenario.
 ///
 /// # Errors
@@ -70,7 +72,7 @@ pub fn resolve(
     let schedule = phases::resolve(scenario, &mut errors);
     let context = ResolveContext {
         kind,
-        embedded: scenario.target.is_none(),
+        is_built_in_hub: scenario.target.is_none(),
         group_key: sas::Key::random(rng),
         host: &target.host,
         scenario: &scenario.file,
@@ -91,8 +93,8 @@ pub fn resolve(
     let thresholds = {
         let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
         let names: Vec<String> = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
-        let never = unmeasured::never_measured(kind, &target, &fleets, (&drives, &deliveries));
-        let known = KnownNames { phases: &phases, fleets: &names, never: &never };
+        let unmeasured = unmeasured::unmeasured(kind, &target, &fleets, (&drives, &deliveries));
+        let known = KnownNames { phases: &phases, fleets: &names, unmeasured: &unmeasured };
         thresholds::resolve(&scenario.thresholds, &known, &mut errors)
     };
     let longest_ack = fleets.iter().map(|fleet| fleet.ack_timeout).max().unwrap_or(DRAIN_MAX);
@@ -135,7 +137,6 @@ fn validity(scenario: &Scenario) -> Limits {
     let spec = &scenario.validity;
     let default = Limits::default();
     let share = |given: Option<Percent>, default| given.map_or(default, Percent::as_fraction);
-    let us = |given: Duration| u64::try_from(given.as_micros()).unwrap_or(u64::MAX);
     Limits {
         late_after_us: spec.late_after.map_or(default.late_after_us, us),
         late_share: share(spec.late_share, default.late_share),

@@ -39,7 +39,7 @@ pub(super) fn check_packet(payload_bytes: usize, topic_bytes: usize, place: &Pla
 
 pub(super) fn check_qos(qos: &Written<u8>, kind: Option<TargetKind>, errors: &mut Errors) -> u8 {
     if qos.value == 2 && kind == Some(TargetKind::IotHub) {
-        let problem = errors.add(&qos.place, "an IoT hub closes the connection at QoS 2");
+        let problem = errors.add(&qos.place, "an IoT hub closes connections that use QoS 2");
         problem.found("2").allowed("0 or 1").fix("qos = 1");
     }
     qos.value

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Resolves a payload that no subscriber of the run receives.
-pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
-    let payload = any_payload(written, errors)?;
+pub(super) fn payload_without_stamp(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
+    let payload = payload(written, errors)?;
     if payload.has_stamp() {
         let problem = errors.add(&written.place, "${stamp} is only for messages to a plain broker");
         problem.fix("remove it; ${seq} and ${now} tell messages apart");
@@ -20,7 +20,8 @@ pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Op
     Some(payload)
 }
 
-pub(super) fn any_payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
+/// Resolves a payload, which may have a stamp.
+pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
     match &written.value {
         PayloadSpec::Size(bytes) => Some(Payload::filler(usize::try_from(*bytes).unwrap_or(usize::MAX))),
         PayloadSpec::Template(text) => match Payload::template(text) {
@@ -39,7 +40,7 @@ pub(super) fn any_payload(written: &Written<PayloadSpec>, errors: &mut Errors) -
 }
 
 /// Reads a file with messages.
-pub(super) fn lines(
+pub(super) fn read_lines(
     path: &Written<PathBuf>,
     context: &ResolveContext<'_>,
     errors: &mut Errors,
@@ -47,7 +48,7 @@ pub(super) fn lines(
     let (file, bytes) = context.read(path, errors)?;
     match text_file::skip_bom(&bytes) {
         Ok(text) => {
-            let lines = Lines::of(text);
+            let lines = Lines::parse(text);
             if lines.is_none() {
                 let what = format!("{} has no messages: every line is empty", file.display());
                 errors.add(&path.place, what).allowed("a message on each line");
@@ -62,7 +63,7 @@ pub(super) fn lines(
 }
 
 /// Renders the first message and parses it as JSON. Later messages may still not be JSON: see [`Payload::require_json`].
-pub(super) fn rendered(payload: &Payload, device: &str) -> Result<Value, serde_json::Error> {
+pub(super) fn first_message(payload: &Payload, device: &str) -> Result<Value, serde_json::Error> {
     let facts = PayloadContext { device, index: 0, seq: 0, now_unix: Duration::ZERO, uptime: Duration::ZERO };
     let mut text = Vec::new();
     payload.render(&mut payload.state(0, 0, Purpose::Payload(0)), &facts, &mut text);

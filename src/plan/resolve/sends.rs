@@ -18,20 +18,25 @@ pub(super) fn resolve(
     spec: &SendSpec,
     devices: u32,
     longest: &str,
-    context: &ResolveContext,
+    context: &ResolveContext<'_>,
     errors: &mut Errors,
 ) -> Option<SendPlan> {
     let hub = context.kind == Some(TargetKind::IotHub);
     let payload = spec.payload.as_ref().and_then(|written| {
-        let made = match &written.value {
+        let parsed = match &written.value {
             MessageSpec::Lines { path, shuffled } => {
-                return payloads::lines(path, context, errors).map(|lines| Payload::lines(lines, *shuffled));
+                return payloads::read_lines(path, context, errors)
+                    .map(|lines| Payload::lines(lines, *shuffled));
             }
             MessageSpec::Made(value) => {
                 Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
             }
         };
-        if hub { payloads::payload(&made, errors) } else { payloads::any_payload(&made, errors) }
+        if hub {
+            payloads::payload_without_stamp(&parsed, errors)
+        } else {
+            payloads::payload(&parsed, errors)
+        }
     });
     let (topic, bag) =
         if hub { hub_topic(spec, errors) } else { (broker_topic(spec, context, errors), String::new()) };
@@ -95,7 +100,7 @@ fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, String)
     (Template::parse(&topic).ok(), bag)
 }
 
-fn broker_topic(spec: &SendSpec, context: &ResolveContext, errors: &mut Errors) -> Option<Template> {
+fn broker_topic(spec: &SendSpec, context: &ResolveContext<'_>, errors: &mut Errors) -> Option<Template> {
     if context.kind.is_some() {
         if let Some((_, value)) = spec.properties.first() {
             let problem =
@@ -103,7 +108,7 @@ fn broker_topic(spec: &SendSpec, context: &ResolveContext, errors: &mut Errors) 
             problem.fix("remove them, or put them into the payload");
         }
         if spec.topic.is_none() {
-            let problem = errors.add(&spec.place.below("topic"), "missing: a plain broker needs one");
+            let problem = errors.add(&spec.place.below("topic"), "missing: a plain broker needs a topic");
             problem.fix("add topic = \"bench/${device}\"");
         }
     }

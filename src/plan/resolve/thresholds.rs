@@ -16,7 +16,7 @@ pub(super) struct KnownNames<'a> {
     /// Names of fleets, in order.
     pub(super) fleets: &'a [String],
     /// Metrics that this plan never measures, each with a fix.
-    pub(super) never: &'a [(Operation, &'static str)],
+    pub(super) unmeasured: &'a [(Operation, &'static str)],
 }
 
 #[derive(Clone, Copy)]
@@ -44,7 +44,7 @@ pub(super) fn resolve(
         let test = expression(&spec.expression.value, &spec.expression.place, errors);
         if let (Some(Selector { metric, phase, fleet }), Some(test)) = (selected, test) {
             if metric == Operation::C2d && never_fails(test) {
-                refuse(spec, errors);
+                reject_c2d(spec, errors);
                 continue;
             }
             let expression = spec.expression.value.trim().to_owned();
@@ -64,7 +64,7 @@ fn never_fails(test: Test) -> bool {
     }
 }
 
-fn refuse(spec: &ThresholdSpec, errors: &mut Errors) {
+fn reject_c2d(spec: &ThresholdSpec, errors: &mut Errors) {
     let Written { text, place, .. } = &spec.expression;
     let what = "a lost cloud-to-device message has no outcome, so every c2d operation is ok";
     let problem = errors.add(place, what).found(text).allowed("p(99), med, avg, max, count(ok)");
@@ -107,10 +107,10 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
 
 fn metric(name: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors) -> Option<Operation> {
     if let Some(operation) = Operation::from_name(name) {
-        let Some((_, instead)) = known.never.iter().find(|(never, _)| *never == operation) else {
+        let Some((_, fix)) = known.unmeasured.iter().find(|(metric, _)| *metric == operation) else {
             return Some(operation);
         };
-        errors.add(place, "this scenario never measures this metric").found(name).fix(*instead);
+        errors.add(place, "this scenario never measures this metric").found(name).fix(*fix);
         return None;
     }
     if LATER_METRICS.contains(&name) {

@@ -21,7 +21,10 @@ pub(super) fn arrival(timing: &Timing, place: &Place, devices: u32, errors: &mut
         }
     };
     if rate_hz <= 0.0 {
-        errors.add(&place.below("rate"), "nothing would be sent").allowed("more than 0/s").fix("remove it");
+        errors
+            .add(&place.below("rate"), "a rate of 0 sends no messages")
+            .allowed("more than 0/s")
+            .fix("remove it");
         return None;
     }
     let burst = timing.burst.unwrap_or(1);

@@ -36,14 +36,15 @@ pub(super) fn resolve(
     errors: &mut Errors,
 ) -> TwinAndMethods {
     if context.kind == Some(TargetKind::Mqtt) {
-        not_of_a_broker(spec, errors);
+        reject_for_brokers(spec, errors);
     }
     let get = spec.twin.as_ref();
     let qos = get.and_then(|twin| twin.qos).unwrap_or(preset.twin_qos);
     let mut requests = Vec::new();
     for report in &spec.reports {
         let arrival = timing::arrival(&report.timing, &report.place, devices, errors);
-        let payload = report.payload.as_ref().and_then(|written| patch(written, longest, errors));
+        let payload =
+            report.payload.as_ref().and_then(|written| reported_properties(written, longest, errors));
         let (Some(arrival), Some(payload)) = (arrival, payload) else { continue };
         requests.push(request(Operation::TwinReport, arrival, qos, payload));
     }
@@ -74,7 +75,7 @@ fn request(operation: Operation, arrival: Arrival, qos: u8, payload: Payload) ->
     }
 }
 
-fn not_of_a_broker(spec: &FleetSpec, errors: &mut Errors) {
+fn reject_for_brokers(spec: &FleetSpec, errors: &mut Errors) {
     let twin = spec.twin.iter().map(|twin| (&twin.place, "twins"));
     let reports = spec.reports.iter().map(|report| (&report.place, "twins"));
     let methods = spec.methods.iter().map(|method| (&method.place, "direct methods"));
@@ -102,9 +103,13 @@ pub(super) fn check_subscribed(spec: &FleetSpec, subscriptions: &[Subscription],
 }
 
 /// Resolves a change of reported properties: a JSON object.
-fn patch(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) -> Option<Payload> {
-    let mut payload = payloads::payload(written, errors)?;
-    let why = match payloads::rendered(&payload, longest) {
+fn reported_properties(
+    written: &Written<PayloadSpec>,
+    longest: &str,
+    errors: &mut Errors,
+) -> Option<Payload> {
+    let mut payload = payloads::payload_without_stamp(written, errors)?;
+    let why = match payloads::first_message(&payload, longest) {
         Ok(Value::Object(_)) => {
             payload.require_json(true);
             return Some(payload);
@@ -123,7 +128,7 @@ fn method(spec: &MethodSpec, longest: &str, errors: &mut Errors) -> Option<Metho
         problem.found(quoted(&spec.name)).allowed("a name without / + #");
     }
     let payload = match &spec.payload {
-        Some(written) => answer(written, longest, errors)?,
+        Some(written) => answer_payload(written, longest, errors)?,
         None => Payload::empty(),
     };
     let answer = AnswerPlan {
@@ -139,14 +144,14 @@ fn method(spec: &MethodSpec, longest: &str, errors: &mut Errors) -> Option<Metho
     })
 }
 
-fn answer(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) -> Option<Payload> {
-    let mut payload = payloads::payload(written, errors)?;
+fn answer_payload(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) -> Option<Payload> {
+    let mut payload = payloads::payload_without_stamp(written, errors)?;
     let (bytes, place): (usize, &Place) = (payload.bytes_max(longest.len()), &written.place);
     if bytes > limits::METHOD_BYTES_MAX {
         let problem = errors.add(place, "too large for the answer to a direct method");
         problem.found(format!("up to {bytes} bytes")).allowed(format!("{} bytes", limits::METHOD_BYTES_MAX));
     }
-    if let Err(why) = payloads::rendered(&payload, longest) {
+    if let Err(why) = payloads::first_message(&payload, longest) {
         let what = "the answer to a direct method must be JSON";
         let problem = errors.add(place, format!("{what}: {why}"));
         problem.found(quoted(&written.text)).allowed("JSON such as '{\"ok\":true}', or no payload");
@@ -159,19 +164,11 @@ fn answer(written: &Written<PayloadSpec>, longest: &str, errors: &mut Errors) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Plan;
-    use crate::scenario::Input;
+    use crate::plan::{Plan, test_support};
 
     fn plan(fleet: &str) -> Result<Plan, String> {
         let text = format!("[fleet.a]\ndevices = 2\n{fleet}\n[[phase]]\nname = \"p\"\nduration = \"10s\"\n");
-        let input = Input {
-            file: "device.toml",
-            text: &text,
-            overrides: &[],
-            env: &|_| None,
-            files: &crate::scenario::no_files,
-        };
-        crate::plan::load(&input, &mut rand::rng()).map_err(|errors| errors.to_string())
+        test_support::load(&text)
     }
 
     #[test]

@@ -6,15 +6,15 @@ use crate::plan::deliveries::Deliveries;
 use crate::plan::model::{DrivePlan, FleetPlan, Subscription, Target, TargetKind};
 
 /// Returns the metrics that this plan never measures, each with a fix.
-pub(super) fn never_measured(
+pub(super) fn unmeasured(
     kind: Option<TargetKind>,
     target: &Target,
     fleets: &[FleetPlan],
     (drives, deliveries): (&[DrivePlan], &Deliveries),
 ) -> Vec<(Operation, &'static str)> {
-    let mut never = Vec::new();
+    let mut found = Vec::new();
     if kind.is_some() && !deliveries.tracks_any() {
-        never.push((
+        found.push((
             Operation::Deliver,
             "let a fleet subscribe to messages that another fleet sends with ${stamp} in the payload (plain brokers only)",
         ));
@@ -22,15 +22,16 @@ pub(super) fn never_measured(
     use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
     let (acked, unacked) = match kind {
         Some(TargetKind::IotHub) => {
-            never.extend([Publish, PublishQos0].map(|other| (other, "for an IoT hub, use telemetry")));
+            found.extend([Publish, PublishQos0].map(|other| (other, "for an IoT hub, use telemetry")));
             (Telemetry, TelemetryQos0)
         }
         Some(TargetKind::Mqtt) => {
-            never.extend([Telemetry, TelemetryQos0].map(|other| (other, "for a plain broker, use publish")));
-            never.extend(OF_A_HUB.map(|other| (other, "only an IoT hub has this operation: remove it")));
+            found.extend([Telemetry, TelemetryQos0].map(|other| (other, "for a plain broker, use publish")));
+            found
+                .extend(HUB_OPERATIONS.map(|other| (other, "only an IoT hub has this operation: remove it")));
             (Publish, PublishQos0)
         }
-        None => return never,
+        None => return found,
     };
     let messages = fleets.iter().flat_map(|fleet| &fleet.sends);
     let mut sends = messages.filter(|send| !send.operation.is_request()).peekable();
@@ -38,35 +39,35 @@ pub(super) fn never_measured(
         let (has_unacked, has_acked) = sends
             .fold((false, false), |(unacked, acked), send| (unacked || send.qos == 0, acked || send.qos > 0));
         if !has_acked {
-            never.push((acked, "every stream has qos = 0: use the metric that ends in .qos0"));
+            found.push((acked, "every stream has qos = 0: use the metric that ends in .qos0"));
         }
         if !has_unacked {
-            never.push((unacked, "no stream has qos = 0: leave .qos0 out"));
+            found.push((unacked, "no stream has qos = 0: leave .qos0 out"));
         }
     }
     if target.tls.is_none() {
-        never.push((Operation::ConnectTls, "turn TLS on, or remove it"));
+        found.push((Operation::ConnectTls, "turn TLS on, or remove it"));
     }
     if fleets.iter().all(|fleet| fleet.auth.tokens().and_then(TokenLife::renewed_after).is_none()) {
-        never.push((Operation::Renewal, "let a fleet renew its tokens, or remove it"));
+        found.push((Operation::Renewal, "let a fleet renew its tokens, or remove it"));
     }
     if fleets.iter().all(|fleet| fleet.subscribe.is_empty()) {
-        never.push((Operation::Subscribe, "let a fleet subscribe to something, or remove it"));
+        found.push((Operation::Subscribe, "let a fleet subscribe to something, or remove it"));
     }
     if fleets.iter().all(|fleet| !fleet.unsubscribe) {
-        never.push((Operation::Unsubscribe, "give a fleet unsubscribe = true, or remove it"));
+        found.push((Operation::Unsubscribe, "give a fleet unsubscribe = true, or remove it"));
     }
-    never.extend(never_of_a_device(fleets));
+    found.extend(unmeasured_device_operations(fleets));
     for call in [Operation::ServiceMethod, Operation::ServiceDesired, Operation::ServiceC2d] {
         if drives.iter().all(|drive| drive.call.operation() != call) {
-            never.push((call, "add a [[drive]] that makes these calls, or remove it"));
+            found.push((call, "add a [[drive]] that makes these calls, or remove it"));
         }
     }
-    never
+    found
 }
 
 /// Operations that a plain broker never has.
-const OF_A_HUB: [Operation; 8] = [
+const HUB_OPERATIONS: [Operation; 8] = [
     Operation::Renewal,
     Operation::TwinGet,
     Operation::TwinReport,
@@ -78,15 +79,15 @@ const OF_A_HUB: [Operation; 8] = [
 ];
 
 /// Returns the same for twin requests, methods and cloud-to-device messages.
-fn never_of_a_device(fleets: &[FleetPlan]) -> impl Iterator<Item = (Operation, &'static str)> {
-    let asks =
+fn unmeasured_device_operations(fleets: &[FleetPlan]) -> impl Iterator<Item = (Operation, &'static str)> {
+    let sends =
         |operation| fleets.iter().flat_map(|fleet| &fleet.sends).any(|send| send.operation == operation);
-    let gets = asks(Operation::TwinGet) || fleets.iter().any(|fleet| fleet.twin.get_on_connect);
+    let gets_twins = sends(Operation::TwinGet) || fleets.iter().any(|fleet| fleet.twin.get_on_connect);
     let has = |wanted| fleets.iter().any(|fleet| fleet.subscribe.contains(&wanted));
     [
-        (gets, Operation::TwinGet, "give a fleet twin = { get = \"on-connect\" }, or remove it"),
+        (gets_twins, Operation::TwinGet, "give a fleet twin = { get = \"on-connect\" }, or remove it"),
         (
-            asks(Operation::TwinReport),
+            sends(Operation::TwinReport),
             Operation::TwinReport,
             "give a fleet a [[fleet.NAME.report]], or remove it",
         ),
@@ -95,5 +96,5 @@ fn never_of_a_device(fleets: &[FleetPlan]) -> impl Iterator<Item = (Operation, &
     ]
     .into_iter()
     .filter(|(measured, ..)| !measured)
-    .map(|(_, operation, instead)| (operation, instead))
+    .map(|(_, operation, fix)| (operation, fix))
 }

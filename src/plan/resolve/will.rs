@@ -17,7 +17,7 @@ pub(super) fn resolve(
     spec: &WillSpec,
     devices: u32,
     longest: &str,
-    (auth, context): (&Auth, &ResolveContext),
+    (auth, context): (&Auth, &ResolveContext<'_>),
     errors: &mut Errors,
 ) -> Option<WillPlan> {
     let topic = topic(spec, context, errors);
@@ -26,19 +26,19 @@ pub(super) fn resolve(
         check_topic(&rendered, written, errors);
     }
     let written = spec.payload.as_ref()?;
-    let payload = payloads::payload(written, errors)?;
+    let payload = payloads::payload_without_stamp(written, errors)?;
     let bytes = payload.bytes_max(longest.len());
     if bytes > STRING_BYTES_MAX {
         // MQTT 3.1.1 §3.1.3.3.
         let problem = errors.add(&written.place, "a will is too long for MQTT");
         problem.found(format!("up to {bytes} bytes")).allowed(format!("{STRING_BYTES_MAX} bytes"));
-    } else if context.embedded
-        && let Some(most) = embedded_bytes_max(longest, auth)
+    } else if context.is_built_in_hub
+        && let Some(most) = built_in_hub_bytes_max(longest, auth)
         && bytes > most
     {
         let problem = errors.add(&written.place, "a will is too long for the built-in hub");
         problem.found(format!("up to {bytes} bytes")).allowed(format!(
-            "{most} bytes: a CONNECT may have {}, with the will, user name and token",
+            "{most} bytes: a CONNECT packet may have {}, including the will, user name and token",
             limits::CONNECT_BYTES_MAX
         ));
         problem.fix("make the payload smaller, or use another target");
@@ -49,7 +49,7 @@ pub(super) fn resolve(
 }
 
 /// Returns the largest payload that fits into a CONNECT to the built-in hub, beside its other fields (MQTT 3.1.1 §3.1).
-fn embedded_bytes_max(longest: &str, auth: &Auth) -> Option<usize> {
+fn built_in_hub_bytes_max(longest: &str, auth: &Auth) -> Option<usize> {
     // Host name under which a run connects to its built-in hub.
     const HOST: &str = "localhost";
     const FIXED_HEADER_BYTES: usize = 5;
@@ -72,7 +72,7 @@ fn embedded_bytes_max(longest: &str, auth: &Auth) -> Option<usize> {
 }
 
 /// Resolves the topic. An IoT hub treats a will as telemetry ("Communicate with an IoT hub using the MQTT protocol").
-fn topic(spec: &WillSpec, context: &ResolveContext, errors: &mut Errors) -> Option<Template> {
+fn topic(spec: &WillSpec, context: &ResolveContext<'_>, errors: &mut Errors) -> Option<Template> {
     match (context.kind?, &spec.topic) {
         (TargetKind::IotHub, None) => Template::parse(&topics::telemetry("${device}")).ok(),
         (TargetKind::IotHub, Some(topic)) => {
@@ -83,7 +83,7 @@ fn topic(spec: &WillSpec, context: &ResolveContext, errors: &mut Errors) -> Opti
         }
         (TargetKind::Mqtt, Some(topic)) => parse_template(topic, errors),
         (TargetKind::Mqtt, None) => {
-            let problem = errors.add(&spec.place.below("topic"), "missing: a plain broker needs one");
+            let problem = errors.add(&spec.place.below("topic"), "missing: a plain broker needs a topic");
             problem.fix("add topic = \"gone/${device}\"");
             None
         }

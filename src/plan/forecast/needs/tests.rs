@@ -1,7 +1,7 @@
 //! Ports and memory that small plans need.
 
 use super::Needs;
-use crate::scenario::Input;
+use crate::plan::test_support::plan;
 
 fn closing(ttl: &str, phases: &str) -> u64 {
     let text = format!(
@@ -12,10 +12,7 @@ fn closing(ttl: &str, phases: &str) -> u64 {
 }
 
 fn needs(text: &str) -> Needs {
-    let env = |_: &str| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
-    let input =
-        Input { file: "needs.toml", text, overrides: &[], env: &env, files: &crate::scenario::no_files };
-    crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|e| panic!("{e}")).needs(1)
+    plan(text).needs(1)
 }
 
 const RAMP: &str = "[[phase]]\nname = \"ramp\"\nduration = \"100s\"\nonline = \"0% -> 100%\"\n";

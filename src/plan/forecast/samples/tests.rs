@@ -1,7 +1,7 @@
 //! Samples that thresholds need and plans provide.
 
 use super::*;
-use crate::scenario::Input;
+use crate::plan::test_support::plan;
 
 #[test]
 fn percentile_needs_ten_samples_beyond_it() {
@@ -38,14 +38,7 @@ fn thresholds_without_enough_samples_are_found() {
         "subscribe" = ["p(99) < 1s"]
     "#;
     let text = text.replace("devices = 100", "devices = 100\nsubscribe = [\"c2d\"]");
-    let input = Input {
-        file: "thin.toml",
-        text: &text,
-        overrides: &[],
-        env: &|_| None,
-        files: &crate::scenario::no_files,
-    };
-    let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+    let plan = plan(&text);
     let thin: Vec<_> = plan
         .thin_thresholds()
         .into_iter()
@@ -72,14 +65,7 @@ fn renewals_are_counted_per_phase() {
         name = "two"
         duration = "20s"
     "#;
-    let input = Input {
-        file: "renewals.toml",
-        text,
-        overrides: &[],
-        env: &|_| None,
-        files: &crate::scenario::no_files,
-    };
-    let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+    let plan = plan(text);
     let renewals = |phase: usize| plan.renewals_in(&plan.fleets[0], &plan.schedule.phases()[phase]);
     // At 10 and 20 s; then at 30 and 40 s.
     assert!((renewals(0) - 20.0).abs() < 1e-9 && (renewals(1) - 20.0).abs() < 1e-9);
@@ -87,18 +73,10 @@ fn renewals_are_counted_per_phase() {
 
 #[test]
 fn shipped_scenarios_have_enough_samples() {
-    let env = |name: &str| {
-        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-        Some(if name.ends_with("HOST") { "hub.example" } else { key }.to_owned())
-    };
     let files: Vec<_> = std::fs::read_dir("scenarios").unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(files.len() > 10, "{files:?}");
     for path in files {
-        let (file, text) = (&path.display().to_string(), std::fs::read_to_string(&path).unwrap());
-        let plan = crate::plan::load(
-            &Input { file, text: &text, overrides: &[], env: &env, files: &crate::scenario::no_files },
-            &mut rand::rng(),
-        );
-        assert_eq!(plan.unwrap().thin_thresholds(), [], "{file}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(plan(&text).thin_thresholds(), [], "{}", path.display());
     }
 }
