@@ -49,41 +49,41 @@ pub(in crate::plan) struct BadLine {
 /// A parsed file.
 pub(in crate::plan) struct CredentialFile {
     pub(in crate::plan) devices: DeviceList,
-    pub(in crate::plan) bad: Vec<BadLine>,
+    pub(in crate::plan) bad_lines: Vec<BadLine>,
     /// Number of identities in a registry export that have no usable key.
     pub(in crate::plan) unusable: usize,
 }
 
 /// Parses a whole file. Skips empty lines and a header (`id,..`).
-pub(in crate::plan) fn parse(text: &[u8], form: CredentialFormat<'_>) -> CredentialFile {
+pub(in crate::plan) fn parse(text: &[u8], format: CredentialFormat<'_>) -> CredentialFile {
     // A kept device is never longer than its line. With this capacity the block never moves, which would leave copies of
     // secrets behind.
     let devices = DeviceList::with_capacity(0, text.len());
-    let read = CredentialFile { devices, bad: Vec::new(), unusable: 0 };
-    let mut reading = Reading { read, ids: Duplicates::default() };
+    let file = CredentialFile { devices, bad_lines: Vec::new(), unusable: 0 };
+    let mut parser = Parser { file, ids: Duplicates::default() };
     let text = match text_file::skip_bom(text) {
         Ok(text) => text,
         Err(error) => {
-            reading.bad(1, error.to_string().into());
-            return reading.read;
+            parser.bad(1, error.to_string().into());
+            return parser.file;
         }
     };
-    if let (CredentialFormat::Keys { .. }, [b'[', ..]) = (form, text.trim_ascii_start()) {
-        reading.list(text);
+    if let (CredentialFormat::Keys { .. }, [b'[', ..]) = (format, text.trim_ascii_start()) {
+        parser.list(text);
     } else {
-        reading.lines(text, form);
+        parser.lines(text, format);
     }
-    reading.read
+    parser.file
 }
 
 /// The state of parsing.
-struct Reading {
-    read: CredentialFile,
+struct Parser {
+    file: CredentialFile,
     ids: Duplicates<Box<str>>,
 }
 
-impl Reading {
-    fn lines(&mut self, text: &[u8], form: CredentialFormat<'_>) {
+impl Parser {
+    fn lines(&mut self, text: &[u8], format: CredentialFormat<'_>) {
         let lines = text_file::lines(text).map(|line| std::str::from_utf8(line).map(str::trim));
         let mut lines = (1..).zip(lines).filter(|(_, line)| *line != Ok("")).peekable();
         if let Some(&(line, Ok(first))) = lines.peek()
@@ -97,7 +97,8 @@ impl Reading {
                 Err(_) => self.bad(number, "not UTF-8".into()),
                 Ok(line) if number == 1 && is_header(line) => {}
                 Ok(line) => {
-                    if let Err(what) = device(line, form).and_then(|device| self.take(device, "line", number))
+                    if let Err(what) =
+                        device(line, format).and_then(|device| self.add(device, "line", number))
                     {
                         self.bad(number, what);
                     }
@@ -114,26 +115,26 @@ impl Reading {
             Err((line, error)) => return self.bad(line, error.to_string().into()),
         };
         for (number, entry) in (1..).zip(entries) {
-            if let Err(what) = exported(entry).and_then(|device| self.take(device, "entry", number)) {
+            if let Err(what) = exported(entry).and_then(|device| self.add(device, "entry", number)) {
                 self.bad(1, format!("entry {number} of the list: {what}").into());
             }
         }
     }
 
     fn bad(&mut self, line: usize, what: Message) {
-        self.read.bad.push(BadLine { line, what });
+        self.file.bad_lines.push(BadLine { line, what });
     }
 
     /// Adds a device unless its id is a duplicate. `None` is an identity without a usable key.
-    fn take(&mut self, device: Option<Device>, counted: &str, number: usize) -> Result<(), Message> {
+    fn add(&mut self, device: Option<Device>, unit: &str, number: usize) -> Result<(), Message> {
         let Some(device) = device else {
-            self.read.unusable += 1;
+            self.file.unusable += 1;
             return Ok(());
         };
         if let Some(first) = self.ids.first(device.id.as_str().into(), number) {
-            return Err(format!("duplicate id, first in {counted} {first}").into());
+            return Err(format!("duplicate id, first in {unit} {first}").into());
         }
-        if self.read.devices.push(device.parts()) {
+        if self.file.devices.push(device.parts()) {
             Ok(())
         } else {
             Err("the file is longer than 4 GiB".into())
@@ -168,9 +169,9 @@ impl Device {
 type Message = Cow<'static, str>;
 
 /// Parses a line. Returns `None` for an identity without a usable key.
-fn device(line: &str, form: CredentialFormat<'_>) -> Result<Option<Device>, Message> {
-    match form {
-        CredentialFormat::Passwords => password(line).map(Some),
+fn device(line: &str, format: CredentialFormat<'_>) -> Result<Option<Device>, Message> {
+    match format {
+        CredentialFormat::Passwords => device_with_password(line).map(Some),
         CredentialFormat::Keys { .. } if line.starts_with('{') => {
             exported(registry::parse_line(line).map_err(|error| error.to_string())?)
         }
@@ -179,10 +180,10 @@ fn device(line: &str, form: CredentialFormat<'_>) -> Result<Option<Device>, Mess
             if host.is_some_and(|host| !host.eq_ignore_ascii_case(parsed.host)) {
                 return Err("the connection string names another hub than [target] host".into());
             }
-            keyed(parsed.device, parsed.key).map(Some)
+            device_with_key(parsed.device, parsed.key).map(Some)
         }
         CredentialFormat::Keys { .. } => match &fields(line)?[..] {
-            [id, key] => keyed(id, key).map(Some),
+            [id, key] => device_with_key(id, key).map(Some),
             fields => Err(format!("expected 2 fields (id, key), found {}", fields.len()).into()),
         },
     }
@@ -190,7 +191,7 @@ fn device(line: &str, form: CredentialFormat<'_>) -> Result<Option<Device>, Mess
 
 fn exported(identity: Exported) -> Result<Option<Device>, Message> {
     match identity {
-        Exported::Device { id, key } => keyed(&id, &key).map(Some),
+        Exported::Device { id, key } => device_with_key(&id, &key).map(Some),
         Exported::Unusable => Ok(None),
     }
 }
@@ -202,7 +203,7 @@ fn is_connection_string(line: &str) -> bool {
     names.filter(|name| NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))).count() >= 2
 }
 
-fn keyed(id: &str, key: &str) -> Result<Device, Message> {
+fn device_with_key(id: &str, key: &str) -> Result<Device, Message> {
     if !names::is_device_id(id) {
         return Err("not a device id of an IoT hub (1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ')".into());
     }
@@ -211,7 +212,7 @@ fn keyed(id: &str, key: &str) -> Result<Device, Message> {
     Ok(Device { id: id.to_owned(), user_name: String::new(), secret })
 }
 
-fn password(line: &str) -> Result<Device, Message> {
+fn device_with_password(line: &str) -> Result<Device, Message> {
     let fields = fields(line)?;
     let (id, user_name, password) = match &fields[..] {
         [id, user_name, password] => (id, user_name, password),

@@ -70,7 +70,7 @@ impl Deliveries {
         groups.for_each(|group| receiving[usize::from(group.fleet)] = true);
         for (fleet, receiving) in found.iter_mut().zip(receiving) {
             fleet.present =
-                receiving.then(|| [false, true].map(|kept| Presence::of(schedule, fleet.devices, kept)));
+                receiving.then(|| [false, true].map(|kept| Presence::new(schedule, fleet.devices, kept)));
         }
         Deliveries { run: run & Stamp::RUN_MASK, fleets: found, sends: number }
     }

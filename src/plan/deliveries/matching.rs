@@ -11,7 +11,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Group {
     pub(super) fleet: u16,
-    /// Whether the broker keeps messages for them while they are offline.
+    /// Whether the broker kept messages for them while they are offline.
     pub(super) kept: bool,
     /// Indices in ascending order. `None` for the whole fleet.
     pub(super) devices: Option<Box<[u32]>>,
@@ -23,7 +23,7 @@ pub(super) struct Subscriber {
     fleet: u16,
     /// Device index. `None`, which sorts first, for the whole fleet.
     device: Option<u32>,
-    keeps: bool,
+    kept: bool,
 }
 
 /// Returns an index of all topic filters. A filter that is the same for all devices of a fleet is stored once.
@@ -32,15 +32,15 @@ pub(super) fn filters(fleets: &[FleetPlan]) -> TopicIndex<Subscriber> {
     for (fleet_plan, fleet) in fleets.iter().zip(0_u16..) {
         for subscription in &fleet_plan.subscribe {
             let Subscription::Filter(template, qos) = subscription else { continue };
-            let keeps = *qos != QoS::AtMostOnce && !fleet_plan.clean_session && !fleet_plan.unsubscribe;
+            let kept = *qos != QoS::AtMostOnce && !fleet_plan.clean_session && !fleet_plan.unsubscribe;
             if template.is_fixed() {
                 let text = template.render(&TemplateContext { device: "", index: 0 });
-                filters.insert(&text, Subscriber { fleet, device: None, keeps });
+                filters.insert(&text, Subscriber { fleet, device: None, kept });
                 continue;
             }
             for index in 0..fleet_plan.devices {
                 let device = &*fleet_plan.device_id(index);
-                let subscriber = Subscriber { fleet, device: Some(index), keeps };
+                let subscriber = Subscriber { fleet, device: Some(index), kept };
                 filters.insert(&template.render(&TemplateContext { device, index }), subscriber);
             }
         }
@@ -75,7 +75,7 @@ pub(super) fn receivers(
 /// of the matching filters (MQTT 3.1.1 §3.3.5), so one filter with a kept session is enough.
 fn groups(found: &mut [Subscriber], qos: u8) -> Vec<Group> {
     for subscriber in found.iter_mut() {
-        subscriber.keeps &= qos > 0;
+        subscriber.kept &= qos > 0;
     }
     // The last subscription of a device is the one with a kept session.
     found.sort_unstable();
@@ -89,10 +89,10 @@ fn groups(found: &mut [Subscriber], qos: u8) -> Vec<Group> {
         }
         let fleet = subscriber.fleet;
         match subscriber.device {
-            None => groups.push(Group { fleet, kept: subscriber.keeps, devices: None }),
+            None => groups.push(Group { fleet, kept: subscriber.kept, devices: None }),
             Some(_) if groups.last().is_some_and(|group| group.fleet == fleet && group.devices.is_none()) => {
             }
-            Some(device) => single.entry((fleet, subscriber.keeps)).or_default().push(device),
+            Some(device) => single.entry((fleet, subscriber.kept)).or_default().push(device),
         }
     }
     let single = single.into_iter().map(|((fleet, kept), devices)| Group {

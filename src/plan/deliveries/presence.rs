@@ -15,7 +15,8 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    pub(super) fn of(schedule: &Schedule, devices: u32, kept: bool) -> Presence {
+    /// Creates the number of online devices over time. With `kept`, devices also count between their online spans.
+    pub(super) fn new(schedule: &Schedule, devices: u32, kept: bool) -> Presence {
         let (end, settle) = (ns(schedule.end()), ns(SETTLE));
         let mut changes: Vec<(u64, i32)> = Vec::new();
         for rank in 0..devices {
@@ -46,6 +47,7 @@ impl Presence {
         Presence { steps }
     }
 
+    /// Returns the number of devices at a time.
     pub(super) fn at(&self, t_ns: u64) -> u32 {
         let after = self.steps.partition_point(|(from_ns, _)| *from_ns <= t_ns);
         after.checked_sub(1).and_then(|step| self.steps.get(step)).map_or(0, |(_, count)| *count)

@@ -36,8 +36,8 @@ fn every_subscriber_receives_from_every_sender() {
     assert!(deliveries.sends_tracked(0) && !deliveries.sends_tracked(1));
     assert_eq!(copies(&plan, 7, 5 * S), [(0, 1, 3)], "each device once, however many filters match");
     assert_eq!((deliveries.copies_planned(0, 0), deliveries.pairs()), (Some([3, 3]), 30));
-    let heard = ExpectedStream { send: 0, kept: false };
-    assert_eq!(deliveries.expected_stream(9, 0, 1, 2), Some(heard));
+    let expected = ExpectedStream { send: 0, kept: false };
+    assert_eq!(deliveries.expected_stream(9, 0, 1, 2), Some(expected));
     for (sender, stream, fleet) in [(9, 1, 1), (10, 0, 1), (u32::MAX, 0, 1), (9, 0, 0), (9, u16::MAX, 9)] {
         assert_eq!(deliveries.expected_stream(sender, stream, fleet, 2), None, "{sender} {stream} {fleet}");
     }
@@ -84,7 +84,7 @@ fn copies_follow_the_planned_online_devices() {
     assert_eq!(
         counts(&kept),
         [0, 1, 4, 9, 10, 10, 10, 10, 10, 10],
-        "the broker keeps messages for offline devices"
+        "the broker kept messages for offline devices"
     );
     for due_s in 0..40 {
         let expecting = (0..10).filter(|index| clean.deliveries.expects(1, *index, false, due_s * S)).count();
@@ -102,9 +102,9 @@ fn broker_keeps_no_messages_at_qos_0() {
         );
         plan(&text).deliveries.expected_stream(0, 0, 1, 0).unwrap().kept
     };
-    let (unkept, keeps) = ("{ filter = \"a\", qos = 0 }", "{ filter = \"a\", qos = 1 }");
-    assert!(plan(keeps, 1) && plan(&format!("{unkept}, \"+\""), 2));
-    assert!(!plan(keeps, 0) && !plan(unkept, 1));
+    let (unkept, kept) = ("{ filter = \"a\", qos = 0 }", "{ filter = \"a\", qos = 1 }");
+    assert!(plan(kept, 1) && plan(&format!("{unkept}, \"+\""), 2));
+    assert!(!plan(kept, 0) && !plan(unkept, 1));
 }
 
 #[test]

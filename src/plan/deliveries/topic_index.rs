@@ -29,10 +29,12 @@ impl<T> Default for Node<T> {
 }
 
 impl<T: Copy> TopicIndex<T> {
+    /// Creates an empty index.
     pub(super) fn new() -> TopicIndex<T> {
         TopicIndex { nodes: vec![Node::default()] }
     }
 
+    /// Adds a filter with a value.
     pub(super) fn insert(&mut self, filter: &str, value: T) {
         let mut at = 0;
         for level in filter.split('/') {

@@ -2,7 +2,7 @@
 //! `tests/memory.rs` compares the forecast with real runs.
 
 use super::frames::largest_acked_bytes;
-use super::operation_use::{OperationUse, STILL_AWAY};
+use super::operation_use::{NOT_RETURNED, OperationUse};
 use crate::measure::{Layout, kept_bytes, series_bytes};
 use crate::plan::model::{Plan, Subscription};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const DEVICE_TLS_BYTES: u64 = 5_500;
 /// A device's window of unacknowledged messages, allocated for the first one.
 const WINDOW_BYTES: u64 = 1024;
 /// Packet ids in use after messages at QoS 2: at most eight more, in a table that doubles.
-const RESTING_BYTES: u64 = 1_152;
+const QOS2_IDS_BYTES: u64 = 1_152;
 /// State of an IoT hub device: twin, method calls and cloud-to-device messages.
 const HUB_BYTES: u64 = 3 * 1024;
 /// A device over plain TCP.
@@ -31,35 +31,35 @@ impl Plan {
     pub(super) fn memory_bytes(&self, workers: usize, largest_message: u64) -> u64 {
         let devices = self.devices();
         let per_device = if self.target.tls.is_some() { DEVICE_TLS_BYTES } else { DEVICE_PLAIN_BYTES };
-        let listed = self.fleets.iter().filter_map(|fleet| fleet.auth.device_list());
-        let uses = self.uses();
+        let device_lists = self.fleets.iter().filter_map(|fleet| fleet.auth.device_list());
+        let uses = self.operation_uses();
         let workers = workers.max(1) as u64;
         BASE_BYTES
             + workers * (WORKER_BYTES + MESSAGE_COPIES * largest_message)
-            + self.kept_bytes()
-            + self.remembered_bytes()
+            + self.kept_packet_bytes()
+            + self.device_state_bytes()
             + devices * per_device
-            + listed.map(|devices| devices.bytes_kept() as u64).sum::<u64>()
+            + device_lists.map(|list| list.bytes_kept() as u64).sum::<u64>()
             + self.deliveries.pairs() * STREAM_BYTES
             + self.recorders_bytes(&uses, workers)
             + self.collector_bytes(&uses)
     }
 
     /// Returns the memory of devices that do more than connect.
-    fn remembered_bytes(&self) -> u64 {
+    fn device_state_bytes(&self) -> u64 {
         let each = self.fleets.iter().map(|fleet| {
             let window = if largest_acked_bytes(fleet) > 0 { WINDOW_BYTES } else { 0 };
-            let hears = |to: &Subscription| !matches!(to, Subscription::Filter(..));
-            let hub = if fleet.subscribe.iter().any(hears) { HUB_BYTES } else { 0 };
-            let resting = if fleet.sends.iter().any(|send| send.qos == 2) { RESTING_BYTES } else { 0 };
-            u64::from(fleet.devices) * (window + resting + hub)
+            let needs_hub = |to: &Subscription| !matches!(to, Subscription::Filter(..));
+            let hub = if fleet.subscribe.iter().any(needs_hub) { HUB_BYTES } else { 0 };
+            let packet_ids = if fleet.sends.iter().any(|send| send.qos == 2) { QOS2_IDS_BYTES } else { 0 };
+            u64::from(fleet.devices) * (window + packet_ids + hub)
         });
         each.sum()
     }
 
     /// Returns the memory of packets in kept sessions: one per device, for retransmission. A session keeps its buffer after the
     /// acknowledgment.
-    pub(super) fn kept_bytes(&self) -> u64 {
+    pub(super) fn kept_packet_bytes(&self) -> u64 {
         let fleets = self.fleets.iter().filter(|fleet| !fleet.clean_session);
         fleets.map(|fleet| u64::from(fleet.devices) * largest_acked_bytes(fleet)).sum()
     }
@@ -83,27 +83,29 @@ impl Plan {
         let sum = |copies: &dyn Fn(&OperationUse) -> f64| {
             uses.iter().zip(&each).map(|(used, bytes)| copies(used) * bytes).sum::<f64>()
         };
-        let wide = workers as f64;
+        let worker_count = workers as f64;
         let phases = self.schedule.phases();
-        let taken = (0..phases.len()).map(|phase| {
-            let lasts = (phases[phase].end - phases[phase].start).as_secs_f64();
+        let in_use = (0..phases.len()).map(|phase| {
+            let seconds = (phases[phase].end - phases[phase].start).as_secs_f64();
             // During each second, histograms of the previous one are on their way to the collector and back. Those of a phase's
             // last second are back when the next phase needs as many for its late messages.
-            if lasts >= 2.0 {
+            if seconds >= 2.0 {
                 sum(&|used| {
-                    used.in_first_second(phase, wide)
-                        + used.in_next_seconds(phase, wide).max(used.late_in_first_second(phase, wide))
+                    used.in_first_second(phase, worker_count)
+                        + used
+                            .in_next_seconds(phase, worker_count)
+                            .max(used.late_in_first_second(phase, worker_count))
                 })
             } else {
                 let both = |used: &OperationUse, phase| {
-                    used.in_first_second(phase, wide) + used.late_in_first_second(phase, wide)
+                    used.in_first_second(phase, worker_count) + used.late_in_first_second(phase, worker_count)
                 };
-                sum(&|used| both(used, phase) + STILL_AWAY * both(used, phase + 1))
+                sum(&|used| both(used, phase) + NOT_RETURNED * both(used, phase + 1))
             }
         });
         let recorders = workers + u64::from(!self.drives.is_empty());
         // Two histograms for the heartbeat of each worker.
-        recorders * layout.recorder_bytes() + workers * 2 * total + taken.fold(0.0, f64::max) as u64
+        recorders * layout.recorder_bytes() + workers * 2 * total + in_use.fold(0.0, f64::max) as u64
     }
 
     /// Returns the memory of the collector: totals and series.

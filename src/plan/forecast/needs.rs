@@ -23,7 +23,7 @@ pub struct Needs {
 /// Memory for an unacknowledged message, in tables that grow by doubling.
 const SLOT_BYTES: u64 = 160;
 /// Packet ids of a device that messages can use.
-const IDS: u64 = 65_279;
+const PACKET_IDS: u64 = 65_279;
 /// Memory of a device over TLS under load: in this process and in the kernel's buffers (our choice).
 const DEVICE_ROOM_BYTES: u64 = 16 * 1024;
 /// The program with its threads, and measurements of a few operations.
@@ -58,7 +58,7 @@ impl Plan {
             ports_closing: self.ports_closing(),
             memory_bytes,
             memory_max_bytes: worst_case
-                .fold(memory_bytes - self.kept_bytes(), u64::saturating_add)
+                .fold(memory_bytes - self.kept_packet_bytes(), u64::saturating_add)
                 .max(memory_bytes),
         }
     }
@@ -68,7 +68,7 @@ impl Plan {
         let mut frames = frames(fleet);
         frames.sort_by_key(|frame| std::cmp::Reverse(frame.bytes));
         // Timed-out messages still use slots: as many again, except for the one that makes the device give up.
-        let mut slots = (2 * u64::from(fleet.in_flight)).saturating_sub(1).clamp(1, IDS);
+        let mut slots = (2 * u64::from(fleet.in_flight)).saturating_sub(1).clamp(1, PACKET_IDS);
         let (mut kept, mut unwritten) = (0_u64, 0_u64);
         for frame in frames {
             let due = self.most_due(frame.rate_hz, frame.burst);

@@ -10,7 +10,7 @@ const CONNECTS_PER_S: f64 = 300.0;
 
 /// Share of a second's histograms that are not back from the collector when the next second needs them. Nearly none on an idle
 /// machine, and all of them on a machine that stalls (`tests/memory.rs` covers both).
-pub(super) const STILL_AWAY: f64 = 0.85;
+pub(super) const NOT_RETURNED: f64 = 0.85;
 
 /// At this rate, most phases end with an open message. It is recorded together with messages of the next phase.
 const OPEN_PER_S: f64 = 10.0;
@@ -43,8 +43,8 @@ impl OperationUse {
         let recorders = workers.min(self.recorders_max);
         let (count, seconds) = self.phases[phase];
         // The service client's recorder gets its histograms back at once.
-        let is_reused = if self.is_of_service() { 0.0 } else { (seconds - 1.0).clamp(0.0, 1.0) };
-        recorders * (3.0 * count / recorders / seconds).min(1.0) * is_reused * STILL_AWAY
+        let is_reused = if self.is_service_call() { 0.0 } else { (seconds - 1.0).clamp(0.0, 1.0) };
+        recorders * (3.0 * count / recorders / seconds).min(1.0) * is_reused * NOT_RETURNED
     }
 
     /// Returns the expected number of recorders with a message of the previous phase in the first second of a phase.
@@ -55,7 +55,7 @@ impl OperationUse {
         before.map_or(0.0, |(count, seconds)| recorders * (count / recorders / seconds / OPEN_PER_S).min(1.0))
     }
 
-    fn is_of_service(&self) -> bool {
+    fn is_service_call(&self) -> bool {
         use Operation::{ServiceC2d, ServiceDesired, ServiceMethod};
         matches!(self.operation, ServiceC2d | ServiceDesired | ServiceMethod)
     }
@@ -63,7 +63,7 @@ impl OperationUse {
 
 impl Plan {
     /// Returns all operations of the plan.
-    pub(super) fn uses(&self) -> Vec<OperationUse> {
+    pub(super) fn operation_uses(&self) -> Vec<OperationUse> {
         let mut uses = Vec::new();
         for (fleet, number) in self.fleets.iter().zip(0_u16..) {
             self.add_connects(fleet, &mut uses);
@@ -94,11 +94,11 @@ impl Plan {
             .zip(&connects)
             .map(|(phase, (_, seconds))| (self.renewals_in(fleet, phase), *seconds))
             .collect();
-        let named = self.emulator.is_some() || self.target.host.parse::<core::net::IpAddr>().is_err();
+        let uses_dns = self.emulator.is_some() || self.target.host.parse::<core::net::IpAddr>().is_err();
         let measured = [
             (Online, true),
             (Connect, true),
-            (ConnectDns, named),
+            (ConnectDns, uses_dns),
             (ConnectTcp, true),
             (ConnectTls, self.target.tls.is_some()),
             (ConnectMqtt, true),

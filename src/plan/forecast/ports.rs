@@ -8,6 +8,7 @@ use std::time::Duration;
 const PORT_CLOSING_S: usize = 60;
 
 impl Plan {
+    /// Returns the most ports that are closing at the same time. Loopback connections do not count.
     pub(super) fn ports_closing(&self) -> u64 {
         if self.emulator.is_some() || self.target.is_loopback() {
             return 0;
@@ -42,17 +43,17 @@ impl Plan {
 
     /// Returns the most ports of a fleet that are closing at the same time because devices disconnect and soon reconnect.
     fn closing_after_disconnects(&self, fleet: &FleetPlan) -> u64 {
-        let rest = Duration::from_secs(PORT_CLOSING_S as u64);
+        let closing = Duration::from_secs(PORT_CLOSING_S as u64);
         let devices = u64::from(fleet.devices);
-        let mut left: Vec<u64> = Vec::new();
+        let mut disconnects: Vec<u64> = Vec::new();
         for rank in 0..devices {
             let spans = self.schedule.online_spans(rank, devices);
             let pairs = spans.iter().zip(spans.iter().skip(1));
-            let soon = pairs.filter(|(one, next)| Duration::from_nanos(next.from_ns - one.to_ns) < rest);
-            left.extend(soon.map(|(one, _)| one.to_ns / 1_000_000_000));
+            let soon = pairs.filter(|(one, next)| Duration::from_nanos(next.from_ns - one.to_ns) < closing);
+            disconnects.extend(soon.map(|(one, _)| one.to_ns / 1_000_000_000));
         }
-        left.sort_unstable();
-        most_within(left.into_iter().map(|second| (second, 1)))
+        disconnects.sort_unstable();
+        most_within(disconnects.into_iter().map(|second| (second, 1)))
     }
 }
 

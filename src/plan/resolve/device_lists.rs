@@ -24,12 +24,12 @@ pub(super) fn read(
     let (path, bytes) = context.read(file, errors)?;
     let list = credentials::parse(&bytes, format);
     drop(bytes);
-    if !list.bad.is_empty() {
-        for bad in list.bad.iter().take(REPORTED_LINES_MAX) {
+    if !list.bad_lines.is_empty() {
+        for bad in list.bad_lines.iter().take(REPORTED_LINES_MAX) {
             let what = format!("{}:{}: {}", path.display(), bad.line, bad.what);
             errors.add(&file.place, what).allowed(format.allowed());
         }
-        if let Some(more) = list.bad.len().checked_sub(REPORTED_LINES_MAX).filter(|more| *more > 0) {
+        if let Some(more) = list.bad_lines.len().checked_sub(REPORTED_LINES_MAX).filter(|more| *more > 0) {
             errors.add(&file.place, format!("{}: {more} more lines like these", path.display()));
         }
         return None;

@@ -6,7 +6,7 @@ const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const KEYS: CredentialFormat<'_> = CredentialFormat::Keys { host: Some("hub.example") };
 
 fn bad(text: &str, form: CredentialFormat<'_>) -> Vec<(usize, String)> {
-    parse(text.as_bytes(), form).bad.into_iter().map(|bad| (bad.line, bad.what.into_owned())).collect()
+    parse(text.as_bytes(), form).bad_lines.into_iter().map(|bad| (bad.line, bad.what.into_owned())).collect()
 }
 
 fn ids(listed: &DeviceList) -> Vec<&str> {
@@ -21,7 +21,10 @@ fn all_key_formats_may_be_mixed_in_one_file() {
          {{\"id\":\"d4\",\"authentication\":{{\"symmetricKey\":{{\"primaryKey\":\"{KEY}\"}}}}}}\n{{\"id\":\"off\"}}"
     );
     let read = parse(text.as_bytes(), KEYS);
-    assert_eq!((ids(&read.devices), read.bad, read.unusable), (vec!["d1", "d,2", "d3", "d4"], vec![], 1));
+    assert_eq!(
+        (ids(&read.devices), read.bad_lines, read.unusable),
+        (vec!["d1", "d,2", "d3", "d4"], vec![], 1)
+    );
     let key: Vec<u8> = (0..32).collect();
     assert!((0..4).all(|index| read.devices.secret(index) == key));
     assert!(read.devices.id(4).is_empty() && read.devices.secret(4).is_empty());
@@ -34,7 +37,7 @@ fn password_lines_may_omit_the_id() {
         .map(|index| (read.devices.id(index), read.devices.user_name(index), read.devices.secret(index)))
         .collect();
     assert_eq!(rows, [("c1", "u1", &b"p 1"[..]), ("u2", "u2", b"p\"2"), ("c3", "u3", b"")]);
-    assert!(read.bad.is_empty());
+    assert!(read.bad_lines.is_empty());
 }
 
 #[test]
@@ -66,8 +69,8 @@ fn errors_name_the_line_and_never_its_text() {
         bad(&hub, CredentialFormat::Keys { host: None }).is_empty(),
         "the built-in hub accepts any host name"
     );
-    assert_eq!(parse(b"d1,\xff\n", KEYS).bad[0].what, "not UTF-8");
-    let utf16 = parse(b"\xff\xfed\x001\0", KEYS).bad;
+    assert_eq!(parse(b"d1,\xff\n", KEYS).bad_lines[0].what, "not UTF-8");
+    let utf16 = parse(b"\xff\xfed\x001\0", KEYS).bad_lines;
     assert_eq!((utf16.len(), &*utf16[0].what), (1, "encoded as UTF-16; save the file as UTF-8"));
 }
 
@@ -83,7 +86,7 @@ fn azure_command_line_list_is_parsed() {
     let good =
         [identity("d1", KEY, "enabled"), identity("d2", KEY, "disabled"), identity("d3", KEY, "enabled")];
     let read = parse(list(&good).as_bytes(), KEYS);
-    assert_eq!((ids(&read.devices), read.bad, read.unusable), (vec!["d1", "d3"], vec![], 1));
+    assert_eq!((ids(&read.devices), read.bad_lines, read.unusable), (vec!["d1", "d3"], vec![], 1));
     let wrong = [good[0].clone(), identity("d2", "hunter2", "enabled"), good[0].clone()];
     let told = bad(&list(&wrong), KEYS);
     assert!(told[0].1.starts_with("entry 2 of the list: ") && !told[0].1.contains("hunter2"), "{told:?}");
