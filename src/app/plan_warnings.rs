@@ -30,7 +30,7 @@ pub(super) fn cleartext_password(plan: &Plan) -> Option<String> {
 
 /// Thresholds that can only end as "not enough data".
 fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
-    plan.thin_thresholds().into_iter().map(|(threshold, needed, planned)| {
+    plan.undersampled_thresholds().into_iter().map(|(threshold, needed, planned)| {
         let problem = match (planned, threshold.phase) {
             (0, Some(_)) => "rests on what the plan has none of there".to_owned(),
             (0, None) => "rests on what the plan has none of outside of warm-ups".to_owned(),

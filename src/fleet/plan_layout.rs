@@ -5,13 +5,11 @@ use super::delivery_tracker::StreamTotals;
 use super::nanos;
 use crate::measure::{Collector, Fleet, Layout, Phase, Stream};
 use crate::plan::{FleetPlan, PhasePlan, Plan};
-use std::time::Duration;
 
 /// Histograms cover the longest wait that the plan allows; nothing is clipped silently.
 #[must_use]
 pub fn layout(plan: &Plan) -> Layout {
-    let longest = Duration::from_micros(plan.highest_us());
-    Layout::new(plan.fleets.len(), plan.schedule.phases().len(), longest)
+    plan.layout()
 }
 
 /// A collector for what the plan's fleets do in its phases.

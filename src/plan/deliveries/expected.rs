@@ -139,7 +139,7 @@ impl Deliveries {
         })
     }
 
-    /// Returns what the plan expects of a stream, named by its stamp, at a device. `None` if the device should not receive it.
+    /// Returns the expected stream of a sender at a device. `None` if the device should not receive it.
     #[must_use]
     pub fn expected_stream(
         &self,

@@ -64,7 +64,9 @@ impl Plan {
         fleets.map(|fleet| u64::from(fleet.devices) * largest_acked_bytes(fleet)).sum()
     }
 
-    fn layout(&self) -> Layout {
+    /// Returns the size of the measurement. Its histograms cover the longest wait that the plan permits.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
         let longest = Duration::from_micros(self.highest_us());
         Layout::new(self.fleets.len(), self.schedule.phases().len(), longest)
     }

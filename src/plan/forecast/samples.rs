@@ -21,8 +21,8 @@ impl Plan {
     /// Returns the thresholds without enough planned samples, each with the needed and the planned number. Counts need no
     /// samples.
     #[must_use]
-    pub fn thin_thresholds(&self) -> Vec<(&Threshold, u64, u64)> {
-        let thin = self.thresholds.iter().filter_map(|threshold| {
+    pub fn undersampled_thresholds(&self) -> Vec<(&Threshold, u64, u64)> {
+        let found = self.thresholds.iter().filter_map(|threshold| {
             let needed = match threshold.test {
                 Test::Percentile { quantile, .. } => samples_needed(quantile),
                 Test::Count { .. } => 0,
@@ -36,7 +36,7 @@ impl Plan {
             }
             (planned < needed).then_some((threshold, needed, planned))
         });
-        thin.collect()
+        found.collect()
     }
 
     /// Returns how many operations of a threshold will be due. `None` if the plan does not determine it.

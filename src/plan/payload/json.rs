@@ -14,7 +14,7 @@ impl Payload {
         };
     }
 
-    /// Returns what is wrong with a rendered message that must be JSON.
+    /// Describes a rendered message that must be JSON and is not.
     #[must_use]
     pub fn json_problem(&self, message: &[u8]) -> Option<&'static str> {
         let is_json = || serde_json::from_slice::<IgnoredAny>(message).is_ok();

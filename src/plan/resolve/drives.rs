@@ -26,7 +26,7 @@ pub(super) fn resolve(
     match context.kind {
         Some(TargetKind::Mqtt) => {
             let problem = errors.add(&first.place, "calls need an IoT hub; the target is a plain broker");
-            problem.fix("remove it, or let a fleet publish what the devices subscribe to");
+            problem.fix("remove it, or let a fleet publish to the topics of the devices");
             return Vec::new();
         }
         Some(TargetKind::IotHub) if !context.is_built_in_hub => {

@@ -17,11 +17,11 @@ pub(super) fn resolve(
     errors: &mut Errors,
 ) -> Vec<Subscription> {
     let mut found: Vec<Subscription> = Vec::new();
-    for asked in &spec.subscribe {
-        let written = &asked.filter;
+    for subscribe in &spec.subscribe {
+        let written = &subscribe.filter;
         let subscription = match context.kind {
-            Some(TargetKind::IotHub) => hub_subscription(asked, errors),
-            Some(TargetKind::Mqtt) => filter(asked, longest, errors),
+            Some(TargetKind::IotHub) => hub_subscription(subscribe, errors),
+            Some(TargetKind::Mqtt) => filter(subscribe, longest, errors),
             None => None,
         };
         let Some(subscription) = subscription else { continue };
@@ -37,9 +37,9 @@ pub(super) fn resolve(
     found
 }
 
-fn hub_subscription(asked: &SubscribeSpec, errors: &mut Errors) -> Option<Subscription> {
-    let written = &asked.filter;
-    if let Some(qos) = &asked.qos {
+fn hub_subscription(subscribe: &SubscribeSpec, errors: &mut Errors) -> Option<Subscription> {
+    let written = &subscribe.filter;
+    if let Some(qos) = &subscribe.qos {
         let problem = errors.add(&qos.place, "the QoS of subscriptions to an IoT hub is fixed");
         problem.found(qos.text.clone()).fix(format!("write \"{}\" alone", written.text));
     }
@@ -58,8 +58,8 @@ fn hub_subscription(asked: &SubscribeSpec, errors: &mut Errors) -> Option<Subscr
     }
 }
 
-fn filter(asked: &SubscribeSpec, longest: &str, errors: &mut Errors) -> Option<Subscription> {
-    let written = &asked.filter;
+fn filter(subscribe: &SubscribeSpec, longest: &str, errors: &mut Errors) -> Option<Subscription> {
+    let written = &subscribe.filter;
     let template = parse_template(written, errors)?;
     let rendered = template.render(&TemplateContext { device: longest, index: 0 });
     check_string(&rendered, "a topic filter", &written.place, errors);
@@ -75,6 +75,6 @@ fn filter(asked: &SubscribeSpec, longest: &str, errors: &mut Errors) -> Option<S
         let problem = errors.add(&written.place, "not a topic filter").found(quoted(&written.text));
         problem.allowed("+ stands alone between slashes, # alone at the end");
     }
-    let qos = asked.qos.as_ref().and_then(|qos| QoS::from_u8(qos.value)).unwrap_or(QoS::AtLeastOnce);
+    let qos = subscribe.qos.as_ref().and_then(|qos| QoS::from_u8(qos.value)).unwrap_or(QoS::AtLeastOnce);
     Some(Subscription::Filter(template, qos))
 }

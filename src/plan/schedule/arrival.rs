@@ -1,5 +1,5 @@
 //! Due times of messages: a pure function of the seed and the load. A device has one [`Cursor`] per stream, which returns one
-//! due time after the other. Must not depend on clocks or on what a message is.
+//! due time after the other. Must not depend on clocks or on the contents of messages.
 //!
 //! The n-th message of a regular stream is due when `rate * L(t)` reaches `n + phase`. The n-th message of a Poisson stream is
 //! due when it reaches the sum of n exponential gaps. No due time is computed from the previous one, so there is no drift. A

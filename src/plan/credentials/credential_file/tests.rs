@@ -88,11 +88,11 @@ fn azure_command_line_list_is_parsed() {
     let read = parse(list(&good).as_bytes(), KEYS);
     assert_eq!((ids(&read.devices), read.bad_lines, read.unusable), (vec!["d1", "d3"], vec![], 1));
     let wrong = [good[0].clone(), identity("d2", "hunter2", "enabled"), good[0].clone()];
-    let told = bad(&list(&wrong), KEYS);
-    assert!(told[0].1.starts_with("entry 2 of the list: ") && !told[0].1.contains("hunter2"), "{told:?}");
-    assert_eq!(told[1].1, "entry 3 of the list: duplicate id, first in entry 1");
-    let told = bad(&list(&good).replace("\"d3\"", "hunter2"), KEYS);
-    assert!(matches!(&told[..], [(23, what)] if what.contains("not the JSON")), "{told:?}");
+    let found = bad(&list(&wrong), KEYS);
+    assert!(found[0].1.starts_with("entry 2 of the list: ") && !found[0].1.contains("hunter2"), "{found:?}");
+    assert_eq!(found[1].1, "entry 3 of the list: duplicate id, first in entry 1");
+    let found = bad(&list(&good).replace("\"d3\"", "hunter2"), KEYS);
+    assert!(matches!(&found[..], [(23, what)] if what.contains("not the JSON")), "{found:?}");
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn semicolons_are_reported_once() {
         (format!("\"d1\";\"{KEY}\"\nd2;{KEY}\n"), KEYS),
         ("c1;u1;hunter2\nc2;u2;hunter2\n".to_owned(), CredentialFormat::Passwords),
     ] {
-        let told = bad(&text, form);
-        assert!(matches!(&told[..], [(1 | 2, what)] if what.contains("use commas")), "{told:?}");
+        let found = bad(&text, form);
+        assert!(matches!(&found[..], [(1 | 2, what)] if what.contains("use commas")), "{found:?}");
     }
 }
 

@@ -93,10 +93,10 @@ fn kept_messages_are_limited_to_due_messages() {
 #[test]
 fn subscribers_hold_part_of_the_largest_message() {
     let large = "every = \"1s\"\nqos = 0\npayload = { size = 262144 }";
-    let held = |fleet: &str| {
+    let worst_case_extra = |fleet: &str| {
         let [about, most] = memory(100, fleet, large);
         most - about
     };
-    let (alone, heard) = (held(""), held("subscribe = [\"t\"]"));
-    assert!((24..=26).contains(&(heard - alone)), "{alone} {heard}");
+    let (alone, subscribed) = (worst_case_extra(""), worst_case_extra("subscribe = [\"t\"]"));
+    assert!((24..=26).contains(&(subscribed - alone)), "{alone} {subscribed}");
 }

@@ -39,13 +39,13 @@ fn thresholds_without_enough_samples_are_found() {
     "#;
     let text = text.replace("devices = 100", "devices = 100\nsubscribe = [\"c2d\"]");
     let plan = plan(&text);
-    let thin: Vec<_> = plan
-        .thin_thresholds()
+    let found: Vec<_> = plan
+        .undersampled_thresholds()
         .into_iter()
         .map(|(threshold, needed, planned)| (threshold.expression.as_str(), needed, planned))
         .collect();
     let quiet = ("rate(ok) > 99%", 1, 0);
-    assert_eq!(thin, [("p(95) < 1s", 200, 100), ("p(99) < 1s", 1_000, 900), quiet]);
+    assert_eq!(found, [("p(95) < 1s", 200, 100), ("p(99) < 1s", 1_000, 900), quiet]);
     let load = plan.schedule.load();
     let per_s =
         |from_s: u64, to_s: u64| plan.offered_per_s(load, from_s * 1_000_000_000, to_s * 1_000_000_000);
@@ -77,6 +77,6 @@ fn shipped_scenarios_have_enough_samples() {
     assert!(files.len() > 10, "{files:?}");
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(plan(&text).thin_thresholds(), [], "{}", path.display());
+        assert_eq!(plan(&text).undersampled_thresholds(), [], "{}", path.display());
     }
 }

@@ -55,8 +55,8 @@ fn c2d_thresholds_that_always_pass_are_rejected() {
         assert!(error.contains("use service.c2d"), "{error}");
         assert!(resolve_one("service.c2d", vacuous).is_ok(), "{vacuous}");
     }
-    for told in ["p(99) < 1s", "avg < 1s", "max < 1s", "count(ok) >= 10"] {
-        assert!(resolve_one("c2d", told).is_ok(), "{told}");
+    for valid in ["p(99) < 1s", "avg < 1s", "max < 1s", "count(ok) >= 10"] {
+        assert!(resolve_one("c2d", valid).is_ok(), "{valid}");
     }
 }
 
