@@ -69,3 +69,29 @@ pub(super) fn first_message(payload: &Payload, device: &str) -> Result<Value, se
     payload.render(&mut payload.state(0, 0, Purpose::Payload(0)), &facts, &mut text);
     serde_json::from_slice(&text)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::Plan;
+    use crate::scenario::Input;
+
+    /// A plan whose device sends the lines of `file`.
+    fn load(file: &[u8]) -> Result<Plan, String> {
+        let text = "[fleet.a]\ndevices = 1\n[[fleet.a.send]]\nevery = \"1s\"\npayload = { file = \"x.txt\" }\n\
+                    [[phase]]\nname = \"p\"\nduration = \"1s\"\n";
+        let files = &|_: &std::path::Path| Ok(file.to_vec().into());
+        let input = Input { file: "test.toml", text, overrides: &[], env: &|_| None, files };
+        crate::plan::load(&input, &mut rand::rng()).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn payload_file_may_have_a_byte_order_mark() {
+        let payload = |file: &[u8]| load(file).unwrap().fleets.remove(0).sends.remove(0).payload;
+        assert_eq!(payload(b"\xef\xbb\xbfone\r\ntwo\r\n"), payload(b"one\r\ntwo\r\n"));
+        assert_eq!(payload(b"one\rtwo").bytes_max(0), 3, "lines may end with CR");
+        let error = load(b"\xff\xfeo\0").map(|_| ()).unwrap_err();
+        assert!(error.contains("cannot read x.txt: encoded as UTF-16; save the file as UTF-8"), "{error}");
+        let error = load(b"\xef\xbb\xbf\n\n").map(|_| ()).unwrap_err();
+        assert!(error.contains("x.txt has no messages: every line is empty"), "{error}");
+    }
+}
