@@ -1,6 +1,7 @@
 //! Notes and warnings about a valid plan: settings that are allowed but rarely intended, such as a threshold that can only fail. `check` and
 //! `run` print them. It reads only the plan.
 
+use crate::measure::threshold_label;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Subscription, Threshold};
 use crate::units::{human_count, human_duration};
 
@@ -29,7 +30,7 @@ pub(super) fn cleartext_password(plan: &Plan) -> Option<String> {
 
 /// Notes each threshold with too few planned samples.
 fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
-    plan.thin_thresholds().into_iter().map(|(threshold, needed, planned)| {
+    plan.undersampled_thresholds().into_iter().map(|(threshold, needed, planned)| {
         let problem = match (planned, threshold.phase) {
             (0, Some(_)) => "has no samples in that phase".to_owned(),
             (0, None) => "has no samples outside warm-up phases".to_owned(),
@@ -64,11 +65,8 @@ fn late_aborts(plan: &Plan) -> impl Iterator<Item = String> {
 fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
     let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
     let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
-    let names = [("phase", phase.map(|phase| &phase.name)), ("fleet", fleet.map(|fleet| &fleet.name))];
-    let names: Vec<_> =
-        names.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name?))).collect();
-    let labels = if names.is_empty() { String::new() } else { format!("{{{}}}", names.join(",")) };
-    format!("{}{labels} {}", threshold.metric, threshold.expression)
+    let (phase, fleet) = (phase.map(|phase| &*phase.name), fleet.map(|fleet| &*fleet.name));
+    format!("{} {}", threshold_label(threshold.metric.name(), phase, fleet), threshold.expression)
 }
 
 /// Notes calls that the fleet does not subscribe to or implement.

@@ -5,13 +5,11 @@ use super::delivery_tracker::StreamTotals;
 use super::nanos;
 use crate::measure::{Collector, Fleet, Layout, Phase, Stream};
 use crate::plan::{FleetPlan, PhasePlan, Plan};
-use std::time::Duration;
 
 /// Returns the layout of a recorder. Its histograms cover the longest wait that the plan allows, so that no value is clipped.
 #[must_use]
 pub fn layout(plan: &Plan) -> Layout {
-    let longest = Duration::from_micros(plan.highest_us());
-    Layout::new(plan.fleets.len(), plan.schedule.phases().len(), longest)
+    plan.layout()
 }
 
 /// Returns a collector for the plan's fleets and phases.

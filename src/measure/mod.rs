@@ -46,7 +46,7 @@ pub use operation::{Culprit, Key, Operation, Outcome, Times};
 pub use outcomes::Outcomes;
 pub(crate) use recorder::EXCUSE_SHARE;
 pub use recorder::Recorder;
-pub use rules::{Compare, Limits, Rule, Rules, Test};
+pub use rules::{Compare, Limits, Rule, Rules, Test, threshold_label};
 pub use series::{ROWS_MAX, Row, Series};
 pub use snapshot::Snapshot;
 pub use totals::Totals;

@@ -48,6 +48,15 @@ impl Rule {
     }
 }
 
+/// Returns the key of a threshold as a scenario has it: `telemetry{phase:steady,fleet:meter}`.
+#[must_use]
+pub fn threshold_label(metric: &str, phase: Option<&str>, fleet: Option<&str>) -> String {
+    let selectors = [("phase", phase), ("fleet", fleet)];
+    let selectors: Vec<String> =
+        selectors.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name?))).collect();
+    if selectors.is_empty() { metric.to_owned() } else { format!("{metric}{{{}}}", selectors.join(",")) }
+}
+
 /// The comparison of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -1,26 +1,25 @@
-//! What makes two runs the same load: a hash of the resolved plan without its target, seed, names, comments and thresholds. Results
-//! with the same hash can be compared. Called by `app`.
+//! The fingerprint of a load: a hash of the resolved plan without target, seed, names, comments and thresholds. Results with the
+//! same fingerprint are comparable. Called by `app`.
+//!
+//! The hashed text contains the names of types and fields, as `Debug` prints them. Do not rename those of the plan's types: results
+//! of earlier versions would no longer be comparable.
 
 use super::credentials::Auth;
-use super::types::{FleetPlan, Plan};
+use super::model::{FleetPlan, Plan};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
 impl Plan {
-    /// SHA-256 in hex.
+    /// Returns the fingerprint: SHA-256 in hexadecimal.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = self.describe(&mut text);
-        let mut hex = String::new();
-        for byte in Sha256::digest(text.as_bytes()) {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        hex
+        sha256_hex(text.as_bytes())
     }
 
-    /// One line for each part, in the order of the plan.
+    /// Writes one line for each part of the plan.
     fn describe(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "kind {:?}, tls {}", self.target.kind, self.target.tls.is_some())?;
         writeln!(out, "emulator {:?}", self.emulator)?;
@@ -37,6 +36,16 @@ impl Plan {
         }
         writeln!(out, "drain {:?}", self.drain)
     }
+}
+
+/// Returns the SHA-256 of `bytes` in hexadecimal.
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    let mut hex = String::new();
+    for byte in Sha256::digest(bytes) {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 fn describe_fleet(fleet: &FleetPlan, out: &mut String) -> std::fmt::Result {
@@ -59,21 +68,20 @@ fn describe_fleet(fleet: &FleetPlan, out: &mut String) -> std::fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use crate::plan::test_support;
     use crate::scenario::Input;
 
     const SCENARIO: &str = "name = \"a\"\nseed = 1\n[fleet.m]\ndevices = 10\n[[fleet.m.send]]\nevery = \"1s\"\npayload = \"x\"\n\
                             [[phase]]\nname = \"p\"\nduration = \"10s\"\n[thresholds]\ntelemetry = [\"p(50) < 1s\"]\n";
 
     fn fingerprint(text: &str) -> String {
-        let files = &crate::scenario::no_files;
-        let input = Input { file: "s.toml", text, overrides: &[], env: &|_| None, files };
-        crate::plan::load(&input, &mut rand::rng()).unwrap().fingerprint()
+        test_support::plan(text).fingerprint()
     }
 
     #[test]
-    fn only_what_changes_the_load_changes_the_hash() {
+    fn fingerprint_depends_only_on_the_load() {
         let same = fingerprint(SCENARIO);
-        assert_eq!((same.len(), &same), (64, &fingerprint(SCENARIO)), "a random key is no part of it");
+        assert_eq!((same.len(), &same), (64, &fingerprint(SCENARIO)), "it does not depend on the random key");
         for (from, to) in [
             ("name = \"a\"", "name = \"b\" # a comment"),
             ("seed = 1", "seed = 2"),
@@ -95,10 +103,8 @@ mod tests {
         }
     }
 
-    /// The hash contains names of types and fields, as `Debug` prints them. Renaming one would make results of the same load
-    /// incomparable.
     #[test]
-    fn fingerprint_is_the_same_in_every_version() {
+    fn fingerprint_does_not_change_between_versions() {
         let payload = b"one\n\ntwo\r\n".to_vec();
         let hash = |text: &str| {
             let files = &|_: &std::path::Path| Ok(payload.clone().into());

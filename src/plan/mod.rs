@@ -1,53 +1,45 @@
-//! Scenario to Plan: immutable, resolved, shared read-only by every worker. Made by `app` from a `Scenario`,
-//! read by `fleet`, `report` and `app`. It has no `Option` that has a default and no string that is a number;
-//! it knows neither sockets nor clocks.
+//! The plan of a run: a scenario with every default applied, every name resolved, and every error found. A `Scenario` comes in;
+//! an immutable [`Plan`] goes out, which all workers share. Made by `app`; read by `fleet`, `report` and `app`. Read
+//! `model/plan.rs` first, then `resolve/mod.rs`.
+//!
+//! In a plan, no value with a default is an `Option`, and no number is a string. Must not depend on sockets or clocks.
+//!
+//! - `resolve`: from scenario to plan, with all errors.
+//! - `model`: the plain types of a plan.
+//! - `schedule`: phases, load, due times.
+//! - `payload`: payloads of messages, and templates of ids and topics.
+//! - `credentials`: tokens, keys, passwords and device lists.
+//! - `deliveries`: messages that the run's own subscribers should receive.
+//! - `forecast`: resources and samples of a run.
+//! - `sdk`: presets of Azure's device SDKs.
+//! - `rules`: thresholds and validity limits, as the result file stores them.
+//! - `fingerprint`: the hash of the load.
 
-mod arrival;
-mod authentication;
 mod credentials;
 mod deliveries;
-mod device;
-mod drives;
-mod filters;
+mod duplicates;
 mod fingerprint;
-mod fixed;
-mod fleets;
-mod lines;
-mod listed;
-mod listing;
-mod memory;
-mod needs;
+mod forecast;
+mod model;
 mod payload;
 mod resolve;
 mod rules;
-mod samples;
 mod schedule;
 mod sdk;
-mod sends;
-mod stamp;
-mod template;
-mod threshold;
-mod token;
-mod totals;
-mod types;
-mod uses;
-mod will;
 
 pub use crate::measure::{Compare, Test};
-pub use arrival::{Arrival, Cursor, Due, RoundRobin, Spread};
-pub use credentials::{Auth, Credentials, Keys, Secret};
+pub use credentials::{Auth, Credentials, DeviceList, Keys, Renew, Secret, TokenLife};
 pub use deliveries::{Deliveries, ExpectedStream};
-pub use listed::DeviceList;
-pub use needs::Needs;
-pub use payload::{Payload, PayloadContext, PayloadError, PayloadState};
+pub use forecast::{Needs, samples_needed};
+pub use model::*;
+pub use payload::{
+    Payload, PayloadContext, PayloadError, PayloadState, Stamp, Template, TemplateContext, TemplateError,
+};
 pub use resolve::{load, resolve};
-pub use samples::samples_needed;
-pub use schedule::{Load, PhasePlan, RunLoad, Schedule, Segment, Span, ns};
-pub use sdk::{DevicePreset, SubscribeQos, device_preset};
-pub use stamp::Stamp;
-pub use template::{Template, TemplateContext, TemplateError};
-pub use token::{Renew, TokenLife};
-pub use types::*;
+pub use schedule::{
+    Arrival, Cursor, Due, Load, PhasePlan, RoundRobin, RunLoad, Schedule, Segment, Span, Spread, ns,
+};
+pub use sdk::{DevicePreset, device_preset};
 
 #[cfg(test)]
-mod listing_tests;
+mod test_support;

@@ -1,11 +1,13 @@
-//! What a run of the plan is judged by, with names in place of indices: what the result file stores. Called by `app`.
+//! The plan's thresholds and validity limits in the form that the result file stores: with names instead of indices. Called by
+//! `app`.
 
-use super::types::Plan;
+use super::model::{Plan, Threshold};
+use super::schedule::PhasePlan;
 use crate::measure::{Rule, Rules};
 use std::time::Duration;
 
 impl Plan {
-    /// The thresholds, and when the load counts as really offered.
+    /// Returns the rules that the run is judged by.
     #[must_use]
     pub fn rules(&self) -> Rules {
         let phase =
@@ -29,8 +31,26 @@ impl Plan {
             shortest_keep_alive_us: keep_alives.filter(|us| *us > 0).min().unwrap_or(0),
         }
     }
+
+    /// Returns when a threshold may first end the run, since the run's zero. `None` if it never may.
+    #[must_use]
+    pub fn abort_from(&self, threshold: &Threshold) -> Option<Duration> {
+        let after = threshold.abort_after?;
+        self.first_judged(threshold).map(|phase| phase.start + after)
+    }
+
+    /// Returns the phase that a threshold names, or the first one that is not a warm-up.
+    #[must_use]
+    pub fn first_judged(&self, threshold: &Threshold) -> Option<&PhasePlan> {
+        let phases = self.schedule.phases();
+        match threshold.phase {
+            Some(index) => phases.get(usize::from(index)),
+            None => phases.iter().find(|phase| !phase.warmup),
+        }
+    }
 }
 
-fn us(duration: Duration) -> u64 {
+/// Converts to microseconds, the unit of the result file.
+pub(super) fn us(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

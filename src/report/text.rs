@@ -6,7 +6,7 @@ use super::format::{self, NONE, plain};
 use super::sources::{is_emulator, sources, stalls};
 use super::summary::{OperationSummary, Summary, not_ok};
 use super::{from_hub, margin};
-use crate::measure::{Culprit, Operation, Stream, Totals};
+use crate::measure::{Culprit, Operation, Stream, Totals, threshold_label};
 use crate::result::model::{RunResult, Severity, ThresholdResult, ThresholdStatus};
 use crate::units::{human_bytes, human_count};
 use anstyle::{AnsiColor, Style};
@@ -109,11 +109,8 @@ fn verdict(out: &mut Writer, result: &RunResult) {
 
 /// Returns the metric of a threshold with its selectors: `telemetry{phase:steady,fleet:meter}`.
 pub(super) fn metric(threshold: &ThresholdResult) -> String {
-    let phase = threshold.phase.as_ref().map(|phase| format!("phase:{}", plain(phase)));
-    let fleet = threshold.fleet.as_ref().map(|fleet| format!("fleet:{}", plain(fleet)));
-    let names: Vec<String> = phase.into_iter().chain(fleet).collect();
-    let metric = plain(&threshold.metric);
-    if names.is_empty() { metric } else { format!("{metric}{{{}}}", names.join(",")) }
+    let [phase, fleet] = [&threshold.phase, &threshold.fleet].map(|name| name.as_deref().map(plain));
+    threshold_label(&plain(&threshold.metric), phase.as_deref(), fleet.as_deref())
 }
 
 fn thresholds(out: &mut Writer, result: &RunResult) {

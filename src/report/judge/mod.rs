@@ -23,7 +23,9 @@ pub use early::failed_early;
 
 use super::exit;
 use super::findings::{TargetFacts, cleartext_password, counts_disagree, findings};
-use crate::measure::{Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Test, Totals};
+use crate::measure::{
+    Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Test, Totals, threshold_label,
+};
 use crate::result::model::{
     Detail, Emulator, EndedBy, Finding, RunResult, Severity, Status, ThresholdResult, ThresholdStatus,
     Verdict,
@@ -148,12 +150,8 @@ struct Evaluated {
 
 /// `telemetry{phase:steady} p(99) < 500ms`
 fn label(threshold: &ThresholdResult) -> String {
-    let ThresholdResult { metric, expression, .. } = threshold;
-    let names = [("phase", &threshold.phase), ("fleet", &threshold.fleet)];
-    let named: Vec<_> =
-        names.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name.as_ref()?))).collect();
-    let selectors = if named.is_empty() { String::new() } else { format!("{{{}}}", named.join(",")) };
-    format!("{metric}{selectors} {expression}")
+    let ThresholdResult { metric, expression, phase, fleet, .. } = threshold;
+    format!("{} {expression}", threshold_label(metric, phase.as_deref(), fleet.as_deref()))
 }
 
 /// Describes a failed threshold: `telemetry{phase:steady} p(99) < 500ms: 612 ms`.

@@ -1,0 +1,105 @@
+//! A list of devices from a file, each with its own key or password. All are stored in one block of bytes, which is wiped when
+//! dropped: a list may have tens of thousands of devices. Read by devices before every connection attempt.
+
+use std::collections::HashMap;
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// Devices by index: id, user name and secret.
+pub struct DeviceList {
+    bytes: Zeroizing<Vec<u8>>,
+    /// Ends of each device's id, user name and secret in `bytes`.
+    ends: Vec<[u32; 3]>,
+}
+
+impl DeviceList {
+    pub(super) fn with_capacity(devices: usize, bytes: usize) -> DeviceList {
+        DeviceList { bytes: Zeroizing::new(Vec::with_capacity(bytes)), ends: Vec::with_capacity(devices) }
+    }
+
+    /// Returns the number of devices.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Returns the memory in use, in bytes.
+    #[must_use]
+    pub fn bytes_kept(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<[u32; 3]>()
+    }
+
+    /// Returns whether the list is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Returns a device id. Empty if there is no such device.
+    #[must_use]
+    pub fn id(&self, index: u32) -> &str {
+        std::str::from_utf8(self.part(index, 0)).unwrap_or_default()
+    }
+
+    /// Returns a user name. Empty if the list has none.
+    #[must_use]
+    pub fn user_name(&self, index: u32) -> &str {
+        std::str::from_utf8(self.part(index, 1)).unwrap_or_default()
+    }
+
+    /// Returns a key or a password.
+    #[must_use]
+    pub fn secret(&self, index: u32) -> &[u8] {
+        self.part(index, 2)
+    }
+
+    /// Returns the longest id.
+    pub(in crate::plan) fn longest_id(&self) -> &str {
+        let ids = (0..u32::try_from(self.len()).unwrap_or(u32::MAX)).map(|index| self.id(index));
+        ids.max_by_key(|id| id.len()).unwrap_or_default()
+    }
+
+    fn part(&self, index: u32, part: usize) -> &[u8] {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        let Some(ends) = self.ends.get(index) else { return &[] };
+        let before = index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |ends| ends[2]);
+        let start = part.checked_sub(1).map_or(before, |part| ends[part]);
+        // `push` computed both from lengths of `bytes`.
+        self.bytes.get(start as usize..ends[part] as usize).unwrap_or_default()
+    }
+
+    /// Adds a device. Returns false if the block would exceed 4 GiB.
+    pub(super) fn push(&mut self, parts: [&[u8]; 3]) -> bool {
+        let mut ends = [0; 3];
+        for (part, end) in parts.into_iter().zip(&mut ends) {
+            self.bytes.extend_from_slice(part);
+            let Ok(length) = u32::try_from(self.bytes.len()) else { return false };
+            *end = length;
+        }
+        self.ends.push(ends);
+        true
+    }
+
+    /// Returns a list of the devices with these indices, in this order.
+    pub(in crate::plan) fn pick(&self, indices: &[u32]) -> DeviceList {
+        let parts = |index| [self.part(index, 0), self.part(index, 1), self.part(index, 2)];
+        let bytes = indices.iter().flat_map(|&index| parts(index)).map(<[u8]>::len).sum();
+        let mut picked = DeviceList::with_capacity(indices.len(), bytes);
+        for &index in indices {
+            // Never longer than this list, as long as no index occurs twice.
+            picked.push(parts(index));
+        }
+        picked
+    }
+
+    /// Returns the index of each id.
+    pub(in crate::plan) fn by_id(&self) -> HashMap<&str, u32> {
+        (0..u32::try_from(self.len()).unwrap_or(u32::MAX)).map(|index| (self.id(index), index)).collect()
+    }
+}
+
+impl fmt::Debug for DeviceList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeviceList({} devices)", self.len())
+    }
+}

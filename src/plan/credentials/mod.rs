@@ -1,0 +1,15 @@
+//! Credentials of devices. Keys, passwords and device lists come in; the user name and password of each CONNECT go out. Start
+//! with `auth`.
+//!
+//! Must not depend on sockets or clocks: `now` is an argument. Secrets must not reach a log, an error or `Debug`.
+
+mod auth;
+mod credential_file;
+mod device_list;
+mod token;
+
+pub use crate::scenario::Secret;
+pub use auth::{Auth, Credentials, Keys};
+pub(super) use credential_file::{CredentialFormat, parse};
+pub use device_list::DeviceList;
+pub use token::{Renew, TokenLife};

@@ -1,0 +1,74 @@
+//! How many ephemeral ports are closing at the same time during a run. Used by `needs`.
+
+use crate::plan::credentials::TokenLife;
+use crate::plan::model::{FleetPlan, Plan};
+use std::time::Duration;
+
+/// Time that a port stays closed after this side has closed the connection first (TIME_WAIT on Linux).
+const PORT_CLOSING_S: usize = 60;
+
+impl Plan {
+    /// Returns the most ports that are closing at the same time. Loopback connections do not count.
+    pub(super) fn ports_closing(&self) -> u64 {
+        if self.emulator.is_some() || self.target.is_loopback() {
+            return 0;
+        }
+        self.fleets
+            .iter()
+            .map(|fleet| self.closing_after_renewals(fleet) + self.closing_after_disconnects(fleet))
+            .sum()
+    }
+
+    /// Returns the most ports of a fleet that are closing at the same time because of token renewals. A device renews once per
+    /// interval, counted from its connect, so devices that connect within a minute also renew within a minute.
+    fn closing_after_renewals(&self, fleet: &FleetPlan) -> u64 {
+        let Some(interval) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0 };
+        let interval = interval.max(Duration::from_secs(1));
+        if interval > self.schedule.end() {
+            return 0;
+        }
+        let Ok(interval_s) = usize::try_from(interval.as_secs()) else { return 0 };
+        let devices = u64::from(fleet.devices);
+        let mut connected = vec![0_u64; interval_s];
+        for span in (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices)) {
+            if Duration::from_nanos(span.to_ns - span.from_ns) > interval {
+                let second = usize::try_from(span.from_ns / 1_000_000_000).unwrap_or(0);
+                connected[second % interval_s] += 1;
+            }
+        }
+        // A window may wrap around the end of the interval, more than once if the interval is shorter than the window.
+        let around = connected.iter().cycle().take(interval_s + PORT_CLOSING_S);
+        most_within(around.enumerate().map(|(second, count)| (second as u64, *count)))
+    }
+
+    /// Returns the most ports of a fleet that are closing at the same time because devices disconnect and soon reconnect.
+    fn closing_after_disconnects(&self, fleet: &FleetPlan) -> u64 {
+        let closing = Duration::from_secs(PORT_CLOSING_S as u64);
+        let devices = u64::from(fleet.devices);
+        let mut disconnects: Vec<u64> = Vec::new();
+        for rank in 0..devices {
+            let spans = self.schedule.online_spans(rank, devices);
+            let pairs = spans.iter().zip(spans.iter().skip(1));
+            let soon = pairs.filter(|(one, next)| Duration::from_nanos(next.from_ns - one.to_ns) < closing);
+            disconnects.extend(soon.map(|(one, _)| one.to_ns / 1_000_000_000));
+        }
+        disconnects.sort_unstable();
+        most_within(disconnects.into_iter().map(|second| (second, 1)))
+    }
+}
+
+/// Returns the largest sum of counts within the time that a port stays closed. `counts` are by second, in order.
+fn most_within(counts: impl Iterator<Item = (u64, u64)>) -> u64 {
+    let mut window = std::collections::VecDeque::new();
+    let (mut sum, mut most) = (0, 0);
+    for (second, count) in counts {
+        window.push_back((second, count));
+        sum += count;
+        while let Some((_, old)) = window.pop_front_if(|(first, _)| *first + PORT_CLOSING_S as u64 <= second)
+        {
+            sum -= old;
+        }
+        most = most.max(sum);
+    }
+    most
+}

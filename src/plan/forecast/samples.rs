@@ -1,0 +1,200 @@
+//! How many samples a threshold needs, and how many the plan gives it. A percentile without enough samples is reported before
+//! the run. Called by `app`; `report` uses the same rule.
+
+use crate::measure::{Operation, Test};
+use crate::plan::credentials::TokenLife;
+use crate::plan::model::{DrivePlan, FleetPlan, Plan, Threshold};
+use crate::plan::schedule::{Load, PhasePlan, Span, ns};
+
+/// Returns the number of samples that a percentile needs: 10/(1 - q), so that at least ten lie beyond it.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, as it should")]
+pub fn samples_needed(quantile: f64) -> u64 {
+    if quantile >= 1.0 {
+        return 1;
+    }
+    // 10/(1 - 0.99) is slightly more than 1000 in floating point.
+    (10.0 / (1.0 - quantile) - 1e-6).ceil() as u64
+}
+
+impl Plan {
+    /// Returns the thresholds without enough planned samples, each with the needed and the planned number. Counts need no
+    /// samples.
+    #[must_use]
+    pub fn undersampled_thresholds(&self) -> Vec<(&Threshold, u64, u64)> {
+        let found = self.thresholds.iter().filter_map(|threshold| {
+            let needed = match threshold.test {
+                Test::Percentile { quantile, .. } => samples_needed(quantile),
+                Test::Count { .. } => 0,
+                _ => 1,
+            };
+            let planned = self.planned_samples(threshold)?;
+            // Without planned connections, the threshold is about devices that lose their connection, which the plan cannot
+            // know.
+            if planned == 0 && matches!(threshold.metric, Operation::Connect | Operation::Online) {
+                return None;
+            }
+            (planned < needed).then_some((threshold, needed, planned))
+        });
+        found.collect()
+    }
+
+    /// Returns how many operations of a threshold will be due. `None` if the plan does not determine it.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of samples")]
+    fn planned_samples(&self, threshold: &Threshold) -> Option<u64> {
+        let phases: Vec<&PhasePlan> = self
+            .schedule
+            .phases()
+            .iter()
+            .zip(0_u16..)
+            .filter(|(phase, index)| threshold.phase.map_or(!phase.warmup, |named| named == *index))
+            .map(|(phase, _)| phase)
+            .collect();
+        let fleets = self.fleets.iter().zip(0_u16..).filter(|(_, i)| threshold.fleet.is_none_or(|f| f == *i));
+        let samples: f64 = match threshold.metric {
+            metric if metric.is_message() => fleets
+                .map(|(fleet, _)| {
+                    let messages = phases.iter().map(|phase| self.messages_in(fleet, metric, phase));
+                    let gets = metric == Operation::TwinGet && fleet.twin.get_on_connect;
+                    let gets = phases.iter().filter(|_| gets).map(|phase| self.connects_in(fleet, phase));
+                    messages.chain(gets).sum::<f64>()
+                })
+                .sum(),
+            Operation::Deliver => {
+                let from = self.fleets.iter().zip(0_u16..);
+                from.map(|(fleet, number)| {
+                    phases
+                        .iter()
+                        .map(|phase| self.copies_in((fleet, number), threshold.fleet, phase))
+                        .sum::<f64>()
+                })
+                .sum()
+            }
+            Operation::Connect => fleets
+                .map(|(fleet, _)| phases.iter().map(|phase| self.connects_in(fleet, phase)).sum::<f64>())
+                .sum(),
+            Operation::Online => fleets
+                .map(|(fleet, _)| phases.iter().map(|phase| self.arrivals_in(fleet, phase)).sum::<f64>())
+                .sum(),
+            Operation::Renewal => fleets
+                .map(|(fleet, _)| phases.iter().map(|phase| self.renewals_in(fleet, phase)).sum::<f64>())
+                .sum(),
+            call @ (Operation::ServiceMethod
+            | Operation::ServiceDesired
+            | Operation::ServiceC2d
+            | Operation::Method
+            | Operation::C2d) => self
+                .drives
+                .iter()
+                .filter(|drive| drive.call.operation() == service_operation(call))
+                .filter(|drive| threshold.fleet.is_none_or(|fleet| fleet == drive.fleet))
+                .map(|drive| self.calls_of(drive, &phases))
+                .sum(),
+            _ => return None,
+        };
+        Some(samples.round() as u64)
+    }
+
+    /// Returns the planned connections of a fleet: connects and renewals.
+    #[must_use]
+    pub fn planned_connects(&self, fleet: &FleetPlan) -> f64 {
+        self.schedule.phases().iter().map(|phase| self.connects_in(fleet, phase)).sum()
+    }
+
+    /// Returns the planned calls of the service client in the whole run.
+    #[must_use]
+    pub fn planned_calls(&self, drive: &DrivePlan) -> f64 {
+        self.calls_of(drive, &self.schedule.phases().iter().collect::<Vec<_>>())
+    }
+
+    /// Returns the planned messages per second in a short time span, under a load that may have been extended. `None` with a
+    /// closed loop, whose rate is not planned.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    pub fn offered_per_s(&self, load: &Load, from_ns: u64, to_ns: u64) -> Option<f64> {
+        let sends = self.fleets.iter().flat_map(|fleet| fleet.sends.iter().map(move |send| (fleet, send)));
+        let mut rate_hz = 0.0;
+        for (fleet, send) in sends {
+            if send.arrival.is_closed() {
+                return None;
+            }
+            rate_hz += send.arrival.rate_hz * f64::from(fleet.devices);
+        }
+        let due = load.integral(to_ns) - load.integral(from_ns);
+        let seconds = to_ns.saturating_sub(from_ns).max(1) as f64 / 1e9;
+        Some(rate_hz * self.schedule.planned_online_share(from_ns.midpoint(to_ns)) * due / seconds)
+    }
+
+    pub(super) fn connects_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+        self.arrivals_in(fleet, phase) + self.renewals_in(fleet, phase)
+    }
+
+    pub(super) fn messages_in(&self, fleet: &FleetPlan, operation: Operation, phase: &PhasePlan) -> f64 {
+        let sends = fleet.sends.iter().filter(|send| send.operation == operation);
+        let rate_hz: f64 = sends.map(|send| send.arrival.rate_hz).sum();
+        rate_hz * self.load_seconds_in(fleet, phase)
+    }
+
+    /// Returns the expected copies of a fleet's messages to the fleet `to`, or to all, with every device online.
+    pub(super) fn copies_in(
+        &self,
+        (fleet, number): (&FleetPlan, u16),
+        to: Option<u16>,
+        phase: &PhasePlan,
+    ) -> f64 {
+        let sends = fleet.sends.iter().zip(0_u16..);
+        let rate_hz: f64 = sends
+            .map(|(send, stream)| send.arrival.rate_hz * self.deliveries.copies_mean(number, stream, to))
+            .sum();
+        if rate_hz == 0.0 { 0.0 } else { rate_hz * self.load_seconds_in(fleet, phase) }
+    }
+
+    /// Returns the seconds at a load of 100% for which a fleet's devices are planned to send in a phase, summed over all
+    /// devices.
+    pub(super) fn load_seconds_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+        self.load_seconds_between(fleet, ns(phase.start), ns(phase.end))
+    }
+
+    /// Returns the renewals that are due in a phase, without jitter and if each took no time.
+    #[expect(clippy::cast_precision_loss, reason = "a count of renewals")]
+    pub(super) fn renewals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+        let Some(after) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0.0 };
+        let (start, end, after) = (ns(phase.start), ns(phase.end), ns(after).max(1));
+        let devices = u64::from(fleet.devices);
+        let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
+        // Counts the times `from + k * after` within the span and before `to`.
+        let before = |span: &Span, to: u64| to.min(span.to_ns).saturating_sub(span.from_ns + 1) / after;
+        spans.map(|span| (before(&span, end) - before(&span, start)) as f64).sum()
+    }
+
+    /// Returns the calls to devices that are online. The online share in the middle of a phase stands for the whole phase.
+    pub(super) fn calls_of(&self, drive: &DrivePlan, phases: &[&PhasePlan]) -> f64 {
+        let load = self.schedule.load();
+        let calls = phases.iter().map(|phase| {
+            let (start, end) = (ns(phase.start), ns(phase.end));
+            let share = self.schedule.planned_online_share(start.midpoint(end));
+            share * drive.arrival.rate_hz * (load.integral(end) - load.integral(start))
+        });
+        calls.sum()
+    }
+
+    /// Returns the devices that connect in a phase.
+    #[expect(clippy::cast_precision_loss, reason = "a count of devices")]
+    pub(super) fn arrivals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
+        let devices = u64::from(fleet.devices);
+        let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
+        spans.filter(|span| (ns(phase.start)..ns(phase.end)).contains(&span.from_ns)).count() as f64
+    }
+}
+
+/// Returns the service client's operation for an operation at the device.
+fn service_operation(operation: Operation) -> Operation {
+    match operation {
+        Operation::Method => Operation::ServiceMethod,
+        Operation::C2d => Operation::ServiceC2d,
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! Totals over all fleets: devices, messages, the longest duration, and limits on them. Used by `resolve` and by every room
+//! above. Pure.
+
+use crate::plan::model::{FleetPlan, Plan};
+use crate::plan::schedule::Schedule;
+use crate::scenario::{Errors, FleetSpec};
+use crate::units::human_count;
+use crate::wire::STRING_BYTES_MAX;
+use std::time::Duration;
+
+/// Most messages per second of all fleets together. Our choice: far more than a machine can send, and few enough to count the
+/// backlog one by one.
+const RATE_MAX: f64 = 10_000_000.0;
+
+/// Checks the total message rate. More is a wrong unit, or a zero too many.
+pub(in crate::plan) fn check_rate(
+    specs: &[FleetSpec],
+    fleets: &[FleetPlan],
+    schedule: &Schedule,
+    errors: &mut Errors,
+) {
+    let factor = schedule.phases().iter().flat_map(|phase| phase.load).fold(0.0, f64::max);
+    let rates = fleets.iter().map(|fleet| {
+        let open = fleet.sends.iter().filter(|send| !send.arrival.is_closed());
+        open.map(|send| send.arrival.rate_hz).sum::<f64>() * f64::from(fleet.devices) * factor
+    });
+    let rates: Vec<f64> = rates.collect();
+    let Some((most, spec)) = rates.iter().zip(specs).max_by(|a, b| a.0.total_cmp(b.0)) else { return };
+    if rates.iter().sum::<f64>() > RATE_MAX {
+        let problem = errors.add(&spec.place, "more messages than any machine can send");
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+        let found = human_count(*most as u64);
+        problem
+            .found(format!("up to {found} messages per second"))
+            .allowed(format!("{}/s for all fleets together", human_count(RATE_MAX as u64)))
+            .fix("check the fleet's devices, every, rate and burst, and the load of the phases");
+    }
+}
+
+/// Returns the largest packet that a device accepts, in MiB. It covers all messages that other devices of the run send, and is
+/// at least 1, well above the 64 KB of a cloud-to-device message.
+pub(in crate::plan) fn packet_mib_max(fleets: &[FleetPlan]) -> u16 {
+    // Ids and topics have at most the size of an MQTT string. The rest of a packet is less than 16 bytes.
+    let payloads =
+        fleets.iter().flat_map(|fleet| &fleet.sends).map(|send| send.payload.bytes_max(STRING_BYTES_MAX));
+    let bytes = payloads.max().unwrap_or(0).saturating_add(STRING_BYTES_MAX + 16);
+    u16::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u16::MAX)
+}
+
+impl Plan {
+    /// Returns the number of devices of all fleets.
+    #[must_use]
+    pub fn devices(&self) -> u64 {
+        self.fleets.iter().map(|fleet| u64::from(fleet.devices)).sum()
+    }
+
+    /// Returns the planned number of online devices at a time, in nanoseconds since the run's zero.
+    #[must_use]
+    pub fn planned_online(&self, t_ns: u64) -> u64 {
+        self.fleets.iter().map(|fleet| self.schedule.planned_online(t_ns, u64::from(fleet.devices))).sum()
+    }
+
+    /// Returns the longest duration to record, in microseconds: a message may wait for `send_by` and then for its
+    /// acknowledgment, and a device may be offline for the whole run.
+    #[must_use]
+    pub fn highest_us(&self) -> u64 {
+        let message = self.fleets.iter().map(|fleet| {
+            let twin = if fleet.makes_twin_requests() { fleet.twin.timeout } else { Duration::ZERO };
+            fleet.send_by + fleet.ack_timeout.max(fleet.connect_timeout).max(twin)
+        });
+        let calls = self.drives.iter().map(|drive| drive.timeout);
+        let run = self.schedule.end() + self.drain;
+        let highest = message.chain(calls).max().unwrap_or_default().max(run);
+        // Rounded up to a second, plus one for the resolution of clocks.
+        (highest.as_secs() + 2).saturating_mul(1_000_000)
+    }
+
+    /// Returns the number of messages that will be due in the whole run. Exact to one per device and stream for regular
+    /// arrivals, and the mean for Poisson.
+    #[must_use]
+    pub fn planned_messages(&self) -> f64 {
+        let fleet = |fleet: &FleetPlan| {
+            let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
+            let gets = if fleet.twin.get_on_connect { self.planned_connects(fleet) } else { 0.0 };
+            rate_hz * self.load_seconds(fleet) + gets
+        };
+        self.fleets.iter().map(fleet).sum()
+    }
+
+    /// Returns the seconds at a load of 100% for which a fleet's devices are planned to send, summed over all devices.
+    #[must_use]
+    pub fn load_seconds(&self, fleet: &FleetPlan) -> f64 {
+        self.load_seconds_between(fleet, 0, u64::MAX)
+    }
+
+    /// Returns the same between two times, in nanoseconds since the run's zero.
+    pub(super) fn load_seconds_between(&self, fleet: &FleetPlan, start: u64, end: u64) -> f64 {
+        let load = self.schedule.load();
+        let devices = u64::from(fleet.devices);
+        let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
+        let seconds = spans.map(|span| {
+            let (from, to) = (span.from_ns.clamp(start, end), span.to_ns.clamp(start, end));
+            load.integral(to) - load.integral(from)
+        });
+        seconds.sum()
+    }
+}

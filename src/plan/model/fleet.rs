@@ -1,0 +1,84 @@
+//! A fleet: devices with the same configuration. Data only.
+
+use super::{MethodPlan, SendPlan, SubscribeQos, Subscription, TwinPlan, WillPlan};
+use crate::plan::credentials::Auth;
+use crate::plan::payload::{Template, TemplateContext};
+use crate::policy::backoff::Reconnect;
+use crate::policy::ping::PingPolicy;
+use crate::scenario::Sdk;
+use std::time::Duration;
+
+/// A group of devices with the same configuration.
+#[derive(Debug)]
+pub struct FleetPlan {
+    /// Name in the scenario.
+    pub name: String,
+    /// Number of devices.
+    pub devices: u32,
+    /// Index of its first device among the devices of all fleets.
+    pub first: u64,
+    /// Azure SDK whose preset it uses. `None`: hubstorm's defaults.
+    pub sdk: Option<Sdk>,
+    /// Template of device ids, which are also client ids. Unused if `auth` has a device list.
+    pub id: Template,
+    /// Credentials.
+    pub auth: Auth,
+    /// Keep-alive of CONNECT, in seconds. 0 turns it off.
+    pub keep_alive_s: u16,
+    /// Silence before PINGREQ, and timeout of PINGRESP.
+    pub pings: PingPolicy,
+    /// Clean-session flag of CONNECT.
+    pub clean_session: bool,
+    /// Reconnect policy.
+    pub reconnect: Reconnect,
+    /// Timeout of a connection attempt: DNS, TCP, TLS and CONNACK.
+    pub connect_timeout: Duration,
+    /// Timeout from PUBLISH to its last acknowledgment.
+    pub ack_timeout: Duration,
+    /// Messages that are unsent this long after their due time expire.
+    pub send_by: Duration,
+    /// Handling of messages that are due while a device is unexpectedly offline.
+    pub offline: Offline,
+    /// In-flight window: most unacknowledged messages of a device.
+    pub in_flight: u16,
+    /// Subscriptions of each device.
+    pub subscribe: Vec<Subscription>,
+    /// Whether devices unsubscribe before a planned disconnect.
+    pub unsubscribe: bool,
+    /// QoS of IoT hub subscriptions.
+    pub subscribe_qos: SubscribeQos,
+    /// Will message.
+    pub will: Option<WillPlan>,
+    /// Message streams of each device, then its scheduled twin requests.
+    pub sends: Vec<SendPlan>,
+    /// Twin requests.
+    pub twin: TwinPlan,
+    /// Direct methods that devices answer.
+    pub methods: Vec<MethodPlan>,
+}
+
+impl FleetPlan {
+    /// Returns the id of a device, given its index within the fleet.
+    #[must_use]
+    pub fn device_id(&self, index: u32) -> String {
+        match self.auth.device_list() {
+            Some(devices) => devices.id(index).to_owned(),
+            None => self.id.render(&TemplateContext { device: "", index }),
+        }
+    }
+
+    /// Returns whether its devices make twin requests.
+    #[must_use]
+    pub fn makes_twin_requests(&self) -> bool {
+        self.twin.get_on_connect || self.sends.iter().any(|send| send.operation.is_request())
+    }
+}
+
+/// Handling of messages that are due while a device is unexpectedly offline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offline {
+    /// Keep them until `send_by`.
+    Queue,
+    /// Record them as `offline`.
+    Skip,
+}

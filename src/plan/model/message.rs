@@ -1,0 +1,38 @@
+//! Messages of devices: streams, and the will. Data only.
+
+use crate::measure::Operation;
+use crate::plan::payload::{Payload, Template};
+use crate::plan::schedule::Arrival;
+use crate::wire::QoS;
+
+/// A will: the server publishes it when the connection ends without DISCONNECT (MQTT 3.1.1 §3.1.2.5).
+#[derive(Debug)]
+pub struct WillPlan {
+    /// Topic. `${device}` is replaced per device.
+    pub topic: Template,
+    /// Payload, rendered for each CONNECT. Its `${seq}` is 0.
+    pub payload: Payload,
+    /// QoS.
+    pub qos: QoS,
+    /// Retain flag.
+    pub retain: bool,
+}
+
+/// A message stream of each device.
+#[derive(Debug)]
+pub struct SendPlan {
+    /// Due times.
+    pub arrival: Arrival,
+    /// `telemetry` for an IoT hub, `publish` for a plain broker, both with `.qos0` at QoS 0; or a twin request.
+    pub operation: Operation,
+    /// Topic with the property bag. `${device}` is replaced per device. For twin requests, the request id is appended.
+    pub topic: Template,
+    /// QoS: 0, 1, or for a plain broker 2.
+    pub qos: u8,
+    /// Retain flag. A broker stores retained messages; an IoT hub only adds a property to them.
+    pub retain: bool,
+    /// Payload.
+    pub payload: Payload,
+    /// Bytes that the properties add to the size that an IoT hub limits and bills.
+    pub properties_bytes: usize,
+}

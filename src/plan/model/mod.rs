@@ -1,0 +1,20 @@
+//! The plain types of a plan: filled in by `resolve`, read by every room above. Start with `plan`.
+
+mod fleet;
+mod message;
+mod plan;
+mod service;
+mod subscription;
+mod target;
+mod threshold;
+mod twin_methods;
+
+pub use crate::scenario::{Sdk, TargetKind};
+pub use fleet::{FleetPlan, Offline};
+pub use message::{SendPlan, WillPlan};
+pub use plan::{Plan, Source};
+pub use service::{CallPlan, DrivePlan};
+pub use subscription::{SubscribeQos, Subscription};
+pub use target::{Target, TlsPlan};
+pub use threshold::Threshold;
+pub use twin_methods::{AnswerPlan, MethodPlan, TwinPlan};

@@ -1,0 +1,57 @@
+//! The whole plan, and the scenario it came from. Data only.
+
+use super::{DrivePlan, FleetPlan, Target, Threshold};
+use crate::iothub::emulator_options::EmulatorOptions;
+use crate::measure::Limits;
+use crate::plan::deliveries::Deliveries;
+use crate::plan::schedule::Schedule;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A resolved scenario.
+#[derive(Debug)]
+pub struct Plan {
+    /// Scenario name.
+    pub name: String,
+    /// The scenario file.
+    pub source: Source,
+    /// Seed of all random numbers. The same seed gives the same arrivals and payloads.
+    pub seed: u64,
+    /// The system under test.
+    pub target: Target,
+    /// Options of the built-in hub, if it is the target.
+    pub emulator: Option<EmulatorOptions>,
+    /// The fleets, in the scenario's order.
+    pub fleets: Vec<FleetPlan>,
+    /// Largest packet that a device accepts, in MiB.
+    pub packet_mib_max: u16,
+    /// Calls that the service client makes.
+    pub drives: Vec<DrivePlan>,
+    /// Phases, planned online share, and load over time.
+    pub schedule: Schedule,
+    /// Messages that the run's own subscribers should receive.
+    pub deliveries: Deliveries,
+    /// How long to wait for acknowledgments after the last phase.
+    pub drain: Duration,
+    /// End the run after all devices have been unexpectedly offline for this long. `None`: never.
+    pub abort_when_unreachable: Option<Duration>,
+    /// Thresholds of the scenario.
+    pub thresholds: Vec<Threshold>,
+    /// Limits of the load generator's own delays.
+    pub validity: Limits,
+}
+
+/// The scenario as it was read, for the result file. It contains no secrets.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// Path as given.
+    pub file: String,
+    /// Text as read, with `${env.NAME}` unexpanded.
+    pub text: String,
+    /// SHA-256 of the text, in hexadecimal.
+    pub sha256: String,
+    /// `--set` overrides as `key=value`.
+    pub overrides: Vec<String>,
+    /// Files that were read: the scenario and the files that it names. They must not be overwritten.
+    pub files: Vec<PathBuf>,
+}

@@ -1,0 +1,40 @@
+//! Twin requests and direct methods of devices of an IoT hub. Data only.
+
+use crate::plan::payload::Payload;
+use crate::wire::QoS;
+use std::time::Duration;
+
+/// Twin requests of a device. Scheduled ones are in [`FleetPlan::sends`](super::FleetPlan::sends).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TwinPlan {
+    /// Whether to request the whole twin after every connect and subscribe.
+    pub get_on_connect: bool,
+    /// QoS of requests, 0 or 1.
+    pub qos: u8,
+    /// Timeout from request to answer.
+    pub timeout: Duration,
+}
+
+/// A direct method that a device answers.
+#[derive(Debug)]
+pub struct MethodPlan {
+    /// Method name.
+    pub name: String,
+    /// Answer. `None`: the device never answers.
+    pub answer: Option<AnswerPlan>,
+    /// Delay of the answer.
+    pub after: Duration,
+    /// Whether the device reconnects afterwards.
+    pub then_reconnect: bool,
+}
+
+/// The answer to a direct method.
+#[derive(Debug)]
+pub struct AnswerPlan {
+    /// Status, usually an HTTP status code.
+    pub status: u32,
+    /// Payload: JSON or empty. Its `${seq}` counts the calls.
+    pub payload: Payload,
+    /// QoS, 0 or 1.
+    pub qos: QoS,
+}

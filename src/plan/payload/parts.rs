@@ -1,0 +1,129 @@
+//! A parsed payload, and the state that a device keeps between its messages. Made by `parse`, written by `render`.
+
+use super::filler::STAMPED_BYTES_MIN;
+use super::fixed::FixedRange;
+use super::payload_file::Lines;
+use crate::rng::Rng;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The payload of a stream's messages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Payload {
+    pub(super) parts: Vec<Part>,
+    pub(super) walks: usize,
+    pub(super) has_now: bool,
+    pub(super) json: JsonCheck,
+}
+
+/// The check that each rendered message needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum JsonCheck {
+    /// No check: any bytes are permitted, or every message is known to be JSON.
+    #[default]
+    None,
+    Value,
+    Object,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Part {
+    Literal(Vec<u8>),
+    Device,
+    Index,
+    Seq,
+    Now,
+    Uptime,
+    Stamp,
+    Uniform(FixedRange),
+    Walk {
+        slot: usize,
+        start: i64,
+        step: i64,
+        range: FixedRange,
+    },
+    /// Lines of a file, in order or shuffled. The next line is stored in `walks`.
+    Line {
+        slot: usize,
+        lines: Arc<Lines>,
+        shuffled: bool,
+    },
+    /// Random bytes. They begin with a stamp if the stream is tracked.
+    Filler {
+        bytes: usize,
+        stamped: bool,
+    },
+}
+
+/// The state of a device's payloads in one stream: random generator, and the current value of each walk.
+#[derive(Clone, Debug)]
+pub struct PayloadState {
+    pub(super) rng: Rng,
+    pub(super) walks: Box<[i64]>,
+}
+
+/// The facts that a message is rendered with.
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadContext<'a> {
+    /// Device id: `${device}`.
+    pub device: &'a str,
+    /// Device index within its fleet: `${index}`.
+    pub index: u32,
+    /// Sequence number of the message in its stream: `${seq}`.
+    pub seq: u64,
+    /// Time since the Unix epoch: `${now}`. Ignored if [`Payload::has_now`] is false.
+    pub now_unix: Duration,
+    /// Time since the run's zero: `${uptime}`.
+    pub uptime: Duration,
+}
+
+impl Payload {
+    /// Creates an empty payload.
+    #[must_use]
+    pub fn empty() -> Payload {
+        Payload { parts: Vec::new(), walks: 0, has_now: false, json: JsonCheck::None }
+    }
+
+    /// Creates a payload of `bytes` bytes that does not compress. From two bytes on, it is a JSON string.
+    #[must_use]
+    pub fn filler(bytes: usize) -> Payload {
+        Payload { parts: vec![Part::Filler { bytes, stamped: false }], ..Payload::empty() }
+    }
+
+    /// Creates a payload from the lines of a file: in order, with another first line for each device, or shuffled.
+    pub(in crate::plan) fn lines(lines: Lines, shuffled: bool) -> Payload {
+        let parts = vec![Part::Line { slot: 0, lines: Arc::new(lines), shuffled }];
+        Payload { parts, walks: 1, ..Payload::empty() }
+    }
+
+    /// Returns whether it has a `${stamp}` or room for one. Filler has room from `STAMPED_BYTES_MIN` on.
+    #[must_use]
+    pub fn can_carry_stamp(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Filler { bytes, .. } => *bytes >= STAMPED_BYTES_MIN,
+            part => *part == Part::Stamp,
+        })
+    }
+
+    /// Returns whether it has a `${now}`. If not, the caller need not read a clock.
+    #[must_use]
+    pub fn has_now(&self) -> bool {
+        self.has_now
+    }
+
+    /// Returns whether the template has a `${stamp}`.
+    #[must_use]
+    pub fn has_stamp(&self) -> bool {
+        self.parts.contains(&Part::Stamp)
+    }
+
+    /// Adds a stamp if there is room for one. Returns whether the payload has one.
+    pub(in crate::plan) fn carry_stamp(&mut self) -> bool {
+        for part in &mut self.parts {
+            if let Part::Filler { bytes, stamped } = part {
+                *stamped = *bytes >= STAMPED_BYTES_MIN;
+            }
+        }
+        self.can_carry_stamp()
+    }
+}

@@ -1,0 +1,150 @@
+//! Scenario to plan: applies defaults, resolves names, and finds contradictions. A parsed `Scenario` comes in; a [`Plan`] or
+//! errors go out. Start here, then read `fleets` and `context`. All errors of a scenario are reported at once, so they are
+//! added to the `Errors` of parsing.
+//!
+//! Must not depend on clocks, and reads files only through the function that it is given.
+
+mod authentication;
+mod context;
+mod device_ids;
+mod device_lists;
+mod drives;
+mod fleets;
+mod mqtt_limits;
+mod payloads;
+mod phases;
+mod quoting;
+mod sends;
+mod subscriptions;
+mod target;
+mod templates;
+mod threshold_expression;
+mod thresholds;
+mod timing;
+mod twin_methods;
+mod unmeasured;
+mod will;
+
+use super::deliveries::Deliveries;
+use super::fingerprint::sha256_hex;
+use super::forecast::{check_rate, packet_mib_max};
+use super::model::{Plan, Source, TargetKind};
+use super::rules::us;
+use crate::iothub::sas;
+use crate::measure::Limits;
+use crate::scenario::{Errors, FileText, Input, Scenario};
+use crate::units::Percent;
+use context::ResolveContext;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+use thresholds::KnownNames;
+
+/// Seed of scenarios without one, so that these are repeatable too.
+const SEED: u64 = 1;
+/// Longest default of `drain`. A shorter `ack_timeout` wins.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Parses and resolves a scenario.
+///
+/// # Errors
+/// All errors of the scenario.
+pub fn load(input: &Input<'_>, rng: &mut impl rand::Rng) -> Result<Plan, Errors> {
+    let (scenario, errors) = crate::scenario::read(input);
+    resolve(&scenario, errors, input.files, rng)
+}
+
+/// Resolves a scenario. `errors` are those of parsing. `rng` generates the group key of a run without target and keys. `files`
+/// reads the files that the scenario names.
+///
+/// # Errors
+/// All errors of the scenario.
+pub fn resolve(
+    scenario: &Scenario,
+    mut errors: Errors,
+    files: &dyn Fn(&Path) -> io::Result<FileText>,
+    rng: &mut impl rand::Rng,
+) -> Result<Plan, Errors> {
+    if scenario.unreadable {
+        return Err(errors);
+    }
+    let (target, kind) = target::target(scenario, &mut errors);
+    let schedule = phases::resolve(scenario, &mut errors);
+    let context = ResolveContext {
+        kind,
+        is_built_in_hub: scenario.target.is_none(),
+        group_key: sas::Key::random(rng),
+        host: &target.host,
+        scenario: &scenario.file,
+        files,
+    };
+    let mut fleets = fleets::resolve(&scenario.fleets, &context, &mut errors);
+    let deliveries = match kind {
+        // After an error the plan is discarded, and the fleets' indices may be wrong.
+        Some(TargetKind::Mqtt) if errors.is_empty() => {
+            Deliveries::resolve(&mut fleets, &schedule, rng.next_u64())
+        }
+        _ => Deliveries::default(),
+    };
+    if errors.is_empty() {
+        check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
+    }
+    let drives = drives::resolve(&scenario.drives, &fleets, &context, &mut errors);
+    let thresholds = {
+        let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
+        let names: Vec<String> = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
+        let unmeasured = unmeasured::unmeasured(kind, &target, &fleets, (&drives, &deliveries));
+        let known = KnownNames { phases: &phases, fleets: &names, unmeasured: &unmeasured };
+        thresholds::resolve(&scenario.thresholds, &known, &mut errors)
+    };
+    let longest_ack = fleets.iter().map(|fleet| fleet.ack_timeout).max().unwrap_or(DRAIN_MAX);
+    let plan = Plan {
+        name: scenario.name.clone().unwrap_or_else(|| stem(&scenario.file)),
+        source: source(scenario),
+        seed: scenario.seed.unwrap_or(SEED),
+        emulator: target::emulator(scenario),
+        target,
+        packet_mib_max: packet_mib_max(&fleets),
+        fleets,
+        drives,
+        schedule,
+        deliveries,
+        drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
+        abort_when_unreachable: scenario.abort_when_unreachable,
+        thresholds,
+        validity: validity(scenario),
+    };
+    if errors.is_empty() { Ok(plan) } else { Err(errors) }
+}
+
+fn stem(file: &str) -> String {
+    Path::new(file)
+        .file_stem()
+        .map_or_else(|| "scenario".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn source(scenario: &Scenario) -> Source {
+    Source {
+        file: scenario.file.clone(),
+        text: scenario.text.clone(),
+        sha256: sha256_hex(scenario.text.as_bytes()),
+        files: Vec::new(),
+        overrides: scenario.overrides.clone(),
+    }
+}
+
+fn validity(scenario: &Scenario) -> Limits {
+    let spec = &scenario.validity;
+    let default = Limits::default();
+    let share = |given: Option<Percent>, default| given.map_or(default, Percent::as_fraction);
+    Limits {
+        late_after_us: spec.late_after.map_or(default.late_after_us, us),
+        late_share: share(spec.late_share, default.late_share),
+        sent_share: share(spec.sent_share, default.sent_share),
+        busy_share: share(spec.busy_share, default.busy_share),
+        closed_loop_share: share(spec.closed_loop_share, default.closed_loop_share),
+    }
+}
+
+#[cfg(test)]
+mod tests;

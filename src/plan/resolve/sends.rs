@@ -1,0 +1,116 @@
+//! Resolves `[[fleet.NAME.send]]`: due times, topic and payload of a message stream. Used by `fleets`.
+
+use super::context::ResolveContext;
+use super::mqtt_limits::{check_packet, check_qos, check_string, check_topic};
+use super::payloads;
+use super::quoting::quoted;
+use super::templates::parse_template;
+use super::timing::arrival;
+use crate::iothub::message_size::message_bytes;
+use crate::iothub::{limits, properties, topics};
+use crate::measure::Operation;
+use crate::plan::model::{SendPlan, TargetKind};
+use crate::plan::payload::{Payload, Template, TemplateContext};
+use crate::scenario::{Errors, MessageSpec, SendSpec, Timing, Written};
+
+/// Resolves one `[[fleet.NAME.send]]`.
+pub(super) fn resolve(
+    spec: &SendSpec,
+    devices: u32,
+    longest: &str,
+    context: &ResolveContext<'_>,
+    errors: &mut Errors,
+) -> Option<SendPlan> {
+    let hub = context.kind == Some(TargetKind::IotHub);
+    let payload = spec.payload.as_ref().and_then(|written| {
+        let parsed = match &written.value {
+            MessageSpec::Lines { path, shuffled } => {
+                return payloads::read_lines(path, context, errors)
+                    .map(|lines| Payload::lines(lines, *shuffled));
+            }
+            MessageSpec::Made(value) => {
+                Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
+            }
+        };
+        if hub {
+            payloads::payload_without_stamp(&parsed, errors)
+        } else {
+            payloads::payload(&parsed, errors)
+        }
+    });
+    let (topic, bag) =
+        if hub { hub_topic(spec, errors) } else { (broker_topic(spec, context, errors), String::new()) };
+    if let (Some(payload), true) = (&payload, hub) {
+        let bytes = message_bytes(payload.bytes_max(longest.len()), &bag);
+        if bytes > limits::TELEMETRY_BYTES_MAX {
+            let place = spec.payload.as_ref().map_or(&spec.place, |payload| &payload.place);
+            let problem = errors.add(place, "too large for an IoT hub");
+            problem.found(format!("up to {bytes} bytes with properties"));
+            problem.allowed(format!("{} bytes", limits::TELEMETRY_BYTES_MAX));
+        }
+    }
+    if let Some(topic) = &topic {
+        let rendered = topic.render(&TemplateContext { device: longest, index: devices - 1 });
+        match &spec.topic {
+            Some(written) if !hub => check_topic(&rendered, written, errors),
+            // The user did not choose the topic of an IoT hub.
+            _ => check_string(&rendered, "a topic", &spec.place, errors),
+        }
+        if let (Some(payload), Some(written)) = (&payload, &spec.payload) {
+            check_packet(payload.bytes_max(longest.len()), rendered.len(), &written.place, errors);
+        }
+    }
+    let qos = spec.qos.as_ref().map_or(1, |qos| check_qos(qos, context.kind, errors));
+    let timing = Timing { spacing: spec.spacing, arrival: spec.arrival, burst: spec.burst };
+    Some(SendPlan {
+        arrival: arrival(&timing, &spec.place, devices, errors)?,
+        operation: match (hub, qos) {
+            (true, 0) => Operation::TelemetryQos0,
+            (true, _) => Operation::Telemetry,
+            (false, 0) => Operation::PublishQos0,
+            (false, _) => Operation::Publish,
+        },
+        topic: topic?,
+        qos,
+        retain: spec.retain,
+        payload: payload?,
+        properties_bytes: message_bytes(0, &bag),
+    })
+}
+
+/// Returns the topic of telemetry with its property bag, and the encoded bag.
+fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, String) {
+    if let Some(topic) = &spec.topic {
+        let problem = errors.add(&topic.place, "the topic of telemetry to an IoT hub is fixed");
+        problem.found(quoted(&topic.text)).fix("remove it, or use kind = \"mqtt\" for a plain broker");
+    }
+    let mut bag = Vec::new();
+    for (name, value) in &spec.properties {
+        if value.value.contains("${") {
+            let problem = errors.add(&value.place, "not built yet: templates in properties");
+            problem.found(quoted(&value.text)).fix("write a fixed text; the payload may contain templates");
+        }
+        if name.is_empty() {
+            errors.add(&value.place, "a property needs a name");
+        }
+        bag.push((name.as_str(), value.value.as_str()));
+    }
+    let bag = properties::encode(&bag);
+    let topic = format!("{}{bag}", topics::telemetry("${device}"));
+    (Template::parse(&topic).ok(), bag)
+}
+
+fn broker_topic(spec: &SendSpec, context: &ResolveContext<'_>, errors: &mut Errors) -> Option<Template> {
+    if context.kind.is_some() {
+        if let Some((_, value)) = spec.properties.first() {
+            let problem =
+                errors.add(&value.place, "MQTT 3.1.1 has no properties; the target is a plain broker");
+            problem.fix("remove them, or put them into the payload");
+        }
+        if spec.topic.is_none() {
+            let problem = errors.add(&spec.place.below("topic"), "missing: a plain broker needs a topic");
+            problem.fix("add topic = \"bench/${device}\"");
+        }
+    }
+    parse_template(spec.topic.as_ref()?, errors)
+}

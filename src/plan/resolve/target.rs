@@ -1,0 +1,74 @@
+//! Resolves `[target]` and `[emulator]`. Used by `resolve`.
+
+use crate::iothub::emulator_options::EmulatorOptions;
+use crate::plan::model::{Target, TargetKind, TlsPlan};
+use crate::scenario::{Errors, Scenario, TargetSpec, located};
+use core::net::IpAddr; // Addresses only: sockets live in std::net.
+
+/// Ports of MQTT over TLS and over TCP, as registered with IANA (`secure-mqtt`, `mqtt`).
+const TLS_PORT: u16 = 8883;
+const PLAIN_PORT: u16 = 1883;
+
+/// Resolves the target. The kind is `None` after an error in it, so that no error depends on a wrong kind.
+pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKind>) {
+    let Some(spec) = &scenario.target else {
+        let tls = Some(TlsPlan { ca: None, verify: true });
+        let target =
+            Target { kind: TargetKind::IotHub, host: String::new(), port: 0, tls, source_ips: Vec::new() };
+        return (target, Some(TargetKind::IotHub));
+    };
+    let hub = spec.kind == Some(TargetKind::IotHub);
+    if let Some(tls) = spec.tls.as_ref().filter(|tls| !tls.on) {
+        if hub {
+            let problem = errors.add(&tls.place, "an IoT hub accepts MQTT over TLS only");
+            problem.found("false").fix("remove it, or use kind = \"mqtt\" for a plain broker");
+        }
+        if let Some(ca) = &spec.ca {
+            errors.add(&ca.place, "ca and tls = false contradict each other").fix("remove one of the two");
+        }
+    }
+    // Port 8883 implies TLS, so that a missing line does not send a password in clear text.
+    let meant = hub || spec.ca.is_some() || spec.port == Some(TLS_PORT);
+    let on = spec.tls.as_ref().map_or(meant, |tls| tls.on);
+    let tls = on.then(|| TlsPlan {
+        ca: spec.ca.as_ref().map(|ca| located(&scenario.file, &ca.place, &ca.value)),
+        verify: spec.tls.as_ref().is_none_or(|tls| tls.verify),
+    });
+    let target = Target {
+        kind: spec.kind.unwrap_or(TargetKind::IotHub),
+        host: spec.host.as_ref().map(|host| host.value.clone()).unwrap_or_default(),
+        port: spec.port.unwrap_or(if on { TLS_PORT } else { PLAIN_PORT }),
+        tls,
+        source_ips: source_ips(spec, errors),
+    };
+    (target, spec.kind)
+}
+
+fn source_ips(spec: &TargetSpec, errors: &mut Errors) -> Vec<IpAddr> {
+    let host: Option<IpAddr> = spec.host.as_ref().and_then(|host| host.value.parse().ok());
+    let mut found: Vec<IpAddr> = Vec::new();
+    for written in &spec.source_ips {
+        let ip = written.value;
+        let what = if ip.is_unspecified() || ip.is_multicast() {
+            "not an address to connect from"
+        } else if host.is_some_and(|host| host.is_ipv4() != ip.is_ipv4()) {
+            "the host's address is of the other family, IPv4 or IPv6"
+        } else if found.contains(&ip) {
+            "given twice"
+        } else {
+            found.push(ip);
+            continue;
+        };
+        let problem = errors.add(&written.place, what).found(format!("{:?}", written.text));
+        problem.allowed("addresses of this machine, each once, of the same family as the host's");
+    }
+    found
+}
+
+pub(super) fn emulator(scenario: &Scenario) -> Option<EmulatorOptions> {
+    let (spec, default) = (&scenario.emulator, EmulatorOptions::default());
+    scenario.target.is_none().then(|| EmulatorOptions {
+        expiry_grace: spec.expiry_grace.unwrap_or(default.expiry_grace),
+        lenient_properties: spec.lenient_properties.unwrap_or(default.lenient_properties),
+    })
+}

@@ -1,0 +1,25 @@
+//! Resolves templates of ids, topics and user names. Used by the files beside this one.
+
+use super::quoting::quoted;
+use crate::plan::payload::{TEMPLATE_ALLOWED, Template};
+use crate::scenario::{Errors, Written};
+use std::fmt::Display;
+
+pub(super) fn parse_template(written: &Written<String>, errors: &mut Errors) -> Option<Template> {
+    match Template::parse(&written.value) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            let problem = errors.add(&written.place, template_error(&error, written.value == written.text));
+            problem.found(quoted(&written.text)).allowed(TEMPLATE_ALLOWED);
+            None
+        }
+    }
+}
+
+/// Describes an invalid template. After `${env.NAME}` was replaced, the placeholder may be a secret and is not repeated.
+pub(super) fn template_error(error: &impl Display, as_written: bool) -> String {
+    if as_written {
+        return error.to_string();
+    }
+    "a placeholder is invalid after ${env.NAME} is replaced".to_owned()
+}

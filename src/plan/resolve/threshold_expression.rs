@@ -1,0 +1,134 @@
+//! Parses threshold expressions: `p(99) < 500ms`, `rate(ok) > 99.9%`. Used by `thresholds`.
+
+use crate::measure::{Compare, Outcome, Test};
+use crate::scenario::{Errors, Place, nearest};
+use crate::units::{Percent, parse_duration};
+
+const ALLOWED: &str = "p(99) < 500ms, med, avg or max < 2s, rate(ok) > 99.9%, count(lost) == 0";
+
+/// An invalid expression.
+struct ExpressionError {
+    what: String,
+    allowed: String,
+    fix: Option<String>,
+}
+
+fn wrong(what: &str, allowed: &str) -> ExpressionError {
+    ExpressionError { what: what.to_owned(), allowed: allowed.to_owned(), fix: None }
+}
+
+pub(super) fn expression(text: &str, place: &Place, errors: &mut Errors) -> Option<Test> {
+    if text.trim_start().starts_with("recovery(") {
+        errors.add(place, "not built yet: recovery(..)").fix("remove it; a later version will read it");
+        return None;
+    }
+    match parse(text) {
+        Ok(test) => Some(test),
+        Err(wrong) => {
+            let problem = errors.add(place, wrong.what).found(format!("{text:?}")).allowed(wrong.allowed);
+            if let Some(fix) = wrong.fix {
+                problem.fix(fix);
+            }
+            None
+        }
+    }
+}
+
+/// Longer operators first: `<` is a prefix of `<=`.
+const OPERATORS: [(&str, Compare); 6] = [
+    ("<=", Compare::LessOrEqual),
+    (">=", Compare::GreaterOrEqual),
+    ("==", Compare::Equal),
+    ("!=", Compare::NotEqual),
+    ("<", Compare::Less),
+    (">", Compare::Greater),
+];
+
+fn parse(text: &str) -> Result<Test, ExpressionError> {
+    let split = OPERATORS.iter().find_map(|(operator, compare)| {
+        text.split_once(operator).map(|(left, right)| (left.trim(), *compare, right.trim()))
+    });
+    let (left, compare, limit) = split.ok_or_else(|| wrong("no comparison", ALLOWED))?;
+    let (name, argument) = match left.split_once('(') {
+        None => (left, None),
+        Some((name, rest)) => {
+            let argument = rest.strip_suffix(')').ok_or_else(|| wrong("a bracket is not closed", ALLOWED))?;
+            (name.trim(), Some(argument.trim()))
+        }
+    };
+    match (name, argument) {
+        ("p", Some(percent)) => {
+            let (compare, limit_us) = latency(compare, limit)?;
+            Ok(Test::Percentile { quantile: quantile(percent)?, compare, limit_us })
+        }
+        ("med", None) => {
+            let (compare, limit_us) = latency(compare, limit)?;
+            Ok(Test::Percentile { quantile: 0.5, compare, limit_us })
+        }
+        ("avg", None) => latency(compare, limit).map(|(compare, limit_us)| Test::Mean { compare, limit_us }),
+        ("max", None) => latency(compare, limit).map(|(compare, limit_us)| Test::Max { compare, limit_us }),
+        ("rate", Some(name)) => Ok(Test::Rate { outcome: outcome(name)?, compare, limit: share(limit)? }),
+        ("count", Some(name)) => Ok(Test::Count { outcome: outcome(name)?, compare, limit: count(limit)? }),
+        ("rate" | "count", None) => {
+            let fix = Some(format!("did you mean {name}(ok)?"));
+            Err(ExpressionError { fix, ..wrong("the outcome is missing", &outcomes()) })
+        }
+        _ => {
+            let near =
+                nearest(name, ["p", "med", "avg", "max", "rate", "count"]).filter(|near| *near != name);
+            let fix = near.map(|near| format!("did you mean {near}?"));
+            Err(ExpressionError { fix, ..wrong("unknown aggregation", ALLOWED) })
+        }
+    }
+}
+
+fn latency(compare: Compare, limit: &str) -> Result<(Compare, u64), ExpressionError> {
+    if !matches!(compare, Compare::Less | Compare::LessOrEqual) {
+        return Err(wrong("a latency needs an upper limit", "< or <="));
+    }
+    let limit_us = parse_duration(limit).ok().and_then(|limit| u64::try_from(limit.as_micros()).ok());
+    match limit_us {
+        Some(limit_us) if limit_us > 0 => Ok((compare, limit_us)),
+        _ => {
+            let number = !limit.is_empty() && limit.bytes().all(|byte| byte.is_ascii_digit());
+            let fix = number.then(|| format!("did you mean {limit}ms?"));
+            Err(ExpressionError {
+                fix,
+                ..wrong("the limit is not a duration", "a duration such as 500ms or 2s")
+            })
+        }
+    }
+}
+
+fn quantile(percent: &str) -> Result<f64, ExpressionError> {
+    let share = format!("{percent}%").parse().map(Percent::as_fraction);
+    let quantile = share.ok().filter(|quantile| *quantile > 0.0 && *quantile < 1.0);
+    quantile.ok_or_else(|| wrong("not a percentile", "p(50) to p(99.99); the largest is max"))
+}
+
+fn share(limit: &str) -> Result<f64, ExpressionError> {
+    let fraction = limit.parse().map(Percent::as_fraction).ok();
+    fraction.filter(|share| *share <= 1.0).ok_or_else(|| {
+        let number = limit.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
+        let fix = number.map(|number| format!("did you mean {}?", Percent::from_fraction(number)));
+        ExpressionError { fix, ..wrong("the limit is not a share", "a share from 0% to 100%, such as 99.9%") }
+    })
+}
+
+fn count(limit: &str) -> Result<u64, ExpressionError> {
+    limit.parse().map_err(|_| wrong("the limit is not a count", "a whole number"))
+}
+
+fn outcome(name: &str) -> Result<Outcome, ExpressionError> {
+    Outcome::from_name(name).ok_or_else(|| {
+        let near = nearest(name, Outcome::ALL.map(Outcome::name));
+        ExpressionError {
+            fix: near.map(|near| format!("did you mean {near}?")),
+            ..wrong("unknown outcome", &outcomes())
+        }
+    })
+}
+
+fn outcomes() -> String {
+    Outcome::ALL.map(Outcome::name).join(", ")
+}

@@ -1,0 +1,151 @@
+//! Resolves `[thresholds]`, in k6's grammar with units: `"telemetry{phase:steady}" = ["p(99) < 500ms", "rate(ok) > 99.9%"]`.
+//! Used by `resolve`. All names must exist, so that a typo is an error and not a threshold that always passes.
+
+use super::threshold_expression::expression;
+use crate::measure::{Operation, Outcome, Test};
+use crate::plan::model::Threshold;
+use crate::scenario::{Errors, Place, ThresholdSpec, Written, nearest};
+
+/// Metrics of later versions.
+const LATER_METRICS: [&str; 3] = ["connect.ws", "twin.desired", "register"];
+
+/// The names that a threshold may contain.
+pub(super) struct KnownNames<'a> {
+    /// Names of phases, in order.
+    pub(super) phases: &'a [String],
+    /// Names of fleets, in order.
+    pub(super) fleets: &'a [String],
+    /// Metrics that this plan never measures, each with a fix.
+    pub(super) unmeasured: &'a [(Operation, &'static str)],
+}
+
+#[derive(Clone, Copy)]
+struct Selector {
+    metric: Operation,
+    phase: Option<u16>,
+    fleet: Option<u16>,
+}
+
+/// Resolves all thresholds.
+pub(super) fn resolve(
+    specs: &[ThresholdSpec],
+    known: &KnownNames<'_>,
+    errors: &mut Errors,
+) -> Vec<Threshold> {
+    let mut found = Vec::new();
+    let mut last: Option<(&Place, Option<Selector>)> = None;
+    for spec in specs {
+        // The expressions of one key share it, so its error is reported once.
+        let selected = match last {
+            Some((place, selected)) if *place == spec.metric.place => selected,
+            _ => selector(&spec.metric.value, &spec.metric.place, known, errors),
+        };
+        last = Some((&spec.metric.place, selected));
+        let test = expression(&spec.expression.value, &spec.expression.place, errors);
+        if let (Some(Selector { metric, phase, fleet }), Some(test)) = (selected, test) {
+            if metric == Operation::C2d && never_fails(test) {
+                reject_c2d(spec, errors);
+                continue;
+            }
+            let expression = spec.expression.value.trim().to_owned();
+            let abort_after = spec.abort.then(|| spec.after.unwrap_or_default());
+            found.push(Threshold { metric, phase, fleet, expression, test, abort_after });
+        }
+    }
+    found
+}
+
+/// Returns whether a `c2d` threshold passes whatever happens to the messages.
+fn never_fails(test: Test) -> bool {
+    match test {
+        Test::Rate { .. } => true,
+        Test::Count { outcome, .. } => outcome != Outcome::Ok,
+        Test::Percentile { .. } | Test::Mean { .. } | Test::Max { .. } => false,
+    }
+}
+
+fn reject_c2d(spec: &ThresholdSpec, errors: &mut Errors) {
+    let Written { text, place, .. } = &spec.expression;
+    let what = "a lost cloud-to-device message has no outcome, so every c2d operation is ok";
+    let problem = errors.add(place, what).found(text).allowed("p(99), med, avg, max, count(ok)");
+    problem.fix("use service.c2d for the outcomes of sends; a finding in the report counts missing messages");
+}
+
+fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors) -> Option<Selector> {
+    let (name, tags) = match text.split_once('{') {
+        None => (text, ""),
+        Some((name, rest)) => match rest.trim_end().strip_suffix('}') {
+            Some(tags) => (name, tags),
+            None => {
+                errors
+                    .add(place, "a brace is not closed")
+                    .found(text)
+                    .allowed("metric{phase:NAME,fleet:NAME}");
+                return None;
+            }
+        },
+    };
+    let metric = metric(name.trim(), place, known, errors);
+    let (mut phase, mut fleet) = (None, None);
+    let mut complete = true;
+    for tag in tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+        let (key, value) = tag.split_once(':').unwrap_or((tag, ""));
+        let (slot, names) = match key.trim() {
+            "phase" => (&mut phase, known.phases),
+            "fleet" => (&mut fleet, known.fleets),
+            _ => {
+                errors.add(place, "unknown selector").found(tag).allowed("phase:NAME, fleet:NAME");
+                complete = false;
+                continue;
+            }
+        };
+        *slot = index_of(key.trim(), value.trim(), names, place, errors);
+        complete &= slot.is_some();
+    }
+    complete.then_some(Selector { metric: metric?, phase, fleet })
+}
+
+fn metric(name: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors) -> Option<Operation> {
+    if let Some(operation) = Operation::from_name(name) {
+        let Some((_, fix)) = known.unmeasured.iter().find(|(metric, _)| *metric == operation) else {
+            return Some(operation);
+        };
+        errors.add(place, "this scenario never measures this metric").found(name).fix(*fix);
+        return None;
+    }
+    if LATER_METRICS.contains(&name) {
+        errors
+            .add(place, format!("not built yet: the metric {name}"))
+            .fix("remove it; a later version will read it");
+        return None;
+    }
+    let names = Operation::ALL.map(Operation::name);
+    let problem = errors.add(place, "unknown metric");
+    problem.found(name).allowed(names.join(", "));
+    if let Some(near) = nearest(name, names.into_iter().chain(LATER_METRICS)) {
+        problem.fix(format!("did you mean {near}?"));
+    }
+    None
+}
+
+fn index_of(kind: &str, name: &str, names: &[String], place: &Place, errors: &mut Errors) -> Option<u16> {
+    let index = names.iter().position(|known| known == name).and_then(|index| u16::try_from(index).ok());
+    if index.is_none() {
+        let problem = errors.add(place, format!("unknown {kind}"));
+        // Duplicate names are a separate error.
+        let mut allowed: Vec<&str> = Vec::new();
+        for name in names.iter().filter(|name| !name.is_empty()) {
+            if !allowed.contains(&name.as_str()) {
+                allowed.push(name);
+            }
+        }
+        problem.found(name).allowed(allowed.join(", "));
+        if let Some(near) = nearest(name, names.iter().map(String::as_str)) {
+            problem.fix(format!("did you mean {kind}:{near}?"));
+        }
+    }
+    index
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! Due times of messages: a pure function of the seed and the load. A device has one [`Cursor`] per stream, which returns one
+//! due time after the other. Must not depend on clocks or on the contents of messages.
+//!
+//! The n-th message of a regular stream is due when `rate * L(t)` reaches `n + phase`. The n-th message of a Poisson stream is
+//! due when it reaches the sum of n exponential gaps. No due time is computed from the previous one, so there is no drift. A
+//! burst is several messages with the same due time.
+//!
+//! In a closed loop, a message is due when the previous one has ended, plus the think time. A slow target therefore slows the
+//! load, and the load does not follow the phases.
+
+use super::load::{Load, RunLoad};
+use super::phases::Span;
+use super::round_robin::RoundRobin;
+use crate::rng::{Purpose, Rng, generator};
+use rand::RngExt;
+
+/// The arrival process of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// Evenly spaced, with a random phase for each device.
+    Regular,
+    /// Evenly spaced over the whole fleet: the devices take turns.
+    Stratified(RoundRobin),
+    /// A Poisson process for each device.
+    Poisson,
+    /// A closed loop: each message is due a fixed time after the end of the previous one.
+    Closed {
+        /// Think time, in nanoseconds.
+        think_ns: u64,
+    },
+}
+
+/// The arrivals of a stream at a load of 100%.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Arrival {
+    /// Arrival process.
+    pub spread: Spread,
+    /// Messages per second and device. For a closed loop, whose rate depends on the target, an upper estimate.
+    pub rate_hz: f64,
+    /// Number of messages with the same due time.
+    pub burst: u32,
+}
+
+impl Arrival {
+    /// Returns whether this is a closed loop. Its latencies are not corrected for coordinated omission.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.spread, Spread::Closed { .. })
+    }
+}
+
+/// A due message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Sequence number: messages of this stream and device that were due before.
+    pub seq: u64,
+    /// Due time, in nanoseconds since the run's zero.
+    pub at_ns: u64,
+}
+
+/// The position of a device in a stream. It advances only within the [`Span`]s that it enters.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    load: RunLoad,
+    /// Bursts per second.
+    rate_hz: f64,
+    position: Position,
+    burst: u32,
+    /// Remaining messages of the current burst, including the one that `peek` returns.
+    left: u32,
+    span: Span,
+    due: Option<Due>,
+    seq: u64,
+}
+
+/// The position of the next burst: in operational time, counted in bursts, or in time.
+#[derive(Clone, Debug)]
+enum Position {
+    /// At `n + phase`. Counting keeps it exact.
+    Regular { n: u64, phase: f64 },
+    /// At `sum`.
+    Poisson { sum: f64, rng: Rng },
+    /// At `next_ns`, once known. The first message is due within the think time, at a random phase.
+    Closed { think_ns: u64, phase: f64, next_ns: Option<u64>, in_flight: bool },
+}
+
+impl Position {
+    #[expect(clippy::cast_precision_loss, reason = "message counts of a device are far below 2^52")]
+    fn at_ns(&self, load: &Load, rate_hz: f64) -> Option<u64> {
+        // A rate of zero gives infinity or NaN, which has no due time.
+        match self {
+            Position::Regular { n, phase } => load.inverse((*n as f64 + phase) / rate_hz),
+            Position::Poisson { sum, .. } => load.inverse(*sum / rate_hz),
+            Position::Closed { next_ns, .. } => *next_ns,
+        }
+    }
+
+    fn advance(&mut self) {
+        match self {
+            Position::Regular { n, .. } => *n += 1,
+            Position::Poisson { sum, rng } => *sum += exponential(rng),
+            Position::Closed { next_ns, in_flight, .. } => (*next_ns, *in_flight) = (None, true),
+        }
+    }
+
+    /// Skips everything before `from`. A Poisson process has no memory, so its gap starts anew there instead of looping over
+    /// the skipped messages. A closed loop starts again unless a message is in flight.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the casts saturate, at 0 too; message counts and times to think are far below 2^52"
+    )]
+    fn skip_to(&mut self, from_ns: u64, from: f64) {
+        match self {
+            Position::Regular { n, phase } if *n as f64 + *phase < from => {
+                *n = (from - *phase).ceil() as u64;
+            }
+            Position::Poisson { sum, rng } if *sum < from => *sum = from + exponential(rng),
+            Position::Closed { think_ns, phase, next_ns, in_flight: false } => {
+                *next_ns = Some(from_ns.saturating_add((*think_ns as f64 * *phase) as u64));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Returns a gap of a Poisson process of rate 1.
+fn exponential(rng: &mut Rng) -> f64 {
+    let uniform: f64 = rng.random();
+    -(1.0 - uniform).ln()
+}
+
+impl Cursor {
+    /// Creates a cursor for a device, given by its index among all devices and its index within the fleet. Random numbers come
+    /// from `purpose`. No message is due before [`enter`](Cursor::enter).
+    #[must_use]
+    pub fn new(
+        arrival: &Arrival,
+        load: &RunLoad,
+        seed: u64,
+        device_global: u64,
+        purpose: Purpose,
+        index: u32,
+    ) -> Cursor {
+        let mut rng = generator(seed, device_global, purpose);
+        let position = match arrival.spread {
+            Spread::Regular => Position::Regular { n: 0, phase: rng.random() },
+            Spread::Stratified(order) => Position::Regular { n: 0, phase: order.phase(index) },
+            Spread::Poisson => Position::Poisson { sum: exponential(&mut rng), rng },
+            Spread::Closed { think_ns } => {
+                Position::Closed { think_ns, phase: rng.random(), next_ns: None, in_flight: false }
+            }
+        };
+        Cursor {
+            load: load.clone(),
+            rate_hz: arrival.rate_hz / f64::from(arrival.burst),
+            position,
+            burst: arrival.burst,
+            left: arrival.burst,
+            span: Span { from_ns: 0, to_ns: 0 },
+            due: None,
+            seq: 0,
+        }
+    }
+
+    /// Enters a span in which the device is online. Spans must be entered in order.
+    pub fn enter(&mut self, span: Span) {
+        self.span = span;
+        self.position.skip_to(span.from_ns, self.rate_hz * self.load.read().integral(span.from_ns));
+        self.left = self.burst;
+        self.due = self.find();
+    }
+
+    /// Returns the next due message. `None` if no more are due in this span, as far as the load is known. The load may have
+    /// been extended, so this looks again if no message was due.
+    #[must_use]
+    #[inline]
+    pub fn peek(&self) -> Option<Due> {
+        if self.due.is_some() { self.due } else { self.look_again() }
+    }
+
+    /// Separate from `peek` and `advance`, so that these stay small if a message is due.
+    #[cold]
+    fn look_again(&self) -> Option<Due> {
+        self.find()
+    }
+
+    /// Moves on to the message after the one from [`peek`](Cursor::peek).
+    pub fn advance(&mut self) {
+        if self.peek().is_some() {
+            self.seq += 1;
+            self.left -= 1;
+            if self.left == 0 {
+                self.left = self.burst;
+                self.position.advance();
+            }
+            self.due = self.find();
+        }
+    }
+
+    /// Records the end of the previous message. In a closed loop, returns when the next message is due. Has no effect on other
+    /// streams.
+    pub fn ended(&mut self, at_ns: u64) -> Option<u64> {
+        let Position::Closed { think_ns, next_ns, in_flight, .. } = &mut self.position else { return None };
+        if !*in_flight {
+            return None;
+        }
+        (*next_ns, *in_flight) = (Some(at_ns.saturating_add(*think_ns)), false);
+        self.due = self.find();
+        self.due.map(|due| due.at_ns)
+    }
+
+    #[inline]
+    fn find(&self) -> Option<Due> {
+        self.position
+            .at_ns(&self.load.read(), self.rate_hz)
+            .map(|at_ns| Due { seq: self.seq, at_ns: at_ns.max(self.span.from_ns) })
+            .filter(|due| due.at_ns < self.span.to_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! The timing of a plan: phases, the planned online share, the load, and the due times of messages. Phases and a seed come in;
+//! due times go out, in nanoseconds since the run's zero. Read by devices, by the report and by `forecast`. Start with
+//! `phases`, then `load` and `arrival`.
+//!
+//! Pure functions. Must not depend on the rest of `plan`, nor on clocks.
+
+mod arrival;
+mod load;
+mod nanoseconds;
+mod phases;
+mod round_robin;
+
+pub use arrival::{Arrival, Cursor, Due, Spread};
+pub use load::{Load, RunLoad, Segment};
+pub use nanoseconds::ns;
+pub use phases::{PhasePlan, Schedule, Span};
+pub use round_robin::RoundRobin;

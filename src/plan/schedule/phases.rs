@@ -1,0 +1,227 @@
+//! Phases, and the planned online share: how many devices are online at any time, and when each one is. Read by `arrival`, by
+//! every device and by the report.
+
+use super::load::Load;
+use super::nanoseconds::{nanoseconds, ns, seconds};
+use std::time::Duration;
+
+/// A resolved phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhasePlan {
+    /// Name in the scenario.
+    pub name: String,
+    /// Whether thresholds that name no phase ignore it.
+    pub warmup: bool,
+    /// Start, since the run's zero.
+    pub start: Duration,
+    /// End, since the run's zero.
+    pub end: Duration,
+    /// Planned online share at start and end, as fractions of 1. Linear in between.
+    pub online: [f64; 2],
+    /// Load factor at start and end. Linear in between.
+    pub load: [f64; 2],
+}
+
+/// A time span in which the plan has a device online, in nanoseconds since the run's zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First nanosecond in the span.
+    pub from_ns: u64,
+    /// First nanosecond after the span.
+    pub to_ns: u64,
+}
+
+/// Consecutive phases from the run's zero.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    phases: Vec<PhasePlan>,
+    load: Load,
+}
+
+impl Schedule {
+    /// Creates a schedule from phases: name, warm-up, duration, online share and load.
+    #[must_use]
+    pub fn new(parts: impl IntoIterator<Item = (String, bool, Duration, [f64; 2], [f64; 2])>) -> Schedule {
+        let mut phases = Vec::new();
+        let mut load = Load::default();
+        let mut start = Duration::ZERO;
+        for (name, warmup, duration, online, factor) in parts {
+            let end = start + duration;
+            load.push(ns(end), factor);
+            phases.push(PhasePlan { name, warmup, start, end, online, load: factor });
+            start = end;
+        }
+        Schedule { phases, load }
+    }
+
+    /// Returns the phases in order.
+    #[must_use]
+    pub fn phases(&self) -> &[PhasePlan] {
+        &self.phases
+    }
+
+    /// Returns the end of the last phase. No message is due from then on.
+    #[must_use]
+    pub fn end(&self) -> Duration {
+        self.phases.last().map_or(Duration::ZERO, |phase| phase.end)
+    }
+
+    /// Returns the index of the phase at a time. After the end, this is the last phase.
+    #[must_use]
+    pub fn phase_at(&self, t_ns: u64) -> u16 {
+        let index = self.phases.partition_point(|phase| ns(phase.end) <= t_ns);
+        u16::try_from(index.min(self.phases.len().saturating_sub(1))).unwrap_or(u16::MAX)
+    }
+
+    /// Returns the planned online share at a time, as a fraction of 1. After the end, this is the final share.
+    #[must_use]
+    pub fn planned_online_share(&self, t_ns: u64) -> f64 {
+        let Some(phase) = self.phases.get(usize::from(self.phase_at(t_ns))) else { return 0.0 };
+        let (start, end) = (seconds(ns(phase.start)), seconds(ns(phase.end)));
+        let passed = ((seconds(t_ns) - start) / (end - start)).clamp(0.0, 1.0);
+        phase.online[0] + (phase.online[1] - phase.online[0]) * passed
+    }
+
+    /// Returns the planned number of online devices of a fleet at a time.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a device count, far below 2^52"
+    )]
+    pub fn planned_online(&self, t_ns: u64, devices: u64) -> u64 {
+        (self.planned_online_share(t_ns) * devices as f64 + 0.5).floor() as u64
+    }
+
+    /// Returns when the plan has a device online, in order. `rank` is the device's index within its fleet. Low ranks connect
+    /// first and disconnect last: a device is online while the planned number of devices, rounded, exceeds its rank.
+    #[must_use]
+    pub fn online_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
+        let bar = bar(rank, devices);
+        let mut spans: Vec<Span> = Vec::new();
+        for phase in &self.phases {
+            let [from, to] = phase.online;
+            let (start, end) = (ns(phase.start), ns(phase.end));
+            let crossing =
+                || start + nanoseconds(seconds(end - start) * (bar - from) / (to - from)).min(end - start);
+            let (from_ns, to_ns) = match (from >= bar, to >= bar) {
+                (true, true) => (start, end),
+                (false, true) => (crossing(), end),
+                (true, false) => (start, crossing()),
+                (false, false) => continue,
+            };
+            match spans.last_mut() {
+                Some(last) if last.to_ns == from_ns => last.to_ns = to_ns,
+                _ if from_ns < to_ns => spans.push(Span { from_ns, to_ns }),
+                _ => {}
+            }
+        }
+        spans
+    }
+
+    /// Returns the same spans, except that a span until the plan's end has no end. Running devices use these: the load may be
+    /// extended, and the device then stays online.
+    #[must_use]
+    pub fn open_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
+        let mut spans = self.online_spans(rank, devices);
+        let stays = self.phases.last().is_some_and(|phase| phase.online[1] >= bar(rank, devices));
+        if let Some(last) = spans.last_mut().filter(|last| stays && last.to_ns == ns(self.end())) {
+            last.to_ns = u64::MAX;
+        }
+        spans
+    }
+
+    /// Returns the planned load in operational time.
+    #[must_use]
+    pub fn load(&self) -> &Load {
+        &self.load
+    }
+}
+
+/// Returns the online share from which on a device is online.
+#[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
+fn bar(rank: u64, devices: u64) -> f64 {
+    (rank as f64 + 0.5) / devices as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn schedule(parts: &[(u64, [f64; 2], [f64; 2])]) -> Schedule {
+        Schedule::new(parts.iter().enumerate().map(|(index, &(duration_s, online, load))| {
+            (format!("p{index}"), false, Duration::from_secs(duration_s), online, load)
+        }))
+    }
+
+    const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn phases_have_no_gaps() {
+        let schedule =
+            schedule(&[(10, [0.0, 1.0], [1.0; 2]), (20, [1.0; 2], [1.0; 2]), (10, [0.5; 2], [1.0; 2])]);
+        assert_eq!(schedule.end(), Duration::from_secs(40));
+        for (t, phase) in [(0, 0), (10 * S - 1, 0), (10 * S, 1), (30 * S, 2), (40 * S, 2), (u64::MAX, 2)] {
+            assert_eq!(schedule.phase_at(t), phase, "{t}");
+        }
+        for (t, share) in [(0, 0.0), (5 * S, 0.5), (10 * S, 1.0), (29 * S, 1.0), (30 * S, 0.5), (90 * S, 0.5)]
+        {
+            assert!((schedule.planned_online_share(t) - share).abs() < 1e-12, "{t}");
+        }
+    }
+
+    #[test]
+    fn ramp_connects_devices_evenly_and_in_order() {
+        let schedule = schedule(&[(10, [0.0, 1.0], [1.0; 2]), (10, [1.0; 2], [1.0; 2])]);
+        for rank in 0..10 {
+            let spans = schedule.online_spans(rank, 10);
+            assert_eq!(spans, [Span { from_ns: rank * S + S / 2, to_ns: 20 * S }], "{rank}");
+        }
+    }
+
+    #[test]
+    fn device_may_have_several_spans() {
+        let schedule = schedule(&[
+            (10, [1.0; 2], [1.0; 2]),
+            (10, [1.0, 0.0], [1.0; 2]),
+            (10, [0.0; 2], [1.0; 2]),
+            (5, [1.0; 2], [1.0; 2]),
+        ]);
+        assert_eq!(
+            schedule.online_spans(1, 2),
+            [Span { from_ns: 0, to_ns: 12 * S + S / 2 }, Span { from_ns: 30 * S, to_ns: 35 * S }]
+        );
+        assert_eq!(
+            schedule.online_spans(0, 1),
+            [Span { from_ns: 0, to_ns: 15 * S }, Span { from_ns: 30 * S, to_ns: 35 * S }]
+        );
+    }
+
+    #[test]
+    fn open_spans_have_no_end() {
+        let schedule = schedule(&[(10, [0.0, 1.0], [1.0; 2]), (10, [1.0, 0.5], [1.0; 2])]);
+        assert_eq!(schedule.open_spans(0, 2), [Span { from_ns: 2 * S + S / 2, to_ns: u64::MAX }]);
+        assert_eq!(schedule.open_spans(1, 2), schedule.online_spans(1, 2), "it disconnects before the end");
+        let off = self::schedule(&[(10, [1.0; 2], [1.0; 2]), (5, [0.0; 2], [1.0; 2])]);
+        assert_eq!(off.open_spans(0, 1), [Span { from_ns: 0, to_ns: 10 * S }]);
+    }
+
+    proptest! {
+        #[test]
+        fn planned_counts_agree_with_device_spans(
+            parts in prop::collection::vec((1u64..100, 0.0..=1.0, 0.0..=1.0), 1..5),
+            devices in 1u64..20,
+            share in 0.0..1.0,
+        ) {
+            let parts: Vec<_> = parts.into_iter().map(|(s, a, b)| (s, [a, b], [1.0; 2])).collect();
+            let schedule = schedule(&parts);
+            let t = nanoseconds(schedule.end().as_secs_f64() * share);
+            let online = (0..devices)
+                .filter(|&rank| schedule.online_spans(rank, devices).iter().any(|span| span.from_ns <= t && t < span.to_ns))
+                .count() as u64;
+            prop_assert!(online.abs_diff(schedule.planned_online(t, devices)) <= 1);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Plans for the tests of this room.
+
+use super::Plan;
+use crate::scenario::{Input, no_files};
+
+/// Resolves a scenario that names no files. Environment variables are a host, if their name ends with `HOST`, or a key.
+pub(super) fn load(text: &str) -> Result<Plan, String> {
+    let env = |name: &str| {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        Some(if name.ends_with("HOST") { "hub.example" } else { key }.to_owned())
+    };
+    let input = Input { file: "test.toml", text, overrides: &[], env: &env, files: &no_files };
+    super::load(&input, &mut rand::rng()).map_err(|errors| errors.to_string())
+}
+
+/// Resolves a scenario without errors.
+#[track_caller]
+pub(super) fn plan(text: &str) -> Plan {
+    load(text).unwrap_or_else(|errors| panic!("{errors}"))
+}
