@@ -1,6 +1,6 @@
 //! Calls of a service client (a back end) to an IoT hub, and their results. This is the one vocabulary for them: the load generator's
 //! service driver makes a [`ServiceCall`], the control line of the emulator carries it as JSON, the emulator answers with a
-//! [`ServiceResponse`] or a [`ServiceError`], and a [`ServiceResult`] goes back. Data only: independent of how a hub carries out a call
+//! [`ServiceResponse`] or a [`ServiceError`], and a [`ServiceResult`] returns. Data only: independent of how a hub carries out a call
 //! and of how it is transported.
 //!
 //! The JSON names are those of `docs/emulator.md`.
