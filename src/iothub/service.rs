@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// A call to a hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a call with id, device and ask")]
 pub struct ServiceCall {
     /// Call id, chosen by the caller. The result has the same id.
     pub id: u64,
@@ -36,7 +36,7 @@ pub struct ServiceResult {
 
 /// An operation that a service client requests of a hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, expecting = "a request as in docs/emulator.md")]
 pub enum ServiceRequest {
     /// Invokes a direct method.
     #[serde(rename = "method")]
