@@ -1,5 +1,5 @@
-//! The queue of cloud-to-device messages of one device, with locks and expiry. Owned by [`Device`](super::device::Device). Pure: time comes
-//! in as an argument.
+//! The queue of cloud-to-device messages of one device, with locks and expiry. Owned by [`Device`](super::device::Device). Pure: time is an
+//! argument.
 //!
 //! The rules are those of "Send cloud-to-device messages from an IoT hub". A message is queued, invisible from its delivery to its
 //! acknowledgment, and removed by its PUBACK. There is no delivery count: it counts the messages that a device abandons, which MQTT cannot

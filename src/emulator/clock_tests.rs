@@ -2,7 +2,7 @@
 
 use super::admission::Refusal;
 use super::session::Event;
-use super::test_support::{ConnectFields, DEVICE, HOST, Line, World, group, seconds};
+use super::test_support::{Client, ConnectFields, DEVICE, HOST, World, group, seconds};
 use crate::iothub::service::{Feedback, ServiceRequest, ServiceResponse};
 use crate::iothub::{names, sas, topics};
 use crate::wire::{QoS, encode};
@@ -22,12 +22,12 @@ fn fields(world: &World, ttl_s: u64) -> ConnectFields {
     ConnectFields { token: Some(token.to_string()), ..ConnectFields::of(DEVICE) }
 }
 
-fn online(world: &mut World, ttl_s: u64) -> Line {
+fn online(world: &mut World, ttl_s: u64) -> Client {
     let fields = fields(world, ttl_s);
-    let mut line = world.connect(&fields);
-    line.admit(world);
-    line.read(world);
-    line
+    let mut client = world.connect(&fields);
+    client.admit(world);
+    client.read(world);
+    client
 }
 
 fn message(payload: &str, ttl_ms: u64) -> ServiceRequest {
@@ -41,9 +41,10 @@ fn message(payload: &str, ttl_ms: u64) -> ServiceRequest {
     }
 }
 
-fn bodies(line: &mut Line, world: &World) -> Vec<String> {
-    line.session.wake();
-    line.messages(world)
+fn bodies(client: &mut Client, world: &World) -> Vec<String> {
+    client.session.wake();
+    client
+        .messages(world)
         .iter()
         .map(|message| String::from_utf8_lossy(&message.payload).into_owned())
         .collect()
@@ -60,10 +61,10 @@ fn a_token_is_checked_with_the_current_wall_clock() {
         let mut world = World::new();
         let old = fields(&world, ttl_s);
         // The connection is already open when the clock steps.
-        let mut line = world.open();
+        let mut client = world.open();
         world.wall.step(by_us);
-        line.connect(&world, &old);
-        let refused = match line.session.poll_event() {
+        client.connect(&world, &old);
+        let refused = match client.session.poll_event() {
             Some(Event::Refused(refusal)) => Some(refusal),
             _ => None,
         };
@@ -78,20 +79,20 @@ fn a_step_neither_ends_nor_extends_a_connection() {
     for by_us in [FORWARD_US, BACK_US] {
         for ttl_s in [HOUR_S, 12 * HOUR_S] {
             let mut world = World::new();
-            let mut line = online(&mut world, ttl_s);
+            let mut client = online(&mut world, ttl_s);
             world.now += seconds(60);
             world.wall.step(by_us);
             let end = world.now + seconds(ttl_s + TOLERANCE_S - 61);
             while world.now < end {
                 // Below the keep-alive timeout, or the hub closes the connection.
                 world.now = end.min(world.now + seconds(1_200));
-                line.write(&world, encode::pingreq).unwrap();
-                line.turn(&world).unwrap();
+                client.write(&world, encode::pingreq).unwrap();
+                client.handle_timeout(&world).unwrap();
             }
-            assert!(line.session.is_online(), "{by_us} {ttl_s}");
+            assert!(client.session.is_online(), "{by_us} {ttl_s}");
             world.now += seconds(1);
-            line.turn(&world).unwrap();
-            assert_eq!(line.session.poll_event(), Some(Event::Expired), "{by_us} {ttl_s}");
+            client.handle_timeout(&world).unwrap();
+            assert_eq!(client.session.poll_event(), Some(Event::Expired), "{by_us} {ttl_s}");
         }
     }
 }
@@ -104,17 +105,17 @@ fn clock_steps_affect_neither_queued_messages_nor_locks() {
         assert_eq!(world.result_of(message("long", 600_000)), Ok(ServiceResponse::default()));
         world.now += seconds(29);
         world.wall.step(by_us);
-        let mut line = online(&mut world, HOUR_S);
-        line.subscribe_c2d(&world, QoS::AtLeastOnce);
-        assert_eq!(bodies(&mut line, &world), ["short", "long"], "{by_us}: neither has expired");
+        let mut client = online(&mut world, HOUR_S);
+        client.subscribe_c2d(&world, QoS::AtLeastOnce);
+        assert_eq!(bodies(&mut client, &world), ["short", "long"], "{by_us}: neither has expired");
         world.wall.step(-by_us);
         world.now += seconds(59);
-        line.turn(&world).unwrap();
-        assert_eq!(bodies(&mut line, &world), [""; 0], "{by_us}: both are locked for a minute");
+        client.handle_timeout(&world).unwrap();
+        assert_eq!(bodies(&mut client, &world), [""; 0], "{by_us}: both are locked for a minute");
         world.now += seconds(1);
-        line.turn(&world).unwrap();
+        client.handle_timeout(&world).unwrap();
         assert_eq!(
-            bodies(&mut line, &world),
+            bodies(&mut client, &world),
             ["long"],
             "{by_us}: the locks have ended, and the short one has expired"
         );
@@ -124,14 +125,15 @@ fn clock_steps_affect_neither_queued_messages_nor_locks() {
 #[test]
 fn twin_updates_are_dated_by_the_current_wall_clock() {
     let mut world = World::new();
-    let mut line = online(&mut world, 12 * HOUR_S);
-    line.subscribe(&world, &[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
+    let mut client = online(&mut world, 12 * HOUR_S);
+    client.subscribe(&world, &[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
     world.now += seconds(60);
     world.wall.step(BACK_US);
     world
         .result_of(ServiceRequest::UpdateDesired { patch: serde_json::from_value(json!({"a": 1})).unwrap() })
         .unwrap();
-    line.publish(&world, "$iothub/twin/PATCH/properties/reported/?$rid=1", "{\"b\":1}", QoS::AtMostOnce)
+    client
+        .publish(&world, "$iothub/twin/PATCH/properties/reported/?$rid=1", "{\"b\":1}", QoS::AtMostOnce)
         .unwrap();
     let twin: Value = world.result_of(ServiceRequest::ReadTwin).unwrap().payload.unwrap();
     for section in ["desired", "reported"] {
@@ -142,8 +144,8 @@ fn twin_updates_are_dated_by_the_current_wall_clock() {
         );
     }
     // Errors have a date too.
-    line.read(&world);
-    line.publish(&world, "$iothub/twin/PATCH/properties/reported/?$rid=2", "[]", QoS::AtMostOnce).unwrap();
-    let body: Value = serde_json::from_slice(&line.messages(&world)[0].payload).unwrap();
+    client.read(&world);
+    client.publish(&world, "$iothub/twin/PATCH/properties/reported/?$rid=2", "[]", QoS::AtMostOnce).unwrap();
+    let body: Value = serde_json::from_slice(&client.messages(&world)[0].payload).unwrap();
     assert!(body["timestampUtc"].as_str().unwrap().starts_with("2027-01-15T06:01"), "{body}");
 }

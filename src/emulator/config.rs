@@ -1,5 +1,5 @@
 //! The configuration of a hub in the process that runs it. Made by [`control`](super::control) or by a test; read by every part of the
-//! room. It knows nothing about where it comes from.
+//! room. It must not depend on the format of control lines.
 
 use super::unadmitted;
 use crate::clock::WallClock;

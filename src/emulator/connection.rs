@@ -1,5 +1,5 @@
 //! The task of one connection: the TLS handshake, then a [`Link`] that drives a [`HubSession`], and the takeover between two connections of
-//! one device. Started by `server` on the thread of its shard, where it stays. The session decides what a packet means.
+//! one device. Started by `server` on the thread of its shard, which it never leaves. The session decides what a packet means.
 
 use super::address::Address;
 use super::admission::Refusal;

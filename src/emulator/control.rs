@@ -1,8 +1,8 @@
 //! The control lines between a run and its built-in hub: JSON lines on stdin and stdout of the child process. `app` uses them on both ends.
-//! Keys travel here, never on a command line. Only the format is defined here, not who reads and writes it.
+//! Keys travel here, never on a command line. This file defines the format only: it reads and writes nothing.
 //!
 //! The parent sends [`ControlCommand::Config`] first. The child answers with [`Ready`], then with one [`ControlReply`] to each
-//! [`ControlCommand::Stats`] and each [`ControlCommand::Call`]; the replies to calls may come in any order. The child ends with its stdin.
+//! [`ControlCommand::Stats`] and each [`ControlCommand::Call`]; the replies to calls may come in any order. The child ends when its stdin ends.
 //! `docs/emulator.md` describes the lines.
 
 use super::config::Config;

@@ -1,4 +1,4 @@
-//! The counters of a hub. Each shard has its own, written by `connection`; `hub` sums them up. They know nothing about what they count.
+//! The counters of a hub. Each shard has its own, written by `connection`; `hub` sums them up. Independent of connections.
 
 use super::admission::Refusal;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,6 +1,6 @@
 //! The health of each shard: when its thread could not run, and how busy it is. The [`Pulse`] is a heartbeat on the shard's thread;
 //! [`Health`] keeps its findings for other threads. A run reads them at its end, so that it does not report a hub as slow that this machine
-//! did not let run. It knows nothing about connections but their number.
+//! did not let run. It only knows the number of connections.
 //!
 //! [`Deadlines`] can only record a stall while there is a deadline, so the pulse always has one. A stall that begins between two beats is
 //! recorded from the next beat on, so it can be understated by one interval.

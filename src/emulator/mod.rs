@@ -1,14 +1,15 @@
-//! The emulator: an Azure IoT Hub on this machine, as devices see it over MQTT and TLS. In come a [`Config`], a listener and the requests
-//! of a service client; out go responses, counters ([`Stats`]), the health of the threads ([`ShardHealth`]) and [`notice`]s. `app` runs it,
-//! alone or as the child process of a run, and tests run it in process. Read [`session`] first: one connection, sans-I/O.
+//! The emulator: an Azure IoT Hub on this machine, as devices see it over MQTT and TLS. It takes a [`Config`], a listener and the
+//! requests of a service client. It produces their results, counters ([`Stats`]), the health of its threads ([`ShardHealth`]) and
+//! [`notice`]s. `app` runs it, alone or as the child process of a run; tests run it in process. Read [`session`] first: one connection,
+//! sans-I/O.
 //!
-//! Then read on in two directions:
-//! - What the hub decides and stores, without sockets: [`admission`] (who may connect), [`directory`] (the shared state) with [`device`],
+//! The other files, in reading order:
+//! - Decisions and state, without sockets: [`admission`] (who may connect), [`directory`] (the shared state) with [`device`],
 //!   [`subscriptions`], `method_call`, [`twin`] and [`c2d`] (the state that outlives a connection), [`service`] (requests of a service client).
-//! - How it serves: [`hub`] (its handle), [`server`] (threads), `accept`, `shard` with `shard_channel` and `mailbox`, `connection` (the task of
+//! - Threads and sockets: [`hub`] (its handle), [`server`] (threads), `accept`, `shard` with `shard_channel` and `mailbox`, `connection` (the task of
 //!   one connection), [`unadmitted`] (memory limits before admission), `counts`, `health`, [`certificate`], [`control`] (JSON lines).
 //!
-//! It must not depend on the client's `session`: the two meet in `pair_tests`, `life_tests` and over a socket.
+//! It must not depend on the client's `session`: the two meet in `pair_tests`, `soak_tests` and over a socket.
 //!
 //! `docs/emulator.md` lists what is emulated. Modules are refused. Throttles and quotas are not built: the only tier is `unlimited`.
 

@@ -23,11 +23,11 @@ const CONNACK_5: [Packet; 1] = [Packet::ConnAck { session_present: false, code: 
 /// Returns the refusal of a CONNECT, or `None` if it is accepted.
 fn refused(fields: &ConnectFields) -> Option<Refusal> {
     let mut world = World::new();
-    let mut line = world.connect(fields);
-    match line.session.poll_event() {
+    let mut client = world.connect(fields);
+    match client.session.poll_event() {
         Some(Event::Refused(refusal)) => {
-            assert_eq!(line.read(&world), CONNACK_5);
-            assert_eq!(line.session.poll_close(), Some(Close::AfterFlush));
+            assert_eq!(client.read(&world), CONNACK_5);
+            assert_eq!(client.session.poll_close(), Some(Close::AfterFlush));
             Some(refusal)
         }
         Some(Event::Authorized) => None,
@@ -56,10 +56,10 @@ fn rule_01_each_refused_connect_gets_code_5_and_is_closed() {
     }
     let mut world = World::new();
     assert_eq!(world.result_of(ServiceRequest::Disable(true)), Ok(ServiceResponse::default()));
-    let mut line = world.connect(&good());
-    line.admit(&world);
-    assert_eq!(line.session.poll_event(), Some(Event::Refused(Refusal::Disabled)));
-    assert_eq!(line.read(&world), CONNACK_5);
+    let mut client = world.connect(&good());
+    client.admit(&world);
+    assert_eq!(client.session.poll_event(), Some(Event::Refused(Refusal::Disabled)));
+    assert_eq!(client.read(&world), CONNACK_5);
     let mut world = World::with(Config { device_keys: [("d2".into(), group())].into(), ..config() });
     assert_eq!(world.connect(&good()).read(&world), CONNACK_5);
 }
@@ -83,9 +83,9 @@ fn rule_02_the_signature_covers_the_resource_as_sent() {
         let mut world =
             World::with(Config { host_names: vec![RAW.to_owned()], device_keys, ..Config::default() });
         let user_name = format!("{RAW}/dev-1/?api-version=2021-04-12");
-        let mut line = world.connect(&ConnectFields { token, user_name, ..ConnectFields::of("dev-1") });
+        let mut client = world.connect(&ConnectFields { token, user_name, ..ConnectFields::of("dev-1") });
         let expected = if good { Event::Authorized } else { Event::Refused(Refusal::Signature) };
-        assert_eq!(line.session.poll_event(), Some(expected));
+        assert_eq!(client.session.poll_event(), Some(expected));
     }
 }
 
@@ -142,12 +142,12 @@ fn rule_12_keep_alive_timeout_is_1_5_times_up_to_1767_s() {
         [(1, 1_500), (60, 90_000), (1177, 1_765_500), (1200, 1_767_000), (0, 1_767_000)]
     {
         let mut world = World::new();
-        let mut line = world.connect(&ConnectFields { keep_alive_s, ..ConnectFields::of(DEVICE) });
-        line.admit(&world);
+        let mut client = world.connect(&ConnectFields { keep_alive_s, ..ConnectFields::of(DEVICE) });
+        client.admit(&world);
         world.now += Duration::from_millis(silence_ms - 1);
-        assert_eq!(line.turn(&world), Ok(()), "{keep_alive_s}");
+        assert_eq!(client.handle_timeout(&world), Ok(()), "{keep_alive_s}");
         world.now += Duration::from_millis(1);
-        assert_eq!(line.turn(&world), Err(HubError::KeepAlive), "{keep_alive_s}");
+        assert_eq!(client.handle_timeout(&world), Err(HubError::KeepAlive), "{keep_alive_s}");
     }
 }
 
@@ -160,31 +160,31 @@ fn rule_13_clock_skew_of_5_minutes_and_end_after_expiry() {
     assert_eq!(refused(&with_expiry(UNIX_S - 300)), None);
     assert_eq!(refused(&with_expiry(UNIX_S - 301)), Some(Refusal::Expired));
     let mut world = World::new();
-    let mut line = world.connect(&with_expiry(UNIX_S + 60));
-    line.admit(&world);
+    let mut client = world.connect(&with_expiry(UNIX_S + 60));
+    client.admit(&world);
     world.now += seconds(60 + 299);
-    line.turn(&world).unwrap();
-    assert!(line.session.is_online());
+    client.handle_timeout(&world).unwrap();
+    assert!(client.session.is_online());
     world.now += seconds(1);
-    line.turn(&world).unwrap();
-    assert_eq!(line.session.poll_event(), Some(Event::Expired));
-    assert_eq!(line.session.poll_close(), Some(Close::AfterFlush));
+    client.handle_timeout(&world).unwrap();
+    assert_eq!(client.session.poll_event(), Some(Event::Expired));
+    assert_eq!(client.session.poll_close(), Some(Close::AfterFlush));
 }
 
 #[test]
 fn rule_25_a_disabled_device_is_closed_and_gets_code_5() {
     let mut world = World::new();
-    let mut line = world.online(false, &[]);
+    let mut client = world.online(false, &[]);
     let pending = world.request(ServiceRequest::Disable(true));
-    assert_eq!(pending.wake, Some(line.address));
-    line.session.wake();
-    assert_eq!(line.read(&world), []);
-    assert_eq!(line.session.poll_close(), Some(Close::AfterFlush));
-    line.drop(&world);
-    let mut line = world.connect(&ConnectFields::of(DEVICE));
-    line.admit(&world);
-    assert_eq!(line.read(&world), CONNACK_5);
-    line.drop(&world);
+    assert_eq!(pending.wake, Some(client.address));
+    client.session.wake();
+    assert_eq!(client.read(&world), []);
+    assert_eq!(client.session.poll_close(), Some(Close::AfterFlush));
+    client.drop(&world);
+    let mut client = world.connect(&ConnectFields::of(DEVICE));
+    client.admit(&world);
+    assert_eq!(client.read(&world), CONNACK_5);
+    client.drop(&world);
     let call = ServiceRequest::InvokeMethod {
         name: "m".to_owned(),
         payload: Some(json!(1)),

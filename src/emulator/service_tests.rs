@@ -18,8 +18,8 @@ const DESIRED: (&str, QoS) = (topics::TWIN_DESIRED, QoS::AtLeastOnce);
 fn unsent_changes_of_a_device_are_limited_with_403004() {
     let mut world = World::new();
     let change =
-        |world: &World| world.result_of(desired(json!({"a": 1}))).map(|called| called.version.unwrap());
-    let mut line = world.online(true, &[DESIRED]);
+        |world: &World| world.result_of(desired(json!({"a": 1}))).map(|response| response.version.unwrap());
+    let mut client = world.online(true, &[DESIRED]);
     for version in (2..).take(limits::DESIRED_QUEUE_MAX) {
         assert_eq!(change(&world), Ok(version));
     }
@@ -27,11 +27,11 @@ fn unsent_changes_of_a_device_are_limited_with_403004() {
     assert_eq!((error.clone(), error.code()), (ServiceError::TooManyChanges, 403_004));
     let twin = world.result_of(ServiceRequest::ReadTwin).unwrap().payload.unwrap();
     assert_eq!(twin["properties"]["desired"]["$version"], 51, "the refused change did not change the twin");
-    line.session.wake();
-    assert_eq!(line.messages(&world).len(), limits::DESIRED_QUEUE_MAX);
+    client.session.wake();
+    assert_eq!(client.messages(&world).len(), limits::DESIRED_QUEUE_MAX);
     assert_eq!(change(&world), Ok(52));
     // Changes are not queued for a device that is not connected.
-    line.drop(&world);
+    client.drop(&world);
     for version in (53..).take(2 * limits::DESIRED_QUEUE_MAX) {
         assert_eq!(change(&world), Ok(version));
     }
@@ -41,11 +41,11 @@ fn unsent_changes_of_a_device_are_limited_with_403004() {
 fn a_device_is_known_if_it_could_connect() {
     let own = |id: &str| Config { device_keys: [(id.into(), group())].into(), ..config() };
     let policy = Config { policies: vec![("device".to_owned(), group())], ..config() };
-    let ask = |world: &World| world.result_of(ServiceRequest::ReadTwin).map(drop);
-    assert_eq!(ask(&World::with(own(DEVICE))), Ok(()));
-    assert_eq!(ask(&World::with(policy)), Ok(()));
-    assert_eq!(ask(&World::new()), Ok(()));
-    let error = ask(&World::with(own("other"))).unwrap_err();
+    let read_twin = |world: &World| world.result_of(ServiceRequest::ReadTwin).map(drop);
+    assert_eq!(read_twin(&World::with(own(DEVICE))), Ok(()));
+    assert_eq!(read_twin(&World::with(policy)), Ok(()));
+    assert_eq!(read_twin(&World::new()), Ok(()));
+    let error = read_twin(&World::with(own("other"))).unwrap_err();
     assert_eq!((error.clone(), error.code()), (ServiceError::NotFound, 404_001));
     let world = World::new();
     let mut pending = world.directory.request(world.now, world.unix(), "not an id", ServiceRequest::ReadTwin);
@@ -56,21 +56,21 @@ fn a_device_is_known_if_it_could_connect() {
 #[test]
 fn desired_changes_carry_their_version_and_deletions() {
     let mut world = World::new();
-    let mut line = world.online(true, &[DESIRED]);
+    let mut client = world.online(true, &[DESIRED]);
     for (version, patch, pushed) in [
         (2, json!({"a": {"b": 1}, "c": 1}), r#"{"$version":2,"a":{"b":1},"c":1}"#),
         (3, json!({"c": null}), r#"{"$version":3,"c":null}"#),
     ] {
         let mut pending = world.request(desired(patch));
         assert_eq!(pending.result.try_recv().unwrap().unwrap().version, Some(version));
-        assert_eq!(pending.wake, Some(line.address));
-        line.session.wake();
-        let messages = line.messages(&world);
+        assert_eq!(pending.wake, Some(client.address));
+        client.session.wake();
+        let messages = client.messages(&world);
         let [message] = &messages[..] else { panic!("{messages:?}") };
         assert_eq!(message.topic, format!("$iothub/twin/PATCH/properties/desired/?$version={version}"));
         assert_eq!(std::str::from_utf8(&message.payload).unwrap(), pushed);
         assert_eq!((message.qos, message.pid != 0), (QoS::AtLeastOnce, true));
-        line.write(&world, |out| encode::puback(out, message.pid)).unwrap();
+        client.write(&world, |out| encode::puback(out, message.pid)).unwrap();
     }
     assert_eq!(world.result_of(desired(json!({"a.b": 1}))), Err(TwinError::KeyCharacter.into()));
     assert_eq!(world.result_of(desired(json!({"a": [null]}))), Err(TwinError::NullInArray.into()));
@@ -86,7 +86,7 @@ fn devices_do_not_see_tags() {
         ServiceRequest::UpdateTags { patch }
     };
     let mut world = World::new();
-    let mut line = world.online(true, &[DESIRED, (topics::TWIN_RESPONSES, QoS::AtMostOnce)]);
+    let mut client = world.online(true, &[DESIRED, (topics::TWIN_RESPONSES, QoS::AtMostOnce)]);
     let mut pending = world.request(tags(json!({"site": "b43", "floor": 1})));
     assert_eq!((pending.result.try_recv().unwrap().unwrap().version, pending.wake), (Some(2), None));
     assert_eq!(world.result_of(tags(json!({"floor": null}))).unwrap().version, Some(3));
@@ -98,42 +98,42 @@ fn devices_do_not_see_tags() {
         world.result_of(ServiceRequest::ReadTwin).unwrap().payload.unwrap()["tags"],
         json!({"site": "b43"})
     );
-    line.publish(&world, "$iothub/twin/GET/?$rid=1", "", QoS::AtMostOnce).unwrap();
-    let messages = line.messages(&world);
+    client.publish(&world, "$iothub/twin/GET/?$rid=1", "", QoS::AtMostOnce).unwrap();
+    let messages = client.messages(&world);
     assert_eq!(&messages[0].payload[..], br#"{"desired":{"$version":1},"reported":{"$version":1}}"#);
 }
 
 #[test]
 fn unsent_desired_changes_are_lost_with_the_connection() {
     let mut world = World::new();
-    let line = world.online(false, &[DESIRED]);
+    let client = world.online(false, &[DESIRED]);
     world.request(desired(json!({"a": 1})));
-    line.drop(&world);
-    let mut line = world.online(false, &[]);
-    assert_eq!(line.messages(&world), []);
+    client.drop(&world);
+    let mut client = world.online(false, &[]);
+    assert_eq!(client.messages(&world), []);
     // Changes after UNSUBSCRIBE are lost too.
     world.request(desired(json!({"a": 2})));
-    line.write(&world, |out| encode::unsubscribe(out, 1, &[topics::TWIN_DESIRED]).unwrap()).unwrap();
-    line.session.wake();
-    assert_eq!(line.read(&world), [Packet::UnsubAck(1)]);
-    line.subscribe(&world, &[DESIRED]).unwrap();
-    assert_eq!(line.messages(&world), []);
+    client.write(&world, |out| encode::unsubscribe(out, 1, &[topics::TWIN_DESIRED]).unwrap()).unwrap();
+    client.session.wake();
+    assert_eq!(client.read(&world), [Packet::UnsubAck(1)]);
+    client.subscribe(&world, &[DESIRED]).unwrap();
+    assert_eq!(client.messages(&world), []);
 }
 
 #[test]
 fn a_close_request_closes_without_a_response() {
     let mut world = World::new();
     assert_eq!(world.result_of(ServiceRequest::CloseConnection), Err(ServiceError::NotOnline));
-    let mut line = world.online(true, &[]);
+    let mut client = world.online(true, &[]);
     let mut pending = world.request(ServiceRequest::CloseConnection);
     assert_eq!(
         (pending.result.try_recv().unwrap(), pending.wake),
-        (Ok(ServiceResponse::default()), Some(line.address))
+        (Ok(ServiceResponse::default()), Some(client.address))
     );
-    line.session.wake();
-    assert_eq!(line.read(&world), []);
-    assert_eq!(line.session.poll_close(), Some(Close::AfterFlush));
-    line.drop(&world);
+    client.session.wake();
+    assert_eq!(client.read(&world), []);
+    assert_eq!(client.session.poll_close(), Some(Close::AfterFlush));
+    client.drop(&world);
     assert_eq!(world.online(true, &[]).session.poll_close(), None, "the next connection stays open");
 }
 
@@ -148,19 +148,19 @@ fn a_message_has_its_system_properties_first() {
         ack: Feedback::Full,
     };
     assert_eq!(world.result_of(message()), Ok(ServiceResponse::default()));
-    let mut line = world.online(true, &[]);
-    line.subscribe_c2d(&world, QoS::AtLeastOnce);
-    assert_eq!(line.messages(&world), [], "a clean session drops queued messages");
+    let mut client = world.online(true, &[]);
+    client.subscribe_c2d(&world, QoS::AtLeastOnce);
+    assert_eq!(client.messages(&world), [], "a clean session drops queued messages");
     let pending = world.request(c2d("2"));
-    assert_eq!(pending.wake, Some(line.address));
-    line.session.wake();
+    assert_eq!(pending.wake, Some(client.address));
+    client.session.wake();
     assert_eq!(
-        line.messages(&world)[0].topic,
+        client.messages(&world)[0].topic,
         "devices/d1/messages/devicebound/%24.to=%2Fdevices%2Fd1%2Fmessages%2FdeviceBound"
     );
     world.request(message());
-    line.session.wake();
-    let messages = line.messages(&world);
+    client.session.wake();
+    let messages = client.messages(&world);
     assert_eq!(
         messages[0].topic,
         "devices/d1/messages/devicebound/%24.mid=m-1&%24.to=%2Fdevices%2Fd1%2Fmessages%2FdeviceBound&iothub-ack=full&prop=a%20b"
@@ -223,22 +223,22 @@ fn expired_messages_are_neither_counted_nor_purged() {
 #[test]
 fn a_repeated_puback_completes_one_message() {
     let mut world = World::new();
-    let mut line = world.online(false, &[]);
-    line.subscribe_c2d(&world, QoS::AtLeastOnce);
-    line.read(&world);
+    let mut client = world.online(false, &[]);
+    client.subscribe_c2d(&world, QoS::AtLeastOnce);
+    client.read(&world);
     let pids = ["1", "2"].map(|payload| {
         world.request(c2d(payload));
-        line.session.wake();
-        let pid = line.messages(&world)[0].pid;
-        line.write(&world, |out| encode::puback(out, pid)).unwrap();
+        client.session.wake();
+        let pid = client.messages(&world)[0].pid;
+        client.write(&world, |out| encode::puback(out, pid)).unwrap();
         pid
     });
     world.request(c2d("3"));
-    line.session.wake();
-    let third = line.messages(&world)[0].pid;
+    client.session.wake();
+    let third = client.messages(&world)[0].pid;
     assert!(!pids.contains(&third) && pids[0] != pids[1], "{pids:?} {third}");
     for pid in pids {
-        line.write(&world, |out| encode::puback(out, pid)).unwrap();
+        client.write(&world, |out| encode::puback(out, pid)).unwrap();
     }
     assert_eq!(
         world.result_of(ServiceRequest::PurgeMessages).unwrap().payload,
@@ -249,21 +249,21 @@ fn a_repeated_puback_completes_one_message() {
 #[test]
 fn a_message_without_subscription_waits_without_deadline() {
     let mut world = World::new();
-    let mut line = world.online(false, &[]);
-    line.subscribe_c2d(&world, QoS::AtLeastOnce);
+    let mut client = world.online(false, &[]);
+    client.subscribe_c2d(&world, QoS::AtLeastOnce);
     world.request(c2d("1"));
-    line.session.wake();
-    let first = line.messages(&world);
+    client.session.wake();
+    let first = client.messages(&world);
     assert_eq!(first.len(), 1);
-    line.write(&world, |out| encode::unsubscribe(out, 1, &[&topics::c2d(DEVICE)]).unwrap()).unwrap();
+    client.write(&world, |out| encode::unsubscribe(out, 1, &[&topics::c2d(DEVICE)]).unwrap()).unwrap();
     world.now += limits::C2D_LOCK;
-    line.turn(&world).unwrap();
-    assert_eq!(line.messages(&world), []);
-    assert!(line.session.poll_timeout().unwrap() > world.now);
-    line.subscribe_c2d(&world, QoS::AtMostOnce);
-    let again = line.messages(&world);
+    client.handle_timeout(&world).unwrap();
+    assert_eq!(client.messages(&world), []);
+    assert!(client.session.poll_timeout().unwrap() > world.now);
+    client.subscribe_c2d(&world, QoS::AtMostOnce);
+    let again = client.messages(&world);
     assert_eq!((again.len(), again[0].qos), (1, QoS::AtMostOnce));
-    assert!(line.session.poll_timeout().unwrap() > world.now);
+    assert!(client.session.poll_timeout().unwrap() > world.now);
     assert_eq!(
         world.result_of(ServiceRequest::PurgeMessages).unwrap().payload,
         Some(json!({ "totalMessagesPurged": 0 }))

@@ -1,5 +1,5 @@
 //! The channels to the shards: one message queue per shard. Used by `accept`, `connection` and [`Hub`](super::Hub) to reach another thread.
-//! It knows neither what a shard is nor how it handles a message.
+//! Independent of how a shard handles a message.
 
 use super::address::Address;
 use super::unadmitted::Ticket;

@@ -99,42 +99,42 @@ impl World {
     }
 
     /// Opens a connection that has sent nothing.
-    pub(super) fn open(&mut self) -> Line {
+    pub(super) fn open(&mut self) -> Client {
         self.connections += 1;
-        Line {
+        Client {
             session: HubSession::new(Arc::clone(&self.directory), self.now),
             address: Address { shard: 0, connection: self.connections },
         }
     }
 
     /// Opens a connection and sends CONNECT.
-    pub(super) fn connect(&mut self, fields: &ConnectFields) -> Line {
-        let mut line = self.open();
-        line.connect(self, fields);
-        line
+    pub(super) fn connect(&mut self, fields: &ConnectFields) -> Client {
+        let mut client = self.open();
+        client.connect(self, fields);
+        client
     }
 
     /// Opens a connection that is online and has these subscriptions. CONNACK and SUBACK are already read.
-    pub(super) fn online(&mut self, clean_session: bool, filters: &[(&str, QoS)]) -> Line {
-        let mut line = self.connect(&ConnectFields { clean_session, ..ConnectFields::of(DEVICE) });
-        line.admit(self);
-        let connack = line.read(self);
+    pub(super) fn online(&mut self, clean_session: bool, filters: &[(&str, QoS)]) -> Client {
+        let mut client = self.connect(&ConnectFields { clean_session, ..ConnectFields::of(DEVICE) });
+        client.admit(self);
+        let connack = client.read(self);
         assert!(matches!(connack[..], [Packet::ConnAck { code: 0, .. }]), "{connack:?}");
         if !filters.is_empty() {
-            line.subscribe(self, filters).unwrap();
-            assert!(matches!(line.read(self)[0], Packet::SubAck { .. }));
+            client.subscribe(self, filters).unwrap();
+            assert!(matches!(client.read(self)[0], Packet::SubAck { .. }));
         }
-        line
+        client
     }
 }
 
 /// A connection as the device sees it.
-pub(super) struct Line {
+pub(super) struct Client {
     pub(super) session: HubSession,
     pub(super) address: Address,
 }
 
-impl Line {
+impl Client {
     /// Admits the connection. The previous connection of the device must have ended.
     pub(super) fn admit(&mut self, world: &World) {
         assert_eq!(self.session.poll_event(), Some(Event::Authorized));
@@ -187,7 +187,7 @@ impl Line {
     }
 
     /// Handles the deadlines up to the current time.
-    pub(super) fn turn(&mut self, world: &World) -> Result<(), HubError> {
+    pub(super) fn handle_timeout(&mut self, world: &World) -> Result<(), HubError> {
         self.session.handle_timeout(world.now)
     }
 
@@ -256,8 +256,8 @@ pub(super) fn c2d_for(payload: &str, ttl_ms: Option<u64>) -> ServiceRequest {
 }
 
 /// Returns body, DUP and packet id of the messages that the hub sends now.
-pub(super) fn delivered(line: &mut Line, world: &World) -> Vec<(String, bool, u16)> {
-    line.session.wake();
+pub(super) fn delivered(client: &mut Client, world: &World) -> Vec<(String, bool, u16)> {
+    client.session.wake();
     let parts = |it: Publish| (String::from_utf8(it.payload.to_vec()).unwrap(), it.dup, it.pid);
-    line.messages(world).into_iter().map(parts).collect()
+    client.messages(world).into_iter().map(parts).collect()
 }

@@ -1,6 +1,6 @@
 //! Calls of a service client (a back end) to an IoT hub, and their results. This is the one vocabulary for them: the load generator's
 //! service driver makes a [`ServiceCall`], the control line of the emulator carries it as JSON, the emulator answers with a
-//! [`ServiceResponse`] or a [`ServiceError`], and a [`ServiceResult`] goes back. Data only: independent of how a hub carries out a call
+//! [`ServiceResponse`] or a [`ServiceError`], and a [`ServiceResult`] returns. Data only: independent of how a hub carries out a call
 //! and of how it is transported.
 //!
 //! The JSON names are those of `docs/emulator.md`.
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// A call to a hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a call with id, device and ask")]
 pub struct ServiceCall {
     /// Call id, chosen by the caller. The result has the same id.
     pub id: u64,
@@ -36,7 +36,7 @@ pub struct ServiceResult {
 
 /// An operation that a service client requests of a hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, expecting = "a request as in docs/emulator.md")]
 pub enum ServiceRequest {
     /// Invokes a direct method.
     #[serde(rename = "method")]

@@ -6,6 +6,7 @@
 
 use super::credentials::Auth;
 use super::model::{FleetPlan, Plan};
+use crate::iothub::emulator_options::EmulatorOptions;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
@@ -22,7 +23,16 @@ impl Plan {
     /// Writes one line for each part of the plan.
     fn describe(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "kind {:?}, tls {}", self.target.kind, self.target.tls.is_some())?;
-        writeln!(out, "emulator {:?}", self.emulator)?;
+        // Spelled as in earlier versions, so that the hash stays the same.
+        let emulator = self.emulator.map(|EmulatorOptions { expiry_grace, lenient_properties }| {
+            format!(
+                "EmulatorPlan {{ expiry_grace: {expiry_grace:?}, lenient_properties: {lenient_properties} }}"
+            )
+        });
+        match emulator {
+            Some(emulator) => writeln!(out, "emulator Some({emulator})")?,
+            None => writeln!(out, "emulator None")?,
+        }
         for phase in self.schedule.phases() {
             let length = phase.end - phase.start;
             writeln!(out, "phase {} {length:?} {:?} {:?}", phase.warmup, phase.online, phase.load)?;
