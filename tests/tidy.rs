@@ -1,22 +1,32 @@
-//! Tidiness is a test: the layer table of ARCHITECTURE.md, module docs, sizes, and who may name what.
+//! Tidiness is a test: the layer table of ARCHITECTURE.md, import circles, module docs, sizes, words, and which room may name what.
 //!
-//! The rules are functions over sources, so that the tests below can show each of them failing on a made-up one.
+//! The rules are functions over sources, so that the tests in `tidy/checks.rs` can show each of them failing on a made-up one.
 
 #![expect(unreachable_pub, reason = "a test binary has no outside; its modules say what is theirs to use")]
 
+#[path = "tidy/checks.rs"]
+mod checks;
+#[path = "tidy/imports.rs"]
+mod imports;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/words.rs"]
+mod words;
 
+use imports::Imports;
 use source::Source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Not counting `#[cfg(test)]` items.
+/// Without `#[cfg(test)]` items.
 const FILE_LINES_MAX: usize = 500;
+/// The tests of a longer file are in a file beside it.
+const FILE_WITH_TESTS_LINES_MAX: usize = 300;
 /// A function longer than this does more than one thing.
 const FUNCTION_LINES_MAX: usize = 100;
-/// The highest layer that, but for `link` and the clock itself, is told the time and never sees a socket.
+const TEST_NAME_CHARS_MAX: usize = 59;
+/// Up to this layer, only `link` and `clock` use sockets, threads or clocks. The other rooms take the time as an argument.
 const PURE_LAYER_MAX: u8 = 2;
 
 #[test]
@@ -38,9 +48,12 @@ fn the_project_is_tidy() {
 
     let mut complaints = judge(&sources, &table);
     for path in &files {
-        // What is not text has nothing to say here.
+        // Binary files are skipped.
         if let Ok(text) = fs::read_to_string(root.join(path)) {
             complaints.extend(private_mentions(path, &text));
+            if is_prose(path) {
+                complaints.extend(words::complaints(path, &text));
+            }
         }
     }
     let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("Cargo.toml is there");
@@ -48,7 +61,7 @@ fn the_project_is_tidy() {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
-/// Every file of the project below `dir`, relative to `root`; not what is built, fetched or generated.
+/// Collects the files of the project below `dir`, relative to `root`, without built, fetched and generated ones.
 fn collect(root: &Path, dir: &Path, files: &mut Vec<String>) {
     const SKIPPED: [&str; 9] =
         ["target", ".git", ".venv", ".venv-sdk", "node_modules", "reports", "certs", "artifacts", "corpus"];
@@ -69,12 +82,21 @@ fn has_extension(path: &str, extension: &str) -> bool {
     Path::new(path).extension().is_some_and(|e| e == extension)
 }
 
-/// All rules that look at Rust sources.
+/// Whether a person reads the words of this file. The list of refused words does not count.
+fn is_prose(path: &str) -> bool {
+    let extensions = ["rs", "md", "toml", "html", "css", "json", "sh", "py", "js", "snap"];
+    extensions.iter().any(|extension| has_extension(path, extension))
+        && !matches!(path, "tests/tidy/words.rs" | "tests/tidy/checks.rs" | "deny.toml")
+        && !path.ends_with("package-lock.json")
+}
+
+/// Applies all rules for Rust sources.
 fn judge(sources: &[Source], table: &Table) -> Vec<String> {
     let mut complaints = table.cycles();
     let test_files = test_files(sources);
-    let rooms: BTreeSet<&str> =
-        sources.iter().filter(|s| is_product(s, &test_files)).filter_map(Source::room).collect();
+    let product: Vec<&Source> = sources.iter().filter(|source| is_product(source, &test_files)).collect();
+    complaints.extend(Imports::new(&product).circles());
+    let rooms: BTreeSet<&str> = product.iter().filter_map(|source| source.room()).collect();
     for room in table.rows.keys().filter(|row| !rooms.contains(row.as_str())) {
         complaints
             .push(format!("ARCHITECTURE.md: the layer table has a row for {room}, which is not in src/"));
@@ -87,18 +109,22 @@ fn judge(sources: &[Source], table: &Table) -> Vec<String> {
             complaints.push(format!("{}: does not open with //!", source.path));
         }
         complaints.extend(lint_switches(source));
+        complaints.extend(test_names(source));
         if is_product(source, &test_files) {
             complaints.extend(imports(source, table));
             complaints.extend(names(source, table));
             complaints.extend(sizes(source));
-        } else if source.path.starts_with("tests/") {
-            complaints.extend(naps(source));
+        } else {
+            complaints.extend(test_sizes(source));
+            if source.path.starts_with("tests/") {
+                complaints.extend(naps(source));
+            }
         }
     }
     complaints
 }
 
-/// Files whose module is declared under `#[cfg(test)]`, as path stems: `src/pair_tests`.
+/// Path stems (`src/pair_tests`) of the modules declared under `#[cfg(test)]`.
 fn test_files(sources: &[Source]) -> BTreeSet<String> {
     let mut stems = BTreeSet::new();
     for source in sources.iter().filter(|source| source.path.starts_with("src/")) {
@@ -114,14 +140,14 @@ fn is_product(source: &Source, test_files: &BTreeSet<String>) -> bool {
     source.path.starts_with("src/") && !is_test
 }
 
-/// Who may import whom: the table under "Who may import whom" of ARCHITECTURE.md.
+/// The layer table of ARCHITECTURE.md.
 struct Table {
     rows: BTreeMap<String, Row>,
 }
 
 struct Row {
     layer: u8,
-    /// `None` may import everything.
+    /// The rooms it may import. `None` means all.
     may: Option<BTreeSet<String>>,
 }
 
@@ -147,7 +173,7 @@ impl Table {
         Table { rows }
     }
 
-    /// A room may import lower layers, and its own layer as long as nobody comes back to where they started.
+    /// A room may import lower layers, and its own layer if that makes no circle.
     fn cycles(&self) -> Vec<String> {
         let mut complaints = Vec::new();
         for (room, row) in &self.rows {
@@ -194,7 +220,7 @@ fn imports(source: &Source, table: &Table) -> Vec<String> {
         .collect()
 }
 
-/// What only some may name.
+/// Checks names that are reserved for some rooms.
 fn names(source: &Source, table: &Table) -> Vec<String> {
     let path = source.path.as_str();
     let room = source.room().unwrap_or_default();
@@ -236,6 +262,13 @@ fn sizes(source: &Source) -> Vec<String> {
     if lines > FILE_LINES_MAX {
         complaints.push(format!("{}: {lines} lines without tests, of at most {FILE_LINES_MAX}", source.path));
     }
+    let all = source.text.lines().count();
+    if all > FILE_WITH_TESTS_LINES_MAX && source.has_inline_tests() {
+        complaints.push(format!(
+            "{}: {all} lines with its tests; over {FILE_WITH_TESTS_LINES_MAX}, they stand in a file beside it",
+            source.path
+        ));
+    }
     for (name, line, lines) in
         source.functions().into_iter().filter(|(_, _, lines)| *lines > FUNCTION_LINES_MAX)
     {
@@ -247,7 +280,31 @@ fn sizes(source: &Source) -> Vec<String> {
     complaints
 }
 
-/// A silenced lint says why, and is noticed when there is nothing left to silence.
+/// The limit for product files also holds for files of tests.
+fn test_sizes(source: &Source) -> Vec<String> {
+    let lines = source.text.lines().count();
+    let complaint = || format!("{}: {lines} lines, of at most {FILE_LINES_MAX}", source.path);
+    (lines > FILE_LINES_MAX).then(complaint).into_iter().collect()
+}
+
+/// A test name must fit on one line of the test report.
+fn test_names(source: &Source) -> Vec<String> {
+    let long = |(name, _): &(String, usize)| name.len() > TEST_NAME_CHARS_MAX;
+    source
+        .tests()
+        .into_iter()
+        .filter(long)
+        .map(|(name, line)| {
+            let chars = name.len();
+            format!(
+                "{}:{line}: test {name} has {chars} characters, of at most {TEST_NAME_CHARS_MAX}",
+                source.path
+            )
+        })
+        .collect()
+}
+
+/// `expect` needs a reason here, and the compiler reports it when it is no longer needed. `allow` has neither.
 fn lint_switches(source: &Source) -> Vec<String> {
     ["#[allow(", "#![allow(", ", allow("]
         .into_iter()
@@ -256,7 +313,7 @@ fn lint_switches(source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// A test waits for what it wants to see, never for luck.
+/// A test must wait for an event, not for a length of time.
 fn naps(source: &Source) -> Vec<String> {
     [concat!("thread::", "sleep"), concat!("time::", "sleep(")]
         .into_iter()
@@ -265,7 +322,7 @@ fn naps(source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Paths and papers that no reader of the project has.
+/// Paths and documents that readers of the project do not have.
 fn private_mentions(path: &str, text: &str) -> Vec<String> {
     [concat!("..", "/shared"), concat!("contracts", ".md")]
         .into_iter()
@@ -274,7 +331,7 @@ fn private_mentions(path: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Every dependency in Cargo.toml has its reason on the same line.
+/// Every dependency in Cargo.toml must have its reason on the same line.
 fn unexplained_dependencies(manifest: &str) -> Vec<String> {
     let mut in_dependencies = false;
     let mut complaints = Vec::new();
@@ -286,194 +343,4 @@ fn unexplained_dependencies(manifest: &str) -> Vec<String> {
         }
     }
     complaints
-}
-
-/// The checker on made-up sources: each rule is seen to fail.
-mod checks {
-    use super::*;
-
-    fn table() -> Table {
-        Table::parse(
-            "text | L9 | no row\n\
-             | layer | room | may import |\n|---|---|---|\n\
-             | L5 | `app` | everything |\n\
-             | L2 | `link` | sansio clock |\n\
-             | L1 | `session` | wire sansio |\n\
-             | L0 | `wire` | nothing |\n| L0 | `sansio` | nothing |\n| L0 | `clock` | nothing |\n",
-        )
-    }
-
-    /// The complaints about one file, beside a minimal good tree.
-    fn about(path: &str, text: &str) -> Vec<String> {
-        let mut tree: BTreeMap<&str, &str> = [
-            ("src/lib.rs", "//! Root.\npub mod wire;"),
-            ("src/app/mod.rs", "//! App."),
-            ("src/link/mod.rs", "//! Link."),
-            ("src/session/mod.rs", "//! Session."),
-            ("src/wire/mod.rs", "//! Wire."),
-            ("src/sansio.rs", "//! Sansio."),
-            ("src/clock.rs", "//! Clock."),
-        ]
-        .into();
-        tree.insert(path, text);
-        let sources: Vec<Source> = tree.into_iter().map(|(path, text)| Source::new(path, text)).collect();
-        judge(&sources, &table())
-    }
-
-    fn one(complaints: &[String], part: &str) {
-        assert!(
-            matches!(complaints, [only] if only.contains(part)),
-            "wanted one with {part:?}: {complaints:#?}"
-        );
-    }
-
-    #[test]
-    fn the_good_tree_is_good() {
-        assert_eq!(about("src/wire/mod.rs", "//! Wire.\nuse mqttbytes::QoS;"), Vec::<String>::new());
-    }
-
-    #[test]
-    fn an_edge_outside_the_table_is_found_however_it_is_written() {
-        for edge in [
-            "use crate::link::Link;",
-            "use crate::{sansio, link::Link};",
-            "use crate::{sansio::{Close, Closed},\n    link::{Link, dial}};",
-            "fn f() -> crate::link::Link { todo() }",
-            "use super::link::Link;",
-            "pub use crate::link;",
-        ] {
-            one(
-                &about("src/session/mod.rs", &format!("//! Session.\n{edge}\n")),
-                "session may not import link",
-            );
-        }
-        one(
-            &about("src/session/acks.rs", "//! Acks.\nuse super::super::link::Link;"),
-            "acks.rs:2: session may not import link",
-        );
-        one(&about("src/wire/mod.rs", "//! Wire.\nuse crate::nowhere::X;"), "wire may not import nowhere");
-    }
-
-    #[test]
-    fn edges_that_are_allowed_or_not_there_are_left_alone() {
-        for fine in [
-            "use crate::{sansio, wire::{Packet, link}};",
-            "use super::acks::Acks;\nuse crate::session::acks;",
-            "// crate::link is not for us\n/* crate::link /* nor */ crate::link */",
-            "const A: &str = \"crate::link\"; const B: &str = r#\"\"crate::link\"#;",
-            "fn f<'a>(c: char) -> bool { c == '\"' || c == '\\'' || c == 'x' }",
-            "#[cfg(test)]\nmod tests {\n    use crate::link::Link;\n}",
-            "#[cfg(test)]\nuse crate::link::{Link, dial};\nfn f() {}",
-            "enum T {\n    #[cfg(test)]\n    Duplex(crate::link::Link),\n    Tcp,\n}",
-        ] {
-            assert_eq!(
-                about("src/session/acks.rs", &format!("//! Acks.\n{fine}\n")),
-                Vec::<String>::new(),
-                "{fine}"
-            );
-        }
-        assert_eq!(
-            about("src/app/mod.rs", "//! App.\nuse crate::{link, session, wire};"),
-            Vec::<String>::new()
-        );
-    }
-
-    #[test]
-    fn what_follows_a_test_item_is_still_read() {
-        let text = "//! S.\n#[cfg(test)]\nuse crate::link::{Link, dial};\nuse crate::link::Link;\n";
-        one(&about("src/session/mod.rs", text), "mod.rs:4: session may not import link");
-        let text = "//! S.\nenum T {\n    #[cfg(test)]\n    Duplex(u8),\n    Tcp(crate::link::Link),\n}\n";
-        one(&about("src/session/mod.rs", text), "mod.rs:5: session may not import link");
-    }
-
-    #[test]
-    fn a_test_module_in_its_own_file_is_exempt_and_a_module_of_that_name_is_not() {
-        let test = Source::new("src/session/tests.rs", "//! Tests.\nuse crate::link::Link;");
-        let parent = |text| Source::new("src/session/mod.rs", text);
-        let declared = [parent("//! S.\n#[cfg(test)]\nmod tests;"), test];
-        assert!(!is_product(&declared[1], &test_files(&declared)));
-        let [_, test] = declared;
-        let declared = [parent("//! S.\nmod tests;"), test];
-        assert!(is_product(&declared[1], &test_files(&declared)));
-    }
-
-    #[test]
-    fn rooms_and_rows_match() {
-        one(&about("src/attic/mod.rs", "//! Attic."), "src/attic: has no row");
-        let sources = [Source::new("src/wire.rs", "//! Wire.")];
-        let table = Table::parse("| L0 | `wire` | nothing |\n| L0 | `rng` | nothing |");
-        one(&judge(&sources, &table), "a row for rng");
-    }
-
-    #[test]
-    fn a_table_that_goes_up_or_round_is_refused() {
-        let table = Table::parse("| L1 | `a` | b |\n| L1 | `b` | c |\n| L1 | `c` | a |");
-        assert_eq!(table.cycles().len(), 3);
-        one(&Table::parse("| L0 | `a` | b |\n| L1 | `b` | nothing |").cycles(), "b, which is above it");
-        one(&Table::parse("| L0 | `a` | b |").cycles(), "b, which has no row");
-    }
-
-    #[test]
-    fn every_file_says_what_it_is() {
-        one(&about("src/wire/mod.rs", "use mqttbytes::QoS;"), "does not open with //!");
-        one(&about("tests/it/main.rs", "mod cli;"), "does not open with //!");
-    }
-
-    #[test]
-    fn names_stay_in_their_rooms() {
-        one(&about("src/session/mod.rs", "//! S.\nuse mqttbytes::v4;"), "mod.rs:2: names mqttbytes");
-        one(&about("src/app/mod.rs", "//! A.\nuse clap::Parser;"), "names clap");
-        one(
-            &about("src/app/mod.rs", "//! A.\nfn f() { std::net::TcpListener::bind(a); }"),
-            "names TcpListener::bind",
-        );
-        one(&about("src/app/mod.rs", "//! A.\nuse socket2::Socket;"), "names socket2");
-        one(&about("src/link/mod.rs", "//! L.\nfn f() { socket.listen(9); }"), "names .listen(");
-        for name in
-            ["tokio::net::TcpStream", "std::net::TcpStream", "std::thread::spawn", "std::time::Instant::now"]
-        {
-            one(&about("src/session/mod.rs", &format!("//! S.\nuse {name};")), "below link");
-            assert_eq!(about("src/link/mod.rs", &format!("//! L.\nuse {name};")), Vec::<String>::new());
-        }
-        assert_eq!(about("src/app/mod.rs", "//! A.\nfn clapped() { config.listen() }"), Vec::<String>::new());
-    }
-
-    #[test]
-    fn sizes_count_the_product_only() {
-        let long = "//! W.\n".to_owned() + &"const A: u8 = 1;\n".repeat(FILE_LINES_MAX);
-        one(&about("src/wire/mod.rs", &long), "501 lines without tests");
-        let tested = format!(
-            "//! W.\n#[cfg(test)]\nmod tests {{\n{}}}\n",
-            "const A: u8 = 1;\n".repeat(FILE_LINES_MAX)
-        );
-        assert_eq!(about("src/wire/mod.rs", &tested), Vec::<String>::new());
-        let function = format!(
-            "//! W.\npub(crate) fn long(a: [u8; 2]) {{\n{}}}\n",
-            "    f();\n".repeat(FUNCTION_LINES_MAX - 1)
-        );
-        one(&about("src/wire/mod.rs", &function), "mod.rs:2: fn long has 101 lines");
-    }
-
-    #[test]
-    fn switches_and_naps_are_found() {
-        one(&about("src/wire/mod.rs", "//! W.\n#[allow(dead_code)]\nfn f() {}"), "instead of allow");
-        one(&about("tests/it/x.rs", "//! X.\n#![allow(dead_code)]"), "instead of allow");
-        one(
-            &about("src/wire/mod.rs", "//! W.\n#[cfg_attr(test, allow(dead_code))]\nfn f() {}"),
-            "instead of allow",
-        );
-        one(&about("tests/it/x.rs", concat!("//! X.\nfn f() { std::thread::", "sleep(d); }")), "sleeps");
-        one(
-            &about("tests/it/x.rs", concat!("//! X.\nasync fn f() { tokio::time::", "sleep(d).await; }")),
-            "sleeps",
-        );
-    }
-
-    #[test]
-    fn private_papers_and_unexplained_dependencies_are_found() {
-        assert_eq!(private_mentions("README.md", concat!("see ..", "/shared/x")).len(), 1);
-        assert_eq!(private_mentions("README.md", "a shared folder").len(), 0);
-        let manifest = "[dependencies]\na = \"1\" # why\nb = \"1\"\n[lints.rust]\nmissing_docs = \"warn\"\n";
-        one(&unexplained_dependencies(manifest), "b = \"1\"");
-    }
 }

@@ -1,19 +1,36 @@
-//! Reads Rust source just well enough to judge it: comments and literals blanked, test code told apart.
-//! A lexer and bracket counting, no parser; what it does not understand it leaves as it stands.
+//! A small lexer for Rust that blanks comments and literals, separates test code, and finds functions and paths by counting brackets.
+//! It leaves syntax that it does not know unchanged.
+
+use std::collections::BTreeSet;
+
+/// A path such as `super::record::Recorder`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// `super`, `record`, `Recorder`; a glob ends in `*`.
+    pub segments: Vec<String>,
+    /// The name that a `use` gives it.
+    pub name: String,
+    /// Part of a `use`.
+    pub is_use: bool,
+    /// Part of a `pub use`, with any visibility.
+    pub is_reexport: bool,
+    /// The line it starts on.
+    pub line: usize,
+}
 
 /// One file of the project.
 pub struct Source {
     /// Relative to the project, with `/`.
     pub path: String,
-    /// As it stands.
+    /// The unchanged text.
     pub text: String,
-    /// Comments and the insides of literals blanked; the lines stay where they were.
+    /// The text with comments and literals blanked. Line numbers stay the same.
     pub code: String,
     /// `code` with every `#[cfg(test)]` item blanked too.
     pub product: String,
     /// Modules that this file declares under `#[cfg(test)]`.
     pub test_modules: Vec<String>,
-    /// How many lines the `#[cfg(test)]` items take.
+    /// Number of lines in `#[cfg(test)]` items.
     pub test_lines: usize,
 }
 
@@ -35,12 +52,17 @@ impl Source {
         self.module().first().copied()
     }
 
-    /// Lines that are part of the product.
+    /// Number of lines without test code.
     pub fn product_lines(&self) -> usize {
         self.text.lines().count() - self.test_lines
     }
 
-    /// Every function with a body: its name, the line it starts on, and how many lines it takes.
+    /// Whether the file has a module of tests inside it.
+    pub fn has_inline_tests(&self) -> bool {
+        self.code.contains("#[cfg(test)]\nmod tests {")
+    }
+
+    /// Every function with a body: name, first line, number of lines.
     pub fn functions(&self) -> Vec<(String, usize, usize)> {
         let code: Vec<char> = self.product.chars().collect();
         words(&self.product)
@@ -60,28 +82,73 @@ impl Source {
     pub fn reaches(&self) -> Vec<(String, usize)> {
         let depth = self.module().len();
         let mut found = Vec::new();
-        let mut supers = (0, 0); // how many in a row, and where the last ended
-        for (at, word) in words(&self.product) {
-            let end = at + word.len();
-            let Some(path) = self.product[end..].strip_prefix("::") else { continue };
-            let root = match word {
-                "crate" => true,
-                "super" => {
-                    let chained = supers.0 > 0 && supers.1 + 2 == at;
-                    supers = (if chained { supers.0 + 1 } else { 1 }, end);
-                    supers.0 == depth && !path.starts_with("super")
-                }
-                _ => false,
+        for path in self.paths() {
+            let supers = path.segments.iter().take_while(|segment| *segment == "super").count();
+            let rooted = match path.segments[0].as_str() {
+                "crate" => 1,
+                "super" if supers == depth => supers,
+                _ => continue,
             };
-            if root {
-                let line = self.product[..at].matches('\n').count() + 1;
-                found.extend(first_segments(path).into_iter().map(|name| (name, line)));
-            }
+            let room = path.segments.get(rooted).filter(|room| !matches!(room.as_str(), "self" | "*"));
+            found.extend(room.map(|room| (room.clone(), path.line)));
         }
+        found.dedup();
         found
     }
 
-    /// Where `needle` stands in `text` as a whole word (or path): line numbers.
+    /// Every path of two segments or more in the product part, with the groups of a `use` spread out.
+    pub fn paths(&self) -> Vec<Path> {
+        let text = &self.product;
+        let mut paths = Vec::new();
+        let mut used_until = 0;
+        for (at, word) in words(text) {
+            if at < used_until || text[..at].ends_with("::") {
+                continue;
+            }
+            let line = text[..at].matches('\n').count() + 1;
+            let is_use = word == "use";
+            let tree = if is_use { &text[at + word.len()..] } else { &text[at..] };
+            if !is_use && !text[at + word.len()..].starts_with("::") {
+                continue;
+            }
+            let is_reexport = is_use && is_public(&text[..at]);
+            let mut leaves = Vec::new();
+            let length = spread(tree, &mut Vec::new(), &mut leaves);
+            paths.extend(
+                leaves
+                    .into_iter()
+                    .filter(|(segments, _)| is_use || segments.len() > 1)
+                    .map(|(segments, name)| Path { segments, name, is_use, is_reexport, line }),
+            );
+            if is_use {
+                used_until = at + word.len() + length;
+            }
+        }
+        paths
+    }
+
+    /// Names that the product part defines at any depth: types, functions, constants, macros, inline modules.
+    pub fn definitions(&self) -> BTreeSet<String> {
+        const KEYWORDS: [&str; 9] =
+            ["fn", "struct", "enum", "trait", "type", "const", "static", "union", "macro_rules"];
+        let all: Vec<&str> = words(&self.product).map(|(_, word)| word).collect();
+        all.windows(2).filter(|pair| KEYWORDS.contains(&pair[0])).map(|pair| pair[1].to_owned()).collect()
+    }
+
+    /// Names of the tests, with their lines.
+    pub fn tests(&self) -> Vec<(String, usize)> {
+        ["#[test]", "#[tokio::test"]
+            .iter()
+            .flat_map(|attribute| self.code.match_indices(attribute))
+            .filter_map(|(at, _)| {
+                let mut after =
+                    words(&self.code[at..]).map(|(_, word)| word).skip_while(|word| *word != "fn");
+                Some((after.nth(1)?.to_owned(), self.code[..at].matches('\n').count() + 1))
+            })
+            .collect()
+    }
+
+    /// Line numbers where `text` has `needle` as a whole word or path.
     pub fn lines_naming(text: &str, needle: &str) -> Vec<usize> {
         let part_of_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
         let joins_before =
@@ -102,31 +169,76 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split(separator).filter(|word| !word.is_empty()).map(move |word| (offset_of(word), word))
 }
 
-/// `a::b` gives `[a]`; `{a::b, c}` gives `[a, c]`.
-fn first_segments(path: &str) -> Vec<String> {
-    let head = |text: &str| {
-        let text = text.trim_start();
-        text.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default().to_owned()
+/// Whether the item whose keyword follows `before` starts with `pub` or `pub(..)`.
+fn is_public(before: &str) -> bool {
+    let before = before.trim_end();
+    let before = match before.strip_suffix(')') {
+        Some(inside) => inside.rsplit_once('(').map_or("", |(before, _)| before.trim_end()),
+        None => before,
     };
-    let chars: Vec<char> = path.chars().collect();
-    if chars.first() != Some(&'{') {
-        return vec![head(path)];
-    }
-    let close = closing(&chars, 0).unwrap_or(chars.len());
-    let mut depth = 0;
-    let mut parts = vec![String::new()];
-    for &c in &chars[1..close] {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 0 => parts.push(String::new()),
-            _ => parts.last_mut().expect("it starts with one").push(c),
-        }
-    }
-    parts.iter().map(|part| head(part)).filter(|name| !name.is_empty() && name != "self").collect()
+    before.ends_with("pub")
 }
 
-/// The brace that opens the body of the function declared at `start`; a trait's declaration has none.
+/// Adds the paths of a use tree below `prefix`, each with the name that it gets, and returns how many bytes the tree takes.
+fn spread(text: &str, prefix: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, String)>) -> usize {
+    let depth = prefix.len();
+    let mut at = 0;
+    let skip_space = |at: usize| at + text[at..].len() - text[at..].trim_start().len();
+    loop {
+        at = skip_space(at);
+        let rest = &text[at..];
+        if rest.starts_with('{') {
+            at += 1;
+            loop {
+                at = skip_space(at);
+                if text[at..].starts_with(',') {
+                    at += 1;
+                } else if text[at..].starts_with('}') {
+                    at += 1;
+                    break;
+                } else {
+                    let length = spread(&text[at..], prefix, leaves);
+                    at += length;
+                    if length == 0 {
+                        break;
+                    }
+                }
+            }
+            prefix.truncate(depth);
+            return at;
+        }
+        let length = match rest.strip_prefix('*') {
+            Some(_) => 1,
+            None => rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len()),
+        };
+        if length == 0 {
+            break;
+        }
+        prefix.push(rest[..length].to_owned());
+        at += length;
+        let Some(_) = text[at..].strip_prefix("::") else { break };
+        at += 2;
+    }
+    let mut name = prefix.last().cloned().unwrap_or_default();
+    let alias = text[at..].trim_start().strip_prefix("as ");
+    if let Some(alias) = alias.and_then(|alias| words(alias).next()) {
+        name = alias.1.to_owned();
+        at = alias.1.as_ptr() as usize - text.as_ptr() as usize + name.len();
+    }
+    if prefix.len() > depth {
+        if prefix.last().is_some_and(|last| last == "self") {
+            prefix.pop();
+            name = if name == "self" { prefix.last().cloned().unwrap_or_default() } else { name };
+        }
+        if !prefix.is_empty() {
+            leaves.push((prefix.clone(), name));
+        }
+    }
+    prefix.truncate(depth);
+    at
+}
+
+/// The brace that opens the body of the function declared at `start`. A declaration in a trait has no body.
 fn body(code: &[char], start: usize) -> Option<usize> {
     let mut i = start;
     loop {
@@ -219,7 +331,7 @@ fn string(rest: &[char]) -> usize {
     (i + 1).min(rest.len())
 }
 
-/// Zero for a raw identifier such as `r#type`.
+/// Length of the raw string at the start of `rest`; zero for a raw identifier such as `r#type`.
 fn raw_string(rest: &[char], prefix: usize) -> usize {
     let hashes = rest[prefix..].iter().take_while(|c| **c == '#').count();
     let body = prefix + hashes + 1;
@@ -232,7 +344,7 @@ fn raw_string(rest: &[char], prefix: usize) -> usize {
     (body..rest.len()).find(end).map_or(rest.len(), |i| i + 1 + hashes)
 }
 
-/// Blanks the items under `#[cfg(test)]`; also gives the modules declared there and the number of lines.
+/// Blanks the items under `#[cfg(test)]`. Also returns the modules declared there and the number of their lines.
 fn blank_test_items(code: &str) -> (String, Vec<String>, usize) {
     let mut chars: Vec<char> = code.chars().collect();
     let mut modules = Vec::new();
@@ -264,7 +376,7 @@ fn starts_with(chars: &[char], text: &str) -> bool {
     text.chars().enumerate().all(|(i, c)| chars.get(i) == Some(&c))
 }
 
-/// Just past the item, field, variant or arm whose attributes begin at `start`.
+/// The index after the item, field, variant or match arm whose attributes begin at `start`.
 fn item_end(chars: &[char], start: usize) -> usize {
     const ITEMS: [&str; 15] = [
         "pub",
