@@ -90,14 +90,14 @@ impl Stalls {
         }
     }
 
-    /// Returns the end of the latest stall in nanoseconds since zero, or 0 if there is none.
+    /// Returns the end of the latest stall in nanoseconds since zero, or 0 without a stall.
     #[inline]
     #[must_use]
     pub fn last_to_ns(&self) -> u64 {
         self.last_to_ns.get()
     }
 
-    /// Returns the start of the latest stall in nanoseconds since zero, or 0 if there is none.
+    /// Returns the start of the latest stall in nanoseconds since zero, or 0 without a stall.
     #[must_use]
     pub fn last_from_ns(&self) -> u64 {
         self.recent.borrow().back().map_or(0, |last| last.from_ns)

@@ -287,21 +287,18 @@ fn test_sizes(source: &Source) -> Vec<String> {
     (lines > FILE_LINES_MAX).then(complaint).into_iter().collect()
 }
 
-/// A test name must fit on one line of the test report.
+/// A test name must fit on one line of the test report, in the words of the prose.
 fn test_names(source: &Source) -> Vec<String> {
-    let long = |(name, _): &(String, usize)| name.len() > TEST_NAME_CHARS_MAX;
-    source
-        .tests()
-        .into_iter()
-        .filter(long)
-        .map(|(name, line)| {
-            let chars = name.len();
-            format!(
-                "{}:{line}: test {name} has {chars} characters, of at most {TEST_NAME_CHARS_MAX}",
-                source.path
-            )
-        })
-        .collect()
+    let mut complaints = Vec::new();
+    for (name, line) in source.tests() {
+        let chars = name.len();
+        if chars > TEST_NAME_CHARS_MAX {
+            let limit = format!("{chars} characters, of at most {TEST_NAME_CHARS_MAX}");
+            complaints.push(format!("{}:{line}: test {name} has {limit}", source.path));
+        }
+        complaints.extend(words::complaints(&source.path, &name.replace('_', " ")));
+    }
+    complaints
 }
 
 /// `expect` needs a reason here, and the compiler reports it when it is no longer needed. `allow` has neither.

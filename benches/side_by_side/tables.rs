@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::process::Command;
 
-/// The value of each round by figure (its index) and subject; `None` if there is none.
+/// The value of each round by figure (its index) and subject. `None` without a value.
 pub(crate) type Samples = HashMap<(usize, Subject), Vec<Option<f64>>>;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md");

@@ -148,7 +148,7 @@ fn public_host(config: &ControlConfig) -> String {
     }
 }
 
-/// Writes the CA file. With `--control` there is none: the ready line contains the certificate.
+/// Writes the CA file. With `--control` no file is needed: the ready line contains the certificate.
 fn ca_file(args: &EmulatorArgs, ca_pem: &str) -> Result<Option<CaFile>, EmulatorCommandError> {
     let file = match &args.ca_out {
         _ if args.control => return Ok(None),

@@ -3,17 +3,21 @@
 //! fleets in virtual time.
 
 mod c2d;
+mod c2d_sequence;
 mod clock_step;
 mod connect;
 mod connection_loss;
 mod deliveries;
+mod desired_versions;
 mod disconnect;
 mod events;
 mod iot_hub;
 mod methods;
+mod pending_calls;
 mod received;
 mod renewal;
 mod settle;
+mod state;
 mod twin;
 
 #[cfg(test)]
@@ -31,39 +35,11 @@ use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Session, SessionError, Settings, State};
 use bytes::BytesMut;
-use connect::{Attempt, Reached, SubscribeState};
-use disconnect::Disconnecting;
-use iot_hub::IotHubState;
+use state::{Attempt, ConnectionState, Disconnecting, IotHubState, Reached, SubscribeState};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Connection state of a device.
-#[derive(Debug)]
-enum ConnectionState {
-    /// No connection and no attempt.
-    Offline,
-    /// Dialing, or waiting for CONNACK.
-    Connecting(Attempt),
-    /// Online.
-    Online { since: Instant },
-    /// About to disconnect.
-    Disconnecting(Disconnecting),
-}
-
-/// Why a connection ends or ended. It determines whether and when the device connects again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionEnd {
-    /// The plan takes the device offline, or the run ends.
-    Finished,
-    /// The token is about to expire: the device reconnects at once with a new one.
-    Renewal,
-    /// A method call made the device reconnect.
-    Method,
-    /// The connection was lost.
-    Lost,
-    /// The attempt to connect failed.
-    Failed,
-}
+pub(crate) use state::ConnectionEnd;
 
 /// One simulated device. Short-lived operations are boxed because there are tens of thousands of devices.
 pub struct Device {
@@ -331,7 +307,7 @@ impl Machine for Device {
         }
         result?;
         self.on_timeout_iot_hub(now);
-        // Called even if the output has no room: `handle_timeout` decides what is due, `poll_output` only writes it.
+        // Called even if the output has no room: `handle_timeout` decides which messages are due, `poll_output` only writes them.
         self.wake_at.take_if(|at| *at <= now);
         self.on_timeout_connection(now)
     }

@@ -196,7 +196,7 @@ async fn closed_ports_and_unknown_names_have_their_classes() {
     let (listener, address) = listener();
     drop(listener);
     let closed = Endpoint { host: "127.0.0.1".into(), port: address.port(), ..Endpoint::default() };
-    let error = dial(&closed, 0, test_deadline()).await.expect_err("nobody listens");
+    let error = dial(&closed, 0, test_deadline()).await.expect_err("no listener");
     assert_eq!((error.step, error.class, error.culprit()), (Step::Tcp, "tcp_refused", Culprit::Peer));
 
     // RFC 6761 §6.4: `.invalid` never resolves.

@@ -158,7 +158,7 @@ impl Measurement {
         self.fleets.iter().map(|fleet| count(&fleet.counts)).fold(0, u64::saturating_add)
     }
 
-    /// Returns the number of errors of a class, whoever the culprit.
+    /// Returns the number of errors of a class, for all culprits.
     #[must_use]
     pub fn errors_of(&self, class: &str) -> u64 {
         self.errors.iter().filter(|error| error.class == class).map(|error| error.count).sum()

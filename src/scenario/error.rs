@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(nearest("devcies", keys), Some("devices"));
         assert_eq!(nearest("keepAlive", keys), Some("keep_alive"));
         assert_eq!(nearest("QoS", keys), Some("qos"));
-        assert_eq!(nearest("colour", keys), None);
+        assert_eq!(nearest("color", keys), None);
     }
 
     #[test]

@@ -266,7 +266,7 @@ fn a_long_file_with_inline_tests_is_found() {
 fn phrases_are_found_in_prose_comments_and_names() {
     let complaints = |text: &str| words::complaints("x.md", text);
     one(&complaints("Text.\nThere is Nobody here.\n"), "x.md:2: says \"nobody\"");
-    one(&complaints("fn what_is_due_is_sent() {}"), "says \"what is due\"");
+    one(&about("tests/it/x.rs", "//! X.\n#[test]\nfn what_is_due_is_sent() {}"), "says \"what is due\"");
     one(&complaints("/// Sends what is\n/// due now."), "x.md:1: says \"what is due\"");
     one(&complaints("the behaviour"), "write behavior");
     assert_eq!(complaints("a busybody; the due messages; the license"), Vec::<String>::new());

@@ -102,7 +102,9 @@ impl Source {
         let mut paths = Vec::new();
         let mut used_until = 0;
         for (at, word) in words(text) {
-            if at < used_until || text[..at].ends_with("::") {
+            // `pub(in crate::app)` names a module but imports nothing.
+            let is_visibility = text[..at].ends_with("(in ");
+            if at < used_until || is_visibility || text[..at].ends_with("::") {
                 continue;
             }
             let line = text[..at].matches('\n').count() + 1;

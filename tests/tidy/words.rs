@@ -1,7 +1,6 @@
 //! Phrases that this project avoids in messages, docs, comments and test names. `docs/glossary.md` has the terms to use instead.
 
-/// Each phrase with its replacement. A match starts at the start of a word and ignores case. An underscore counts as a space, so that
-/// names are checked too.
+/// Each phrase with its replacement. A match starts at the start of a word and ignores case.
 const PHRASES: [(&str, &str); 38] = [
     ("to be online and never", "\"never connected\""),
     ("comings", "\"connection attempts\""),
@@ -82,5 +81,5 @@ pub fn complaints(path: &str, text: &str) -> Vec<String> {
 /// A line without its comment marker, in lowercase, with single spaces.
 fn plain(line: &str) -> String {
     let line = line.trim_start().trim_start_matches(['/', '!', '#', '*', '>', '|']);
-    line.to_lowercase().replace('_', " ").split_whitespace().collect::<Vec<_>>().join(" ")
+    line.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -113,7 +113,7 @@ impl HubSession {
         }
     }
 
-    /// Writes the next packet that the hub sends on its own. Returns false if there is none.
+    /// Writes the next packet that the hub sends on its own. Returns false without such a packet.
     pub(super) fn write_outbound(&mut self, now: Instant, out: &mut BytesMut) -> bool {
         if self.state != State::Online {
             return false;

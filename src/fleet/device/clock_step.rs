@@ -1,7 +1,7 @@
 //! Determines whether a step of this machine's wall clock may be why a hub rejects a device's token. If so, the failure counts as
 //! the load generator's. Part of `device`.
 
-use super::connect::Reached;
+use super::state::Reached;
 use super::{ConnectionState, Device, Excuse};
 use crate::clock::{Step, without_last_steps};
 use crate::iothub::limits::EXPIRY_GRACE_MAX;

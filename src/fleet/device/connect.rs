@@ -1,5 +1,6 @@
 //! Connects a device: credentials, CONNECT, the records at CONNACK, and subscriptions. Part of `device`.
 
+use super::state::{Attempt, Reached, SubscribeState};
 use super::{ConnectionEnd, ConnectionState, Device, DeviceRecorder, Excuse};
 use crate::fleet::open::Open;
 use crate::measure::{Culprit, Operation, Outcome};
@@ -11,40 +12,6 @@ use crate::wire::encode::WillRef;
 use crate::wire::{QoS, SUBACK_FAILURE};
 use bytes::BytesMut;
 use std::time::{Duration, Instant};
-
-/// The current attempt to connect.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) open: Open,
-    /// When the attempt times out, including CONNACK.
-    pub(super) deadline: Instant,
-    pub(super) reached: Reached,
-}
-
-/// Progress of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reached {
-    /// Dialing.
-    Nothing,
-    /// TCP and TLS are connected. A failure is one of MQTT from here on, even before CONNECT is sent.
-    Transport,
-    /// CONNECT was sent at this instant.
-    Connect(Instant),
-}
-
-/// State of the connection's subscriptions.
-#[derive(Debug)]
-pub(super) enum SubscribeState {
-    Due,
-    /// SUBSCRIBE was sent; SUBACK has not arrived.
-    Sent(Box<Open>),
-    /// SUBACK arrived or timed out, or there are no subscriptions.
-    Done,
-    /// UNSUBSCRIBE was sent; UNSUBACK has not arrived.
-    Unsubscribing(Box<Open>),
-    /// Unsubscribed.
-    Unsubscribed,
-}
 
 impl Device {
     pub(super) fn on_connected(&mut self, now: Instant) {

@@ -1,6 +1,6 @@
 //! Disconnects a device when its span, the run or its token ends, after its in-flight messages. Part of `device`.
 
-use super::connect::SubscribeState;
+use super::state::{Disconnecting, SubscribeState};
 use super::{ConnectionEnd, ConnectionState, Device};
 use crate::measure::{Culprit, Operation};
 use crate::sansio::Close;
@@ -14,18 +14,6 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a device that the service client calls stays online after the load, unless the drain is shorter: the last calls are
 /// still in transit.
 const LAST_CALLS_WAIT: Duration = Duration::from_secs(1);
-
-/// A connection that is about to end.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Disconnecting {
-    pub(super) reason: ConnectionEnd,
-    /// When the device went online, if it did.
-    pub(super) online_since: Option<Instant>,
-    /// How to close the connection. Set once DISCONNECT is in the output, or cannot be written because the peer does not read.
-    pub(super) close: Option<Close>,
-    /// When the device stops waiting for acknowledgments.
-    drain_until: Instant,
-}
 
 impl Device {
     /// Handles the timeouts of the connection. Returns an error if the attempt has passed its deadline.

@@ -1,6 +1,7 @@
 //! Handles the events of a device's session (acknowledgments, losses, CONNACK, SUBACK) and records them. Part of `device`.
 
-use super::connect::{self, SubscribeState};
+use super::connect;
+use super::state::SubscribeState;
 use super::{Device, DeviceRecorder};
 use crate::fleet::open::Outgoing;
 use crate::measure::{Culprit, Operation, Outcome};

@@ -2,21 +2,11 @@
 //! and numbers of cloud-to-device messages. Part of `device`. A device without any of them allocates nothing.
 
 use super::Device;
-use super::c2d::C2dSequence;
-use super::methods::PendingCalls;
-use super::twin::DesiredVersions;
+use super::state::IotHubState;
 use crate::iothub::topics::TWIN_RESPONSES;
 use crate::measure::{FromHub, Operation, Outcome};
 use crate::wire::SUBACK_FAILURE;
 use std::time::Instant;
-
-/// Allocated when the first message of the hub arrives.
-#[derive(Debug, Default)]
-pub(super) struct IotHubState {
-    pub(super) desired: DesiredVersions,
-    pub(super) calls: PendingCalls,
-    pub(super) c2d: C2dSequence,
-}
 
 impl Device {
     pub(super) fn iot_hub(&mut self) -> &mut IotHubState {

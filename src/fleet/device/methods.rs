@@ -3,6 +3,7 @@
 //! A call is due when it arrives. The scenario's delay is its wait, the delay of the device's timer is its lag, and it ends
 //! when the answer has been sent.
 
+use super::pending_calls::PendingCall;
 use super::{ConnectionEnd, ConnectionState, Device, DeviceRecorder, Excuse};
 use crate::fleet::nanos;
 use crate::fleet::open::{Open, Outgoing};
@@ -26,56 +27,6 @@ const NOT_IMPLEMENTED: u32 = 501;
 
 /// Status if the scenario's payload is not valid JSON for this device, so that the service client does not wait in vain.
 const INTERNAL_ERROR: u32 = 500;
-
-/// Unanswered calls, and the payload states of the answers.
-#[derive(Debug, Default)]
-pub(super) struct PendingCalls {
-    /// In the order of their due times.
-    waiting: Vec<PendingCall>,
-    /// By method of the plan. Allocated with the first answer.
-    states: Box<[(PayloadState, u64)]>,
-}
-
-/// One unanswered call.
-#[derive(Debug)]
-struct PendingCall {
-    /// Due when the call arrived. `None` if the device must not answer.
-    open: Option<Open>,
-    /// When to answer.
-    at: Instant,
-    /// When the worker noticed that the answer was due.
-    picked: Option<Instant>,
-    /// Index of the method in the plan. `None` if the plan does not define it.
-    method: Option<usize>,
-    rid: Box<str>,
-}
-
-impl PendingCalls {
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    fn add(&mut self, call: PendingCall) {
-        let place = self.waiting.partition_point(|other| other.at <= call.at);
-        self.waiting.insert(place, call);
-    }
-
-    pub(super) fn on_timeout(&mut self, now: Instant) {
-        for call in self.waiting.iter_mut().take_while(|call| call.at <= now) {
-            call.picked.get_or_insert(now);
-        }
-    }
-
-    /// Returns when the next answer will be due.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.iter().find(|call| call.picked.is_none()).map(|call| call.at)
-    }
-
-    /// Returns the first call whose answer is due.
-    fn due(&self) -> Option<&PendingCall> {
-        self.waiting.first().filter(|call| call.picked.is_some())
-    }
-}
 
 impl Device {
     pub(super) fn on_method(&mut self, now: Instant, name: &str, rid: &str) {

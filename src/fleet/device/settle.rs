@@ -1,6 +1,6 @@
 //! Ends the open operations of a device when its connection, its span or the run ends. Part of `device`.
 
-use super::connect::{Attempt, Reached, SubscribeState};
+use super::state::{Attempt, Reached, SubscribeState};
 use super::{ConnectionState, Device, DeviceRecorder};
 use crate::measure::{Operation, Outcome};
 use crate::plan::Offline;

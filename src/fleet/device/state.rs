@@ -1,0 +1,91 @@
+//! What a device remembers about its connection and its hub. Used by all parts of `device`; depends on none of them but the counters of
+//! hub messages.
+
+use super::c2d_sequence::C2dSequence;
+use super::desired_versions::DesiredVersions;
+use super::pending_calls::PendingCalls;
+use crate::fleet::open::Open;
+use crate::sansio::Close;
+use std::time::Instant;
+
+/// Connection state of a device.
+#[derive(Debug)]
+pub(super) enum ConnectionState {
+    /// No connection and no attempt.
+    Offline,
+    /// Dialing, or waiting for CONNACK.
+    Connecting(Attempt),
+    /// Online.
+    Online { since: Instant },
+    /// About to disconnect.
+    Disconnecting(Disconnecting),
+}
+
+/// Why a connection ends or ended. It determines whether and when the device connects again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectionEnd {
+    /// The plan takes the device offline, or the run ends.
+    Finished,
+    /// The token is about to expire: the device reconnects at once with a new one.
+    Renewal,
+    /// A method call made the device reconnect.
+    Method,
+    /// The connection was lost.
+    Lost,
+    /// The attempt to connect failed.
+    Failed,
+}
+
+/// The current attempt to connect.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) open: Open,
+    /// When the attempt times out, including CONNACK.
+    pub(super) deadline: Instant,
+    pub(super) reached: Reached,
+}
+
+/// Progress of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// Dialing.
+    Nothing,
+    /// TCP and TLS are connected. A failure is one of MQTT from here on, even before CONNECT is sent.
+    Transport,
+    /// CONNECT was sent at this instant.
+    Connect(Instant),
+}
+
+/// State of the connection's subscriptions.
+#[derive(Debug)]
+pub(super) enum SubscribeState {
+    Due,
+    /// SUBSCRIBE was sent; SUBACK has not arrived.
+    Sent(Box<Open>),
+    /// SUBACK arrived or timed out, or there are no subscriptions.
+    Done,
+    /// UNSUBSCRIBE was sent; UNSUBACK has not arrived.
+    Unsubscribing(Box<Open>),
+    /// Unsubscribed.
+    Unsubscribed,
+}
+
+/// A connection that is about to end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Disconnecting {
+    pub(super) reason: ConnectionEnd,
+    /// When the device went online, if it did.
+    pub(super) online_since: Option<Instant>,
+    /// How to close the connection. Set once DISCONNECT is in the output, or cannot be written because the peer does not read.
+    pub(super) close: Option<Close>,
+    /// When the device stops waiting for acknowledgments.
+    pub(super) drain_until: Instant,
+}
+
+/// Allocated when the first message of the hub arrives.
+#[derive(Debug, Default)]
+pub(super) struct IotHubState {
+    pub(super) desired: DesiredVersions,
+    pub(super) calls: PendingCalls,
+    pub(super) c2d: C2dSequence,
+}
