@@ -207,7 +207,7 @@ fn operation_rows(out: &mut Writer, operation: &OperationSummary) {
         }
     }
     if totals.no_ack {
-        out.line("                 no acknowledgment: QoS 0 counts as ok when flushed");
+        out.line("                 no acknowledgment: a QoS 0 message is ok once it is sent");
     }
     if totals.closed_loop {
         out.line("                 closed loop, not corrected: each message waited for the previous one");

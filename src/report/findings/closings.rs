@@ -72,8 +72,8 @@ fn closed_with_unacknowledged(
 /// Azure, "Monitor, diagnose, and troubleshoot Azure IoT Hub device connectivity": a hub closes a connection minutes after its token expires.
 fn token_expired(measurement: &Measurement) -> Option<Finding> {
     let error = measurement.errors.iter().find(|error| error.class == "closed_after_expiry")?;
-    let text = "Connections ended within ten minutes after their token expired, as an IoT hub ends them. The devices had not renewed \
-                their tokens. Check renew, ttl and clock_skew in auth";
+    let text = "Connections ended within ten minutes after their token expired, which is how an IoT hub enforces expiry. The devices had \
+                not renewed their tokens. Check renew, ttl and clock_skew in auth";
     let (count, first) = (plural(error.count, "connection", "connections"), human_us(error.first_us));
     Some(finding(Severity::Warning, text, format!("{count}, the first {first} into the run")))
 }
@@ -83,8 +83,8 @@ fn shared_id(counts: &FleetCounts, devices: u64) -> Option<Finding> {
     let ended = counts.closed_soon_devices;
     (ended > 0).then(|| {
         let text = "Connections of some devices were closed or reset within a minute, at least three times in a row. Two clients may share \
-                    an id, so that each ends the other's connection: look for another run, or for the real devices. Or the server \
-                    rejects a packet after CONNECT: check subscriptions and topics";
+                    an id, so that each ends the other's connection. Look for another run, or for the real devices. Or the server \
+                    rejects a packet after CONNECT. Check subscriptions and topics";
         let evidence = format!("{} of {}", human_count(ended), plural(devices, "device", "devices"));
         finding(Severity::Warning, text, evidence)
     })

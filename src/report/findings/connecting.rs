@@ -90,7 +90,7 @@ fn closed_before_connack(measurement: &Measurement, target: TargetFacts) -> Opti
     let accepted = if has_worked { "some devices" } else { "the devices of the preflight check" };
     let text = format!(
         "The server accepted {accepted}. Other connections were closed or reset before CONNACK. The server may have a connection limit \
-         (such as mosquitto's max_connections), or it restarted. Check its limits and log"
+         (such as mosquitto's max_connections), or it may have restarted. Check its limits and its log"
     );
     let attempts =
         plural(measurement.of(Operation::Connect).due, "connection attempt", "connection attempts");

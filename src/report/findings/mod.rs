@@ -260,7 +260,7 @@ fn unfinished(measurement: &Measurement, messages: &Totals) -> Option<Finding> {
         "Messages were still unacknowledged when the run ended. Increase drain to see their outcome"
     };
     let open = plural(messages.outcome(Outcome::Unfinished), "unfinished message", "unfinished messages");
-    Some(finding(Severity::Note, text, format!("{open}, the oldest due for {}", human_us(oldest))))
+    Some(finding(Severity::Note, text, format!("{open}, the oldest {} old", human_us(oldest))))
 }
 
 /// Messages that did not reach a subscriber.
@@ -269,7 +269,7 @@ fn undelivered(measurement: &Measurement) -> Option<Finding> {
     let lost = deliveries.outcome(Outcome::Lost);
     (lost > 0).then(|| {
         let text =
-            "Some messages did not reach every subscriber, although the broker acknowledged them or they were sent with QoS 0";
+            "Some messages that the broker acknowledged, or that devices sent with QoS 0, did not reach every subscriber";
         let due = plural(deliveries.due, "copy", "copies");
         finding(Severity::Warning, text, format!("{} of {due} lost", human_count(lost)))
     })

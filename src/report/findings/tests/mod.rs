@@ -117,7 +117,7 @@ fn each_note_has_its_text_and_evidence() {
             (
                 |r| r.ended(KEY, Outcome::Unfinished, 0, 2 * S),
                 "no device ever connected",
-                "1 unfinished message, the oldest due for 2.00 s",
+                "1 unfinished message, the oldest 2.00 s old",
             ),
             (|r| r.no_ack(KEY), "QoS 0", "QoS 0 in the scenario"),
         ],
