@@ -179,7 +179,7 @@ fn result_of_an_earlier_version_keeps_its_verdict() {
     assert!(old.operations.iter().all(|part| part.outcomes.sum() == part.due));
     let text = hubstorm(&["report", OLD]).exits(0).stdout.clone();
     assert_eq!(text, report::text(&old, false));
-    assert!(text.starts_with("PASS") && text.contains("telemetry    counted"), "{text}");
+    assert!(text.starts_with("PASS") && text.contains("telemetry    total"), "{text}");
     let page = report::html(&old).expect("a valid result");
     assert!(page.contains("<title>Pass: ") && !page.contains("NaN"));
     let folder = folder();
