@@ -68,7 +68,7 @@ fn write_all(folder: &Path, files: &[(&str, &str, u32)]) -> Result<(), AppError>
     });
     written.map_err(|(name, error)| {
         for (name, ..) in files {
-            // Some of them do not exist, or not any more.
+            // Files that were renamed, or not created yet, do not exist.
             let _ = std::fs::remove_file(temporary(name));
         }
         environment_error(&format!("cannot write {}", folder.join(name).display()), &error)

@@ -8,8 +8,8 @@ use std::io::Write;
 /// Share of one S1 unit's daily messages above which a run needs confirmation.
 const SHARE_CONFIRMED: f64 = 0.25;
 
-/// Returns if the run needs no confirmation, or if `--yes` or the user confirms it. With `quiet` the question contains the cost, because
-/// `run` has not printed it.
+/// Asks for confirmation, unless the run is cheap or `--yes` is set. With `quiet` the question contains the cost, because `run` has not
+/// printed it.
 ///
 /// # Errors
 /// The answer is no, or there is no terminal to ask on.

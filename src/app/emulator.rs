@@ -35,7 +35,7 @@ pub(super) async fn run(args: &EmulatorArgs, env: &mut Env) -> Result<(), AppErr
         .map_err(|error| environment_error("cannot raise the limit of open files", &error))?;
     let mut interrupts = env.interrupts.clone();
     let stop = async {
-        // The terminal sends Ctrl-C to the child of a run too. The child must serve until the run has drained and closes its stdin.
+        // The built-in hub of a run ignores Ctrl-C. It must serve until the run has drained and closes its stdin.
         if args.control || interrupts.changed().await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// Maximum time without an answer from the child.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Why encoding a command cannot fail.
+/// The reason why encoding a command cannot fail.
 const ENCODABLE: &str = "all maps in a command have text keys";
 
 /// A running built-in hub. It is killed on drop.

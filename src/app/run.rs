@@ -113,7 +113,7 @@ async fn until_interrupted<T>(
     tokio::select! {
         // An earlier Ctrl-C wins over a step that is ready at once.
         biased;
-        // In tests the sender may be gone. Then only the step counts.
+        // In tests the sender may be dropped. Then only the step counts.
         Ok(_) = interrupts.wait_for(|count| *count > allowed) => Err(AppError::Interrupted),
         result = step => result,
     }

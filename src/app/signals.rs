@@ -56,7 +56,7 @@ pub fn survive_file_size_limit() {
     drop(signal(SignalKind::from_raw(Number::SIGXFSZ as i32)));
 }
 
-/// The ignored signals of this process as Linux's mask; signal 1 is the lowest bit.
+/// Returns the ignored signals of this process as a bit mask. Signal 1 is the lowest bit.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// Maximum length of a token on stdin. A token has a few hundred bytes.
 const TOKEN_BYTES_MAX: u64 = 16 * 1024;
 
-/// Prints a new token, or the contents of a given one.
+/// Prints a new token, or decodes the token of `--decode`.
 pub(super) fn run(args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
     match &args.decode {
         Some(source) => decode(source, args, env),
