@@ -113,6 +113,11 @@ impl Errors {
         self.problems.last_mut().expect("just pushed")
     }
 
+    /// Adds an error about a key or value that a later version will support.
+    pub fn not_built_yet(&mut self, place: &Place, what: &str) {
+        self.add(place, format!("not built yet: {what}")).fix("remove it; a later version will support it");
+    }
+
     /// Returns true if there are no errors.
     #[must_use]
     pub fn is_empty(&self) -> bool {

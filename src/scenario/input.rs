@@ -34,7 +34,7 @@ pub fn no_files(_: &Path) -> io::Result<FileText> {
 /// Resolves a path that the scenario in `file` refers to. A path in the scenario is relative to the scenario's folder. A path in a `--set`
 /// override is relative to the working directory.
 #[must_use]
-pub fn located(file: &str, place: &Place, path: &Path) -> PathBuf {
+pub fn resolve_path(file: &str, place: &Place, path: &Path) -> PathBuf {
     match (&place.origin, Path::new(file).parent()) {
         (Origin::File { .. }, Some(folder)) => folder.join(path),
         _ => path.to_owned(),

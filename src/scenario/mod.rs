@@ -20,7 +20,7 @@ mod value;
 
 pub use error::{Errors, Origin, Place, Problem, nearest};
 pub use host::{check_host, is_connection_string};
-pub use input::{FileText, Input, located, no_files};
+pub use input::{FileText, Input, no_files, resolve_path};
 pub use mask::{looks_like_key, masked, may_be_key};
 pub use model::{
     ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, MessageSpec, MethodSpec,

@@ -3,7 +3,7 @@
 
 use super::error::{Errors, Origin, Place, Problem, nearest};
 use super::host::{self, check_host, is_connection_string};
-use super::input::{FileText, located};
+use super::input::{FileText, resolve_path};
 use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::node::{Entry, Node, Value};
 use super::value::{Secret, Written};
@@ -80,7 +80,7 @@ impl<'n> Fields<'n> {
                 continue;
             }
             if let Some((_, what)) = later.iter().find(|(key, _)| *key == entry.key) {
-                reader.not_built_yet(&entry.place, what);
+                reader.errors.not_built_yet(&entry.place, what);
                 continue;
             }
             let (place, found) = masked_entry(entry);
@@ -105,13 +105,6 @@ fn masked_entry(entry: &Entry) -> (Place, String) {
 }
 
 impl Reader<'_> {
-    /// Reports a key or value that a later version will support.
-    pub(super) fn not_built_yet(&mut self, place: &Place, what: &str) {
-        self.errors
-            .add(place, format!("not built yet: {what}"))
-            .fix("remove it; a later version will support it");
-    }
-
     /// Reports a value of the wrong type. The message leaves out its text, which could be a misplaced secret.
     pub(super) fn wrong_type(&mut self, node: &Node, allowed: &str) {
         self.errors.add(&node.place, "wrong type").found(node.value.type_name()).allowed(allowed);
@@ -257,7 +250,7 @@ impl Reader<'_> {
 
     /// Reads a file that contains one secret. Trims white space.
     fn secret_file(&mut self, path_in_scenario: &Path, place: &Place) -> Option<Secret> {
-        let path = located(self.errors.file(), place, path_in_scenario);
+        let path = resolve_path(self.errors.file(), place, path_in_scenario);
         let what = match (self.files)(&path) {
             Ok(bytes) => match text_file::decode(&bytes) {
                 Ok(text) if !text.trim().is_empty() => return Some(Secret::new(text.trim().to_owned())),

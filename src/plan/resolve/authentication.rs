@@ -52,7 +52,7 @@ fn default_auth(
 fn fits_target(written: &Written<AuthSpec>, context: &ResolveContext<'_>, errors: &mut Errors) -> bool {
     match (&written.value, context.kind) {
         (
-            AuthSpec::Sas { .. } | AuthSpec::SasOwn { .. } | AuthSpec::SasFile { .. },
+            AuthSpec::Sas { .. } | AuthSpec::SasGenerated { .. } | AuthSpec::SasFile { .. },
             Some(TargetKind::Mqtt),
         ) => {
             let problem =
@@ -87,7 +87,7 @@ fn explicit_auth(
 ) -> Auth {
     let life = |token, errors: &mut Errors| token_life(token, preset.tokens, errors);
     match &written.value {
-        AuthSpec::SasOwn { token } => {
+        AuthSpec::SasGenerated { token } => {
             if !context.is_built_in_hub {
                 let problem =
                     errors.add(&written.place, "no source of keys; only the built-in hub works without one");
@@ -126,7 +126,7 @@ fn explicit_auth(
             check_string(password.value.expose(), "a password", &password.place, errors);
             Auth::Password { username, password: password.value.clone() }
         }
-        AuthSpec::None | AuthSpec::Unreadable => Auth::None,
+        AuthSpec::None | AuthSpec::Invalid => Auth::None,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::iothub::sas;
 use crate::plan::model::TargetKind;
-use crate::scenario::{Errors, FileText, Written, located};
+use crate::scenario::{Errors, FileText, Written, resolve_path};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub(super) struct ResolveContext<'a> {
 impl ResolveContext<'_> {
     /// Reads a file that the scenario names. Returns its path and bytes, or adds an error.
     pub(super) fn read(&self, file: &Written<PathBuf>, errors: &mut Errors) -> Option<(PathBuf, FileText)> {
-        let path = located(self.scenario, &file.place, &file.value);
+        let path = resolve_path(self.scenario, &file.place, &file.value);
         match (self.files)(&path) {
             Ok(bytes) => Some((path, bytes)),
             Err(error) => {

@@ -24,11 +24,11 @@ pub(super) fn resolve(
     let hub = context.kind == Some(TargetKind::IotHub);
     let payload = spec.payload.as_ref().and_then(|written| {
         let parsed = match &written.value {
-            MessageSpec::Lines { path, shuffled } => {
+            MessageSpec::FileLines { path, shuffled } => {
                 return payloads::read_lines(path, context, errors)
                     .map(|lines| Payload::lines(lines, *shuffled));
             }
-            MessageSpec::Made(value) => {
+            MessageSpec::Payload(value) => {
                 Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
             }
         };

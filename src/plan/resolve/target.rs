@@ -2,7 +2,7 @@
 
 use crate::iothub::emulator_options::EmulatorOptions;
 use crate::plan::model::{Target, TargetKind, TlsPlan};
-use crate::scenario::{Errors, Scenario, TargetSpec, located};
+use crate::scenario::{Errors, Scenario, TargetSpec, resolve_path};
 use core::net::IpAddr; // Addresses only: sockets live in std::net.
 
 /// Ports of MQTT over TLS and over TCP, as registered with IANA (`secure-mqtt`, `mqtt`).
@@ -31,7 +31,7 @@ pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Optio
     let meant = hub || spec.ca.is_some() || spec.port == Some(TLS_PORT);
     let on = spec.tls.as_ref().map_or(meant, |tls| tls.on);
     let tls = on.then(|| TlsPlan {
-        ca: spec.ca.as_ref().map(|ca| located(&scenario.file, &ca.place, &ca.value)),
+        ca: spec.ca.as_ref().map(|ca| resolve_path(&scenario.file, &ca.place, &ca.value)),
         verify: spec.tls.as_ref().is_none_or(|tls| tls.verify),
     });
     let target = Target {

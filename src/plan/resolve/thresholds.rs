@@ -114,9 +114,7 @@ fn metric(name: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors
         return None;
     }
     if LATER_METRICS.contains(&name) {
-        errors
-            .add(place, format!("not built yet: the metric {name}"))
-            .fix("remove it; a later version will read it");
+        errors.not_built_yet(place, &format!("the metric {name}"));
         return None;
     }
     let names = Operation::ALL.map(Operation::name);

@@ -8,7 +8,7 @@ use crate::units::{self, Percent};
 
 /// Reads `auth` of a fleet.
 pub(super) fn auth(reader: &mut Reader<'_>, node: &Node) -> Written<AuthSpec> {
-    let (value, text) = read_auth(reader, node).unwrap_or((AuthSpec::Unreadable, ""));
+    let (value, text) = read_auth(reader, node).unwrap_or((AuthSpec::Invalid, ""));
     Written { value, text: text.to_owned(), place: node.place.clone() }
 }
 
@@ -37,7 +37,7 @@ fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static
             let token = token(reader, &mut fields);
             check_key_sources(reader, &fields);
             let spec = if is_generated {
-                AuthSpec::SasOwn { token }
+                AuthSpec::SasGenerated { token }
             } else if from_file {
                 AuthSpec::SasFile { file, token }
             } else {

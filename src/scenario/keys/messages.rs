@@ -154,7 +154,7 @@ fn message(reader: &mut Reader<'_>, node: &Node) -> Option<Written<MessageSpec>>
     let from_file = |entries: &[Entry]| entries.iter().any(|entry| entry.key == "file");
     if !matches!(&node.value, Value::Table(entries) if from_file(entries)) {
         let Written { value, text, place } = payload(reader, node)?;
-        return Some(Written { value: MessageSpec::Made(value), text, place });
+        return Some(Written { value: MessageSpec::Payload(value), text, place });
     }
     let mut fields = reader.table(node, "a table such as { file = \"messages.txt\" }")?;
     let file = fields.take("file")?;
@@ -164,7 +164,7 @@ fn message(reader: &mut Reader<'_>, node: &Node) -> Option<Written<MessageSpec>>
     fields.finish(reader, &[]);
     let (path, shuffled) = (path?, order.unwrap_or(Some(false))?);
     let (text, place) = (path.text.clone(), node.place.clone());
-    Some(Written { value: MessageSpec::Lines { path, shuffled }, text, place })
+    Some(Written { value: MessageSpec::FileLines { path, shuffled }, text, place })
 }
 
 /// Reads `payload`.

@@ -21,7 +21,7 @@ pub enum AuthSpec {
         token: TokenSpec,
     },
     /// `kind = "sas"` without a source of keys. The run generates a group key for its devices and the built-in hub.
-    SasOwn {
+    SasGenerated {
         /// `ttl`, `renew`, `jitter`, `clock_skew`.
         token: TokenSpec,
     },
@@ -47,7 +47,7 @@ pub enum AuthSpec {
     /// `kind = "none"`.
     None,
     /// Present but invalid.
-    Unreadable,
+    Invalid,
 }
 
 /// Token settings of `kind = "sas"`.

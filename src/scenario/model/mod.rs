@@ -336,9 +336,9 @@ pub enum PayloadSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageSpec {
     /// Generated for each message.
-    Made(PayloadSpec),
+    Payload(PayloadSpec),
     /// `{ file = ".." }`: one line of the file for each message.
-    Lines {
+    FileLines {
         /// Path, as written.
         path: Written<PathBuf>,
         /// `order = "random"`.
