@@ -1,4 +1,4 @@
-//! A loss and a refusal in a whole run, and tests for bugs that returned once. The names of the latter start with their issue
+//! A loss and a refusal in a whole run, and tests for bugs that recurred. The names of the latter start with their issue
 //! (`issue_17_puback_split_across_reads`). `hostile` has other misbehaving peers.
 
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, totals};

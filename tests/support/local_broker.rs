@@ -123,7 +123,7 @@ fn unread(address: SocketAddr) -> usize {
     table.lines().filter(has_unread).count()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's timeout, in real time")]
+#[expect(clippy::disallowed_methods, reason = "a test's timeout is real time")]
 fn now() -> Instant {
     Instant::now()
 }
