@@ -1,7 +1,6 @@
 //! Builds the result file's model from the plan, the measurement of the fleet and the report of the built-in hub. Used by `run`. It reads
 //! the processor of this machine, and writes nothing.
 
-use super::write_result::run_id;
 use crate::emulator::ShardHealth;
 use crate::fleet::Finished;
 use crate::measure::{Latency, Limits, Measurement, Operation, Source};
@@ -10,6 +9,7 @@ use crate::report::{JudgeInput, TargetFacts, judge};
 use crate::result::model::{self, EndedBy};
 use crate::stalls::StallEntry;
 use jiff::Timestamp;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The report of the built-in hub at the end of the run.
@@ -173,4 +173,12 @@ fn us(duration: Duration) -> u64 {
 fn rfc3339(unix: Duration) -> String {
     let micros = i64::try_from(unix.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// Returns the id of a run, which is its file name: the name of the scenario and the start time.
+fn run_id(file: &str, started: &str) -> String {
+    let stem =
+        PathBuf::from(file).file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
+    let stamp: String = started.chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
+    format!("{stem}-{stamp}Z")
 }

@@ -1,17 +1,27 @@
-//! `hubstorm check`: describes a plan and its needs as text. It reads only the plan and starts nothing; `app` adds the resources that this
-//! machine lacks.
+//! `hubstorm check`: describes a plan and its needs as text, with warnings about resources that this machine lacks. It starts nothing and sends
+//! nothing.
 
 mod fleet;
 
 use super::plan_warnings::{self, cleartext_password};
+use super::{AppError, Env, preflight, print, read_scenario};
+use crate::cli::CheckArgs;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Needs, PhasePlan, Plan, Spread, TargetKind, Threshold};
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural};
 use fleet::write_fleet;
 use std::fmt::{self, Write};
 
+/// Resolves the scenario and prints its plan.
+pub(super) async fn run(args: &CheckArgs, env: &mut Env) -> Result<(), AppError> {
+    let plan = read_scenario::plan(&args.scenario, env).await?;
+    let workers = super::run::workers(args.workers, &plan);
+    let text = format!("{}{}", describe(&plan, workers), preflight::shortfalls(&plan, workers).await);
+    print(env, &text)
+}
+
 /// Describes the plan, and its needs with this number of workers. The text contains no secrets.
 #[must_use]
-pub(super) fn describe(plan: &Plan, workers: usize) -> String {
+fn describe(plan: &Plan, workers: usize) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write_plan(&mut out, plan, workers);

@@ -54,7 +54,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &mut env).await,
         Command::Init(args) => init::run(&args, &mut env).map(|()| exit::PASSED),
-        Command::Check(args) => check_scenario(&args, &mut env).await,
+        Command::Check(args) => check::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Emulator(args) => emulator::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Report(args) => report::run(&args, &mut env),
         Command::Doctor(args) => doctor::run(&args, &mut env).await.map(|()| exit::PASSED),
@@ -74,13 +74,6 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
         drop(writeln!(env.err, "error: {}", masked(&error.to_string())));
         error.exit_code()
     })
-}
-
-async fn check_scenario(args: &crate::cli::CheckArgs, env: &mut Env) -> Result<u8, AppError> {
-    let plan = read_scenario::plan(&args.scenario, env).await?;
-    let workers = run::workers(args.workers, &plan);
-    let text = format!("{}{}", check::describe(&plan, workers), preflight::shortfalls(&plan, workers).await);
-    print(env, &text).map(|()| exit::PASSED)
 }
 
 fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {

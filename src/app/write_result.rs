@@ -84,14 +84,6 @@ fn page(json: &Path, result: &model::RunResult) -> Result<PathBuf, AppError> {
     })
 }
 
-/// Returns the id of a run, which is its file name: the name of the scenario and the start time.
-pub(super) fn run_id(file: &str, started: &str) -> String {
-    let stem =
-        PathBuf::from(file).file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
-    let stamp: String = started.chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
-    format!("{stem}-{stamp}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::build_result;
