@@ -210,7 +210,7 @@ impl Device {
             Outcome::Lost
         };
         recorder.step_failed(error.step.into(), outcome, due_ns, now);
-        if error.culprit() == crate::link::Culprit::Us {
+        if error.culprit() == crate::link::Culprit::Generator {
             self.excuse = Excuse::Machine;
         }
         self.end_attempt(outcome, now);
@@ -260,7 +260,7 @@ impl Device {
 
     /// Records an error that the session found.
     pub(crate) fn record_session_error(&self, error: &SessionError, now: Instant) {
-        self.recorder().error(error.class(), Culprit::Peer, now, || format!("{}: {error}", self.id()));
+        self.recorder().error(error.class(), Culprit::Target, now, || format!("{}: {error}", self.id()));
     }
 
     // State of the current connection.

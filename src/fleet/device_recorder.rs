@@ -116,9 +116,9 @@ impl DeviceRecorder<'_> {
     /// Records a failed dial.
     pub(crate) fn dial_failed(&self, error: &DialError, device: impl FnOnce() -> String, at: Instant) {
         let culprit = match error.culprit() {
-            crate::link::Culprit::Peer => Culprit::Peer,
+            crate::link::Culprit::Target => Culprit::Target,
             crate::link::Culprit::Network => Culprit::Network,
-            crate::link::Culprit::Us => Culprit::Us,
+            crate::link::Culprit::Generator => Culprit::Generator,
         };
         self.error(error.class, culprit, at, || {
             let fix = error.tls_fix(self.context.endpoint.own_roots);

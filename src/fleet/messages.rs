@@ -193,7 +193,7 @@ impl Messages {
         {
             recorder.ended(open, Outcome::Lost, now);
             let id = || fleet.device_id(recorder.device.index);
-            recorder.error("encode", Culprit::Us, now, || format!("{}: {error}", id()));
+            recorder.error("encode", Culprit::Generator, now, || format!("{}: {error}", id()));
         }
         None
     }
@@ -274,7 +274,7 @@ impl Messages {
         };
         if let Err((class, error, open)) = published {
             DeviceRecorder { excuse: Excuse::Machine, ..recorder }.ended(open, Outcome::Lost, now);
-            recorder.error(class, Culprit::Us, now, || format!("{device}: {error}"));
+            recorder.error(class, Culprit::Generator, now, || format!("{device}: {error}"));
             stream.cursor.ended(context.ns(now) + 1);
         }
     }

@@ -155,7 +155,7 @@ impl ServiceDriver {
                 let operation = open.operation();
                 open.ended(&mut self.recorder, Outcome::Lost, now_ns, true);
                 let example = || format!("{operation}: {error}");
-                self.recorder.error("call_payload", Culprit::Us, now_ns, example);
+                self.recorder.error("call_payload", Culprit::Generator, now_ns, example);
                 None
             }
         }
@@ -219,7 +219,7 @@ impl ServiceDriver {
                 let (outcome, class) = outcome_and_class(failure.code);
                 open.ended(&mut self.recorder, outcome, now_ns, false);
                 let example = || format!("{operation}: {} {}", failure.code, failure.message);
-                self.recorder.error(class, Culprit::Peer, now_ns, example);
+                self.recorder.error(class, Culprit::Target, now_ns, example);
             }
         }
     }
@@ -234,7 +234,7 @@ impl ServiceDriver {
             let operation = open.operation();
             open.ended(&mut self.recorder, Outcome::TimedOut, now_ns, false);
             let example = || format!("{operation}: no answer from the hub");
-            self.recorder.error("call_timeout", Culprit::Peer, now_ns, example);
+            self.recorder.error("call_timeout", Culprit::Target, now_ns, example);
         }
     }
 

@@ -198,7 +198,7 @@ mod tests {
             let sources = from(&[source]);
             let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: 1, sources, ..Endpoint::default() };
             let error = dial(&endpoint, 0, test_deadline()).await.unwrap_err();
-            assert_eq!((error.class, error.culprit()), ("source_address", Culprit::Us), "{error}");
+            assert_eq!((error.class, error.culprit()), ("source_address", Culprit::Generator), "{error}");
         }
     }
 

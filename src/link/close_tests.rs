@@ -53,7 +53,7 @@ impl Ending {
     fn class(self) -> (&'static str, Culprit) {
         match self {
             Ending::Reset => ("reset", Culprit::Network),
-            Ending::Fin | Ending::FinAndReset => ("closed_by_peer", Culprit::Peer),
+            Ending::Fin | Ending::FinAndReset => ("closed_by_peer", Culprit::Target),
         }
     }
 

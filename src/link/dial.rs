@@ -116,7 +116,7 @@ async fn tcp(
 /// for the others. Returns the error of the first route, which is the preferred one, unless another error shows that this
 /// machine ran out of something.
 async fn connect_any(routes: &[Route], deadline: Instant) -> io::Result<TcpStream> {
-    let is_ours = |error: &io::Error| Class::of(Step::Tcp, error).culprit() == Culprit::Us;
+    let is_ours = |error: &io::Error| Class::of(Step::Tcp, error).culprit() == Culprit::Generator;
     let mut failed: Option<io::Error> = None;
     for (tried, &route) in routes.iter().enumerate() {
         let now = clock::now();

@@ -37,11 +37,11 @@ pub struct Steps {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Culprit {
     /// The target.
-    Peer,
+    Target,
     /// The network between this machine and the target.
     Network,
     /// The load generator's machine.
-    Us,
+    Generator,
 }
 
 /// A failed dial.
@@ -154,9 +154,11 @@ impl Class {
             | Class::ClosedByPeer
             | Class::Tls
             | Class::TlsTimeout
-            | Class::TlsCertificate => Culprit::Peer,
+            | Class::TlsCertificate => Culprit::Target,
             Class::Dns | Class::TcpTimeout | Class::TcpUnreachable | Class::Reset => Culprit::Network,
-            Class::FdLimit | Class::PortsExhausted | Class::SourceAddress | Class::NoMemory => Culprit::Us,
+            Class::FdLimit | Class::PortsExhausted | Class::SourceAddress | Class::NoMemory => {
+                Culprit::Generator
+            }
         }
     }
 
@@ -242,23 +244,23 @@ mod tests {
     #[test]
     fn a_local_shortage_is_the_generators_fault_in_every_step() {
         for step in [Step::Dns, Step::Tcp, Step::Tls] {
-            assert_eq!(class(step, Errno::EMFILE), ("fd_limit", Culprit::Us));
-            assert_eq!(class(step, Errno::ENFILE), ("fd_limit", Culprit::Us));
-            assert_eq!(class(step, Errno::EADDRNOTAVAIL), ("ports_exhausted", Culprit::Us));
-            assert_eq!(class(step, Errno::ENOMEM), ("no_memory", Culprit::Us));
+            assert_eq!(class(step, Errno::EMFILE), ("fd_limit", Culprit::Generator));
+            assert_eq!(class(step, Errno::ENFILE), ("fd_limit", Culprit::Generator));
+            assert_eq!(class(step, Errno::EADDRNOTAVAIL), ("ports_exhausted", Culprit::Generator));
+            assert_eq!(class(step, Errno::ENOMEM), ("no_memory", Culprit::Generator));
         }
     }
 
     #[test]
     fn network_and_target_errors_are_distinguished() {
-        assert_eq!(class(Step::Tcp, Errno::ECONNREFUSED), ("tcp_refused", Culprit::Peer));
+        assert_eq!(class(Step::Tcp, Errno::ECONNREFUSED), ("tcp_refused", Culprit::Target));
         assert_eq!(class(Step::Tcp, Errno::ETIMEDOUT), ("tcp_timeout", Culprit::Network));
         assert_eq!(class(Step::Tcp, Errno::EHOSTUNREACH), ("tcp_unreachable", Culprit::Network));
-        assert_eq!(class(Step::Tls, Errno::ETIMEDOUT), ("tls_timeout", Culprit::Peer));
+        assert_eq!(class(Step::Tls, Errno::ETIMEDOUT), ("tls_timeout", Culprit::Target));
         // The class does not depend on the step.
         for step in [Step::Tcp, Step::Tls, Step::AfterTcp] {
             assert_eq!(class(step, Errno::ECONNRESET), ("reset", Culprit::Network));
-            assert_eq!(class(step, Errno::EPIPE), ("closed_by_peer", Culprit::Peer));
+            assert_eq!(class(step, Errno::EPIPE), ("closed_by_peer", Culprit::Target));
         }
         let timed_out = [Step::Dns, Step::Tcp, Step::Tls]
             .map(|step| DialError::new(step, Steps::default(), io::ErrorKind::TimedOut.into()).is_timeout());

@@ -116,7 +116,7 @@ async fn older_tls_versions_and_groups_are_supported() {
                 assert_eq!(Some((facts.version, facts.group)), expected);
             }
             Err(error) => {
-                assert_eq!((error.class, error.culprit(), expected), ("tls", Culprit::Peer, None));
+                assert_eq!((error.class, error.culprit(), expected), ("tls", Culprit::Target, None));
             }
         }
     }
@@ -140,7 +140,10 @@ async fn untrusted_certificates_fail_unless_verify_is_off() {
     for (server, trusted) in [(&unknown, &ours), (&renamed, &renamed)] {
         let (client, accepted) = meet(&server.server(), "127.0.0.1", &trusted.trusted()).await;
         let error = client.expect_err("not to be trusted");
-        assert_eq!((error.step, error.class, error.culprit()), (Step::Tls, "tls_certificate", Culprit::Peer));
+        assert_eq!(
+            (error.step, error.class, error.culprit()),
+            (Step::Tls, "tls_certificate", Culprit::Target)
+        );
         assert!(error.steps.tcp.is_some() && error.steps.tls.is_none());
         assert!(error.to_string().starts_with("the server's certificate was not accepted"), "{error}");
         assert!(matches!(accepted, Err(AcceptError::Tls(_))) || accepted.is_ok());
@@ -197,7 +200,7 @@ async fn closed_ports_and_unknown_names_have_their_classes() {
     drop(listener);
     let closed = Endpoint { host: "127.0.0.1".into(), port: address.port(), ..Endpoint::default() };
     let error = dial(&closed, 0, test_deadline()).await.expect_err("no listener");
-    assert_eq!((error.step, error.class, error.culprit()), (Step::Tcp, "tcp_refused", Culprit::Peer));
+    assert_eq!((error.step, error.class, error.culprit()), (Step::Tcp, "tcp_refused", Culprit::Target));
 
     // RFC 6761 §6.4: `.invalid` never resolves.
     let nowhere = Endpoint { host: "hub.invalid".into(), port: 8883, ..Endpoint::default() };
@@ -213,7 +216,7 @@ async fn a_silent_server_times_out_in_tls() {
     let dialing = dial(&endpoint, 0, clock::now() + Duration::from_millis(500));
     let (result, _kept_open) = tokio::join!(dialing, listener.accept());
     let error = result.expect_err("the server is silent");
-    assert_eq!((error.step, error.class, error.culprit()), (Step::Tls, "tls_timeout", Culprit::Peer));
+    assert_eq!((error.step, error.class, error.culprit()), (Step::Tls, "tls_timeout", Culprit::Target));
     assert!(error.steps.tcp.is_some());
 }
 
@@ -227,7 +230,7 @@ async fn a_server_that_closes_fails_tls() {
     let error = result.expect_err("the server closes");
     // A FIN, or an RST if the peer has not read the client's first message.
     let found = (error.step, error.class, error.culprit());
-    let ends = [(Step::Tls, "closed_by_peer", Culprit::Peer), (Step::Tls, "reset", Culprit::Network)];
+    let ends = [(Step::Tls, "closed_by_peer", Culprit::Target), (Step::Tls, "reset", Culprit::Network)];
     assert!(ends.contains(&found) && error.may_lack_tls(), "{found:?}");
 }
 

@@ -168,7 +168,7 @@ mod tests {
     async fn a_local_shortage_in_a_lookup_is_the_generators_fault() {
         let resolver = Resolver::new(|_, _| Err(Errno::EMFILE.into()));
         let error = dial(&endpoint("hub", 1), &resolver, 0, test_deadline()).await.unwrap_err();
-        assert_eq!((error.step, error.class, error.culprit()), (Step::Dns, "fd_limit", Culprit::Us));
+        assert_eq!((error.step, error.class, error.culprit()), (Step::Dns, "fd_limit", Culprit::Generator));
 
         let resolver = Resolver::new(|_, _| Err(io::Error::other("no such name")));
         let error = dial(&endpoint("hub", 1), &resolver, 0, test_deadline()).await.unwrap_err();

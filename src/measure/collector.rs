@@ -128,7 +128,7 @@ impl Collector {
         self.heartbeat.add(&snapshot.heartbeat);
         for error in &snapshot.errors {
             errors::merge(&mut self.measurement.errors, error);
-            if error.culprit == Culprit::Us
+            if error.culprit == Culprit::Generator
                 && let Some(phase) = self.measurement.phase_at(error.last_us).map(|phase| phase.name.clone())
             {
                 self.measurement.health_mut(source, &phase).environment_errors += error.count;

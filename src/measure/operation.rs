@@ -271,11 +271,11 @@ serde_by_name!(Culprit, "culprit");
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Culprit {
     /// The target: the hub or broker.
-    Peer,
+    Target,
     /// The network between this machine and the target.
     Network,
     /// The load generator or its machine.
-    Us,
+    Generator,
 }
 
 impl Culprit {
@@ -283,16 +283,18 @@ impl Culprit {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Culprit::Peer => "peer",
+            Culprit::Target => "peer",
             Culprit::Network => "network",
-            Culprit::Us => "us",
+            Culprit::Generator => "us",
         }
     }
 
     /// Returns the culprit with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Culprit> {
-        [Culprit::Peer, Culprit::Network, Culprit::Us].into_iter().find(|culprit| culprit.name() == name)
+        [Culprit::Target, Culprit::Network, Culprit::Generator]
+            .into_iter()
+            .find(|culprit| culprit.name() == name)
     }
 }
 

@@ -405,9 +405,9 @@ fn streams(out: &mut Writer, result: &RunResult) {
 /// Returns a culprit in words.
 pub(super) fn culprit(culprit: Culprit) -> &'static str {
     match culprit {
-        Culprit::Peer => "target",
+        Culprit::Target => "target",
         Culprit::Network => "network",
-        Culprit::Us => "this machine",
+        Culprit::Generator => "this machine",
     }
 }
 

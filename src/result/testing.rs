@@ -51,7 +51,7 @@ pub(super) fn measurement() -> Measurement {
     recorder.ended(telemetry, Outcome::Unfinished, 2 * S, 3 * S - 1);
     recorder.error("reset", Culprit::Network, 2 * S, || "reset".to_owned());
     for _ in 0..2 {
-        recorder.error("closed_by_peer", Culprit::Peer, 2 * S + MS, || "closed".to_owned());
+        recorder.error("closed_by_peer", Culprit::Target, 2 * S + MS, || "closed".to_owned());
     }
     collector.add(&recorder.swap(), Source::Worker(0));
     collector.tick(3 * S, Some(75.0), 1);

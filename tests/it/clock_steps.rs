@@ -180,7 +180,7 @@ fn failures_after_a_step_do_not_count_against_the_hub() {
                 let (case, measurement, judged) = run_against_separate_clock(when, BACKWARD_US, SHORT);
                 let errors: Vec<_> =
                     measurement.errors.iter().map(|error| (&*error.class, error.culprit)).collect();
-                assert_eq!(errors, [("clock_step", Culprit::Us)], "{case}");
+                assert_eq!(errors, [("clock_step", Culprit::Generator)], "{case}");
                 let connect = measurement.of(Operation::Connect);
                 assert!(connect.outcome(Outcome::Refused) > 0, "{case}");
                 assert_eq!(connect.excused[Outcome::Refused], connect.outcome(Outcome::Refused), "{case}");

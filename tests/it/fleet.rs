@@ -178,7 +178,7 @@ duration = "2s"
     assert!(ok > 0 && lost > 0 && ok + lost == calls.due, "{calls:?}");
     let errors: Vec<_> =
         result.errors.iter().map(|error| (&*error.class, error.culprit, error.count)).collect();
-    assert_eq!(errors, [("call_payload", Culprit::Us, lost)]);
+    assert_eq!(errors, [("call_payload", Culprit::Generator, lost)]);
 }
 
 /// The plan checks a payload once. 1-1 is not JSON, and occurs only in some messages.
@@ -225,5 +225,5 @@ duration = "2s"
     assert_eq!((calls[Outcome::Lost], calls[Outcome::Refused], calls[Outcome::TimedOut]), (0, 0, 0));
     let errors: Vec<_> =
         result.errors.iter().map(|error| (&*error.class, error.culprit, error.count)).collect();
-    assert_eq!(errors, [("payload", Culprit::Us, reports[Outcome::Lost] + answers[Outcome::Lost])]);
+    assert_eq!(errors, [("payload", Culprit::Generator, reports[Outcome::Lost] + answers[Outcome::Lost])]);
 }

@@ -17,10 +17,10 @@ impl Device {
         let zero_unix = self.context.clock.zero_unix;
         match sent.map(|sent| self.age(sent, now)) {
             Some(Age::Known(age)) => self.recorder().ok_with_age(Operation::C2d, now, age),
-            Some(Age::Ahead) => self.recorder().error("clock_ahead", Culprit::Peer, now, || {
+            Some(Age::Ahead) => self.recorder().error("clock_ahead", Culprit::Target, now, || {
                 format!("{}: a cloud-to-device message has a stamp later than its arrival", self.id())
             }),
-            Some(Age::Stepped) => self.recorder().error("clock_step", Culprit::Us, now, || {
+            Some(Age::Stepped) => self.recorder().error("clock_step", Culprit::Generator, now, || {
                 format!(
                     "{}: this machine's clock stepped while a cloud-to-device message was in transit",
                     self.id()

@@ -111,7 +111,7 @@ impl Device {
         now: Instant,
     ) {
         self.excuse = Excuse::Machine;
-        self.recorder().error("clock_step", Culprit::Us, now, || {
+        self.recorder().error("clock_step", Culprit::Generator, now, || {
             let moved = crate::units::human_signed_us(by_us);
             format!("{}: {} after this machine's clock stepped by {moved}", self.id(), what())
         });

@@ -64,7 +64,7 @@ impl Device {
         });
         if let Err(error) = self.session.connect_with_will(now, &offer, will, out) {
             let recorder = DeviceRecorder { context: &context, device: self.device, excuse: self.excuse };
-            recorder.error("encode", Culprit::Us, now, || format!("{id}: {error}"));
+            recorder.error("encode", Culprit::Generator, now, || format!("{id}: {error}"));
             self.excuse = Excuse::Machine;
         }
         if let ConnectionState::Connecting(attempt) = &mut self.connection {
@@ -117,7 +117,7 @@ impl Device {
             Some(open) if !granted.contains(&SUBACK_FAILURE) => recorder.done(open, now),
             Some(open) => {
                 recorder.ended(open, Outcome::Refused, now);
-                recorder.error("subscribe_refused", Culprit::Peer, now, || {
+                recorder.error("subscribe_refused", Culprit::Target, now, || {
                     let filters = self.filters();
                     let mut refused =
                         granted.iter().zip(&filters).filter(|(code, _)| **code == SUBACK_FAILURE);
@@ -137,7 +137,7 @@ impl Device {
         let Some(open) = self.take_subscribe() else { return };
         let recorder = self.recorder();
         recorder.ended(open, Outcome::TimedOut, now);
-        recorder.error("subscribe_timeout", Culprit::Peer, now, || {
+        recorder.error("subscribe_timeout", Culprit::Target, now, || {
             format!("{}: no SUBACK within {}", self.id(), human_duration(self.plan().ack_timeout))
         });
     }
@@ -180,7 +180,8 @@ impl Device {
                 self.subscribe = SubscribeState::Sent(Box::new(open));
             }
             Err(error) => {
-                self.recorder().error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
+                self.recorder()
+                    .error("encode", Culprit::Generator, now, || format!("{}: {error}", self.id()));
             }
         }
     }

@@ -79,11 +79,11 @@ impl Device {
         let expired = self.token_expired_for(now).filter(|_| matches!(why, Closed::Eof | Closed::Reset));
         let (class, culprit) = match why {
             // The token is ours, so its expiry is certain, whatever the peer's reason was.
-            _ if expired.is_some() => ("closed_after_expiry", Culprit::Peer),
-            Closed::Eof => ("closed_by_peer", Culprit::Peer),
+            _ if expired.is_some() => ("closed_after_expiry", Culprit::Target),
+            Closed::Eof => ("closed_by_peer", Culprit::Target),
             Closed::Reset => ("reset", Culprit::Network),
             Closed::Unreachable => ("tcp_timeout", Culprit::Network),
-            Closed::TlsAlert(_) => ("tls_alert", Culprit::Peer),
+            Closed::TlsAlert(_) => ("tls_alert", Culprit::Target),
             // An error of the session, which `record_session_error` counts.
             Closed::Local => return,
         };

@@ -117,7 +117,7 @@ impl Device {
                     Err(error) => {
                         self.subscribe = SubscribeState::Unsubscribed;
                         self.recorder()
-                            .error("encode", Culprit::Us, now, || format!("{}: {error}", self.id()));
+                            .error("encode", Culprit::Generator, now, || format!("{}: {error}", self.id()));
                     }
                 }
                 matches!(self.subscribe, SubscribeState::Unsubscribed)

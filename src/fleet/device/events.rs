@@ -29,7 +29,7 @@ impl Device {
                     self.refused = true;
                     return self.end_attempt(Outcome::Refused, now);
                 }
-                recorder.error(connect::connack_class(code), Culprit::Peer, now, || {
+                recorder.error(connect::connack_class(code), Culprit::Target, now, || {
                     // [MQTT-3.2.2-4]
                     let violation = if session_present {
                         "; the broker set Session Present to 1, which MQTT 3.1.1 (section 3.2.2.2) forbids with this code"
@@ -44,7 +44,7 @@ impl Device {
             }
             Event::Acked { tag, sent, .. } => self.acked(tag, sent, now),
             Event::TimedOut { tag, .. } => {
-                recorder.error("ack_timeout", Culprit::Peer, now, || {
+                recorder.error("ack_timeout", Culprit::Target, now, || {
                     format!(
                         "{}: no acknowledgment within {}",
                         self.id(),

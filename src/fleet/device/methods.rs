@@ -45,7 +45,7 @@ impl Device {
             calls.add(call);
             calls.on_timeout(now);
         } else {
-            self.recorder().error("method_overflow", Culprit::Peer, now, || {
+            self.recorder().error("method_overflow", Culprit::Target, now, || {
                 format!("{}: more than {WAITING_MAX} calls were unanswered", self.id())
             });
             let open = self.recorder().due(Operation::Method, self.context.ns(now));
@@ -129,7 +129,7 @@ impl Device {
 
     /// Ends a call without its answer. The failure is the load generator's.
     fn fail_answer(&self, outgoing: Outgoing, class: &'static str, text: &str, now: Instant) {
-        self.recorder().error(class, Culprit::Us, now, || format!("{}: {text}", self.id()));
+        self.recorder().error(class, Culprit::Generator, now, || format!("{}: {text}", self.id()));
         if let Outgoing::MethodAnswer(open) = outgoing {
             DeviceRecorder { excuse: Excuse::Machine, ..self.recorder() }.ended(open, Outcome::Lost, now);
         }

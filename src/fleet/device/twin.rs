@@ -27,7 +27,7 @@ impl Device {
         } else {
             let refusal = Refusal::read(body);
             let class = if status == 200 { "twin_body" } else { class(status, refusal.error_code) };
-            self.recorder().error(class, Culprit::Peer, now, || {
+            self.recorder().error(class, Culprit::Target, now, || {
                 let what = if class == "twin_body" { ": the body is not a twin" } else { "" };
                 format!("{}: {operation} failed with status {status}{what}{refusal}", self.id())
             });
@@ -77,7 +77,7 @@ impl Device {
         let timeout = self.plan().twin.timeout;
         while let Some(request) = self.messages.requests_mut().and_then(|open| open.pop_expired(now, timeout))
         {
-            self.recorder().error("twin_timeout", Culprit::Peer, now, || {
+            self.recorder().error("twin_timeout", Culprit::Target, now, || {
                 let operation = request.open.operation();
                 format!("{}: no answer to {operation} within {}", self.id(), human_duration(timeout))
             });

@@ -166,7 +166,7 @@ fn an_invalid_payload_is_the_generators_error() {
     assert_eq!((totals.excused[Outcome::Lost], totals.due), (lost, lost + sent as u64));
     assert_eq!(totals.outcome(Outcome::Refused), 0, "the hub refused nothing");
     let errors: Vec<_> = measurement.errors.iter().map(|e| (e.class.as_str(), e.culprit, e.count)).collect();
-    assert_eq!(errors, [("call_payload", Culprit::Us, lost)]);
+    assert_eq!(errors, [("call_payload", Culprit::Generator, lost)]);
 }
 
 #[test]

@@ -108,9 +108,9 @@ fn online_adds_over_workers_and_keeps_the_peak() {
 fn errors_keep_first_and_last_time_and_an_example() {
     let mut collector = Collector::unnamed(layout());
     let mut workers = [recorder(), recorder()];
-    workers[0].error("ack_stall", Culprit::Peer, 50_000, || "other".to_owned());
-    workers[1].error("ack_stall", Culprit::Peer, 20_000, || "first".to_owned());
-    workers[1].error("ack_stall", Culprit::Peer, 90_000, || "later".to_owned());
+    workers[0].error("ack_stall", Culprit::Target, 50_000, || "other".to_owned());
+    workers[1].error("ack_stall", Culprit::Target, 20_000, || "first".to_owned());
+    workers[1].error("ack_stall", Culprit::Target, 90_000, || "later".to_owned());
     workers[1].error("tcp_refused", Culprit::Network, 1, String::new);
     for (n, recorder) in workers.iter_mut().enumerate() {
         collector.add(&recorder.swap(), worker(n));

@@ -59,7 +59,7 @@ fn a_recycled_snapshot_starts_empty() {
     let mut recorder = recorder();
     recorder.ok(SEND, &Times { due: 0, picked: 0, sent: 0, acked: 50 * MS });
     recorder.heartbeat(9 * MS, 9 * MS);
-    recorder.error("closed_by_peer", Culprit::Peer, 1, || "x".to_owned());
+    recorder.error("closed_by_peer", Culprit::Target, 1, || "x".to_owned());
     let used = recorder.swap();
     recorder.recycle(used);
     recorder.ok(SEND, &Times { due: 0, picked: 0, sent: 0, acked: MS });
@@ -221,7 +221,7 @@ fn an_example_is_formatted_once_per_class() {
     let mut recorder = recorder();
     let mut calls = 0;
     for at in 0..5 {
-        recorder.error("connack_5", Culprit::Peer, at * 1_000, || {
+        recorder.error("connack_5", Culprit::Target, at * 1_000, || {
             calls += 1;
             "refused".to_owned()
         });

@@ -67,7 +67,7 @@ mod tests {
     fn only_a_slow_clock_explains_earlier_refusals() {
         let refused_at = |seconds: u64, by_us: i64| {
             of(|r| {
-                r.error("connack_5", Culprit::Peer, seconds * S, String::new);
+                r.error("connack_5", Culprit::Target, seconds * S, String::new);
                 r.clocks_diverged(10 * S, by_us, true);
             })
         };

@@ -116,7 +116,7 @@ pub(super) fn counts_disagree(hub: &Emulator, measurement: &Measurement) -> Opti
 
 /// Errors that this machine caused.
 fn local_errors(measurement: &Measurement) -> Vec<Finding> {
-    let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Us);
+    let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Generator);
     let findings = ours.map(|error| {
         let text = format!("This machine, not the hub, caused the errors of class {}", error.class);
         finding(

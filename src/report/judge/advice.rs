@@ -27,7 +27,7 @@ pub(super) fn shortcoming_causes(measurement: &Measurement, shortcomings: &[Deta
 
 /// Returns the error classes that this machine caused, as causes.
 pub(super) fn local_errors(measurement: &Measurement) -> Vec<LocalCause> {
-    let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Us);
+    let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Generator);
     ours.map(|error| LocalCause::Error(error.class.clone())).collect()
 }
 

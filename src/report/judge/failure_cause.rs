@@ -63,7 +63,7 @@ fn matching_errors(
     is_match: impl Fn(&ErrorTotals) -> bool,
 ) -> Option<(u64, u64, &ErrorTotals)> {
     let matching =
-        || measurement.errors.iter().filter(|error| error.culprit != Culprit::Us && is_match(error));
+        || measurement.errors.iter().filter(|error| error.culprit != Culprit::Generator && is_match(error));
     let count = matching().map(|error| error.count).sum();
     let first_us = matching().map(|error| error.first_us).min()?;
     Some((count, first_us, matching().max_by_key(|error| error.count)?))

@@ -303,7 +303,7 @@ impl JudgeInput<'_> {
     /// built-in hub explains it.
     fn is_unreachable(&self) -> bool {
         self.ended_by == EndedBy::Unreachable
-            && self.measurement.errors.iter().any(|error| error.culprit != Culprit::Us)
+            && self.measurement.errors.iter().any(|error| error.culprit != Culprit::Generator)
             && !UnattributedDelay::of(self.measurement, self.rules, |_| true).may_cause_failures
     }
 }

@@ -135,7 +135,7 @@ fn local_failures(measurement: &Measurement, phase: &Phase) -> Option<Detail> {
     let health = measurement.health.iter().filter(|health| health.phase == phase.name);
     let short: u64 = health.map(|health| health.environment_errors).sum();
     (short > 0).then(|| {
-        let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Us);
+        let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Generator);
         let first = ours.max_by_key(|error| error.count);
         let example =
             first.map_or_else(String::new, |error| format!(" ({}, e.g. {})", error.class, error.example));

@@ -78,7 +78,7 @@ impl UndecidedThreshold<'_> {
             return None;
         }
         let failures = plural(excused, "failure", "failures");
-        let errors = self.measurement.errors.iter().filter(|error| error.culprit == Culprit::Us);
+        let errors = self.measurement.errors.iter().filter(|error| error.culprit == Culprit::Generator);
         let classes: Vec<&str> =
             errors.map(|error| error.class.as_str()).filter(|class| self.applies(class)).collect();
         if classes.is_empty() {

@@ -229,21 +229,21 @@ pub(super) fn measurement(numbers: &mut Numbers) -> Measurement {
         errors: vec![
             error(
                 "ack_timeout",
-                Culprit::Peer,
+                Culprit::Target,
                 76,
                 [70_112_000, 72_918_000],
                 "meter-00421: no PUBACK within 2 s",
             ),
             error(
                 "closed_by_peer",
-                Culprit::Peer,
+                Culprit::Target,
                 38,
                 [72_004_000, 72_981_000],
                 "meter-00007: connection closed in mid-session",
             ),
             error(
                 "connack_5",
-                Culprit::Peer,
+                Culprit::Target,
                 2,
                 [73_230_000, 81_002_000],
                 "meter-00112: not authorized (code 5)",

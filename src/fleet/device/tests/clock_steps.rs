@@ -92,7 +92,7 @@ fn refusals_after_a_step_back_are_the_generators_error() {
         let refused = connect::connack_class(code);
         assert_eq!(
             errors,
-            [if is_step { ("clock_step", Culprit::Us) } else { (refused, Culprit::Peer) }],
+            [if is_step { ("clock_step", Culprit::Generator) } else { (refused, Culprit::Target) }],
             "{case}"
         );
         let stepped: Vec<_> = measurement.clock_steps.iter().map(|step| step.by_us).collect();
@@ -140,7 +140,7 @@ fn connection_closed_two_hours_early_is_the_generators_error() {
     wire.connack(0);
     wire.pass(3_600.0 + 120.0).unwrap();
     wire.close(Closed::Eof);
-    assert_eq!(wire.culprits(), [("clock_step".to_owned(), Culprit::Us)]);
+    assert_eq!(wire.culprits(), [("clock_step".to_owned(), Culprit::Generator)]);
 }
 
 /// A hub that accepts a token from a clock that was set back has stepped too, so a later refusal has another reason.
@@ -181,7 +181,8 @@ fn certificate_invalid_after_a_step_is_the_generators_error() {
         let mut wire = Wire::stepped_at_the_start(by_us, &tokens("1h"), RARELY);
         let error = DialError::of_tls(rustls::Error::InvalidCertificate(error));
         wire.device.dial_failed(&error, wire.now);
-        let expected = if is_step { ("clock_step", Culprit::Us) } else { ("tls_certificate", Culprit::Peer) };
+        let expected =
+            if is_step { ("clock_step", Culprit::Generator) } else { ("tls_certificate", Culprit::Target) };
         let measurement = wire.measurement();
         let errors: Vec<_> = measurement.errors.iter().map(|error| (&*error.class, error.culprit)).collect();
         assert_eq!(errors, [expected], "{error} {by_us}");

@@ -23,7 +23,7 @@ fn of(online: i64, record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
 
 fn closed(recorder: &mut Recorder, times: u64, waited_us: u64) {
     for _ in 0..times {
-        recorder.error("closed_by_peer", Culprit::Peer, 0, String::new);
+        recorder.error("closed_by_peer", Culprit::Target, 0, String::new);
         recorder.due(KEY, 0);
         recorder.ended(KEY, Outcome::Lost, 0, MS);
         recorder.counts(0).closed_waiting += 1;
@@ -42,7 +42,7 @@ fn only(findings: &[Finding], text: &str, evidence: &str) {
 fn healthy_run_has_no_findings_about_closings() {
     assert_eq!(of(100, |_| ()), []);
     assert_eq!(
-        of(100, |r| r.error("closed_by_peer", Culprit::Peer, 0, String::new)),
+        of(100, |r| r.error("closed_by_peer", Culprit::Target, 0, String::new)),
         [],
         "an idle connection"
     );
@@ -88,7 +88,7 @@ fn constantly_late_acks_are_not_throttling() {
 fn close_after_token_expiry_shows_its_first_instant() {
     let findings = of(100, |r| {
         for at in [300_000 * MS, 400_000 * MS] {
-            r.error("closed_after_expiry", Culprit::Peer, at, String::new);
+            r.error("closed_after_expiry", Culprit::Target, at, String::new);
         }
     });
     only(&findings, "token expired", "2 connections, the first 5m into the run");

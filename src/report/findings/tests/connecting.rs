@@ -24,7 +24,7 @@ fn ended(recorder: &mut Recorder, step: Operation, class: &'static str) {
         recorder.due(key(operation), 0);
         recorder.ended(key(operation), Outcome::Lost, 0, 0);
     }
-    recorder.error(class, Culprit::Peer, 0, || format!("d-1: {class}"));
+    recorder.error(class, Culprit::Target, 0, || format!("d-1: {class}"));
     match class {
         "closed_by_peer" => recorder.counts(0).closed_before_connack += 1,
         "reset" => recorder.counts(0).reset_before_connack += 1,
@@ -60,10 +60,10 @@ fn tls_is_advised_only_if_no_device_connected() {
 #[test]
 fn attempts_ended_by_the_generator_are_not_counted() {
     for (step, class, culprit) in [
-        (Operation::ConnectTls, "clock_step", Culprit::Us),
-        (Operation::ConnectTls, "tls_certificate", Culprit::Peer),
-        (Operation::ConnectMqtt, "protocol_error", Culprit::Peer),
-        (Operation::ConnectMqtt, "encode", Culprit::Us),
+        (Operation::ConnectTls, "clock_step", Culprit::Generator),
+        (Operation::ConnectTls, "tls_certificate", Culprit::Target),
+        (Operation::ConnectMqtt, "protocol_error", Culprit::Target),
+        (Operation::ConnectMqtt, "encode", Culprit::Generator),
     ] {
         let texts = texts(BROKER_TLS, |r| {
             ok(r, Operation::ConnectTls);
@@ -111,7 +111,7 @@ fn plain_tcp_is_advised_only_if_no_handshake_succeeded() {
 #[test]
 fn refusal_by_a_broker_does_not_mention_iot_hub() {
     let refused = |target, class| {
-        let texts = texts(target, |r| r.error(class, Culprit::Peer, 0, String::new));
+        let texts = texts(target, |r| r.error(class, Culprit::Target, 0, String::new));
         let [text] = texts.try_into().unwrap_or_else(|texts| panic!("one finding: {texts:?}"));
         text
     };
@@ -124,7 +124,7 @@ fn refusal_by_a_broker_does_not_mention_iot_hub() {
 #[test]
 fn certificate_error_example_is_the_evidence() {
     let texts = texts(HUB, |r| {
-        r.error("tls_certificate", Culprit::Peer, 0, || {
+        r.error("tls_certificate", Culprit::Target, 0, || {
             "d-1: no trusted root signed it; name the root".to_owned()
         });
     });

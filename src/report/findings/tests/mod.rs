@@ -73,13 +73,13 @@ fn each_warning_has_its_text_and_evidence() {
                 "2 values above 67.1 s",
             ),
             (
-                |r| r.error("fd_limit", Culprit::Us, 0, || "too many open files".to_owned()),
+                |r| r.error("fd_limit", Culprit::Generator, 0, || "too many open files".to_owned()),
                 "fd_limit",
                 "1 error, e.g. too many open files",
             ),
-            (|r| r.error("connack_5", Culprit::Peer, 0, String::new), "code 5", "1 refused connection"),
+            (|r| r.error("connack_5", Culprit::Target, 0, String::new), "code 5", "1 refused connection"),
             (
-                |r| r.error("tls_certificate", Culprit::Peer, 0, String::new),
+                |r| r.error("tls_certificate", Culprit::Target, 0, String::new),
                 "certificate was not accepted",
                 "1 connection, e.g. ",
             ),
@@ -161,7 +161,7 @@ fn longer_drain_is_advised_only_if_devices_connected() {
 fn warnings_come_first() {
     let findings = of(|r| {
         r.no_ack(KEY);
-        r.error("connack_5", Culprit::Peer, 0, String::new);
+        r.error("connack_5", Culprit::Target, 0, String::new);
     });
     let severities: Vec<_> = findings.iter().map(|finding| finding.severity).collect();
     assert_eq!(severities, [Severity::Warning, Severity::Note]);

@@ -52,7 +52,7 @@ fn with_local_errors(class: &'static str, operation: Operation) -> Judgment {
         for _ in 0..46 {
             r.due(key(operation, STEADY), 0);
             r.ended_excused(key(operation, STEADY), Outcome::Lost, 0, MS);
-            r.error(class, Culprit::Us, 60_000 * MS, || "the example".to_owned());
+            r.error(class, Culprit::Generator, 60_000 * MS, || "the example".to_owned());
         }
     })
 }
@@ -93,7 +93,7 @@ fn advice_covers_delays_and_local_errors() {
     };
     let judged = Case { health, ..Case::default() }.judge(|r| {
         messages(r, STEADY, 1_000, 900, 950);
-        r.error("fd_limit", Culprit::Us, 60_000 * MS, String::new);
+        r.error("fd_limit", Culprit::Generator, 60_000 * MS, String::new);
     });
     let last = judged.verdict.reasons.last().unwrap();
     assert!(last.contains("ulimit -n") && last.contains("when the machine is idle"), "{last}");

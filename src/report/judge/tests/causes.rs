@@ -6,7 +6,8 @@ use crate::result::model::Status;
 
 #[test]
 fn a_run_without_a_connection_names_its_error_first() {
-    let error = |r: &mut Recorder, class| r.error(class, Culprit::Peer, 0, || "port 1 is closed".to_owned());
+    let error =
+        |r: &mut Recorder, class| r.error(class, Culprit::Target, 0, || "port 1 is closed".to_owned());
     let never = Case::default().judge_unconnected(|r| {
         error(r, "tls");
         error(r, "tcp_refused");
@@ -37,14 +38,14 @@ fn the_cause_of_a_fail_comes_first() {
     };
     let (code, text) = first(&|r| {
         for n in 0..982 {
-            r.error("tcp_refused", Culprit::Peer, 19_700 * MS + n, || "port 8883".to_owned());
+            r.error("tcp_refused", Culprit::Target, 19_700 * MS + n, || "port 8883".to_owned());
         }
     });
     assert_eq!(code, "hub_unreachable");
     assert_eq!(text, "The hub became unreachable at 0:19.7: 982 connection attempts were refused");
     let (code, text) = first(&|r| {
         for _ in 0..50 {
-            r.error("closed_by_peer", Culprit::Peer, 7_000 * MS, || "m-1".to_owned());
+            r.error("closed_by_peer", Culprit::Target, 7_000 * MS, || "m-1".to_owned());
         }
     });
     assert_eq!(
@@ -59,7 +60,7 @@ fn the_cause_of_a_fail_comes_first() {
     assert_eq!(text, "50 connections were reset, the first at 0:07.0: m-1");
     let (code, text) = first(&|r| {
         for _ in 0..50 {
-            r.error("ping_timeout", Culprit::Peer, 6_000 * MS, || "m-1: no PINGRESP in time".to_owned());
+            r.error("ping_timeout", Culprit::Target, 6_000 * MS, || "m-1: no PINGRESP in time".to_owned());
         }
     });
     assert_eq!(
@@ -69,7 +70,7 @@ fn the_cause_of_a_fail_comes_first() {
             "The hub stopped answering on 50 connections, the first at 0:06.0: m-1: no PINGRESP in time"
         )
     );
-    let (code, _) = first(&|r| r.error("closed_by_peer", Culprit::Peer, 0, String::new));
+    let (code, _) = first(&|r| r.error("closed_by_peer", Culprit::Target, 0, String::new));
     assert_eq!(code, "threshold_failed", "one of 100 connections is not a cause");
 }
 
@@ -82,7 +83,7 @@ fn connection_attempts_are_not_called_connections() {
             messages(r, STEADY, 1_000, 0, 50);
             r.online(0, 23);
             for _ in 0..closed {
-                r.error("closed_by_peer", Culprit::Peer, 7_000 * MS, || "m-1".to_owned());
+                r.error("closed_by_peer", Culprit::Target, 7_000 * MS, || "m-1".to_owned());
             }
             for _ in 0..reset {
                 r.error("reset", Culprit::Network, 8_000 * MS, || "m-2".to_owned());
@@ -129,7 +130,7 @@ fn no_cause_is_named_if_most_failures_are_excused() {
         let judged = case.judge(|r| {
             messages(r, STEADY, 1_000, 0, 50);
             for _ in 0..50 {
-                r.error("closed_by_peer", Culprit::Peer, 7_000 * MS, || "m-1".to_owned());
+                r.error("closed_by_peer", Culprit::Target, 7_000 * MS, || "m-1".to_owned());
                 let telemetry = key(Operation::Telemetry, STEADY);
                 r.due(telemetry, 0);
                 match is_excused {

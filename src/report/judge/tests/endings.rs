@@ -11,7 +11,8 @@ fn local_failures_and_breakdowns_are_invalid() {
         health: |measurement| measurement.health_mut(Source::Worker(0), "steady").environment_errors = 2,
         ..Case::default()
     };
-    let judged = short.judge(|r| r.error("fd_limit", Culprit::Us, 0, || "too many open files".to_owned()));
+    let judged =
+        short.judge(|r| r.error("fd_limit", Culprit::Generator, 0, || "too many open files".to_owned()));
     let expected = "Phase steady: 2 operations failed on this machine (fd_limit, e.g. too many open files)";
     assert_verdict(&judged, Status::Invalid, 120, expected);
     let broken = Case {
@@ -52,7 +53,7 @@ fn a_stalled_built_in_hub_is_not_unreachable() {
         [(stalled, Status::Invalid, 120), (|_: &mut Measurement| (), Status::Fail, 99)]
     {
         let case = Case { ended_by: EndedBy::Unreachable, health, ..Case::default() };
-        let judged = case.judge(|r| r.error("tcp_refused", Culprit::Peer, 0, String::new));
+        let judged = case.judge(|r| r.error("tcp_refused", Culprit::Target, 0, String::new));
         assert_verdict(&judged, status, exit_code, "every device was offline");
     }
 }
@@ -91,6 +92,6 @@ fn an_interrupt_before_the_first_attempt_is_invalid() {
 
 #[test]
 fn findings_of_the_measurement_are_included() {
-    let judged = Case::default().judge(|r| r.error("connack_5", Culprit::Peer, 0, String::new));
+    let judged = Case::default().judge(|r| r.error("connack_5", Culprit::Target, 0, String::new));
     assert!(judged.findings.iter().any(|finding| finding.text.contains("code 5")));
 }

@@ -156,7 +156,7 @@ fn refusals_before_a_clock_step_forward_are_undecided() {
             for _ in 0..100 {
                 r.due(key(Operation::Connect, STEADY), 0);
                 r.ended(key(Operation::Connect, STEADY), Outcome::Refused, 0, MS);
-                r.error("connack_5", Culprit::Peer, MS, || "m-1: CONNACK return code 5".to_owned());
+                r.error("connack_5", Culprit::Target, MS, || "m-1: CONNACK return code 5".to_owned());
             }
         })
     };
