@@ -54,6 +54,9 @@ fn the_project_is_tidy() {
             if is_prose(path) {
                 complaints.extend(words::complaints(path, &text));
             }
+            if has_extension(path, "md") && path != "CHANGELOG.md" {
+                complaints.extend(missing_paths(path, &text, &|named| root.join(named).exists()));
+            }
         }
     }
     let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("Cargo.toml is there");
@@ -325,6 +328,22 @@ fn private_mentions(path: &str, text: &str) -> Vec<String> {
         .into_iter()
         .filter(|mention| text.contains(mention))
         .map(|mention| format!("{path}: mentions {mention}, which no reader has"))
+        .collect()
+}
+
+/// A page must not name a file that was moved or deleted. The changelog may.
+fn missing_paths(path: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+    const FOLDERS: [&str; 5] = ["src/", "tests/", "docs/", "benches/", "fuzz/"];
+    // Commands, patterns and generated folders are not checked.
+    const OTHER: [&str; 8] = [" ", "*", "{", "<", "..", "node_modules", ".venv", "artifacts"];
+    let is_path = |code: &str| {
+        FOLDERS.iter().any(|folder| code.starts_with(folder)) && !OTHER.iter().any(|part| code.contains(part))
+    };
+    text.lines()
+        .enumerate()
+        .flat_map(|(i, line)| line.split('`').skip(1).step_by(2).map(move |code| (i + 1, code)))
+        .filter(|(_, code)| is_path(code) && !exists(code))
+        .map(|(line, code)| format!("{path}:{line}: names {code}, which does not exist"))
         .collect()
 }
 

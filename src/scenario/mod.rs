@@ -16,9 +16,10 @@ mod overrides;
 mod quantities;
 mod reader;
 mod schema;
+mod suggestion;
 mod value;
 
-pub use error::{Errors, Origin, Place, Problem, nearest};
+pub use error::{Errors, Origin, Place, Problem};
 pub use host::{check_host, is_connection_string};
 pub use input::{FileText, Input, no_files, resolve_path};
 pub use mask::{looks_like_key, masked, may_be_key};
@@ -30,6 +31,7 @@ pub use model::{
 };
 pub use quantities::DURATION_MAX;
 pub use schema::schema;
+pub use suggestion::nearest;
 pub use value::{Secret, Written};
 
 use node::Value;

@@ -1,10 +1,11 @@
 //! Applies `--set key=value` overrides to the tree before it is read, so all rules apply to them as well. A path selects a list element by
 //! its `name` or index: `phase.steady.duration=10s`. Used by `scenario::read`. Of the format's keys it knows only `fleet` and `thresholds`.
 
-use super::error::{Errors, Origin, Place, nearest};
+use super::error::{Errors, Origin, Place};
 use super::mask::{HIDDEN, may_be_key};
 use super::node::{Entry, Node, Value, parse_override};
 use super::reader::SECRET_KEYS;
+use super::suggestion::nearest;
 
 /// Applies one override to the tree, or reports why it is invalid.
 pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {

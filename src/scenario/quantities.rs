@@ -1,9 +1,9 @@
 //! Reads numbers, durations, rates, shares and words from a fixed list: values with a unit or a range. Used by `keys`. It must not depend
 //! on the format's keys.
 
-use super::error::nearest;
 use super::node::{Node, Value};
 use super::reader::{Reader, quoted};
+use super::suggestion::nearest;
 use super::value::Written;
 use crate::units::{self, Percent, Rate};
 use std::ops::RangeInclusive;

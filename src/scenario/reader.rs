@@ -1,11 +1,12 @@
 //! Reads tables, strings, hosts and secrets, expands `${env.NAME}`, and reports unknown keys. Used by `keys`; `quantities` adds values with
 //! a unit or range. Of the format's keys it knows only those for secrets.
 
-use super::error::{Errors, Origin, Place, Problem, nearest};
+use super::error::{Errors, Origin, Place, Problem};
 use super::host::{self, check_host, is_connection_string};
 use super::input::{FileText, resolve_path};
 use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::node::{Entry, Node, Value};
+use super::suggestion::nearest;
 use super::value::{Secret, Written};
 use crate::text_file;
 use core::net::IpAddr; // Addresses only: sockets live in std::net.

@@ -271,3 +271,10 @@ fn phrases_are_found_in_prose_comments_and_names() {
     one(&complaints("the behaviour"), "write behavior");
     assert_eq!(complaints("a busybody; the due messages; the license"), Vec::<String>::new());
 }
+
+#[test]
+fn pages_that_name_missing_files_are_found() {
+    let missing = |text: &str| missing_paths("x.md", text, &|path| path == "src/wire/mod.rs");
+    one(&missing("See `src/wire/mod.rs` and\n`src/wire/gone.rs`."), "x.md:2: names src/wire/gone.rs");
+    assert_eq!(missing("`tests/run 5`, `src/*/mod.rs`, `wire/gone.rs`, src/gone.rs"), Vec::<String>::new());
+}
