@@ -2,10 +2,10 @@
 
 use crate::measure::FromHub;
 
-/// Maximum number of changes that wait for the whole twin. More are counted at once.
+/// Maximum number of changes that wait for the whole twin. Further ones are counted immediately.
 const EARLY_MAX: usize = 64;
 
-/// Maximum number of changes that one jump of the version counts as missed, so that an invented version cannot saturate the
+/// Maximum number of changes that one jump in the versions can count as missed, so that a bogus version cannot saturate the
 /// counter.
 const MISSED_MAX: u64 = u32::MAX as u64;
 
