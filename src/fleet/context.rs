@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// The commands received so far. Flags, so that their order does not matter: Abort cannot be undone.
+/// The commands received so far. They are flags, so the order in which commands arrive does not matter: Abort cannot be undone.
 #[derive(Clone, Copy, Debug, Default)]
 struct CommandFlags {
     stop: bool,
@@ -49,7 +49,7 @@ pub struct Context {
     pub(crate) delivery_tracker: RefCell<DeliveryTracker>,
     /// Resolver of the endpoint's addresses.
     pub(crate) resolver: Resolver,
-    /// Scratch buffers of the links.
+    /// Scratch buffers for the links.
     pub buffers: SharedBuffers,
     /// Scratch buffer for payloads.
     pub payload: RefCell<Vec<u8>>,

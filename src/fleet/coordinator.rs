@@ -92,7 +92,7 @@ impl Coordinator {
         coordinator
     }
 
-    /// Returns when the numbers of the next second are complete.
+    /// Returns when the numbers for the next second will be complete.
     pub(super) fn next_second(&self) -> Instant {
         self.clock.zero + Duration::from_secs(self.second.into()) + SWAP_GRACE
     }
@@ -270,7 +270,7 @@ impl Coordinator {
     }
 
     fn emit(&self, event: Event) {
-        // The run continues even if its events have no receiver.
+        // Ignore the error: the run continues even if nothing receives its events.
         drop(self.events.send(event));
     }
 }

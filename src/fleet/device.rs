@@ -65,7 +65,7 @@ pub struct Device {
     /// The current renewal, until the device is online again.
     renewal: Option<Box<Open>>,
     subscribe: SubscribeState,
-    /// The unanswered PINGREQ.
+    /// The operation of the unanswered PINGREQ.
     ping: Option<Box<Open>>,
     /// State that only devices of an IoT hub have. Allocated when first needed.
     iot_hub: Option<Box<IotHubState>>,

@@ -82,7 +82,7 @@ impl Drop for Open {
 pub(crate) enum Outgoing {
     /// A message of one of the fleet's sends.
     Message {
-        /// Ends with the acknowledgment.
+        /// The operation. It ends with the acknowledgment.
         open: Open,
         /// Index of the send in its fleet.
         send: u16,
@@ -92,7 +92,7 @@ pub(crate) enum Outgoing {
     /// A message that carries no operation: a twin request, which ends with its answer, or the answer to a method call that has
     /// already failed.
     Request,
-    /// The answer to a method call, which ends with it.
+    /// The answer to a method call. The call's operation ends when this message ends.
     MethodAnswer(Open),
 }
 

@@ -51,7 +51,7 @@ impl Reconciliation {
         for lost in lost {
             let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
             if aborted {
-                // Their due times are unknown, so they count from the start of their phase.
+                // The due times of these deliveries are unknown, so they count from the start of their phase.
                 let phase = plan.schedule.phases().get(usize::from(lost.phase));
                 let due_ns = phase.map_or(0, |phase| nanos(phase.start));
                 for _ in 0..lost.count {

@@ -1,8 +1,9 @@
-//! The service client of a run, sans-I/O: which calls the plan makes to the hub, when, to which device, and how each of them ends.
-//! [`ServiceTask`](super::service_task) polls it for due calls and hands it the results. It does not know how calls are carried to the hub.
+//! The service client of a run, sans-I/O. It determines when each of the plan's calls is due and for which device, and records
+//! how the call ends. [`ServiceTask`](super::service_task) polls it for due calls and hands it the results. It does not know how
+//! calls are carried to the hub.
 //!
 //! A call is due only while its device should be online. It has the same four instants as a message. It is `ok` once the hub has
-//! answered it, whatever status the device returned.
+//! answered it, regardless of the status that the device returned.
 
 use super::open::Open;
 use super::{DeviceRef, nanos};

@@ -1,5 +1,5 @@
-//! Resource usage of the load generator: CPU, memory, file descriptors. The coordinator reads it once per second. Also raises the
-//! limit on open files before a run. Written for Linux; on other systems, values that cannot be read stay 0.
+//! Resource usage of the load generator: CPU, memory, file descriptors. The coordinator reads it once per second. This file also
+//! raises the limit on open files before a run. Written for Linux; on other systems, values that cannot be read stay 0.
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;

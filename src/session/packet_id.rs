@@ -54,7 +54,7 @@ pub(super) enum SlotState {
 
 impl ExpectedRepeats {
     pub(super) const NONE: ExpectedRepeats = ExpectedRepeats(0);
-    /// The id had a QoS 2 message on this connection. Its PUBREC may be repeated at any time, and each needs a PUBREL
+    /// The id had a QoS 2 message on this connection. The server may repeat PUBREC at any time, and each PUBREC needs a PUBREL
     /// [MQTT-4.3.3-1].
     pub(super) const RECS: ExpectedRepeats = ExpectedRepeats(1 << 31);
     const COUNT_MAX: u32 = (1 << 15) - 1;

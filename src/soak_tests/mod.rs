@@ -34,7 +34,7 @@ const UNIX: Duration = Duration::from_secs(1_800_000_000);
 /// Once per this many writes, a connection is closed with output in transit.
 const CLOSE_IN_FLIGHT_EVERY: u64 = 301;
 
-/// How often the hub closes connections, and how many at a time.
+/// How often the hub closes connections, [`CLOSED_AT_A_TIME`] at a time.
 const CLOSE_EVERY: Duration = Duration::from_secs(20);
 
 const CLOSED_AT_A_TIME: u32 = 7;

@@ -19,7 +19,7 @@ pub(super) struct C2dSequence {
 }
 
 impl C2dSequence {
-    /// Records a message number. Returns what to count for it.
+    /// Records a message number. Returns the counts to add for it.
     pub(super) fn record(&mut self, seq: u64) -> FromHub {
         let mut counts = FromHub::default();
         if let Some(skipped) = seq.checked_sub(self.next) {

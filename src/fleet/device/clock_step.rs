@@ -1,5 +1,5 @@
-//! Determines whether a step of this machine's wall clock may be why a hub rejects a device's token. If so, the failure counts as
-//! the load generator's. Part of `device`.
+//! Determines whether a step of this machine's wall clock may be why a hub rejects a device's token. If so, the load generator is
+//! the culprit for the failure. Part of `device`.
 
 use super::state::Reached;
 use super::{ConnectionState, Device, Excuse};

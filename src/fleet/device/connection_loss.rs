@@ -78,7 +78,7 @@ impl Device {
         }
         let expired = self.token_expired_for(now).filter(|_| matches!(why, Closed::Eof | Closed::Reset));
         let (class, culprit) = match why {
-            // The expiry of our own token is certain, whatever the peer's reason was.
+            // The expiry of the device's token is certain, whatever the peer's reason was.
             _ if expired.is_some() => ("closed_after_expiry", Culprit::Target),
             Closed::Eof => ("closed_by_peer", Culprit::Target),
             Closed::Reset => ("reset", Culprit::Network),
@@ -141,7 +141,7 @@ impl Device {
         delay
     }
 
-    /// Counts successive short connections. A connection that lasted, or that ended as planned, resets the count.
+    /// Counts successive short connections. A longer connection, or one that ended as planned, resets the count.
     pub(super) fn count_short_connection(&mut self, soon: bool) {
         self.short_connections = if soon { self.short_connections.saturating_add(1) } else { 0 };
         if self.short_connections == SHORT_CONNECTIONS_MAX {

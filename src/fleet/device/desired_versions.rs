@@ -19,7 +19,7 @@ pub(super) struct DesiredVersions {
 }
 
 impl DesiredVersions {
-    /// Handles a change. Returns what to count for it. Nothing counts as missed while the whole twin is in transit.
+    /// Handles a change. Returns the counts to add for it. Nothing counts as missed while the whole twin is in transit.
     pub(super) fn on_change(&mut self, version: u64, getting: bool) -> FromHub {
         if getting && self.early.len() < EARLY_MAX {
             self.early.push(version);

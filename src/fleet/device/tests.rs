@@ -23,7 +23,7 @@ use crate::wire::{self, Packet, Strictness, encode};
 use std::sync::Arc;
 
 /// Returns the context of a plan with one fleet and one phase of `load_s` seconds. `fleet` is appended to the fleet's table,
-/// `send` to its send.
+/// `send` to its `send` table.
 fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
     let text = format!(
         "seed = 1\ndrain = \"2s\"\n[fleet.a]\ndevices = 1\n{fleet}\n\
