@@ -1,4 +1,4 @@
-//! The options of the emulator's behavior that scenarios, control lines and the command line share. Plain data: the plan and the
+//! Options for the emulator's behavior, shared by scenarios, control lines and the command line. Plain data: the plan and the
 //! emulator's configuration contain it.
 
 use super::limits;
@@ -7,9 +7,9 @@ use std::time::Duration;
 /// How the emulator behaves towards devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmulatorOptions {
-    /// Time from the expiry of a token to the end of the connection that it opened.
+    /// Time from a token's expiry until the emulator closes the connection that the token opened.
     pub expiry_grace: Duration,
-    /// Accept unescaped `#`, `+` and `/` in property bags, which otherwise end the connection.
+    /// True to accept unescaped `#`, `+` and `/` in property bags. If false, they end the connection.
     pub lenient_properties: bool,
 }
 
