@@ -4,7 +4,7 @@
 use super::limits;
 use std::time::Duration;
 
-/// How the emulator behaves towards devices.
+/// Options for the emulator's behavior toward devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmulatorOptions {
     /// Time from a token's expiry until the emulator closes the connection that the token opened.
@@ -14,7 +14,7 @@ pub struct EmulatorOptions {
 }
 
 impl Default for EmulatorOptions {
-    /// Behaves like Azure.
+    /// Returns the options that match Azure's behavior.
     fn default() -> EmulatorOptions {
         EmulatorOptions { expiry_grace: limits::EXPIRY_GRACE, lenient_properties: false }
     }

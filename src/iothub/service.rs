@@ -211,7 +211,7 @@ impl From<ServiceError> for ServiceFailure {
     }
 }
 
-/// Why a hub refuses a request, or cannot complete it.
+/// The reason why a hub refuses a request or cannot complete it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
     /// The device does not exist or, for a method, is disabled. The second case is our choice.

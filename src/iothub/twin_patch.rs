@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 /// Properties or tags as JSON.
 pub type Properties = Map<String, Value>;
 
-/// Why a hub refuses a change to a twin.
+/// The reason why a hub refuses a change to a twin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TwinError {
     /// The patch is not JSON.

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// retries (our choice).
 const RESET_AFTER_MIN: Duration = Duration::from_secs(1);
 
-/// What a device does after a lost connection or a failed attempt.
+/// A device's policy for reconnecting after a lost connection or a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reconnect {
     /// Delays between attempts.

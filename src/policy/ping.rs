@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// How a client keeps a connection alive and detects a dead one.
+/// A client's policy for keeping a connection alive and detecting a dead one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PingPolicy {
     /// Kind of silence after which PINGREQ is sent.
@@ -30,7 +30,7 @@ pub enum Silence {
     Any,
 }
 
-/// How long a client waits for PINGRESP.
+/// The timeout for PINGRESP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PingTimeout {
     /// As long as the keep-alive.

@@ -78,7 +78,7 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes and flushes a temporary file beside `path`, then calls `name` to give it its name.
+/// Writes and flushes a temporary file in the folder of `path`, then calls `name` to give the file its final name.
 fn place(
     path: &Path,
     bytes: &[u8],

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// The maximum size of a result file, far larger than the result of the largest permitted scenario.
 pub(super) const FILE_BYTES_MAX: u64 = 512 << 20;
 
-/// Why a result file could not be read or written.
+/// The reason why a result file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The operating system reported an error.

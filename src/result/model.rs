@@ -101,7 +101,7 @@ pub struct Run {
     pub duration_us: u64,
     /// False if the run was interrupted, or if a worker or the built-in hub stopped early.
     pub complete: bool,
-    /// Why the run ended. Null in files from earlier versions.
+    /// Reason why the run ended. Null in files from earlier versions.
     #[serde(default)]
     pub ended_by: Option<EndedBy>,
     /// Target of the load.
@@ -110,7 +110,7 @@ pub struct Run {
     pub host: Host,
 }
 
-/// Why a run ended.
+/// The reason why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
@@ -235,7 +235,7 @@ pub struct Detail {
     pub source: Option<String>,
 }
 
-/// How a threshold was decided.
+/// The outcome of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdStatus {
@@ -281,7 +281,7 @@ pub struct ThresholdResult {
     pub samples: u64,
     /// True if the threshold passed.
     pub passed: bool,
-    /// How the threshold was decided. Null in files from earlier versions.
+    /// Outcome of the threshold. Null in files from earlier versions.
     #[serde(default)]
     pub status: Option<ThresholdStatus>,
     /// Comparison, in typed form. Null in files from earlier versions.
@@ -302,7 +302,7 @@ pub struct Generator {
     pub rss_peak_bytes: u64,
     /// Peak number of open file descriptors.
     pub fd_peak: u64,
-    /// How late each worker's heartbeat was. A heartbeat is due every 2 ms while operations are in progress, and every
+    /// Lag of each worker's heartbeat. A heartbeat is due every 2 ms while operations are in progress, and every
     /// 10 ms otherwise.
     pub heartbeat: Latency,
     /// `picked - due` of all messages.
@@ -338,7 +338,7 @@ pub struct Emulator {
     pub tls_failed: u64,
 }
 
-/// How important a finding is.
+/// The importance of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {

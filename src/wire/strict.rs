@@ -6,7 +6,7 @@ use super::packet::{Packet, QoS};
 use super::reader::Reader;
 use super::topic;
 
-/// How strictly the decoder checks packets.
+/// The strictness of the decoder's checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Strictness {
     /// Accepts every packet that can be decoded. For the load generator, which must work with all brokers.
