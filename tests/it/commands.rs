@@ -203,7 +203,7 @@ fn other_file_types_are_recognized() {
         refused.stderr
     );
     let refused = hubstorm(&["report", &page]);
-    assert!(refused.exits(1).stderr.contains("Specify the .json file beside it"), "{}", refused.stderr);
+    assert!(refused.exits(1).stderr.contains("Specify the .json file next to it"), "{}", refused.stderr);
     let work =
         Workplace::new("").file("cut.json", &fs::read_to_string(&result).expect("the file exists")[..5000]);
     let cut = work.scenario().with_file_name("cut.json").display().to_string();

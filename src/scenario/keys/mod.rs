@@ -55,7 +55,7 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
         }
     }
     if let Some(node) = fields.take("$schema") {
-        // Only editors use it. hubstorm always uses its own schema.
+        // Only editors use `$schema`. hubstorm always uses its built-in schema.
         reader.text(node, "the path or URL of the JSON Schema");
     }
     fields.finish(reader, &[]);
