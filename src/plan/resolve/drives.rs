@@ -30,7 +30,7 @@ pub(super) fn resolve(
             return Vec::new();
         }
         Some(TargetKind::IotHub) if !context.is_built_in_hub => {
-            let what = "not built yet: service client calls to any hub but the built-in one";
+            let what = "not supported yet: service client calls to a hub other than the built-in one";
             errors.add(&first.place, what).fix("remove it, or remove [target]");
             return Vec::new();
         }
@@ -208,7 +208,7 @@ mod tests {
             (format!("{desired}payload = '[1]'"), "", "not a JSON object"),
             (format!("{desired}name = \"x\"\npayload = '{{}}'"), "", "unknown key"),
             (format!("{desired}call_rate = 1\npayload = '{{}}'"), "", "unknown key"),
-            (method.to_owned(), hub, "not built yet: service client calls"),
+            (method.to_owned(), hub, "not supported yet: service client calls"),
             (method.to_owned(), broker, "calls need an IoT hub; the target is a plain broker"),
         ] {
             let error = load(&drive, more).unwrap_err();

@@ -87,7 +87,7 @@ fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, String)
     let mut bag = Vec::new();
     for (name, value) in &spec.properties {
         if value.value.contains("${") {
-            let problem = errors.add(&value.place, "not built yet: templates in properties");
+            let problem = errors.add(&value.place, "not supported yet: templates in properties");
             problem.found(quoted(&value.text)).fix("write a fixed text; the payload may contain templates");
         }
         if name.is_empty() {

@@ -51,14 +51,14 @@ fn rejected_value_is_not_suggested() {
 }
 
 #[test]
-fn tiers_other_than_unlimited_are_not_built_yet() {
+fn tiers_other_than_unlimited_are_not_supported_yet() {
     for tier in limits::Tier::ALL {
         let error = plan(SMALL, &[&format!("emulator.tier={}", tier.name())]).unwrap_err();
-        let expected = format!("not built yet: \"{}\" (the throttles and quotas of a tier)", tier.name());
+        let expected = format!("not supported yet: \"{}\" (the throttles and quotas of a tier)", tier.name());
         assert!(error.contains(&expected), "{error}");
     }
     let error = plan(SMALL, &["emulator.units=1"]).unwrap_err();
-    assert!(error.contains("not built yet: the throttles and quotas of a tier"), "{error}");
+    assert!(error.contains("not supported yet: the throttles and quotas of a tier"), "{error}");
     assert!(plan(SMALL, &["emulator.tier=unlimited"]).is_ok());
 }
 

@@ -19,7 +19,7 @@ fn wrong(what: &str, allowed: &str) -> ExpressionError {
 
 pub(super) fn expression(text: &str, place: &Place, errors: &mut Errors) -> Option<Test> {
     if text.trim_start().starts_with("recovery(") {
-        errors.not_built_yet(place, "recovery(..)");
+        errors.not_supported_yet(place, "recovery(..)");
         return None;
     }
     match parse(text) {

@@ -114,7 +114,7 @@ fn metric(name: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors
         return None;
     }
     if LATER_METRICS.contains(&name) {
-        errors.not_built_yet(place, &format!("the metric {name}"));
+        errors.not_supported_yet(place, &format!("the metric {name}"));
         return None;
     }
     let names = Operation::ALL.map(Operation::name);

@@ -64,7 +64,7 @@ fn c2d_thresholds_that_always_pass_are_rejected() {
 fn errors_suggest_a_correction() {
     for (metric, expression, expected) in [
         ("telemtry", "max < 1s", "did you mean telemetry?"),
-        ("twin.desired", "max < 1s", "not built yet: the metric twin.desired"),
+        ("twin.desired", "max < 1s", "not supported yet: the metric twin.desired"),
         ("publish", "max < 1s", "use telemetry"),
         ("telemetry{phase:stedy}", "max < 1s", "did you mean phase:steady?"),
         ("telemetry{fleet:x}", "max < 1s", "unknown fleet"),
@@ -84,7 +84,7 @@ fn errors_suggest_a_correction() {
         ("telemetry", "rate(lots) > 99%", "did you mean lost?"),
         ("telemetry", "rate(ok) > 101%", "not a share"),
         ("telemetry", "count(lost) == -1", "not a count"),
-        ("telemetry", "recovery(99%) < 60s", "not built yet"),
+        ("telemetry", "recovery(99%) < 60s", "not supported yet"),
     ] {
         let error = resolve_one(metric, expression).unwrap_err();
         assert!(error.contains(expected), "{metric} {expression}: {error}");
