@@ -22,7 +22,7 @@ impl Lines {
         self.places.len()
     }
 
-    /// Returns the n-th line. After the last line, starts again with the first.
+    /// Returns line `n`, counted from 0. After the last line, starts again with the first.
     pub(super) fn get(&self, n: usize) -> &[u8] {
         let (start, end) = self.places[n % self.places.len()];
         &self.text[start..end]

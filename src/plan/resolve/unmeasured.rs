@@ -1,4 +1,4 @@
-//! Finds metrics that a plan never measures. A threshold on one of them would never have a sample. Used by `resolve`.
+//! Finds metrics that a plan never measures. A threshold on such a metric would never have a sample. Used by `resolve`.
 
 use crate::measure::Operation;
 use crate::plan::credentials::TokenLife;
