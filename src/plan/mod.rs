@@ -4,7 +4,7 @@
 //!
 //! In a plan, a value with a default is never an `Option`, and a number is never a string. Must not depend on sockets or clocks.
 //!
-//! - `resolve`: from scenario to plan, with all errors.
+//! - `resolve`: turns a scenario into a plan, or reports all errors.
 //! - `model`: the plain types of a plan.
 //! - `schedule`: phases, load, due times.
 //! - `payload`: message payloads, and templates for ids and topics.

@@ -1,5 +1,5 @@
-//! The user name and password of each CONNECT, and their expiry. Called by devices before every connection attempt. `now` is an
-//! argument.
+//! The user name and password of each CONNECT, and their expiry. Called by devices before every connection attempt. The
+//! current time is an argument.
 
 use super::device_list::DeviceList;
 use super::token::TokenLife;

@@ -32,7 +32,7 @@ struct Fleet {
 /// A send with tracked messages.
 #[derive(Debug)]
 struct Tracked {
-    /// Number of the send among all sends of the plan.
+    /// Number of the send among all sends in the plan.
     number: usize,
     /// Receivers of each sender's messages. A single element if they are the same for every sender.
     receivers: Vec<Arc<[Group]>>,
@@ -41,7 +41,7 @@ struct Tracked {
 /// A stream that a device should receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedStream {
-    /// Number of the send among all sends of the plan.
+    /// Number of the send among all sends in the plan.
     pub send: usize,
     /// Whether the broker keeps messages while the subscriber is offline.
     pub kept: bool,

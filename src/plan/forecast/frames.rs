@@ -10,7 +10,7 @@ const FRAME_BYTES: u64 = 16;
 /// A packet that devices of a fleet send repeatedly.
 pub(super) struct Frame {
     pub(super) bytes: u64,
-    /// Whether its QoS is 1 or 2.
+    /// Whether the packet's QoS is 1 or 2.
     pub(super) acked: bool,
     /// Packets per second and device.
     pub(super) rate_hz: f64,

@@ -7,7 +7,7 @@ use crate::plan::model::{FleetPlan, Plan, Subscription};
 /// The resources of this machine that a plan needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// File descriptors of this process. The built-in hub needs as many in its own process.
+    /// File descriptors of this process. The built-in hub, a separate process, needs as many.
     pub descriptors: u64,
     /// Ephemeral ports to the target that are in use at the same time.
     pub ports: u64,

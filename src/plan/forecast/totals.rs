@@ -71,7 +71,7 @@ impl Plan {
         let calls = self.drives.iter().map(|drive| drive.timeout);
         let run = self.schedule.end() + self.drain;
         let highest = message.chain(calls).max().unwrap_or_default().max(run);
-        // Rounded up to a second, plus one for the resolution of clocks.
+        // Rounded up to whole seconds, plus one second for the resolution of clocks.
         (highest.as_secs() + 2).saturating_mul(1_000_000)
     }
 

@@ -35,7 +35,7 @@ pub struct Plan {
     pub drain: Duration,
     /// How long all devices must be unexpectedly offline before the run ends early. `None`: the run never ends early for this reason.
     pub abort_when_unreachable: Option<Duration>,
-    /// Thresholds of the scenario.
+    /// Thresholds from the scenario.
     pub thresholds: Vec<Threshold>,
     /// Limits for delays in the load generator.
     pub validity: Limits,

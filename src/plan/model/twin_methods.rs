@@ -1,4 +1,4 @@
-//! Twin requests and direct methods of devices of an IoT hub. Data only.
+//! Twin requests and direct methods, for devices of an IoT hub. Data only.
 
 use crate::plan::payload::Payload;
 use crate::wire::QoS;

@@ -1,4 +1,4 @@
-//! Checks of messages that must be JSON. Used by `resolve` and by devices.
+//! Checks messages that must be JSON. Used by `resolve` and by devices.
 
 use super::parts::{JsonCheck, Part, Payload};
 use serde::de::IgnoredAny;

@@ -89,7 +89,7 @@ impl Payload {
     }
 }
 
-/// `2026-07-08T09:10:11.123Z`
+/// The size of a time such as `2026-07-08T09:10:11.123Z`.
 const TIME_BYTES: usize = 24;
 
 fn write_time(out: &mut Vec<u8>, unix: Duration) -> std::io::Result<()> {

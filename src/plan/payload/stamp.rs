@@ -1,7 +1,7 @@
 //! The stamp of a tracked message: sender, sequence number and due time, in 36 characters that any payload can contain. Written
 //! by `render`, and searched for by `fleet` in delivered messages, which are untrusted input.
 //!
-//! It consists of `~hs1` and 24 bytes in base64url (RFC 4648 §5). None of these characters has a meaning in JSON, XML, CSV or
+//! A stamp consists of `~hs1` and 24 bytes in base64url (RFC 4648 §5). None of these characters has a meaning in JSON, XML, CSV or
 //! URLs, and `~` is rare enough to search for.
 
 use base64::Engine as _;

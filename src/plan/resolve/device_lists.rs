@@ -1,4 +1,4 @@
-//! Reads the file of `auth = { file = ".." }` and matches its devices with the fleet's. Used by `authentication`. `credentials`
+//! Reads the file in `auth = { file = ".." }` and matches its devices with the fleet's. Used by `authentication`. `credentials`
 //! parses the lines.
 
 use super::context::ResolveContext;

@@ -1,4 +1,4 @@
-//! Resolves `[[drive]]`: the calls of the service client, checked against the fleets and the limits of an IoT hub. Used by
+//! Resolves `[[drive]]`: the service client's calls, checked against the fleets and the limits of an IoT hub. Used by
 //! `resolve`.
 
 use super::context::ResolveContext;

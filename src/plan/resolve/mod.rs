@@ -1,4 +1,4 @@
-//! Scenario to plan: applies defaults, resolves names, and finds contradictions. A parsed `Scenario` comes in; a [`Plan`] or
+//! Turns a scenario into a plan: applies defaults, resolves names, and finds contradictions. A parsed `Scenario` comes in; a [`Plan`] or
 //! errors go out. Start here, then read `fleets` and `context`. All errors in a scenario are reported together, so these are
 //! added to the `Errors` from parsing.
 //!

@@ -1,4 +1,4 @@
-//! Resolves `[thresholds]`, in k6's grammar with units: `"telemetry{phase:steady}" = ["p(99) < 500ms", "rate(ok) > 99.9%"]`.
+//! Resolves `[thresholds]`, in k6's syntax, with units: `"telemetry{phase:steady}" = ["p(99) < 500ms", "rate(ok) > 99.9%"]`.
 //! Used by `resolve`. All names must exist, so that a typo is an error and not a threshold that always passes.
 
 use super::threshold_expression::expression;
