@@ -124,11 +124,11 @@ pub enum ControlError {
     UnknownTier,
     /// The tier has throttles and quotas, which are not emulated.
     #[error(
-        "tier {0:?} is not built yet, because throttles and quotas are not emulated: set {UNLIMITED:?}, or omit tier"
+        "tier {0:?} is not supported yet, because throttles and quotas are not emulated: set {UNLIMITED:?}, or omit tier"
     )]
     Tier(&'static str),
     /// Units are given, which only matter with throttles and quotas.
-    #[error("units are not built yet, because throttles and quotas are not emulated: omit units")]
+    #[error("units are not supported yet, because throttles and quotas are not emulated: omit units")]
     Units,
     /// There are too many threads.
     #[error("shards is {0}: set 1 to {SHARDS_MAX}, or 0 for one per core")]

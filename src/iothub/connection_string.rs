@@ -15,7 +15,7 @@ pub enum ConnectionError {
     #[error("the connection string has no {0}")]
     Missing(&'static str),
     /// The connection string is for a module.
-    #[error("the connection string is for a module; modules are not built yet")]
+    #[error("the connection string is for a module; modules are not supported yet")]
     Module,
     /// The connection string is for a shared access policy.
     #[error("the connection string is for a shared access policy; use policy and key instead")]

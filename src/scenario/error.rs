@@ -114,8 +114,9 @@ impl Errors {
     }
 
     /// Adds an error about a key or value that a later version will support.
-    pub fn not_built_yet(&mut self, place: &Place, what: &str) {
-        self.add(place, format!("not built yet: {what}")).fix("remove it; a later version will support it");
+    pub fn not_supported_yet(&mut self, place: &Place, what: &str) {
+        self.add(place, format!("not supported yet: {what}"))
+            .fix("remove it; a later version will support it");
     }
 
     /// Returns true if there are no errors.

@@ -141,7 +141,7 @@ impl Reader<'_> {
             return Some(*value);
         }
         if let Some((word, what)) = later.iter().find(|(word, _)| *word == text.value) {
-            self.errors.not_built_yet(&node.place, &format!("{} ({what})", quoted(word)));
+            self.errors.not_supported_yet(&node.place, &format!("{} ({what})", quoted(word)));
             return None;
         }
         let problem =

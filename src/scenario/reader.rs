@@ -82,7 +82,7 @@ impl<'n> Fields<'n> {
                 continue;
             }
             if let Some((_, what)) = later.iter().find(|(key, _)| *key == entry.key) {
-                reader.errors.not_built_yet(&entry.place, what);
+                reader.errors.not_supported_yet(&entry.place, what);
                 continue;
             }
             let (place, found) = masked_entry(entry);

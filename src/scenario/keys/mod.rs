@@ -1,5 +1,5 @@
 //! Reads the keys of the format: the top-level keys here, and each table in a file of its own. `docs/scenario.md` describes the same keys.
-//! Called by `scenario::read`. Planned keys are refused as "not built yet", so that users do not believe they have an effect. These files
+//! Called by `scenario::read`. Planned keys are refused as "not supported yet", so that users do not believe they have an effect. These files
 //! must not depend on TOML or JSON.
 
 mod auth;
