@@ -113,7 +113,7 @@ pub struct ControlPolicy {
     pub key: SecretText,
 }
 
-/// Why a configuration is refused.
+/// The reason why a configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// A key is invalid.

@@ -47,7 +47,7 @@ pub(super) struct Health {
 #[derive(Debug, Default)]
 struct Findings {
     stalls: StallList,
-    /// When the next beat is due; `None` if the shard does not run.
+    /// When the next beat is due; `None` if the shard is not running.
     next_beat: Option<Instant>,
     busy_share: f64,
 }

@@ -291,10 +291,7 @@ fn rule_19_up_to_fifty_messages_are_queued_for_a_device() {
     assert_eq!(client.session.poll_timeout(), Some(lock_ends));
     world.now = lock_ends;
     client.handle_timeout(&world).unwrap();
-    assert!(
-        client.session.poll_timeout().unwrap() > world.now,
-        "a deadline in the past would fire forever"
-    );
+    assert!(client.session.poll_timeout().unwrap() > world.now, "a deadline in the past would fire forever");
     let again = client.messages(&world);
     assert_eq!(again.len(), 10);
     assert!(again.iter().all(|message| message.dup), "{again:?}");

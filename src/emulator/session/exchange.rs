@@ -113,7 +113,7 @@ impl HubSession {
         }
     }
 
-    /// Writes the next packet that the hub sends on its own initiative. Returns false if there is none to send.
+    /// Writes the next packet that the hub sends on its own initiative. Returns false if there is nothing to send.
     pub(super) fn write_outbound(&mut self, now: Instant, out: &mut BytesMut) -> bool {
         if self.state != State::Online {
             return false;
@@ -124,7 +124,8 @@ impl HubSession {
         self.woken = outbound.is_some();
         let publish = |out: &mut BytesMut, topic: &str, payload: &[u8], qos: QoS, dup: bool, pid: u16| {
             let publish = PublishRef { topic, payload, qos, dup, retain: false, pid };
-            encode::publish(out, &publish).expect("the topic and size of a service request have been checked");
+            encode::publish(out, &publish)
+                .expect("the topic and size of a service request have been checked");
         };
         match outbound {
             None => {
