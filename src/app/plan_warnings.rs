@@ -69,7 +69,7 @@ fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
     format!("{} {}", threshold_label(threshold.metric.name(), phase, fleet), threshold.expression)
 }
 
-/// Notes calls that the fleet does not subscribe to or implement.
+/// Notes calls to a fleet that does not subscribe to them or does not implement the method.
 fn unhandled_calls(plan: &Plan, drive: &DrivePlan) -> Option<String> {
     let fleet = plan.fleets.get(usize::from(drive.fleet))?;
     let subscribes = |to: &Subscription| fleet.subscribe.contains(to);
