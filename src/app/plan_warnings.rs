@@ -35,7 +35,7 @@ fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
             (0, Some(_)) => "has no samples in that phase".to_owned(),
             (0, None) => "has no samples outside warm-up phases".to_owned(),
             _ => format!(
-                "needs {} samples, and the plan produces about {}",
+                "needs {} samples, but the plan produces only about {}",
                 human_count(needed),
                 human_count(planned)
             ),

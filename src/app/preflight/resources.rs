@@ -155,7 +155,7 @@ pub(in crate::app) fn more_descriptors(needed: u64, limit: u64) -> String {
         _ => String::new(),
     };
     format!(
-        "{} open files, and the limit of this process is {}\n  \
+        "{} open files, but the limit of this process is {}\n  \
          {first}raise the limit in the shell that starts hubstorm (as root):  ulimit -n {needed}\n  \
          or permanently in /etc/security/limits.conf:  * hard nofile {needed}",
         human_count(needed),
@@ -168,7 +168,7 @@ fn ports(needed: u64, offer: &Offer) -> Result<(), AppError> {
         return Ok(());
     }
     Err(AppError::Environment(format!(
-        "this plan needs {} local ports to the target, and the system offers {offer}; do one of:\n{}  \
+        "this plan needs {} local ports to the target, but the system offers {offer}; do one of:\n{}  \
          use at most {} devices",
         human_count(needed),
         offer.fixes(needed),
@@ -190,7 +190,7 @@ fn memory(needs: &Needs, available: u64) -> Option<String> {
         ),
         (None, None) => return None,
     };
-    Some(format!("warning: this plan {need}, and {} are available; {fix}\n", human_bytes(available)))
+    Some(format!("warning: this plan {need}, but only {} is available; {fix}\n", human_bytes(available)))
 }
 
 #[cfg(test)]

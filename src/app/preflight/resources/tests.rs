@@ -83,7 +83,7 @@ fn too_little_memory_gives_a_warning() {
     };
     assert_eq!(warning(1, 2), None);
     let at_worst = warning(1, 3).unwrap();
-    for part in ["up to 3.0 GiB", "if the hub stops", "2.0 GiB are available", "in_flight"] {
+    for part in ["up to 3.0 GiB", "if the hub stops", "only 2.0 GiB is available", "in_flight"] {
         assert!(at_worst.contains(part), "{at_worst}");
     }
     let always = warning(3, 4).unwrap();
