@@ -1,5 +1,5 @@
 //! The cost of a run on a hub that bills: the number of messages, and the share of one S1 unit's daily messages that they use. `run` and
-//! `consent` print it before the load. It reads only the plan.
+//! `consent` print it before the load. Uses only the plan.
 
 use crate::iothub::limits::Tier;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan};

@@ -19,7 +19,7 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A handle to the printing thread.
 pub(super) struct Printing {
-    /// Its sender is dropped once the thread has printed everything.
+    /// Disconnects when the thread ends, which is after it has printed everything.
     ended: Receiver<()>,
 }
 

@@ -1,5 +1,5 @@
 //! Notes and warnings about a valid plan: settings that are allowed but rarely intended, such as a threshold that can only fail. `check` and
-//! `run` print them. It reads only the plan.
+//! `run` print them. Uses only the plan.
 
 use crate::measure::threshold_label;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Subscription, Threshold};

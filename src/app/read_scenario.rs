@@ -78,7 +78,7 @@ fn read(path: &Path) -> io::Result<FileText> {
     std::fs::read(path).map(FileText::new)
 }
 
-/// Returns the values of `--set`, then those of the other options that override scenario keys.
+/// Returns the overrides from `--set`, followed by those from the other options that override scenario keys.
 fn overrides(args: &ScenarioArgs) -> Result<Vec<String>, AppError> {
     let mut overrides = args.set.clone();
     if let Some(seed) = args.seed {

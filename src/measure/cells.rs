@@ -5,7 +5,7 @@ use super::layout::Layout;
 use super::operation::Key;
 use super::totals::Totals;
 
-/// The cells of a recorder, and the keys of those that changed since the last swap.
+/// The cells of a recorder, and the keys of the cells that changed since the last swap.
 #[derive(Debug)]
 pub(super) struct Cells {
     pub(super) layout: Layout,

@@ -155,7 +155,7 @@ impl Operation {
     }
 
     /// Returns false for operations without an acknowledgment: QoS 0 messages, and messages that a device receives.
-    /// They have no service time.
+    /// These operations have no service time.
     #[inline]
     #[must_use]
     pub fn has_ack(self) -> bool {

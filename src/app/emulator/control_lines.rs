@@ -48,7 +48,7 @@ pub(super) async fn control(
                 Some(Ok(ControlCommand::Config(_))) => {
                     return Err(EmulatorCommandError::Control("config must be the first command".to_owned()));
                 }
-                // This stops `serving`.
+                // Dropping `ended` stops `serving`.
                 None => drop(ended.take()),
             },
         }

@@ -63,7 +63,7 @@ struct Offer {
     last: u64,
     /// The number of pairs of a source and a target address. Each pair can use the whole range.
     pairs: u64,
-    /// Number of source addresses: those in `source_ips`, or the one that the system chooses.
+    /// Number of source addresses: the addresses in `source_ips`, or one address that the system chooses.
     sources: u64,
     /// True for the built-in hub, which has no `source_ips`.
     embedded: bool,

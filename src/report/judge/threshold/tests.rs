@@ -91,7 +91,7 @@ fn more_failures_never_lower_a_percentile() {
         let mut before = 0.0;
         for failed in 0..=100 {
             let observation = evaluated(&p(0.9, 10_000), &totals(1_000 - failed, &[(outcome, failed)], &[]));
-            // At most 10% of the operations fail, so p90 is still that of an ok operation.
+            // At most 10% of the operations fail, so p90 is still the latency of an ok operation.
             let now = observation.observed.unwrap_or(f64::INFINITY);
             assert!(now >= before && now >= 900.0, "{} {}: {now}", failed, outcome.name());
             before = now;
