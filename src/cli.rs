@@ -1,5 +1,5 @@
-//! The command line: clap types for the arguments, and the help texts, completions and man pages made from them. `main` parses it and
-//! `app` acts on it. It decides nothing.
+//! The command line: clap types for the arguments, and the help texts, completions and man pages generated from them. `main` parses
+//! the command line and `app` acts on it.
 
 use crate::report::{Export, Format, exit};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -22,7 +22,7 @@ fn exit_codes() -> String {
     text
 }
 
-/// Breaks a text between words into lines of at most this many columns.
+/// Wraps text at spaces into lines of at most `columns` columns.
 fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
@@ -126,7 +126,7 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "hubstorm", version, about, after_help = format!("{FIRST_STEPS}{}", exit_codes()), max_term_width = 100)]
 pub struct Cli {
-    /// Subcommand.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -243,7 +243,7 @@ pub struct EmulatorArgs {
     /// Address and port to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8883", value_parser = socket_address)]
     pub listen: SocketAddr,
-    /// Additional host name of the hub, also in its certificate; can be repeated
+    /// Additional host name for the hub, which is also added to its certificate; can be repeated
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
     /// Group key that device keys are derived from: env:NAME or file:PATH [default: a random key]
@@ -255,14 +255,13 @@ pub struct EmulatorArgs {
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub shards: Option<u16>,
-    /// Time from token expiry until the hub closes the connection
+    /// How long the hub keeps a connection open after its token expires
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub expiry_grace: String,
     /// Accept unescaped `#`, `+` and `/` in property bags; by default the hub closes the connection
     #[arg(long)]
     pub lenient_properties: bool,
-    /// Read the configuration and commands as JSON lines from stdin, instead of the other options, until stdin ends. See
-    /// docs/emulator.md
+    /// Read the configuration and commands as JSON lines from stdin until it ends; replaces the other options. See docs/emulator.md
     #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties"])]
     pub control: bool,
 }
@@ -278,11 +277,11 @@ pub struct ReportArgs {
     /// Write to this file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write the result to this file, replacing it, and nothing to stdout; can be repeated. Formats as for --format
-    /// [default: by file extension]
+    /// Write the result to this file, replacing it, and print nothing to stdout; can be repeated. Formats as for --format [default:
+    /// by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
-    /// Judge the result again from its file: print the verdict and the thresholds, and exit with the verdict's code
+    /// Judge the result in the file again: print the verdict and the thresholds, and exit with the verdict's code
     #[arg(long, conflicts_with_all = ["format", "out"])]
     pub judge: bool,
 }
@@ -345,7 +344,7 @@ pub struct TokenArgs {
     /// Device id to create the token for [default with --decode: the device in the token]
     #[arg(long, value_name = "ID")]
     pub device: Option<String>,
-    /// Shared access policy that --key belongs to; without --device, the token is for the whole hub
+    /// Shared access policy whose key is in --key; without --device, the token is for the whole hub
     #[arg(long, value_name = "NAME", conflicts_with = "group_key")]
     pub policy: Option<String>,
     /// Key of the device or the policy, in base64: env:NAME or file:PATH
@@ -357,8 +356,8 @@ pub struct TokenArgs {
     /// Lifetime of the token
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub ttl: String,
-    /// Decode this token, and verify it if a key is given: env:NAME, file:PATH, or - for stdin. The command fails if
-    /// the token has expired or was made with another key
+    /// Decode this token, and verify it if there is a key: env:NAME, file:PATH, or - for stdin. The command fails if the token has
+    /// expired or was made with another key
     #[arg(long, value_name = "SOURCE", conflicts_with_all = ["host", "policy"])]
     pub decode: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Reads the monotonic clock and the wall clock, and detects steps of the wall clock. Only this file reads clocks. Drivers pass the time
-//! down as an argument, so rooms below `link` do not read it. Used by `link`, `fleet`, `emulator` and `app`. It must not depend on any
-//! room.
+//! down as an argument, so rooms below `link` do not read clocks. Used by `link`, `fleet`, `emulator` and `app`. This file must not
+//! depend on any room.
 //!
 //! `now` uses tokio's clock, so a test with paused time controls the whole program. Durations come from the monotonic clock. The wall
 //! clock is read for every date. It can be set at any time, so no date is derived from an earlier reading.
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// NTP corrects smaller errors by slowing down or speeding up the clock (our choice).
 pub const STEP_MIN: Duration = Duration::from_secs(1);
 
-/// The longest time for reading both clocks, far below [`STEP_MIN`].
+/// The maximum time for reading both clocks as a pair, far below [`STEP_MIN`].
 const PAIR_MAX: Duration = Duration::from_micros(100);
 
-/// The most attempts to read both clocks within [`PAIR_MAX`].
+/// The maximum number of attempts to read both clocks within [`PAIR_MAX`].
 const PAIRS_MAX: usize = 5;
 
-/// The most steps that a [`StepWatch`] stores. Further steps would not change the verdict.
+/// The maximum number of steps that a [`StepWatch`] stores. Further steps would not change the verdict.
 const STEPS_MAX: usize = 64;
 
 /// Reads the monotonic clock. It is tokio's, so that tests can pause it.
@@ -29,7 +29,7 @@ pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Reads the wall clock, since the Unix epoch. For single uses, such as a certificate or a token on the command line.
+/// Reads the wall clock, as the time since the Unix epoch. For one-off uses, such as a certificate or a token on the command line.
 #[expect(clippy::disallowed_methods, reason = "only this file reads clocks")]
 #[must_use]
 pub fn unix() -> Duration {
@@ -41,7 +41,7 @@ pub fn unix() -> Duration {
 pub struct Reading {
     /// Monotonic clock.
     pub at: Instant,
-    /// Wall clock, since the Unix epoch.
+    /// Wall clock, as the time since the Unix epoch.
     pub unix: Duration,
 }
 
@@ -115,7 +115,7 @@ pub fn moved(unix: Duration, by_us: i64) -> Duration {
     if by_us < 0 { unix.saturating_sub(by) } else { unix.saturating_add(by) }
 }
 
-/// A step of the wall clock against the monotonic clock.
+/// A step of the wall clock relative to the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Instant at which the step was detected.
@@ -138,7 +138,7 @@ impl StepWatch {
         StepWatch { last: first, steps: Vec::new() }
     }
 
-    /// Adds a reading. Returns how far the wall clock moved against the monotonic clock since the last reading, in microseconds. More
+    /// Adds a reading. Returns how far the wall clock moved relative to the monotonic clock since the last reading, in microseconds. More
     /// than [`STEP_MIN`] is a step.
     pub fn compare(&mut self, reading: Reading) -> i64 {
         let last = std::mem::replace(&mut self.last, reading);
@@ -175,50 +175,50 @@ pub fn is_step(by_us: i64) -> bool {
     u128::from(by_us.unsigned_abs()) > STEP_MIN.as_micros()
 }
 
-/// The zero of a run on both clocks. All times of a run are measured from it with the monotonic clock, so changes of the wall clock do not
-/// affect them.
+/// The start of a run on both clocks. All times in a run are measured from the start with the monotonic clock, so changes to the wall clock
+/// do not affect them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunClock {
-    /// Zero on the monotonic clock.
+    /// Start of the run on the monotonic clock.
     pub zero: Instant,
-    /// Wall clock at the zero, since the Unix epoch.
+    /// Start of the run on the wall clock, as the time since the Unix epoch.
     pub zero_unix: Duration,
 }
 
 impl RunClock {
-    /// Returns a clock whose zero is `lead` from now.
+    /// Returns a clock for a run that starts `lead` from now.
     #[must_use]
     pub fn starts_in(lead: Duration, wall: &WallClock) -> RunClock {
         let Reading { at, unix } = wall.read(now());
         RunClock { zero: at + lead, zero_unix: unix + lead }
     }
 
-    /// Returns the zero as a reading of both clocks.
+    /// Returns the start of the run as a reading of both clocks.
     #[must_use]
     pub fn reading(&self) -> Reading {
         Reading { at: self.zero, unix: self.zero_unix }
     }
 
-    /// Returns the time from the zero to `at`, or zero if `at` is earlier.
+    /// Returns the time from the start of the run to `at`, or zero if `at` is earlier.
     #[must_use]
     pub fn since(&self, at: Instant) -> Duration {
         at.saturating_duration_since(self.zero)
     }
 
-    /// Returns the nanoseconds from the zero to `at`, or 0 if `at` is earlier. Saturates after 584 years.
+    /// Returns the nanoseconds from the start of the run to `at`, or 0 if `at` is earlier. Saturates after 584 years.
     #[must_use]
     pub fn ns(&self, at: Instant) -> u64 {
         u64::try_from(self.since(at).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Returns the instant `ns` nanoseconds after the zero.
+    /// Returns the instant `ns` nanoseconds after the start of the run.
     #[must_use]
     pub fn at(&self, ns: u64) -> Instant {
         self.zero + Duration::from_nanos(ns)
     }
 
-    /// Returns the date of an instant on a wall clock without steps since the zero. For the age of messages that the run itself sends and
-    /// receives, which must not include a step.
+    /// Returns the date of an instant, as the time since the Unix epoch, on a wall clock without steps since the start of the run. Used for
+    /// the age of messages that the run itself sends and receives, which must not include steps.
     #[must_use]
     pub fn unstepped_unix(&self, at: Instant) -> Duration {
         self.zero_unix + self.since(at)

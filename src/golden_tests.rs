@@ -1,6 +1,6 @@
-//! What latencies mean, in virtual time: at 1,000 messages per second, the hub stalls for exactly one second. Response times have
-//! about 1,000 samples that are spread evenly up to 1 s, whether or not the window held all messages. Lag stays near zero, and
-//! the verdict passes.
+//! Checks the meaning of the latencies, in virtual time: at 1,000 messages per second, the hub stalls for exactly one second.
+//! About 1,000 response times are then spread evenly up to 1 s, whether or not all messages fit in the window. Lag stays near
+//! zero, and the verdict passes.
 
 use crate::clock::{RunClock, WallClock};
 use crate::fleet::{Context, Device, DeviceRef, collector};
@@ -62,7 +62,7 @@ struct Wire {
 }
 
 impl Wire {
-    /// Answers as the hub: at once, except while it stalls.
+    /// Answers as the hub would: immediately, except while it stalls.
     fn answer(&mut self, stalled: bool) {
         if stalled {
             return;
@@ -162,7 +162,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judgment) {
 
 #[test]
 fn stall_shows_in_response_and_not_in_lag() {
-    // The delayed operation is a message at the device, or a twin request that the hub has not answered.
+    // The stall delays either messages at the device or twin requests that the hub has not answered.
     let twins = (100, 16, Operation::TwinReport);
     for (devices, window, what) in [(100, 16, Operation::Telemetry), (10, 4, Operation::Telemetry), twins] {
         let (totals, judged) = run(devices, window, what);
@@ -191,7 +191,7 @@ fn window_size_does_not_change_response_times() {
     assert!(narrow.wait.max() > Some(900_000), "a narrow one has them in the backlog");
 }
 
-/// Returns a value as a reader of the result file sees it.
+/// Returns a value as it is read back from the result file.
 fn as_in_a_file<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
     serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
 }

@@ -1,6 +1,6 @@
 //! hubstorm load-tests an Azure IoT Hub, or any MQTT 3.1.1 broker, with thousands of simulated devices.
 //!
-//! The rooms, in a good order for reading. `ARCHITECTURE.md` has the table of allowed imports, which `tests/tidy.rs` checks.
+//! The rooms, in a good reading order. `ARCHITECTURE.md` has the table of allowed imports, which `tests/tidy.rs` checks.
 //!
 //! 1. [`scenario`] reads the scenario file. [`plan`] resolves it into arrivals, payloads, credentials and phases.
 //! 2. [`sansio`] is the contract between a protocol endpoint and its [`link`]. [`wire`] encodes and decodes MQTT packets, [`session`]

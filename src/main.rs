@@ -1,5 +1,5 @@
-//! The `hubstorm` command: parses the command line, installs the signal handlers, runs the command and returns its exit code. The library
-//! does the rest.
+//! The `hubstorm` command: parses the command line, installs the signal handlers, runs the command and returns its exit code. Everything
+//! else is in the library.
 
 use clap::Parser;
 use hubstorm::{app, cli::Cli};
@@ -21,13 +21,13 @@ fn main() -> ExitCode {
         let (sender, interrupts) = watch::channel(0);
         let env = app::Env::from_process(interrupts);
         tokio::select! {
-            // Poll the signal handlers first: an early Ctrl-C must not kill a command that handles it.
+            // Poll the signal handlers first, so that an early Ctrl-C does not kill a command that handles it.
             biased;
             never = app::count_interrupts(sender), if app::handles_interrupts(&cli) => match never {},
             code = app::run(cli, env) => code,
         }
     });
-    // A blocking thread may still resolve a name. Do not wait for it.
+    // Do not wait for blocking threads: one may still be resolving a name.
     runtime.shutdown_background();
     ExitCode::from(code)
 }

@@ -1,9 +1,9 @@
-//! Random generators from a seed, a device and a purpose. The same seed gives the same arrivals and payloads on any worker. Used by `plan`,
-//! `policy`, `link`, `fleet` and the emulator. It must not depend on threads or clocks.
+//! Random number generators, each determined by a seed, a device and a purpose. The same seed gives the same arrivals and payloads on any
+//! worker. Used by `plan`, `policy`, `link`, `fleet` and the emulator. This file must not depend on threads or clocks.
 
 use rand::SeedableRng;
 
-/// The generator of a device. It has only 16 bytes of state, because there are tens of thousands of generators.
+/// A random number generator. Its state is only 16 bytes, because a run has tens of thousands of generators.
 pub type Rng = rand_pcg::Pcg32;
 
 /// The purpose of a stream of random numbers. Each purpose has its own stream, so a new payload field does not change arrivals.
@@ -27,10 +27,11 @@ pub enum Purpose {
     ServiceDevice(u16),
 }
 
-/// Streams of other purposes than sends start at multiples of this number, which no send reaches.
+/// Except for `Connection`, the streams for purposes other than sends start at multiples of this number, which the streams for sends never
+/// reach.
 const PURPOSE_STEP: u64 = 1 << 20;
 
-/// Returns the generator of a device (its index over all fleets) for a purpose. Purposes without a device use device 0.
+/// Returns the generator for a device (its index over all fleets) and a purpose. Purposes without a device use device 0.
 #[must_use]
 pub fn generator(seed: u64, device: u64, purpose: Purpose) -> Rng {
     // These numbers must never change, so that a seed gives the same load in every version.

@@ -6,16 +6,16 @@
 use bytes::BytesMut;
 use std::time::Instant;
 
-/// The link asks a machine for output only while fewer bytes than this wait to be written. So a slow peer delays messages, but does not
-/// use more memory.
+/// The link requests output from a machine only while fewer bytes than this are waiting to be written, so a slow peer delays messages but
+/// does not increase memory use.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
-/// A protocol endpoint without sockets and clocks.
+/// A protocol endpoint without sockets or clocks.
 ///
 /// Each time the link wakes up, it
 ///
 /// 1. reads until the socket has no more bytes, the read budget is spent, or the machine [wants no input](Machine::wants_input). After each
-///    read, it reads the clock and calls [`handle_input`](Machine::handle_input). The last time is used for the next steps;
+///    read, it reads the clock and calls [`handle_input`](Machine::handle_input). The last of these times is used in the next steps;
 /// 2. calls [`handle_timeout`](Machine::handle_timeout);
 /// 3. collects bytes with [`poll_output`](Machine::poll_output), writes and flushes them;
 /// 4. sets one timer for [`poll_timeout`](Machine::poll_timeout).
@@ -33,10 +33,10 @@ pub trait Machine {
     /// Handles due timers. Early calls are harmless.
     ///
     /// # Errors
-    /// A timer expired that ends the connection.
+    /// A timer that ends the connection has expired.
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Self::Error>;
 
-    /// Called when the kernel has all bytes that `poll_output` has produced so far.
+    /// Called when the kernel has accepted all bytes that `poll_output` has produced so far.
     fn handle_flushed(&mut self, now: Instant);
 
     /// Called once when the connection has ended for any reason, before the link returns. Unless this side ended it, `handle_input` has
@@ -72,7 +72,7 @@ pub enum Closed {
     Local,
 }
 
-/// A TLS failure after the handshake. [`Closed`] has a reference to it, which keeps connections small.
+/// A TLS failure after the handshake. [`Closed`] stores a reference to it, so that connections use less memory.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct TlsEnd {
     /// Cause.

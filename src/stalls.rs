@@ -1,5 +1,5 @@
 //! Stalls: the intervals in which a thread had work but did not run. The deadlines of `link` record stalls, `measure` computes how much of
-//! an operation they cover, and the emulator reports its own. Independent of clocks and threads: instants are arguments.
+//! an operation they cover, and the emulator reports the stalls of its shards. Independent of clocks and threads: instants are arguments.
 //!
 //! A pause counts once, no matter how many deadlines it delayed: stalls are stored as the union of the recorded intervals.
 
@@ -15,13 +15,13 @@ pub const BUSY_HEARTBEAT: Duration = Duration::from_millis(2);
 /// Heartbeat interval of a thread whose connections are idle.
 pub const IDLE_HEARTBEAT: Duration = Duration::from_millis(10);
 
-/// The most entries of a [`StallList`].
+/// The maximum number of entries in a [`StallList`].
 pub const ENTRIES_MAX: usize = 1024;
 
-/// The most stored intervals. Before them, the thread counts as always stalled.
+/// The maximum number of stored intervals. Stalls that are no longer stored count as if they ended at the start of the oldest one.
 const RECENT_MAX: usize = 4096;
 
-/// An interval of the union, in nanoseconds since zero.
+/// An interval of the union, in nanoseconds since [`Stalls::zero`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Interval {
     from_ns: u64,
@@ -65,7 +65,7 @@ impl Stalls {
         let since_zero = |at: Instant| {
             u64::try_from(at.saturating_duration_since(self.zero.get()).as_nanos()).unwrap_or(u64::MAX)
         };
-        // The union already has everything up to the end of the latest stall.
+        // The union already covers all stalls up to the end of the latest one.
         let from_ns = since_zero(from).max(self.last_to_ns.get());
         let to_ns = since_zero(to);
         if from_ns >= to_ns {
@@ -90,20 +90,20 @@ impl Stalls {
         }
     }
 
-    /// Returns the end of the latest stall in nanoseconds since zero, or 0 without a stall.
+    /// Returns the end of the latest stall in nanoseconds since the start, or 0 if there was no stall.
     #[inline]
     #[must_use]
     pub fn last_to_ns(&self) -> u64 {
         self.last_to_ns.get()
     }
 
-    /// Returns the start of the latest stall in nanoseconds since zero, or 0 without a stall.
+    /// Returns the start of the latest stall in nanoseconds since the start, or 0 if there was no stall.
     #[must_use]
     pub fn last_from_ns(&self) -> u64 {
         self.recent.borrow().back().map_or(0, |last| last.from_ns)
     }
 
-    /// Returns how long the thread stalled between two times.
+    /// Returns how long the thread was stalled between two times.
     #[inline]
     #[must_use]
     pub fn between_ns(&self, from_ns: u64, to_ns: u64) -> u64 {
@@ -113,7 +113,7 @@ impl Stalls {
         self.until_ns(to_ns).saturating_sub(self.until_ns(from_ns))
     }
 
-    /// Returns how long the thread stalled until a time: the length of the union.
+    /// Returns how long the thread was stalled until a time: the length of the union.
     #[must_use]
     pub fn until_ns(&self, at_ns: u64) -> u64 {
         let recent = self.recent.borrow();
@@ -182,7 +182,7 @@ impl From<StallEntry> for [u64; 3] {
 }
 
 /// The stalls of a thread over a run of any length, in at most [`ENTRIES_MAX`] entries. When the list is full, the two neighbors that span
-/// the shortest time are merged. The total stalled time stays exact; for a window it becomes an upper bound.
+/// the shortest time are merged. The total stalled time stays exact; the stalled time in a window becomes an upper bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct StallList {
@@ -190,13 +190,13 @@ pub struct StallList {
 }
 
 impl StallList {
-    /// Adds a stall. Stalls must be added in the order of time. Time that the list already covers is not added again.
+    /// Adds a stall. Stalls must be added in chronological order. Time that the list already covers is not added again.
     pub fn add(&mut self, from_us: u64, to_us: u64) {
         self.add_entry(StallEntry { from_us, to_us, stalled_us: to_us.saturating_sub(from_us) });
     }
 
-    /// Adds an entry of another list, in the order of time. Overlapping entries are merged. Their stalls may be at different times, so the
-    /// stalled times are added, up to the length of the interval.
+    /// Adds an entry from another list, in chronological order. Overlapping entries are merged. Their stalls may be at different times, so
+    /// the stalled times are added, up to the length of the interval.
     pub fn add_entry(&mut self, entry: StallEntry) {
         if entry.from_us >= entry.to_us {
             return;
@@ -222,7 +222,7 @@ impl StallList {
         all.into_iter().for_each(|entry| self.add_entry(entry));
     }
 
-    /// Returns the entries in the order of time. They do not overlap.
+    /// Returns the entries in chronological order. They do not overlap.
     #[must_use]
     pub fn entries(&self) -> &[StallEntry] {
         &self.entries

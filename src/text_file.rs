@@ -1,27 +1,27 @@
 //! Text files: bytes in, text or lines out. Every file that a user writes passes through here: scenarios, lists of devices,
 //! key files, payload files, results and CA files. Callers read the bytes themselves.
 //!
-//! Text is UTF-8, with or without a byte order mark. It must not depend on any other room, nor open files.
+//! Text is UTF-8, with or without a byte order mark. This room must not depend on any other room, and must not open files.
 
 use std::ops::Range;
 
-/// U+FEFF in UTF-8, which some editors write first.
+/// U+FEFF in UTF-8, which some editors write at the start of a file.
 const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
-/// U+FEFF in UTF-16, little and big endian. PowerShell's `>` writes the first one.
+/// U+FEFF in UTF-16, little and big endian. PowerShell's `>` writes the little-endian one.
 const UTF16_BOMS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// A file that is not UTF-8. The text never contains bytes of the file, which may be a secret.
+/// A file that is not UTF-8. The message never contains bytes from the file, because they may be secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodingError {
-    /// It begins with a byte order mark of UTF-16.
+    /// The file begins with a UTF-16 byte order mark.
     #[error("encoded as UTF-16; save the file as UTF-8")]
     Utf16,
-    /// It contains bytes that are not UTF-8.
+    /// The file contains bytes that are not UTF-8.
     #[error("not UTF-8 at byte {byte} of line {line}; save the file as UTF-8")]
     NotUtf8 {
         /// Line number, from 1.
         line: usize,
-        /// Number of the first wrong byte within its line, from 1.
+        /// Position of the first invalid byte within its line, from 1.
         byte: usize,
     },
 }
@@ -50,7 +50,7 @@ pub fn decode(bytes: &[u8]) -> Result<&str, EncodingError> {
 /// Returns the bytes of a file, without its byte order mark. Unlike [`decode`], it does not check that they are UTF-8.
 ///
 /// # Errors
-/// The file begins with a byte order mark of UTF-16.
+/// The file begins with a UTF-16 byte order mark.
 pub fn skip_bom(bytes: &[u8]) -> Result<&[u8], EncodingError> {
     if UTF16_BOMS.iter().any(|bom| bytes.starts_with(bom)) {
         return Err(EncodingError::Utf16);
@@ -58,13 +58,13 @@ pub fn skip_bom(bytes: &[u8]) -> Result<&[u8], EncodingError> {
     Ok(bytes.strip_prefix(UTF8_BOM).unwrap_or(bytes))
 }
 
-/// Returns the lines of a text without their ends. Lines end with LF or CR LF. In a text without any LF, they end with CR, as on
-/// the Macs of old; elsewhere, a CR within a line belongs to the line.
+/// Returns the lines of a text without their line endings. Lines end with LF or CR LF. In a text without any LF, they end with CR,
+/// as on classic Mac OS. Otherwise, a CR within a line is part of the line.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     line_ranges(text).map(|range| &text[range])
 }
 
-/// Returns where the [`lines`] of a text are.
+/// Returns the byte ranges of the [`lines`] of a text.
 pub fn line_ranges(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let end = line_end(text);
     let mut next = 0;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn utf16_is_named_as_such() {
+    fn utf16_is_recognized() {
         for bytes in [&b"\xff\xfen\0"[..], b"\xfe\xff\0n", b"\xff\xfe"] {
             assert_eq!(decode(bytes), Err(EncodingError::Utf16), "{bytes:?}");
             assert_eq!(skip_bom(bytes), Err(EncodingError::Utf16), "{bytes:?}");

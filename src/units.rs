@@ -61,7 +61,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 /// Parses `-3m`, `+6m` or `0s`. Returns microseconds.
 ///
 /// # Errors
-/// The text is not a sign and a duration. Only a duration of zero needs no sign.
+/// The text is not a sign and a duration. Only a zero duration may omit the sign.
 pub fn parse_signed_us(text: &str) -> Result<i64, UnitError> {
     let error = || unit_error(text, EXPECTED_SIGNED);
     let trimmed = text.trim();
@@ -76,7 +76,7 @@ pub fn parse_signed_us(text: &str) -> Result<i64, UnitError> {
     }
 }
 
-/// Formats a duration for people: three significant digits at the unit that fits (`847 µs`, `12.3 ms`, `4.00 s`, `2m 05s`, `1h`).
+/// Formats a duration for people: three significant digits in a suitable unit (`847 µs`, `12.3 ms`, `4.00 s`, `2m 05s`, `1h`).
 #[must_use]
 pub fn human_duration(duration: Duration) -> String {
     let us = duration.as_secs_f64() * 1e6;
@@ -113,8 +113,8 @@ pub fn human_us(us: u64) -> String {
     human_duration(Duration::from_micros(us))
 }
 
-/// Formats a signed duration for people: `+2h`, `-6m`. Durations over 10 s are rounded to seconds, so that two readings of one clock step
-/// look the same.
+/// Formats a signed duration for people: `+2h`, `-6m`. Durations over 10 s are rounded to seconds, so that two measurements of one clock
+/// step look the same.
 #[must_use]
 pub fn human_signed_us(us: i64) -> String {
     const SECOND: u64 = 1_000_000;
@@ -132,7 +132,7 @@ pub fn human_count(count: u64) -> String {
     grouped(&count.to_string())
 }
 
-/// Groups the integer digits of a number: `1,803.8`.
+/// Separates groups of integer digits with commas: `1,803.8`.
 #[must_use]
 pub fn grouped(number: &str) -> String {
     let (digits, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
@@ -232,7 +232,7 @@ impl FromStr for Percent {
         let error = || unit_error(text, EXPECTED_PERCENT);
         let number = text.trim().strip_suffix('%').ok_or_else(error)?;
         let number = number.trim();
-        // Appending an exponent makes 99.9% exactly 0.999, which a division by 100 does not.
+        // Appending an exponent makes 99.9% exactly 0.999; dividing by 100 does not.
         let fraction = number.parse::<f64>().and_then(|_| format!("{number}e-2").parse::<f64>());
         let fraction = fraction.map_err(|_| error())?;
         if fraction.is_finite() && fraction >= 0.0 { Ok(Percent(fraction)) } else { Err(error()) }

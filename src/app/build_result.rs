@@ -1,5 +1,5 @@
-//! Builds the result file's model from the plan, the measurement of the fleet and the report of the built-in hub. Used by `run`. It reads
-//! the processor of this machine, and writes nothing.
+//! Builds the model of the result file from the plan, the fleet's measurement and the built-in hub's report. Used by `run`. It reads the name
+//! of this machine's processor, and writes nothing.
 
 use crate::emulator::ShardHealth;
 use crate::fleet::Finished;
@@ -82,8 +82,8 @@ pub(super) fn result(
     }
 }
 
-/// Adds the stalls of the built-in hub to the measurement. The hub converts them to wall-clock times at the end of the run. The run's zero is
-/// converted in the same way (`zero_unix_at_end`), so clock steps during the run cancel out.
+/// Adds the stalls of the built-in hub to the measurement. The hub converts them to wall-clock times at the end of the run.
+/// `zero_unix_at_end` is the start of the run, converted in the same way, so clock steps during the run cancel out.
 fn add_shards(finished: &mut Finished, shards: &[ShardHealth]) {
     let zero_us = us(finished.zero_unix_at_end);
     for (number, shard) in (0_u16..).zip(shards) {
@@ -99,7 +99,7 @@ fn add_shards(finished: &mut Finished, shards: &[ShardHealth]) {
     }
 }
 
-/// Returns the sums of each operation over all fleets and all phases except warm-ups.
+/// Returns the totals of each operation over all fleets and all phases except warm-ups.
 fn totals(measurement: &Measurement) -> Vec<model::OperationSum> {
     let sum = |operation: Operation| {
         let sum = measurement.sum(|part| part.operation == operation && !measurement.is_warmup(&part.phase));
@@ -148,7 +148,7 @@ fn host() -> model::Host {
     }
 }
 
-/// Describes the load generator. `late` counts the messages above the default limit of the verdict.
+/// Describes the load generator. `late` counts the messages whose lag exceeds the default limit of the verdict.
 fn generator(finished: &Finished, workers: usize) -> model::Generator {
     let mut lag = Latency::default();
     for part in finished.measurement.operations.iter().filter(|part| part.operation.is_message()) {
@@ -175,7 +175,7 @@ fn rfc3339(unix: Duration) -> String {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
 
-/// Returns the id of a run, which is its file name: the name of the scenario and the start time.
+/// Returns the id of a run, which is also the name of its result file: the name of the scenario file and the start time.
 fn run_id(file: &str, started: &str) -> String {
     let stem =
         PathBuf::from(file).file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());

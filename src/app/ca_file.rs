@@ -1,8 +1,8 @@
 //! The CA file of `hubstorm emulator`: the certificate that devices must trust. Used only by `emulator`.
 //!
 //! Without `--ca-out` the file is in the temporary directory and is removed when the emulator ends. A killed emulator cannot remove its file, so
-//! the next one does. It recognizes a stale file by the missing kernel lock. A process id in the name would not work, because another process
-//! may have the same id later.
+//! the next emulator removes it. It recognizes a stale file because no process holds a lock on it. A process id in the name would not work,
+//! because another process may get the same id later.
 
 use rand::RngExt;
 use std::fs::{self, File, OpenOptions};
@@ -16,19 +16,19 @@ use crate::result::replace;
 const PREFIX: &str = "hubstorm-emulator-";
 const SUFFIX: &str = ".ca.pem";
 
-/// Another emulator may remove a file between its creation and its lock. Then the next name is tried.
+/// The maximum number of names to try. Another emulator may remove a new file before it is locked.
 const ATTEMPTS_MAX: usize = 16;
 
 /// A file with the CA certificate. If it is temporary, it is removed on drop.
 #[derive(Debug)]
 pub(super) struct CaFile {
     path: PathBuf,
-    /// Open and locked temporary file; `None` for a file of `--ca-out`.
+    /// The temporary file, open and locked; `None` for a file from `--ca-out`.
     lock: Option<File>,
 }
 
 impl CaFile {
-    /// Writes `pem` to `path`, permanently. On failure an older file stays unchanged.
+    /// Writes `pem` to `path`. The file is kept on drop. On failure, an existing file stays unchanged.
     ///
     /// # Errors
     /// The file cannot be written: its path, and the cause.
@@ -71,7 +71,7 @@ impl CaFile {
 impl Drop for CaFile {
     fn drop(&mut self) {
         if self.lock.is_some() {
-            // On failure a public certificate stays in the temporary directory.
+            // Ignore the error: a leftover file in the temporary directory contains only a public certificate.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -87,7 +87,7 @@ fn create_locked(path: &Path) -> io::Result<Option<File>> {
     Ok((file.metadata()?.nlink() > 0).then_some(file))
 }
 
-/// Removes the temporary files of `user` whose emulator has ended. Keeps files whose state cannot be determined.
+/// Removes `user`'s temporary files whose emulator has exited. Keeps files whose state cannot be determined.
 fn remove_stale(folder: &Path, user: u32) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -95,14 +95,14 @@ fn remove_stale(folder: &Path, user: u32) {
         if number.is_some_and(|n| n.len() == 8 && n.bytes().all(|byte| byte.is_ascii_hexdigit())) {
             let path = entry.path();
             if let Some(_locked) = stale(&path, user) {
-                // Names are random, so no other emulator has created a file with this name meanwhile.
+                // Names are random, so no other emulator has created a file with this name in the meantime.
                 let _ = fs::remove_file(&path);
             }
         }
     }
 }
 
-/// Opens and locks the file if it belongs to `user` and its emulator has ended. Does not follow links or block on a pipe.
+/// Opens and locks the file if it belongs to `user` and its emulator has exited. Does not follow links or block on a pipe.
 fn stale(path: &Path, user: u32) -> Option<File> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;

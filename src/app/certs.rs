@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// File modes: certificates are public, the key is for its owner only.
+/// File modes: certificates are public; only the owner can read the key.
 const PUBLIC: u32 = 0o644;
 const PRIVATE: u32 = 0o600;
 
@@ -53,8 +53,8 @@ pub(super) fn run(args: &CertsArgs, env: &mut Env) -> Result<(), AppError> {
     print(env, &text)
 }
 
-/// Writes all files in `folder` under temporary names, then renames them. If a write fails, older files stay unchanged and no temporary file
-/// is left.
+/// Writes all files in `folder` under temporary names, then renames them. If a write fails, existing files stay unchanged and no temporary
+/// file is left behind.
 fn write_all(folder: &Path, files: &[(&str, &str, u32)]) -> Result<(), AppError> {
     let temporary = |name| folder.join(format!(".{name}.{}.tmp", std::process::id()));
     let written = files.iter().try_for_each(|&(name, text, mode)| {
@@ -68,14 +68,14 @@ fn write_all(folder: &Path, files: &[(&str, &str, u32)]) -> Result<(), AppError>
     });
     written.map_err(|(name, error)| {
         for (name, ..) in files {
-            // Files that were renamed, or not created yet, do not exist.
+            // Ignore errors: files that were already renamed, or not created yet, do not exist.
             let _ = std::fs::remove_file(temporary(name));
         }
         environment_error(&format!("cannot write {}", folder.join(name).display()), &error)
     })
 }
 
-/// Writes a new file with this mode, so that a key is never in a file that others can read.
+/// Creates a new file with this mode, so that a key is never in a file that others can read.
 fn write(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

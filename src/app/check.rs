@@ -151,7 +151,7 @@ fn write_phase(out: &mut String, phase: &PhasePlan) -> fmt::Result {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a count to read; the cast saturates"
+    reason = "an approximate count for display; the cast saturates"
 )]
 fn whole(count: f64) -> String {
     human_count(count.round() as u64)

@@ -5,14 +5,13 @@ use crate::plan::{Plan, TargetKind};
 use crate::units::Percent;
 use std::io::Write;
 
-/// Share of one S1 unit's daily messages above which a run needs confirmation.
+/// The share of one S1 unit's daily messages above which a run needs confirmation.
 const SHARE_CONFIRMED: f64 = 0.25;
 
-/// Asks for confirmation, unless the run is cheap or `--yes` is set. With `quiet` the question contains the cost, because `run` has not
-/// printed it.
+/// Asks for confirmation, unless the run is cheap or `--yes` is set. With `quiet`, the question contains the cost, because `run` has
+/// not printed it.
 ///
-/// # Errors
-/// The answer is no, or there is no terminal to ask on.
+/// # Errors The answer is no, there is no terminal to ask on, or asking fails.
 pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) -> Result<(), AppError> {
     if yes || !bills(plan) || cost::share(plan) <= SHARE_CONFIRMED {
         return Ok(());
@@ -31,7 +30,7 @@ pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) 
     write!(env.err, "this run {cost}continue? [y/N] ")
         .and_then(|()| env.err.flush())
         .map_err(|error| environment_error("cannot ask for confirmation", &error))?;
-    // On a blocking thread, so that Ctrl-C works while the question is open.
+    // On a blocking thread, so that Ctrl-C works while waiting for the answer.
     let line = tokio::task::spawn_blocking(answer).await;
     let line = line.map_err(|error| environment_error("cannot ask for confirmation", &error))?;
     let line = line.map_err(|error| environment_error("cannot read the answer", &error))?;
@@ -41,7 +40,7 @@ pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) 
     }
 }
 
-/// Returns true if the hub bills messages. The built-in hub, and a hub on this machine, do not.
+/// Returns true if the hub bills messages. The built-in hub and hubs on this machine do not.
 pub(super) fn bills(plan: &Plan) -> bool {
     plan.target.kind == TargetKind::IotHub && plan.emulator.is_none() && !plan.target.is_loopback()
 }
@@ -54,7 +53,7 @@ mod tests {
 
     type Answer = Option<fn() -> std::io::Result<String>>;
 
-    /// Confirms a plan of this size, with this answer.
+    /// Asks for confirmation of a plan with this number of devices, and answers with `answer`.
     fn confirmed(host: &str, devices: u32, yes: bool, answer: Answer) -> Result<(), AppError> {
         let (_sender, interrupts) = tokio::sync::watch::channel(0);
         let env = Env { answer, err: Box::new(std::io::sink()), ..Env::from_process(interrupts) };

@@ -1,12 +1,12 @@
-//! The cost of a run on a hub that bills: the number of messages, and their share of one S1 unit's daily messages. `run` and `consent` print
-//! it before the load. It reads only the plan.
+//! The cost of a run on a hub that bills: the number of messages, and the share of one S1 unit's daily messages that they use. `run` and
+//! `consent` print it before the load. Uses only the plan.
 
 use crate::iothub::limits::Tier;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan};
 use crate::units::{grouped, human_count};
 
-/// Returns the number of billed messages of the plan. A hub bills in blocks of 4 KB. A whole twin, whose size the plan does not know, counts
-/// as one block.
+/// Returns the number of billed messages of the plan. A hub bills in blocks of 4 KB. Reading a twin counts as one block, because the plan
+/// does not know the twin's size.
 fn billed(plan: &Plan) -> f64 {
     let fleets = plan.fleets.iter().map(|fleet| {
         let per_second: f64 = fleet
@@ -24,15 +24,15 @@ fn billed(plan: &Plan) -> f64 {
     fleets.chain(calls).sum()
 }
 
-/// Returns the number of blocks of one message.
+/// Returns the number of blocks billed for one message.
 #[expect(clippy::cast_precision_loss, reason = "a small number")]
 fn blocks(fleet: &FleetPlan, payload: &Payload, more_bytes: usize) -> f64 {
     let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
     Tier::S1.billed((payload.bytes_max(id_bytes) + more_bytes) as u64) as f64
 }
 
-/// Returns the number of blocks of one call, with the answer to a method and the device's update message for a desired property
-/// (Azure: "Azure IoT Hub pricing information").
+/// Returns the number of blocks billed for one call, including the answer to a method call, or the update message to the device for
+/// desired properties (Azure: "Azure IoT Hub pricing information").
 fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
     match &drive.call {
         CallPlan::Method { name, .. } => {
@@ -101,7 +101,7 @@ mod tests {
             crate::plan::load(&input, &mut rand::rng()).unwrap()
         };
         let plan = load(&[]);
-        // 100 devices x (5 s in the ramp + 20 s of load in the second phase), each message two blocks of 4 KB.
+        // 100 devices x (5 s in the ramp + 20 s of load in the second phase); each message is two blocks of 4 KB.
         assert!((billed(&plan) - 5_000.0).abs() < 1.0, "{}", billed(&plan));
         // 8,192 bytes fill two blocks; a property makes them three.
         let full = "fleet.a.send.0.payload.size=8192".to_owned();
@@ -150,7 +150,7 @@ mod tests {
                 crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}"));
             billed(&plan).round()
         };
-        // Ten reads on connect, then ten reads and ten reports of each device.
+        // Ten reads on connect, then ten reads and ten reports per device.
         let twins = 10.0 + 100.0 + 100.0;
         let call = |more: &str| format!("fleet = \"a\"\n{more}");
         for (call, blocks) in [

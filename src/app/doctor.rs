@@ -15,12 +15,12 @@ use std::time::Duration;
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait for a server that requested a client certificate to refuse the connection.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Number of file descriptors for a load of a few thousand devices.
+/// The number of file descriptors that a load of a few thousand devices needs.
 const DESCRIPTORS_COMFORTABLE: u64 = 4_096;
-/// Number and length of the sleeps that test the timer.
+/// The number and the length of the sleeps that test the timer.
 const TIMER_TESTS: u32 = 50;
 const TIMER_SLEEP: Duration = Duration::from_millis(1);
-/// Timer delay above which latencies are distorted.
+/// The timer delay above which latencies are distorted.
 const TIMER_LATE_US: u64 = 1_000;
 
 /// Prints the report. Fails if the target cannot be reached.
@@ -37,7 +37,7 @@ pub(super) async fn run(args: &DoctorArgs, env: &mut Env) -> Result<(), AppError
     }
 }
 
-/// Named lines, and warnings with fixes.
+/// The report: named lines, and warnings with fixes.
 #[derive(Default)]
 struct Report {
     lines: Vec<(&'static str, String)>,
@@ -102,7 +102,7 @@ fn hardware(report: &mut Report) {
         capacity.push((count, "ports"));
     }
     match capacity.into_iter().min() {
-        Some((0, bound)) => report.line("capacity", format!("no device: too few {bound}")),
+        Some((0, bound)) => report.line("capacity", format!("no devices: not enough {bound}")),
         Some((devices, bound)) => report
             .line("capacity", format!("about {} devices over TLS, limited by {bound}", human_count(devices))),
         None => {}
@@ -114,7 +114,7 @@ fn timing(report: &mut Report) {
     let mut late_us = Vec::new();
     for _ in 0..TIMER_TESTS {
         let due = clock::now() + TIMER_SLEEP;
-        // The same kernel timer as for the deadlines of a load.
+        // This uses the same kernel timer as the deadlines during a load.
         std::thread::sleep(TIMER_SLEEP);
         late_us
             .push(u64::try_from(clock::now().saturating_duration_since(due).as_micros()).unwrap_or(u64::MAX));
@@ -176,7 +176,7 @@ async fn connect(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env
                 let TlsEnd { cause, fix } = end;
                 return Err(AppError::Environment(format!("{cause}\n  {fix}")));
             }
-            // Any listener accepts a TCP connection. Only MQTT would show that it is a broker.
+            // Any server can accept a TCP connection. Only an MQTT exchange would show that it is a broker.
             let works = if tls.is_some() { "TCP and TLS work" } else { "TCP works" };
             print(env, &format!("{}{works}; MQTT was not tested\n", step_times(&steps, tls.as_ref())))
         }

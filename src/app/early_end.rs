@@ -7,21 +7,21 @@ use crate::report::failed_early;
 use crate::result::model::EndedBy;
 use std::time::Duration;
 
-/// Stall of the load generator that may be the reason why devices are offline (our choice).
+/// The minimum length of a load generator stall that may be the reason why devices are offline (our choice).
 const LONG_STALL_US: u64 = 100_000;
 
 /// The conditions for an early end, and their state.
 pub(super) struct EarlyEndCheck {
     rules: Rules,
     abort_when_unreachable: Option<Duration>,
-    /// Start of the time in which no device is online although the plan has some online.
+    /// Since when no device has been online although the plan has devices online.
     offline_since: Option<Duration>,
     /// End of the latest long stall of the load generator. Devices need time to reconnect after it.
     stalled_until: Duration,
     fired: bool,
 }
 
-/// Why a run ends early: the cause for the result, and the message.
+/// Why a run ends early: the cause to store in the result, and the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EarlyEnd {
     pub(super) ended_by: EndedBy,
@@ -41,13 +41,13 @@ impl EarlyEndCheck {
         }
     }
 
-    /// Returns true if a threshold or a stall must be checked against the measurement each second.
+    /// Returns true if the measurement is needed every second, to check thresholds or to look for stalls.
     pub(super) fn needs_measurement(&self) -> bool {
         self.abort_when_unreachable.is_some()
             || self.rules.thresholds.iter().any(|rule| rule.abort_from_us.is_some())
     }
 
-    /// Handles an event. Returns the reason for an early end, only once.
+    /// Handles an event. Returns an early end at most once.
     pub(super) fn handle_event(&mut self, event: &Event) -> Option<EarlyEnd> {
         let early = match event {
             _ if self.fired => None,

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-/// Device id of the sample connection string. The group key admits every other id as well.
+/// The device id in the sample connection string. The group key admits all other ids as well.
 const SAMPLE_DEVICE: &str = "sample-device";
 
 /// Runs the emulator until a signal arrives or, with `--control`, stdin ends.
@@ -35,7 +35,7 @@ pub(super) async fn run(args: &EmulatorArgs, env: &mut Env) -> Result<(), AppErr
         .map_err(|error| environment_error("cannot raise the limit of open files", &error))?;
     let mut interrupts = env.interrupts.clone();
     let stop = async {
-        // The built-in hub of a run ignores Ctrl-C. It must serve until the run has drained and closes its stdin.
+        // The built-in hub of a run ignores Ctrl-C: it must keep serving until the run has drained and closes the hub's stdin.
         if args.control || interrupts.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -86,8 +86,8 @@ async fn serve(
     };
     let hub = Hub::new(config);
     let started = hub.start(&tls).await?;
-    // Make the RSA certificate now, so that the first device that needs it does not wait. The built-in hub of a run makes it on demand: the
-    // devices of a run do not need it, and its CPU time would count as the hub's.
+    // Make the RSA certificate now, so that the first device that needs it does not wait. The built-in hub of a run makes it only on
+    // demand: the devices of a run do not need it, and the CPU time would count as the hub's.
     let rsa = certificate.rsa;
     let make_rsa = || std::thread::Builder::new().name("rsa".to_owned()).spawn(move || rsa.get());
     let rsa_thread = (!args.control).then(make_rsa).transpose()?;
@@ -112,14 +112,15 @@ async fn serve(
     };
     drop(hub);
     notices.finish();
-    // Wait for the thread: aws-lc clears its random generators at exit, and a process that exits while a key is made may abort.
+    // Wait for the thread: aws-lc clears its random number generators at exit, and a process that exits during key generation may
+    // abort.
     if let Some(Err(panic)) = rsa_thread.map(std::thread::JoinHandle::join) {
         std::panic::resume_unwind(panic);
     }
     served
 }
 
-/// Returns the configuration of the command line.
+/// Returns the configuration from the command line.
 fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandError> {
     let grace = parse_duration(&args.expiry_grace)
         .map_err(|error| EmulatorCommandError::Usage(format!("--expiry-grace: {error}")))?;
@@ -137,8 +138,8 @@ fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandE
     Ok(config)
 }
 
-/// Returns the host in the ready line: the first additional host name, `localhost`, or the listen address if that is not 127.0.0.1 or
-/// unspecified.
+/// Returns the host for the ready line: the first additional host name; otherwise the listen address, or `localhost` if the listen
+/// address is 127.0.0.1 or unspecified.
 fn public_host(config: &ControlConfig) -> String {
     let ip = config.listen().ip();
     match config.hosts.first() {

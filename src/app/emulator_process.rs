@@ -1,5 +1,6 @@
-//! The built-in hub as a child process (`hubstorm emulator --control`), with its own file descriptors, memory and CPU time. Devices reach
-//! it over TCP and TLS, as they reach a real hub. `run` starts and stops it; commands and answers are JSON lines on its stdin and stdout.
+//! The built-in hub as a child process (`hubstorm emulator --control`), with its own file descriptors, memory and CPU time. Devices
+//! connect to it over TCP and TLS, just as to a real hub. `run` starts and stops it; commands and answers are JSON lines on its stdin and
+//! stdout.
 
 use super::{AppError, environment_error};
 use crate::emulator::control::{ControlCommand, ControlConfig, ControlReply, Ready};
@@ -13,17 +14,17 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use zeroize::Zeroizing;
 
-/// Maximum time without an answer from the child.
+/// How long to wait for an answer from the child.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The reason why encoding a command cannot fail.
+/// Why encoding a command cannot fail.
 const ENCODABLE: &str = "all maps in a command have text keys";
 
 /// A running built-in hub. It is killed on drop.
 pub(super) struct EmulatorProcess {
     child: Child,
     stdin: ChildStdin,
-    /// Lines, or the rest of one, that are not written yet. `relay_calls` may be canceled in the middle of a line.
+    /// Lines that are not fully written yet. `relay_calls` may be canceled in the middle of a line.
     unwritten: BytesMut,
     stdout: Lines<BufReader<ChildStdout>>,
 }
@@ -38,7 +39,7 @@ impl EmulatorProcess {
             .args(["emulator", "--control"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // In a separate process group, so that the Ctrl-C of a terminal does not reach it. The run stops it at its end.
+            // In a separate process group, so that a Ctrl-C in the terminal does not reach the hub. The run stops the hub at the end.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -59,7 +60,7 @@ impl EmulatorProcess {
         Ok((hub, ready))
     }
 
-    /// Sends calls to the hub and passes on their results, until the hub ends.
+    /// Sends calls to the hub and forwards their results, until the hub exits.
     pub(super) async fn relay_calls(
         &mut self,
         calls: &mut UnboundedReceiver<ServiceCall>,
@@ -80,7 +81,7 @@ impl EmulatorProcess {
                     Ok(Some(line)) => {
                         let reply = serde_json::from_str(&line).ok();
                         if let Some(result) = reply.and_then(ControlReply::into_result) {
-                            // Fails if the load is over.
+                            // Ignore the error: the load may be over.
                             drop(results.send(result));
                         }
                     }
@@ -88,31 +89,31 @@ impl EmulatorProcess {
                 },
             }
         }
-        // An error also shows in `stats`.
+        // Ignore the error: `stats` will fail too, and report it.
         drop(self.child.wait().await);
     }
 
-    /// Requests the counts, CPU time and memory of the hub.
+    /// Requests the hub's counts, CPU time and memory usage.
     pub(super) async fn stats(&mut self) -> Result<ControlReply, AppError> {
         self.send(&ControlCommand::Stats).await?;
         loop {
             let line = self.read_line().await?;
             let reply = serde_json::from_str(&line)
                 .map_err(|error| environment_error("the built-in hub sent an invalid answer", &error))?;
-            // Results of calls that arrive after the end of the load have no use.
+            // Skip results of calls: the load has ended, so they are no longer needed.
             if matches!(reply, ControlReply::Stats { .. }) {
                 return Ok(reply);
             }
         }
     }
 
-    /// Closes the stdin of the hub, which ends it, and waits for the exit.
+    /// Closes the hub's stdin, which makes the hub exit, and waits for the exit.
     pub(super) async fn stop(mut self) -> Result<(), AppError> {
         drop(self.stdin);
         let ended = tokio::time::timeout(ANSWER_TIMEOUT, self.child.wait()).await;
         match ended {
             Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(AppError::Environment(format!("the built-in hub ended with {status}"))),
+            Ok(Ok(status)) => Err(AppError::Environment(format!("the built-in hub exited with {status}"))),
             Ok(Err(error)) => Err(environment_error("cannot wait for the built-in hub", &error)),
             Err(_) => Err(timeout_error("exit")),
         }

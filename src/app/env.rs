@@ -1,5 +1,4 @@
-//! What a command reads and writes outside its files: streams, environment variables, signals. `main` and tests make it; every command
-//! gets it.
+//! The environment of a command: streams, environment variables and signals. `main` and tests create it; every command receives it.
 
 use super::error::{AppError, environment_error};
 use super::signals;
@@ -7,28 +6,28 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use tokio::sync::watch;
 
-/// The surroundings of a command. Tests replace parts of it.
+/// The environment of a command. Tests replace parts of it.
 pub struct Env {
-    /// Program to start as the built-in hub.
+    /// The program to start as the built-in hub.
     pub exe: PathBuf,
-    /// Command line, for the result file.
+    /// The command line, for the result file.
     pub argv: Vec<String>,
     /// Reads an environment variable, for `${env.NAME}` in scenarios.
     pub var: fn(&str) -> Option<String>,
-    /// Results.
+    /// Where results are printed.
     pub out: Box<dyn Write>,
-    /// Progress, warnings and errors.
+    /// Where progress, warnings and errors are printed.
     pub err: Box<dyn Write>,
     /// True if `err` is a terminal that can redraw lines and show colors.
     pub terminal: bool,
     /// Reads the answer to a question; `None` without a terminal.
     pub answer: Option<fn() -> std::io::Result<String>>,
-    /// Number of Ctrl-C presses, and of signals that count as Ctrl-C, for commands that handle them.
+    /// The number of Ctrl-C presses and of signals that count as Ctrl-C, for commands that handle them.
     pub interrupts: watch::Receiver<u8>,
 }
 
 impl Env {
-    /// Returns the surroundings of this process.
+    /// Returns the environment of this process.
     #[must_use]
     pub fn from_process(interrupts: watch::Receiver<u8>) -> Env {
         Env {

@@ -2,7 +2,7 @@
 
 use crate::report::exit;
 
-/// An error of a command. The text says what failed, where, and what to do.
+/// An error in a command. The text says what failed, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The scenario cannot be read or is invalid ([`exit::CONFIGURATION`]).
@@ -14,10 +14,10 @@ pub enum AppError {
     /// A file, a socket, the network or this machine failed ([`exit::ENVIRONMENT`]).
     #[error("{0}")]
     Environment(String),
-    /// Ctrl-C before the load ([`exit::INTERRUPTED`]).
+    /// Ctrl-C was pressed before the load started ([`exit::INTERRUPTED`]).
     #[error("interrupted before the load began; nothing was measured")]
     Interrupted,
-    /// The confirmation was answered with no ([`exit::INTERRUPTED`]).
+    /// The user answered the confirmation with no ([`exit::INTERRUPTED`]).
     #[error("run canceled; nothing was sent")]
     Declined,
 }

@@ -1,4 +1,4 @@
-//! `--export`: checks the files before a command starts, and writes them at its end. Used by `run` and `report`.
+//! `--export`: checks the files when a command starts, and writes them when it ends. Used by `run` and `report`.
 
 use super::{AppError, environment_error};
 use crate::report::Export;
@@ -7,8 +7,8 @@ use crate::result::model::RunResult;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Refuses files that cannot be written, two exports to one file, and exports to a file of `inputs`, which the command reads. Writes nothing
-/// and creates no folder.
+/// Refuses files that cannot be written, two exports to the same file, and exports to one of the `inputs`, which the command reads. Does not
+/// write files or create folders.
 pub(super) fn check<P: AsRef<Path>>(exports: &[Export], inputs: &[P]) -> Result<(), AppError> {
     let mut targets: Vec<(PathBuf, &Path)> = Vec::new();
     let inputs: Vec<PathBuf> = inputs.iter().filter_map(|input| input.as_ref().canonicalize().ok()).collect();
@@ -53,10 +53,10 @@ fn writable(file: &Path) -> Result<PathBuf, AppError> {
     let unusable = |error: io::Error| fail(format!("{error}; choose another file"));
     match file.metadata() {
         Ok(found) if found.is_dir() => Err(fail(format!(
-            "it is a folder; choose a file in it, such as {}",
+            "it is a folder; choose a file in it, for example {}",
             file.join("result.json").display()
         ))),
-        // A device or a pipe, such as /dev/stdout, is opened at the end.
+        // A device or a pipe, such as /dev/stdout, is not opened until the export is written.
         Ok(found) if !found.is_file() => file.canonicalize().or_else(|_| Ok(file.to_owned())),
         Ok(_) => {
             let target = file.canonicalize().map_err(unusable)?;
@@ -81,8 +81,7 @@ fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
     })
 }
 
-/// Writes all exports and replaces existing files. After an error it continues with the next export. Returns the written files and the
-/// errors.
+/// Writes all exports, replacing existing files. After an error, continues with the next export. Returns the written files and the errors.
 pub(super) fn write<'a>(exports: &'a [Export], result: &RunResult) -> (Vec<&'a Path>, Vec<AppError>) {
     let (mut written, mut errors) = (Vec::new(), Vec::new());
     for export in exports {
@@ -158,13 +157,13 @@ mod tests {
         for (name, part) in [
             ("none/x.json", "none does not exist; create it:  mkdir -p "),
             ("file/x.json", "is not a folder"),
-            ("", "it is a folder; choose a file in it, such as "),
+            ("", "it is a folder; choose a file in it, for example "),
             ("..", "it is a folder"),
         ] {
             let error = check(&[export(folder.path(), name)], &[Path::new("-")]).unwrap_err();
             assert!(matches!(&error, AppError::Environment(text) if text.contains(part)), "{name}: {error}");
         }
-        // No one can create files there, not even root.
+        // Not even root can create files there.
         let error =
             check(&[export(Path::new("/proc"), "x.json")], &[Path::new("-")]).unwrap_err().to_string();
         assert!(error.contains("cannot create a file in /proc: "), "{error}");

@@ -1,4 +1,4 @@
-//! `hubstorm init`: writes the starter scenario, quickstart.toml, which is part of the program.
+//! `hubstorm init`: writes the starter scenario, quickstart.toml, which is embedded in the program.
 
 use super::{AppError, Env, environment_error, print};
 use crate::cli::InitArgs;
@@ -15,7 +15,7 @@ pub(super) fn run(args: &InitArgs, env: &mut Env) -> Result<(), AppError> {
     let path = if args.dir == Path::new(".") { NAME.into() } else { args.dir.join(NAME) };
     let path_text = path.display().to_string();
     let command = format!("hubstorm run {}", shell_word(&path_text));
-    // The first comment of the scenario has the command that runs it.
+    // The first comment in the scenario shows the command that runs it.
     let text = QUICKSTART.replace("hubstorm run scenarios/quickstart.toml", &command);
     let written = match args.force {
         true => disk::replace(&path, text.as_bytes()),
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scenario_has_the_command_that_runs_it() {
+    fn scenario_shows_the_command_that_runs_it() {
         assert!(QUICKSTART.contains("#     hubstorm run scenarios/quickstart.toml\n"));
     }
 

@@ -1,5 +1,5 @@
-//! The resources of this machine: file descriptors, ports, memory, processor, clock. Each is read from Linux's /proc or /sys and is `None` if
-//! that file is missing. `preflight` compares a plan with them, and `doctor` prints them.
+//! The resources of this machine: file descriptors, ports, memory, processor, clock. Each function reads a file in Linux's /proc or /sys and
+//! returns `None` if the file is missing. `preflight` compares a plan with these resources, and `doctor` prints them.
 
 use std::fs::read_to_string;
 
@@ -10,18 +10,18 @@ pub(super) fn ephemeral_ports() -> Option<(u64, u64)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// Returns the maximum open-files limit that a process can have.
+/// Returns the maximum open-files limit that can be set for a process.
 pub(super) fn descriptors_max() -> Option<u64> {
     read_to_string("/proc/sys/fs/nr_open").ok()?.trim().parse().ok()
 }
 
-/// Returns the available memory of the machine or of the container, whichever is less, in bytes.
+/// Returns the available memory of the machine or the container, whichever is less, in bytes.
 pub(super) fn memory_available() -> Option<u64> {
     let machine = available(&read_to_string("/proc/meminfo").ok()?)?;
     Some(container_available().map_or(machine, |container| container.min(machine)))
 }
 
-/// Parses `MemAvailable` of /proc/meminfo, in bytes.
+/// Returns `MemAvailable` from /proc/meminfo, in bytes.
 fn available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -48,7 +48,7 @@ pub(super) fn clock_source() -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// Returns true if the processor has AES instructions, which TLS needs most.
+/// Returns true if the processor has AES instructions, which matter most for the speed of TLS.
 pub(super) fn has_aes() -> bool {
     #[cfg(target_arch = "x86_64")]
     let has = std::arch::is_x86_feature_detected!("aes");

@@ -1,7 +1,7 @@
-//! The commands: one file per subcommand, and what `run` does around the load. A parsed command line and an [`Env`] come in; an exit code
-//! and text on stdout and stderr go out. Read `run.rs` first: it shows the order of a run.
+//! The commands: one file per subcommand, and the steps of `run` before and after the load. The input is a parsed command line and an
+//! [`Env`]; the output is an exit code, and text on stdout and stderr. Read `run.rs` first: it shows the order of the steps.
 //!
-//! `main` calls it, and so do tests, in their own process. It is the only room that may import everything and print: results to `Env::out`,
+//! `main` and the tests call it. It is the only room that may import everything, and the only one that may print: results to `Env::out`,
 //! progress and messages to `Env::err`. No other room may depend on it.
 
 mod build_result;
@@ -42,8 +42,8 @@ pub use env::Env;
 pub use error::AppError;
 pub use signals::{count_interrupts, survive_file_size_limit};
 
-/// Returns true for commands that handle Ctrl-C, and signals that count as Ctrl-C, themselves. The others end at once, which is the
-/// default of the system.
+/// Returns true for commands that handle Ctrl-C themselves, and the signals that count as Ctrl-C. The others end immediately, which is
+/// the system's default.
 #[must_use]
 pub fn handles_interrupts(cli: &Cli) -> bool {
     matches!(cli.command, Command::Run(_) | Command::Emulator(_))
@@ -86,7 +86,7 @@ fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
     print(env, &format!("{text}\n"))
 }
 
-/// Prints a usage error of the command-line parser to stderr. Its text quotes arguments, which may be secrets.
+/// Prints a usage error from the command-line parser to stderr. Masks secrets, because the text quotes arguments.
 #[must_use]
 pub fn report_usage_error(message: &dyn std::fmt::Display) -> ExitCode {
     // If stderr is closed, there is no other place for the message.
@@ -94,7 +94,7 @@ pub fn report_usage_error(message: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(exit::USAGE)
 }
 
-/// Prints to stderr that the async runtime cannot be created.
+/// Prints the error that kept the async runtime from being created to stderr.
 #[must_use]
 pub fn report_start_error(error: &std::io::Error) -> ExitCode {
     // If stderr is closed, there is no other place for the message.

@@ -1,5 +1,5 @@
 //! Prints the emulator's notices to stderr, one line each, with a rate limit. Used by `emulator`. A separate thread prints them, because
-//! stderr may be a pipe without a reader, and the emulator must not block on it.
+//! stderr may be a pipe that is not being read, and the emulator must not block on it.
 
 use crate::clock;
 use crate::emulator::admission::Refusal;
@@ -19,14 +19,14 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A handle to the printing thread.
 pub(super) struct Printing {
-    /// Disconnects once the thread has printed everything.
+    /// Disconnects when the thread ends, which is after it has printed everything.
     ended: Receiver<()>,
 }
 
 impl Printing {
-    /// Waits up to [`FINISH_TIMEOUT`] for the last lines. Drop the hub first, because it holds the sender.
+    /// Waits up to [`FINISH_TIMEOUT`] for the last lines. Drop the hub first, because it holds the sender of the notices.
     pub(super) fn finish(self) {
-        // A timeout means that stderr is not read.
+        // Ignore a timeout: it means that stderr is not being read.
         let _ = self.ended.recv_timeout(FINISH_TIMEOUT);
     }
 }
@@ -80,7 +80,7 @@ impl Limit {
         }
     }
 
-    /// Adds a line. Returns the text to print now.
+    /// Adds a line. Returns the text to print, if any.
     fn add(&mut self, now: Instant, line: impl FnOnce() -> String) -> Option<String> {
         let rest = self.roll(now);
         if self.printed == LINES_MAX {
@@ -91,7 +91,7 @@ impl Limit {
         Some(rest.unwrap_or_default() + &line())
     }
 
-    /// Starts a new window if the current one has ended. Returns the report of suppressed lines.
+    /// Starts a new window if the current one has ended. Returns the report about suppressed lines, if any.
     fn roll(&mut self, now: Instant) -> Option<String> {
         if now < self.from + WINDOW {
             return None;
@@ -113,7 +113,7 @@ fn line(notice: &Notice) -> String {
     match notice {
         Notice::Refused { peer, client_id, refusal } => {
             let id = match &**client_id {
-                // With another protocol level the client id is not read.
+                // The client id is not read if the protocol level is wrong.
                 "" if matches!(refusal, Refusal::Level(_)) => String::new(),
                 id if may_be_key(id) => " with client id \"<hidden>\"".to_owned(),
                 id => format!(" with client id {:?}", masked(id)),
@@ -130,7 +130,7 @@ fn line(notice: &Notice) -> String {
                     "too many connections without CONNECT; find their source with `ss -tn`".to_owned()
                 }
                 Shortage::Descriptors(limit) => format!(
-                    "out of file descriptors (limit {}); raise the limit before you start the hub, such as `ulimit -n {}`",
+                    "out of file descriptors (limit {}); raise the limit before you start the hub, for example `ulimit -n {}`",
                     human_count(*limit),
                     limit.saturating_mul(4).max(65_536)
                 ),

@@ -1,5 +1,5 @@
 //! Notes and warnings about a valid plan: settings that are allowed but rarely intended, such as a threshold that can only fail. `check` and
-//! `run` print them. It reads only the plan.
+//! `run` print them. Uses only the plan.
 
 use crate::measure::threshold_label;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Subscription, Threshold};
@@ -35,7 +35,7 @@ fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
             (0, Some(_)) => "has no samples in that phase".to_owned(),
             (0, None) => "has no samples outside warm-up phases".to_owned(),
             _ => format!(
-                "needs {} samples, and the plan produces about {}",
+                "needs {} samples, but the plan produces only about {}",
                 human_count(needed),
                 human_count(planned)
             ),
@@ -69,7 +69,7 @@ fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
     format!("{} {}", threshold_label(threshold.metric.name(), phase, fleet), threshold.expression)
 }
 
-/// Notes calls that the fleet does not subscribe to or implement.
+/// Notes calls to a fleet that does not subscribe to them or does not implement the method.
 fn unhandled_calls(plan: &Plan, drive: &DrivePlan) -> Option<String> {
     let fleet = plan.fleets.get(usize::from(drive.fleet))?;
     let subscribes = |to: &Subscription| fleet.subscribe.contains(to);

@@ -1,5 +1,5 @@
-//! Reads a scenario from a file or stdin, applies the overrides of the command line, and resolves it to a plan. Used by `run` and `check`; other
-//! commands use its parsers for hosts.
+//! Reads a scenario from a file or stdin, applies the overrides from the command line, and resolves it to a plan. Used by `run` and `check`;
+//! other commands use the host parsers.
 
 use super::{AppError, Env};
 use crate::cli::ScenarioArgs;
@@ -41,7 +41,7 @@ pub(super) fn is_stdin(scenario: &Path) -> bool {
     scenario.as_os_str() == "-"
 }
 
-/// Reads stdin on a blocking thread, so that Ctrl-C works meanwhile.
+/// Reads stdin on a blocking thread, so that Ctrl-C works in the meantime.
 async fn stdin() -> io::Result<Vec<u8>> {
     let reading = tokio::task::spawn_blocking(|| {
         let mut bytes = Vec::new();
@@ -50,7 +50,8 @@ async fn stdin() -> io::Result<Vec<u8>> {
     reading.await.map_err(io::Error::other)?
 }
 
-/// Decodes the text of a scenario. Recognizes results and pages, which would give thousands of errors as a scenario.
+/// Decodes the text of a scenario. Recognizes result files and HTML pages, which would produce thousands of errors when parsed as a
+/// scenario.
 fn text(file: &str, bytes: &[u8]) -> Result<String, AppError> {
     let invalid = |problem: &str| Err(AppError::Scenario(format!("{file}: {problem}")));
     let text = match text_file::decode(bytes) {
@@ -65,9 +66,9 @@ fn text(file: &str, bytes: &[u8]) -> Result<String, AppError> {
         schema: String,
     }
     match serde_json::from_str::<Head>(text) {
-        Ok(head) if head.schema == SCHEMA => {
-            invalid(&format!("this is a result, not a scenario; to render it, run hubstorm report {file}"))
-        }
+        Ok(head) if head.schema == SCHEMA => invalid(&format!(
+            "this is a result file, not a scenario; to render it, run hubstorm report {file}"
+        )),
         _ => Ok(text.to_owned()),
     }
 }
@@ -77,7 +78,7 @@ fn read(path: &Path) -> io::Result<FileText> {
     std::fs::read(path).map(FileText::new)
 }
 
-/// Returns the values of `--set`, then those of the other options that override scenario keys.
+/// Returns the overrides from `--set`, followed by those from the other options that override scenario keys.
 fn overrides(args: &ScenarioArgs) -> Result<Vec<String>, AppError> {
     let mut overrides = args.set.clone();
     if let Some(seed) = args.seed {
@@ -108,7 +109,7 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
                 Some((host, Some(port), _)) => (host, Some(port)),
                 Some((host, None, "")) => (host, None),
                 Some((_, None, _)) => {
-                    return Err(invalid("the text after the bracket is not a colon and a port"));
+                    return Err(invalid("the text after the closing bracket is not a colon and a port"));
                 }
                 None => return Err(invalid("the bracket is not closed")),
             }
@@ -123,7 +124,7 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
     Ok((host, port.transpose()?))
 }
 
-/// Checks the host name or address of an option.
+/// Checks a host name or an address passed to an option.
 pub(super) fn host(option: &str, host: &str) -> Result<(), AppError> {
     check_host(host).map_err(|problem| AppError::Usage(format!("{option}: {problem}")))
 }
@@ -140,7 +141,7 @@ mod tests {
         let result = refused(br#"{"verdict": {}, "schema": "hubstorm.result.v1"}"#);
         assert_eq!(
             result,
-            "x.toml: this is a result, not a scenario; to render it, run hubstorm report x.toml"
+            "x.toml: this is a result file, not a scenario; to render it, run hubstorm report x.toml"
         );
         assert!(refused(b"\n<!doctype html>").contains("this is an HTML page"));
         let latin = refused(b"seed = 1\nname = \"K\xfcche\"\n");

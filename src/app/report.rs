@@ -22,7 +22,8 @@ pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
     exports::all_written(errors).map(|()| result.verdict.exit_code)
 }
 
-/// Judges the measurement of the file and replaces verdict, thresholds and findings. A file of an earlier version keeps its own.
+/// Judges the measurement in the file again and replaces its verdict, thresholds and findings. If the file is from an earlier version and
+/// contains no rules, they stay unchanged.
 fn judge_again(result: &mut RunResult, env: &mut Env) {
     match report::judge_again(result) {
         Some(judged) => {
@@ -31,8 +32,8 @@ fn judge_again(result: &mut RunResult, env: &mut Env) {
             result.findings = judged.findings;
         }
         None => {
-            let text = "note: an earlier version of hubstorm wrote this file without the data to judge it again; this is its stored verdict\n";
-            // A closed stderr must not change the exit code.
+            let text = "note: this file was written by an earlier version of hubstorm and cannot be judged again; this is the stored verdict\n";
+            // Ignore the error: a closed stderr must not change the exit code.
             drop(write!(env.err, "{text}"));
         }
     }
@@ -56,7 +57,7 @@ fn files(args: &ReportArgs) -> Vec<Export> {
     out.chain(args.export.iter().cloned()).collect()
 }
 
-/// Writes the files. Without files, or with a format but no `--out`, prints the result to stdout.
+/// Writes the files. If there are no files, or a format but no `--out`, prints the result to stdout.
 fn render(args: &ReportArgs, files: &[Export], result: &RunResult, env: &mut Env) -> Result<(), AppError> {
     let to_stdout = args.out.is_none() && (args.format.is_some() || files.is_empty());
     if to_stdout {

@@ -1,5 +1,5 @@
-//! `hubstorm run`: reads the scenario, prepares, runs the load, judges and writes the result. The arguments come in; the exit code of the
-//! verdict goes out. This file has the order of the steps; the steps themselves are in other files.
+//! `hubstorm run`: reads the scenario, prepares the run, runs the load, judges the run and writes the result. Returns the exit code of
+//! the verdict. This file contains the order of the steps; the steps themselves are in other files.
 
 mod built_in_hub;
 mod load;
@@ -28,7 +28,7 @@ use tokio::sync::watch;
 pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let interrupts = env.interrupts.clone();
     if read_scenario::is_stdin(&args.scenario.scenario) {
-        // The scenario uses up stdin, so no question can be answered there.
+        // The scenario is read from stdin, so the user cannot answer a question there.
         env.answer = None;
     }
     let mut plan = until_interrupted(&interrupts, 0, read_scenario::plan(&args.scenario, env)).await?;
@@ -59,7 +59,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         (false, Some(early)) => early.ended_by,
         (false, None) => EndedBy::Breakdown,
     };
-    // A run that the scenario ends early is complete.
+    // A run that ends early because of the scenario is complete.
     finished.complete |= matches!(ended_by, EndedBy::Abort | EndedBy::Unreachable);
     let result = build_result::result(
         &plan,
@@ -73,8 +73,8 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     write_result::conclude(&args.out, &args.export, env, result)
 }
 
-/// Does everything before the load: checks this machine and the output files, starts the built-in hub, asks for confirmation, makes the
-/// preflight connections. Returns the built-in hub, if it is the target, and the endpoint for the devices.
+/// Performs all steps before the load: checks this machine and the output files, starts the built-in hub, asks for confirmation, makes
+/// the preflight connections. Returns the built-in hub, if it is the target, and the endpoint for the devices.
 async fn prepare(
     args: &RunArgs,
     env: &mut Env,
@@ -93,7 +93,7 @@ async fn prepare(
     }
     let endpoint = Arc::new(endpoint(plan, roots)?);
     if !args.quiet {
-        // A closed stderr must not end the run.
+        // Ignore the error: a closed stderr must not end the run.
         drop(write!(env.err, "{}", overview(plan, &endpoint, workers).await));
     }
     consent::confirm(plan, args.yes, args.quiet, env).await?;
@@ -111,9 +111,9 @@ async fn until_interrupted<T>(
 ) -> Result<T, AppError> {
     let mut interrupts = interrupts.clone();
     tokio::select! {
-        // An earlier Ctrl-C wins over a step that is ready at once.
+        // An earlier Ctrl-C takes precedence over a step that is ready immediately.
         biased;
-        // In tests the sender may be dropped. Then only the step counts.
+        // In tests the sender may be dropped, which disables this branch.
         Ok(_) = interrupts.wait_for(|count| *count > allowed) => Err(AppError::Interrupted),
         result = step => result,
     }
@@ -128,8 +128,8 @@ pub(super) fn workers(option: Option<u16>, plan: &Plan) -> usize {
     if plan.emulator.is_some() { (cores / 2).max(1) } else { cores }
 }
 
-/// Gets the report of the built-in hub and stops it. Without a report the measurement is incomplete, and a breakdown in the measurement
-/// says why; the run keeps its result.
+/// Gets the report of the built-in hub and stops the hub. If there is no report, the measurement is incomplete, and a breakdown in the
+/// measurement says why; the run still has a result.
 async fn report_and_stop(
     emulator: EmulatorProcess,
     interrupts: &watch::Receiver<u8>,
@@ -140,7 +140,7 @@ async fn report_and_stop(
         Ok(report) => return Some(report),
         Err(AppError::Interrupted) => {
             finished.complete = false;
-            "the stalls of the built-in hub are unknown: the run was interrupted again".to_owned()
+            "the stalls of the built-in hub are unknown: the run was interrupted a second time".to_owned()
         }
         Err(error) => format!("the built-in hub failed before the end of the run: {error}"),
     };
@@ -168,7 +168,7 @@ fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
     })
 }
 
-/// Describes the run in one line, then its cost on a hub that bills, notes and warnings.
+/// Describes the run in one line, followed by the cost on a hub that bills, and by notes and warnings.
 async fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     let devices = plural(plan.devices(), "device", "devices");
     let phases = plural(plan.schedule.phases().len() as u64, "phase", "phases");

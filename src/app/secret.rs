@@ -6,7 +6,8 @@ use crate::text_file;
 use std::io;
 use zeroize::Zeroizing;
 
-/// Why a secret cannot be read. The text quotes only the name of a variable: with `env:$KEY` or `file:$KEY` the argument contains the secret.
+/// Why a secret cannot be read. The text never quotes the argument, which contains the secret after a mistake such as `env:$KEY` or
+/// `file:$KEY`; it quotes only valid variable names.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SecretError {
     /// Neither `env:NAME` nor `file:PATH`.
@@ -30,7 +31,7 @@ pub(super) enum SecretError {
     },
 }
 
-/// A literal secret is wrong usage. A missing file or variable is an environment error.
+/// A literal secret is a usage error. A missing file or variable is an environment error.
 impl From<SecretError> for AppError {
     fn from(error: SecretError) -> AppError {
         match error {

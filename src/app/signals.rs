@@ -1,5 +1,5 @@
-//! Unix signals: counts Ctrl-C and the signals that count as it, and survives SIGXFSZ and closed output streams. `main` starts it; commands
-//! read the count from `Env`.
+//! Unix signals: counts Ctrl-C and the signals that count as Ctrl-C, and survives SIGXFSZ and closed output streams. `main` starts it;
+//! commands read the count from `Env`.
 
 use nix::sys::signal::Signal as Number;
 use std::convert::Infallible;
@@ -16,7 +16,7 @@ const ALWAYS: [Number; 2] = [Number::SIGINT, Number::SIGTERM];
 /// SIGALRM and SIGUSR1 as a warning before they end a process.
 const UNLESS_IGNORED: [Number; 4] = [Number::SIGHUP, Number::SIGQUIT, Number::SIGALRM, Number::SIGUSR1];
 
-/// Returns the number of Ctrl-C presses that a signal counts as. SIGQUIT requests an immediate end.
+/// Returns the number of Ctrl-C presses that a signal counts as. SIGQUIT counts as two, which ends a run immediately.
 fn presses(number: Number) -> u8 {
     if number == Number::SIGQUIT { 2 } else { 1 }
 }
@@ -25,7 +25,7 @@ fn presses(number: Number) -> u8 {
 pub async fn count_interrupts(sender: watch::Sender<u8>) -> Infallible {
     let ignored = ignored_signals();
     let Some(mut handlers) = ALWAYS.into_iter().map(handler).collect::<Option<Vec<_>>>() else {
-        // Without handlers the signals end the process, as they do by default.
+        // Without handlers, the signals end the process, which is the system's default.
         return std::future::pending().await;
     };
     let not_ignored = UNLESS_IGNORED.into_iter().filter(|number| !is_in(ignored, *number));
@@ -49,10 +49,10 @@ fn next(handlers: &mut [(Signal, u8)], cx: &mut Context<'_>) -> Poll<u8> {
     Poll::Pending
 }
 
-/// Lets a write beyond the file-size limit (`ulimit -f`) fail, as on a full disk. By default the kernel ends the process with SIGXFSZ,
-/// and the result is lost. tokio keeps the handler until the process ends.
+/// Makes a write beyond the file-size limit (`ulimit -f`) fail, as on a full disk. By default, the kernel kills the process with
+/// SIGXFSZ, and the result is lost. tokio keeps the handler until the process ends.
 pub fn survive_file_size_limit() {
-    // If no handler can be installed, the kernel's default remains.
+    // Ignore the error: without a handler, the kernel's default applies.
     drop(signal(SignalKind::from_raw(Number::SIGXFSZ as i32)));
 }
 

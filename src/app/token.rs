@@ -13,10 +13,10 @@ use std::io::Read;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// Maximum length of a token on stdin. A token has a few hundred bytes.
+/// The maximum length of a token on stdin. A token is a few hundred bytes long.
 const TOKEN_BYTES_MAX: u64 = 16 * 1024;
 
-/// Prints a new token, or decodes the token of `--decode`.
+/// Prints a new token, or decodes the token from `--decode`.
 pub(super) fn run(args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
     match &args.decode {
         Some(source) => decode(source, args, env),
@@ -29,7 +29,7 @@ pub(super) fn run(args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
     }
 }
 
-/// Returns the signing key: that of `--key`, or the device key derived from `--group-key`.
+/// Returns the signing key: the one from `--key`, or the device key derived from `--group-key`.
 fn key(args: &TokenArgs, device: Option<&str>) -> Result<Option<sas::Key>, AppError> {
     let read = |source: &str, what| {
         let text = secret::read(source, what)?;
@@ -53,7 +53,7 @@ fn make(args: &TokenArgs, key: &sas::Key) -> Result<Zeroizing<String>, AppError>
     }
     let ttl = parse_duration(&args.ttl).map_err(|error| usage(&format!("--ttl: {error}")))?;
     if ttl.is_zero() {
-        return Err(usage("--ttl: the token would expire at once; use a longer time, such as 1h"));
+        return Err(usage("--ttl: the token would expire immediately; use a longer time, such as 1h"));
     }
     let expiry = clock::unix()
         .checked_add(ttl)
@@ -66,14 +66,14 @@ fn make(args: &TokenArgs, key: &sas::Key) -> Result<Zeroizing<String>, AppError>
         (None, Some(_)) => host.to_owned(),
         (None, None) => {
             return Err(usage(
-                "add --device ID for a device token, or --policy NAME for a token of the whole hub",
+                "add --device ID for a device token, or --policy NAME for a token for the whole hub",
             ));
         }
     };
     Ok(sas::token(key, &resource, expiry.as_secs(), args.policy.as_deref()))
 }
 
-/// Prints the contents of a token. Fails if the token has expired or the key does not match, so that scripts can test it.
+/// Prints the contents of a token. Fails if the token has expired or the key does not match, so that scripts can check the exit code.
 fn decode(source: &str, args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
     let text = match source {
         "-" => stdin()?,
@@ -106,7 +106,7 @@ fn decode(source: &str, args: &TokenArgs, env: &mut Env) -> Result<(), AppError>
     if verified == Some(false) {
         let hint = if args.group_key.is_some() { " or group key and device" } else { "" };
         return Err(AppError::Environment(format!(
-            "the signature does not match: the token was made with another key, or was changed; compare the key{hint} with the hub's"
+            "the signature does not match: the token was made with another key, or was changed; check that the key{hint} is the one that the hub has"
         )));
     }
     if token.expired(now) {

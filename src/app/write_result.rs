@@ -1,5 +1,5 @@
-//! The end of a run: writes the result file, its page and the exports, and prints the summary and the paths. If the output folder cannot be
-//! written any more, the result goes to the temporary directory. Used by `run`. It does not judge.
+//! The end of a run: writes the result file, the HTML page and the exports, and prints the summary and the paths. If the output folder is
+//! no longer writable, the result goes to the temporary directory. Used by `run`. Computing the verdict is `report`'s job.
 
 use super::{AppError, Env, environment_error, exports, print};
 use crate::report::{self, Export};
@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Writes the files and prints the summary. Returns the exit code of the verdict.
 ///
-/// # Errors
-/// One or more files cannot be written; the others are.
+/// # Errors One or more files cannot be written. The other files are written anyway.
 pub(super) fn conclude(
     out: &Path,
     exports: &[Export],
@@ -20,7 +19,7 @@ pub(super) fn conclude(
     let mut errors = Vec::new();
     let mut files = Vec::new();
     let json = keep(out, &mut result, &mut errors);
-    // A failed page or export does not stop the other files.
+    // If the page or an export fails, the other files are still written.
     if let Some(json) = &json {
         files.push(json.clone());
         match page(json, &result) {
@@ -35,15 +34,15 @@ pub(super) fn conclude(
     }));
     if json.is_none() {
         let text = if written.is_empty() {
-            "the result file is lost; only the summary above remains"
+            "the result file could not be written; only the summary above remains"
         } else {
-            "the exports were written"
+            "the result file could not be written, but the exports were"
         };
         errors.push(AppError::Environment(text.to_owned()));
     }
     let list = |file: &Path| format!("{}\n", file.display());
     let listed: String = files.iter().map(|file| list(file)).collect();
-    // The names come from the command line and may contain a secret.
+    // Mask the names: they come from the command line and may contain a secret.
     let exported: String = written.iter().map(|file| masked(&list(file))).collect();
     let printed = print(env, &format!("{}\n{listed}{exported}", report::text(&result, true)));
     exports::all_written(errors)?;
@@ -96,7 +95,7 @@ mod tests {
     use std::time::Duration;
     use tokio::sync::{mpsc, watch};
 
-    /// Runs two workers. The second one panics: the reconnect delay of its device exceeds the range of the clock.
+    /// Runs two workers. The second one panics, because its device's reconnect delay exceeds the range of the clock.
     async fn with_a_worker_that_panics() -> model::RunResult {
         let text = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = 9\ntls = false\n\
                     [fleet.a]\ndevices = 1\n[fleet.b]\ndevices = 1\n\

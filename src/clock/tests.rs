@@ -1,4 +1,4 @@
-//! Tests of clocks and of step detection.
+//! Tests for clocks and step detection.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn run_clock_converts_between_its_clocks() {
 }
 
 #[test]
-fn times_before_the_zero_count_as_the_zero() {
+fn times_before_the_start_count_as_the_start() {
     let clock = RunClock::starts_in(MINUTE, &WallClock::default());
     let before = now();
     assert_eq!((clock.ns(before), clock.since(before)), (0, Duration::ZERO));
@@ -50,7 +50,7 @@ fn this_machines_clocks_are_read_as_a_pair() {
 fn steps_are_detected_with_instant_and_size() {
     let start = now();
     let clock = WallClock::of(start, UNIX);
-    // The first reading may be in the future, as a run's zero is.
+    // The first reading may be in the future, as the start of a run is.
     let mut watch = StepWatch::new(clock.read(start + MINUTE));
     assert_eq!(watch.compare(clock.read(start)), 0);
     let mut expected = Vec::new();

@@ -1,5 +1,5 @@
-//! Accepts connections and passes them to the shards in turn, as far as file descriptors and the memory for connections that are not
-//! admitted allow. Used by `server`, on the thread that serves the hub. It never reads from a connection.
+//! Accepts connections and passes them to the shards in turn, as long as there are file descriptors and memory for connections that are not
+//! admitted. Used by `server`, on the thread that serves the hub. It never reads from a connection.
 
 use super::error::{EmulatorError, descriptor_limit};
 use super::hub::Hub;
@@ -14,10 +14,10 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
-/// How long accepting pauses when there is no room.
+/// How long to stop accepting when there is no room for another connection.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The least time between two notices about the same shortage.
+/// The minimum time between two notices about the same shortage.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(super) struct Acceptor<'a> {
@@ -79,7 +79,7 @@ impl<'a> Acceptor<'a> {
                 self.notify(Shortage::Memory);
             }
         }
-        // The descriptor is free only when the shard has closed the connection.
+        // The descriptor becomes free only once the shard has closed the connection.
         !self.lacks_resource && !unadmitted.is_full()
     }
 
@@ -91,8 +91,8 @@ impl<'a> Acceptor<'a> {
         sent.then_some(()).ok_or(EmulatorError::ShardEnded)
     }
 
-    /// Handles an error of `accept`. After ECONNABORTED, which means that the peer gave up in the queue, accepting continues at once.
-    /// After other errors it pauses, because they may be temporary.
+    /// Handles an error from `accept`. After ECONNABORTED, which means that the peer gave up while its connection was queued, accepting
+    /// continues immediately. After any other error it pauses, because the error may be temporary.
     fn handle_error(&mut self, error: &io::Error) {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ECONNABORTED) => {}

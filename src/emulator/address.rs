@@ -1,4 +1,4 @@
-//! The address of a connection within the hub: what shards, sessions and the directory use to name it.
+//! The address of a connection within the hub. Shards, sessions and the directory use it to identify the connection.
 
 /// The address of a connection within the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -20,7 +20,7 @@ pub struct Admitted {
     pub has_api_version: bool,
 }
 
-/// Why a CONNECT is refused. The device sees only a return code; the reason is for notices and counters.
+/// The reason why a CONNECT is refused. The device sees only a return code; the reason is for notices and counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The protocol level is not 4.
@@ -30,7 +30,7 @@ pub enum Refusal {
     #[error("the user name is missing")]
     NoUserName,
     /// The user name has the wrong form.
-    #[error("the user name does not have the form of an IoT hub: {0}")]
+    #[error("the user name does not have the form that IoT Hub requires: {0}")]
     UserName(#[from] UserNameError),
     /// The user name has the host name of another hub.
     #[error("the host in the user name is not this hub")]
@@ -39,7 +39,7 @@ pub enum Refusal {
     #[error("modules are not emulated")]
     Module,
     /// Client id and user name differ.
-    #[error("the client id is not the device id of the user name")]
+    #[error("the client id is not the device id in the user name")]
     ClientId,
     /// The password is missing.
     #[error("the password is missing")]
@@ -50,7 +50,7 @@ pub enum Refusal {
     /// The token is for another resource.
     #[error("the token is for another resource")]
     Audience,
-    /// The token has expired, even with the allowed clock skew.
+    /// The token has expired, even allowing for clock skew.
     #[error("the token has expired")]
     Expired,
     /// The token names a policy that does not exist or does not let devices connect.
@@ -105,7 +105,7 @@ impl Refusal {
         }
     }
 
-    /// Returns what the user can do about it.
+    /// Returns advice on how to fix the problem.
     #[must_use]
     pub fn fix(self) -> &'static str {
         match self {
@@ -132,8 +132,8 @@ impl Refusal {
         }
     }
 
-    /// Returns the return code of CONNACK: 5 for every problem with authorization (`connection_and_messaging_reliability.md` of Azure's C
-    /// SDK), and 1 for a wrong protocol level, as MQTT 3.1.1 §3.1.2.2 requires. Azure does not document its code for that.
+    /// Returns the CONNACK return code: 5 for every authorization problem (`connection_and_messaging_reliability.md` of Azure's C SDK), and
+    /// 1 for a wrong protocol level, as MQTT 3.1.1 §3.1.2.2 requires. Azure does not document which code it sends in that case.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {

@@ -1,13 +1,13 @@
 //! The queue of cloud-to-device messages of one device, with locks and expiry. Owned by [`Device`](super::device::Device). Pure: time is an
 //! argument.
 //!
-//! The rules are those of "Send cloud-to-device messages from an IoT hub". A message is queued, invisible from its delivery to its
-//! acknowledgment, and removed by its PUBACK. There is no delivery count: it counts the messages that a device abandons, which MQTT cannot
-//! do. There is no feedback yet.
+//! The rules follow "Send cloud-to-device messages from an IoT hub" in Azure's documentation. A message is queued, becomes invisible
+//! (locked) when it is delivered, and is removed by its PUBACK. There is no delivery count, because it exists for messages that a device
+//! abandons, and an MQTT device cannot abandon a message. Feedback is not emulated yet.
 //!
-//! A continued session gets an unacknowledged message again with the same packet id and DUP, after the lock has expired or the connection
-//! was lost (MQTT 3.1.1 §4.4, §3.3.1.1). A new session gets it as a new message. An acknowledgment after the lock has expired still
-//! counts, because MQTT does not tell which delivery it is for. This is our choice.
+//! A continued session receives an unacknowledged message again, with the same packet id and DUP set, after the lock expires or the
+//! connection is lost (MQTT 3.1.1 §4.4, §3.3.1.1). A new session receives it as a new message. An acknowledgment that arrives after the
+//! lock has expired still counts (our choice), because MQTT does not say which delivery an acknowledgment is for.
 
 use crate::iothub::limits;
 use crate::wire::QoS;
@@ -59,7 +59,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Returns the number of messages, delivered or not, without those that have expired.
+    /// Returns the number of messages that have not expired, delivered or not.
     pub fn count(&mut self, now: Instant) -> usize {
         self.expire(now);
         self.messages.len()
@@ -87,8 +87,8 @@ impl Queue {
         true
     }
 
-    /// Returns the next message to deliver with this QoS. At QoS 0 the message is removed, because nothing acknowledges it. This is our
-    /// choice. `last_pid` is the packet id of the latest message of the device, 0 before the first; a new message gets the next one.
+    /// Returns the next message to deliver with this QoS. At QoS 0 the message is removed (our choice), because no acknowledgment follows.
+    /// `last_pid` is the packet id of the device's last message, or 0 before the first one; a new message gets the next packet id.
     pub fn next(&mut self, now: Instant, qos: QoS, last_pid: &mut u16) -> Option<Delivery> {
         self.expire(now);
         let is_locked = |queued: &Queued| queued.locked_until.is_some_and(|until| now < until);
@@ -109,7 +109,7 @@ impl Queue {
         Some(Delivery { message: Arc::clone(&queued.message), qos, pid, dup })
     }
 
-    /// Removes the message that a PUBACK completes. Any other packet id has no effect.
+    /// Removes the message that a PUBACK acknowledges. An unknown packet id has no effect.
     pub fn acknowledge(&mut self, pid: u16) {
         self.messages.retain(|queued| queued.pid != Some(pid));
     }
@@ -136,7 +136,7 @@ impl Queue {
 
     fn expire(&mut self, now: Instant) {
         let has_passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        // A delivered message does not expire before its lock.
+        // A delivered message does not expire while it is locked.
         self.messages.retain(|queued| {
             !has_passed(queued.expires) || queued.locked_until.is_some_and(|until| now < until)
         });
@@ -175,7 +175,7 @@ mod tests {
         queue
     }
 
-    /// Returns topic, packet id and DUP of the messages that are delivered now.
+    /// Delivers all messages that can be delivered now. Returns the topic, packet id and DUP flag of each.
     fn delivered(queue: &mut Queue, last_pid: &mut u16, now: Instant) -> Vec<(String, u16, bool)> {
         std::iter::from_fn(|| queue.next(now, QoS::AtLeastOnce, last_pid))
             .map(|it| (it.message.topic.clone(), it.pid, it.dup))
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn fifty_messages_are_queued_and_ten_delivered_at_once() {
+    fn up_to_fifty_messages_are_queued_and_ten_are_locked() {
         let now = start();
         let (mut queue, mut last_pid) = (filled(now, 50), 0);
         assert!(!queue.send(now, message(50), SECOND));
@@ -207,21 +207,21 @@ mod tests {
         assert_eq!(delivered(&mut queue, &mut last_pid, now + limits::C2D_LOCK - SECOND), []);
         let again = delivered(&mut queue, &mut last_pid, now + limits::C2D_LOCK);
         assert_eq!(again, first.iter().map(|(t, pid, _)| (t.clone(), *pid, true)).collect::<Vec<_>>());
-        // The session continues over another connection.
+        // The session continues on another connection.
         queue.unlock();
         assert_eq!(queue.retry_at(), None);
         assert_eq!(delivered(&mut queue, &mut last_pid, now + limits::C2D_LOCK), again);
-        // Another session.
+        // A new session.
         queue.unlock();
         queue.forget_deliveries();
         let anew = delivered(&mut queue, &mut last_pid, now + limits::C2D_LOCK);
         assert_eq!(anew, [("t/0".to_owned(), 0x8002, false), ("t/1".to_owned(), 0x8003, false)]);
         queue.acknowledge(0x8000);
-        assert_eq!(queue.messages.len(), 2, "a packet id of the previous session");
+        assert_eq!(queue.messages.len(), 2, "the packet id is from the previous session");
     }
 
     #[test]
-    fn a_message_expires_unless_it_is_being_delivered() {
+    fn a_message_does_not_expire_while_it_is_locked() {
         let now = start();
         let mut queue = Queue::default();
         assert!(queue.send(now, message(0), 10 * SECOND) && queue.send(now, message(1), 10 * SECOND));

@@ -1,10 +1,11 @@
-//! Creates TLS certificates of servers: a certificate authority (CA) that devices trust, and a server certificate that it signs. [`make`]
-//! creates those of the hub, anew at each start. [`files`] creates those of another broker under test, for `hubstorm certs`. It knows
-//! nothing about how a certificate is served.
+//! Creates TLS certificates for servers: a certificate authority (CA) that devices trust, and a server certificate that the CA signs.
+//! [`make`] creates new ones for the hub at each start. [`files`] creates them for another broker under test, for `hubstorm certs`.
+//! Independent of how a certificate is served.
 //!
-//! Both are ECDSA P-256, because an RSA handshake costs the server several times as much. The hub also has an RSA certificate, for devices
-//! that cannot verify ECDSA. Generating its key takes 0.1 s to several seconds, so it is created when it is first needed. The CA is ECDSA
-//! for both certificates. Its private key is dropped after its last signature, which for the hub is that of the RSA certificate.
+//! Both certificates are ECDSA P-256, because an RSA handshake costs the server several times as much. The hub also has an RSA certificate,
+//! for devices that cannot verify ECDSA. Generating its key takes 0.1 s to several seconds, so it is created when it is first needed. The
+//! same ECDSA CA signs both server certificates. The CA's private key is dropped after its last signature, which for the hub is the one on
+//! the RSA certificate.
 
 use crate::link::tls::Identity;
 use rcgen::{
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// How long before their creation the certificates become valid, for devices whose clock is behind.
+/// How far the start of the certificates' validity is backdated, for devices whose clock is behind.
 const BACKDATED: Duration = Duration::from_secs(2 * 86_400);
 /// How long the certificates of the hub are valid. An emulator that runs longer must be restarted.
 const VALID: Duration = Duration::from_secs(365 * 86_400);
@@ -24,7 +25,7 @@ const VALID: Duration = Duration::from_secs(365 * 86_400);
 /// A certificate cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// A name is not allowed in a certificate, or the system has no random numbers.
+    /// A name is not allowed in a certificate, or the system cannot provide random numbers.
     #[error("cannot create the certificate: {0}")]
     Make(#[from] rcgen::Error),
     /// The time of the system clock is out of range.
@@ -36,7 +37,7 @@ pub enum CertificateError {
 pub struct Certificate {
     /// The CA certificate as PEM, for the `ca` file of devices.
     pub ca_pem: String,
-    /// The server certificate as DER, without the CA certificate, which devices have.
+    /// The server certificate as DER, without the CA certificate, which devices already have.
     pub chain: Vec<Vec<u8>>,
     /// The server's private key as PKCS#8 DER. Never written to disk.
     pub key: Vec<u8>,
@@ -44,7 +45,7 @@ pub struct Certificate {
     pub rsa: Arc<RsaCertificate>,
 }
 
-/// The hub's RSA certificate with 2,048 bits, created on first use.
+/// The hub's 2,048-bit RSA certificate, created on first use.
 pub struct RsaCertificate {
     maker: Mutex<Option<(CertificateParams, Issuer<'static, KeyPair>)>>,
     made: OnceLock<Option<Identity>>,
@@ -80,7 +81,7 @@ pub struct Files {
     pub key: Zeroizing<String>,
 }
 
-/// Creates the certificates of the hub for `names` (DNS names and IP addresses), valid around `unix` (since the Unix epoch).
+/// Creates the hub's certificates for `names` (DNS names and IP addresses), valid around `unix` (the time since the Unix epoch).
 ///
 /// # Errors
 /// A name is not allowed in a certificate, or the time is out of range.
@@ -95,7 +96,7 @@ pub fn make(names: &[String], unix: Duration) -> Result<Certificate, Certificate
     })
 }
 
-/// Creates the certificates of another server with these `names`, valid from two days before `unix` until `valid` after it.
+/// Creates the certificates for another server with these `names`, valid from two days before `unix` until `valid` after it.
 ///
 /// # Errors
 /// A name is not allowed in a certificate, or the time is out of range.
@@ -104,7 +105,7 @@ pub fn files(names: &[String], unix: Duration, valid: Duration) -> Result<Files,
     Ok(Files { ca: root.pem(), server: certificate.pem(), key: Zeroizing::new(key.serialize_pem()) })
 }
 
-/// A CA certificate, a server certificate that it signed with its key, and everything needed to sign another one.
+/// A CA certificate, a server certificate signed by that CA, the server's key, and everything needed to sign another server certificate.
 struct Issued {
     root: rcgen::Certificate,
     certificate: rcgen::Certificate,
@@ -113,7 +114,7 @@ struct Issued {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// Creates a CA named `title CA` and a server certificate named `title` that it signs.
+/// Creates a CA named `title CA`, and a server certificate named `title` that the CA signs.
 fn issue(title: &str, names: &[String], unix: Duration, valid: Duration) -> Result<Issued, CertificateError> {
     let mut names = names.to_vec();
     names.dedup();

@@ -1,4 +1,4 @@
-//! Steps of the wall clock by two hours, forward and back, before and during a connection: dates follow the clock, durations do not.
+//! Two-hour steps of the wall clock, forward and backward, before and during a connection: dates follow the clock, durations do not.
 
 use super::admission::Refusal;
 use super::session::Event;
@@ -12,7 +12,7 @@ use std::time::Duration;
 const FORWARD_US: i64 = 7_200_000_000;
 const BACK_US: i64 = -FORWARD_US;
 const HOUR_S: u64 = 3_600;
-/// The hub allows a clock skew of five minutes, and ends a connection five minutes after the expiry of its token.
+/// The hub allows a clock skew of five minutes, and ends a connection five minutes after its token expires.
 const TOLERANCE_S: u64 = 300;
 
 /// Returns a CONNECT with a new token.
@@ -84,7 +84,7 @@ fn a_step_neither_ends_nor_extends_a_connection() {
             world.wall.step(by_us);
             let end = world.now + seconds(ttl_s + TOLERANCE_S - 61);
             while world.now < end {
-                // Below the keep-alive timeout, or the hub closes the connection.
+                // Less than the keep-alive timeout, so that the hub does not close the connection.
                 world.now = end.min(world.now + seconds(1_200));
                 client.write(&world, encode::pingreq).unwrap();
                 client.handle_timeout(&world).unwrap();
@@ -117,7 +117,7 @@ fn clock_steps_affect_neither_queued_messages_nor_locks() {
         assert_eq!(
             bodies(&mut client, &world),
             ["long"],
-            "{by_us}: the locks have ended, and the short one has expired"
+            "{by_us}: the locks have expired, and so has the short message"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! The configuration of a hub in the process that runs it. Made by [`control`](super::control) or by a test; read by every part of the
-//! room. It must not depend on the format of control lines.
+//! The configuration of a hub in the process that runs it. Created by [`control`](super::control) or by a test; read by every part of the
+//! emulator. It must not depend on the format of control lines.
 
 use super::unadmitted;
 use crate::clock::WallClock;
@@ -8,10 +8,10 @@ use crate::iothub::sas::Key;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Long enough for one of thousands of devices that connect at once: on a busy machine it may be unable to send for seconds.
+/// Long enough for a device that connects at the same time as thousands of others: on a busy machine, it may be unable to send for seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
-/// A client sends its ClientHello right after the TCP handshake.
+/// Short, because a client sends its ClientHello right after the TCP handshake.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(1);
 
 /// The configuration of a hub.
@@ -27,7 +27,7 @@ pub struct Config {
     pub policies: Vec<(String, Key)>,
     /// Options that scenarios and the command line can set.
     pub options: EmulatorOptions,
-    /// Time limit from accepting a connection to its CONNECT, including TLS.
+    /// How long the hub waits for CONNECT after accepting a connection, including the TLS handshake.
     pub connect_arrival_timeout: Duration,
     /// Memory limit in bytes of all connections that are not admitted. Our choice.
     pub unadmitted_bytes_max: usize,
@@ -37,15 +37,15 @@ pub struct Config {
     pub first_byte_max: Duration,
     /// Number of threads that serve connections.
     pub shards: usize,
-    /// Number of accepted messages that [`Hub::take_telemetry`](super::Hub::take_telemetry) can return; 0 keeps none and costs nothing.
+    /// Maximum number of accepted messages that [`Hub::take_telemetry`](super::Hub::take_telemetry) can return; 0 turns the log off.
     pub telemetry_kept: usize,
-    /// The clock for dates: the expiry of a token, the time of a twin update. Its steps do not affect durations, such as the remaining
-    /// life of a connection, a queued message or a lock.
+    /// The clock for dates, such as the expiry of a token or the time of a twin update. Its steps do not affect durations, such as the
+    /// remaining lifetime of a connection, a queued message or a lock.
     pub wall: WallClock,
 }
 
 impl Default for Config {
-    /// Returns the configuration of a hub named `localhost` that admits no device, with one shard per core.
+    /// Returns the configuration of a hub named `localhost` that does not admit any device, with one shard per core.
     fn default() -> Config {
         Config {
             host_names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],

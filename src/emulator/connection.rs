@@ -95,7 +95,7 @@ impl Connection {
             self.session.abandon();
         }
         if self.session.is_opening() && self.link.poll_read_ready(cx).is_ready() {
-            // One turn has several reads, so it needs room for the largest size of the buffers.
+            // One poll performs several reads, so it needs room for the largest buffers.
             let bytes = (CONNECTION_BYTES_MAX - BASE_BYTES).saturating_sub(self.link.buffer_bytes());
             self.session.may_read(self.shard.poll_room(cx, &ticket, bytes).is_ready());
         }
@@ -148,13 +148,13 @@ impl Connection {
     #[cold]
     fn count_error(&self, error: HubError) {
         self.shard.counters().protocol_errors.add(1);
-        // Without a device id there was no CONNECT. A silent connection is not worth a notice.
+        // An empty device id means that no CONNECT arrived. A silent connection is not worth a notice.
         if self.session.device().is_empty() && error != HubError::ConnectTimeout {
             self.shard.notify(|| Notice::NoConnect { peer: self.peer, error });
         }
     }
 
-    /// Claims the device, and closes the previous connection.
+    /// Claims the device, and asks the previous connection to close.
     fn claim(&mut self) {
         if let Some(previous) = self.session.claim(self.address) {
             let (closed, previous_closed) = oneshot::channel();
@@ -170,7 +170,7 @@ impl Connection {
             return false;
         }
         if let Some(previous) = &mut self.previous {
-            // The sender is dropped, not used: the previous connection may have ended before the request arrived.
+            // The result does not matter: the sender is dropped without sending, even if the previous connection had already ended.
             if Pin::new(previous).poll(cx).is_pending() {
                 return false;
             }
@@ -181,10 +181,10 @@ impl Connection {
         true
     }
 
-    /// Releases the device after the socket is closed, so that a connection that waits for it can continue.
+    /// Releases the device after the socket is closed, so that a connection that waits for the device can continue.
     async fn end(mut self) {
         if let Some(previous) = self.previous.take() {
-            // This connection was taken over while it waited for the previous one. The next one must wait for both.
+            // This connection was taken over while it waited for the previous one. The next connection must wait for both.
             let _ = previous.await;
         }
         self.session.release();

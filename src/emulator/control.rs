@@ -1,5 +1,5 @@
 //! The control lines between a run and its built-in hub: JSON lines on stdin and stdout of the child process. `app` uses them on both ends.
-//! Keys travel here, never on a command line. This file defines the format only: it reads and writes nothing.
+//! Keys travel here, never on a command line. This module only defines the format; it does no I/O.
 //!
 //! The parent sends [`ControlCommand::Config`] first. The child answers with [`Ready`], then with one [`ControlReply`] to each
 //! [`ControlCommand::Stats`] and each [`ControlCommand::Call`]; the replies to calls may come in any order. The child ends when its stdin ends.
@@ -19,16 +19,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// The maximum number of threads of a hub, as on the command line.
+/// The maximum number of threads in a hub, as on the command line.
 pub const SHARDS_MAX: usize = 1024;
 
 /// A line to the child.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ControlCommand {
-    /// The configuration; always the first line, and only the first.
+    /// The configuration: always the first line, and never a later one.
     Config(ControlConfig),
-    /// The start of the run, for anything that will be scheduled by time. It has no effect yet.
+    /// The start of the run, for future time-based schedules. It has no effect yet.
     Start {
         /// Microseconds since the Unix epoch.
         unix_us: u64,
@@ -39,7 +39,7 @@ pub enum ControlCommand {
     Call(ServiceCall),
 }
 
-/// The configuration of a hub. Keys that are omitted have the same defaults as on the command line.
+/// The configuration of a hub. Omitted keys have the same defaults as on the command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ControlConfig {
@@ -57,12 +57,12 @@ pub struct ControlConfig {
     pub policies: Vec<ControlPolicy>,
     /// Always [`UNLIMITED`]: throttles and quotas are not emulated yet, so other tiers are refused.
     pub tier: String,
-    /// Units of a tier; refused for the same reason.
+    /// Number of units of the tier; refused for the same reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
     /// Time from the expiry of a token to the end of its connection, in milliseconds.
     pub expiry_grace_ms: u64,
-    /// Accept unescaped `#`, `+` and `/` in property bags.
+    /// True to accept unescaped `#`, `+` and `/` in property bags.
     pub lenient_properties: bool,
     /// Number of threads, up to [`SHARDS_MAX`]; 0 means one per core.
     pub shards: usize,
@@ -113,7 +113,7 @@ pub struct ControlPolicy {
     pub key: SecretText,
 }
 
-/// Why a configuration is refused.
+/// The reason why a configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// A key is invalid.
@@ -124,11 +124,11 @@ pub enum ControlError {
     UnknownTier,
     /// The tier has throttles and quotas, which are not emulated.
     #[error(
-        "tier {0:?} is not built yet, because throttles and quotas are not emulated: set {UNLIMITED:?}, or omit tier"
+        "tier {0:?} is not supported yet, because throttles and quotas are not emulated: set {UNLIMITED:?}, or omit tier"
     )]
     Tier(&'static str),
     /// Units are given, which only matter with throttles and quotas.
-    #[error("units are not built yet, because throttles and quotas are not emulated: omit units")]
+    #[error("units are not supported yet, because throttles and quotas are not emulated: omit units")]
     Units,
     /// There are too many threads.
     #[error("shards is {0}: set 1 to {SHARDS_MAX}, or 0 for one per core")]
@@ -197,10 +197,11 @@ pub struct Ready {
     pub mqtt: String,
     /// Host name for clients.
     pub host: String,
-    /// PEM file with the certificate authority to trust. A child writes no file, because a file would remain after a kill.
+    /// PEM file with the certificate authority to trust. A child process does not write one, because the file would remain if the child is
+    /// killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
-    /// The same as text, for the parent process.
+    /// The certificate authority as PEM text, for the parent process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
     /// Connection string for a device SDK, with the host, a sample device and its key.
@@ -211,8 +212,8 @@ pub struct Ready {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlReply {
-    /// The reply to [`ControlCommand::Stats`]. The child reports its own CPU time and memory: the parent could only read those of all its
-    /// children together.
+    /// The reply to [`ControlCommand::Stats`]. The child reports its own CPU time and memory, because the parent could only read the totals
+    /// for all its children.
     Stats {
         /// Counters of the hub.
         counted: Stats,
@@ -223,7 +224,7 @@ pub enum ControlReply {
         cpu_us: u64,
         /// Peak resident memory of the child.
         rss_peak_bytes: u64,
-        /// Health of each shard. Missing in the reply of older versions.
+        /// Health of each shard. Older versions do not send it.
         #[serde(default)]
         shards: Vec<ShardHealth>,
     },
@@ -266,7 +267,7 @@ impl ControlReply {
     }
 }
 
-/// A secret text. It is serialized, but never part of a debug output or an error.
+/// A secret text. It is serialized, but never appears in debug output or errors.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(Zeroizing<String>);
 

@@ -41,7 +41,7 @@ impl Counter {
     }
 }
 
-/// The counters of one shard, on cache lines of their own.
+/// The counters of one shard, on their own cache lines.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Counters {

@@ -1,6 +1,6 @@
 //! The state of one device that outlives its connections: subscriptions, twin, queued messages and method calls. Owned by
-//! [`Directory`](super::directory::Directory), whose lock protects it. Pure: it knows neither connections nor clocks. A device without
-//! such state uses no memory for it.
+//! [`Directory`](super::directory::Directory), whose lock protects it. Pure: independent of connections and clocks. A device without such
+//! state uses no memory for it.
 
 use super::c2d::{Delivery, Message, Queue};
 use super::method_call::{CallPermits, QueuedCall};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// The next thing that a connection sends to its device.
 #[derive(Debug)]
 pub enum Outbound {
-    /// Nothing more: the connection closes.
+    /// Nothing: the connection closes.
     Close,
     /// A notification of changed desired properties.
     Desired {
@@ -34,7 +34,8 @@ pub enum Outbound {
     C2d(Delivery),
 }
 
-/// What a connection still has to send, besides cloud-to-device messages. When it ends, only calls that wait for a connection remain.
+/// Everything that a connection still has to send, except cloud-to-device messages. When the connection ends, only calls that wait for a
+/// connection remain.
 #[derive(Debug, Default)]
 struct Pending {
     close: bool,
@@ -51,13 +52,13 @@ impl Pending {
 /// The state of one device.
 #[derive(Debug, Default)]
 pub struct Device {
-    /// Subscriptions of the current connection, or those that a persistent session left.
+    /// Subscriptions of the current connection, or of the stored persistent session.
     pub(super) subscriptions: Subscriptions,
     /// True if the device may not connect.
     pub(super) disabled: bool,
-    /// `None` is a new twin.
+    /// The twin; `None` means a new one.
     twin: Option<Box<Twin>>,
-    /// `None` is an empty queue.
+    /// The message queue; `None` means an empty one.
     queue: Option<Box<Queue>>,
     /// Packet id of the last cloud-to-device message. Outlives the queue, so that a repeated PUBACK does not complete another message.
     last_pid: u16,
@@ -70,8 +71,8 @@ pub struct Device {
 impl Device {
     /// Returns true if there is no state to keep.
     pub(super) fn is_blank(&self) -> bool {
-        // A device without connection and session acknowledges nothing: its packet ids can start again.
-        // Permits need no check: each belongs to a pending call or to a connection.
+        // A device without a connection or a session has nothing to acknowledge, so its packet ids can start over. Permits need no check:
+        // each belongs to a pending call or to a connection.
         let Device { subscriptions, disabled, twin, queue, last_pid: _, pending, permits: _ } = self;
         let idle = queue.is_none() && pending.is_none();
         subscriptions.is_empty() && !disabled && twin.is_none() && idle
@@ -91,7 +92,7 @@ impl Device {
         continues
     }
 
-    /// Ends the connection, and with a clean session the session too.
+    /// Ends the connection and, if the session is clean, the session too.
     pub(super) fn end(&mut self, clean_session: bool) {
         if clean_session {
             self.subscriptions = Subscriptions::default();
@@ -108,8 +109,8 @@ impl Device {
         }
     }
 
-    /// Returns the next thing to send. Changes of desired properties are dropped if the device is no longer subscribed to them. Calls
-    /// and messages wait.
+    /// Returns the next thing to send. Changes to desired properties are dropped if the device is no longer subscribed to them. Calls and
+    /// messages wait for a subscription.
     pub(super) fn next_outbound(&mut self, now: Instant) -> Option<Outbound> {
         let pending = self.next_pending();
         if pending.is_some() {
@@ -137,7 +138,7 @@ impl Device {
         next
     }
 
-    /// Returns when an unacknowledged message is delivered again; `None` without a subscription.
+    /// Returns when an unacknowledged message must be delivered again, or `None` if there is no subscription.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.subscriptions.get(Subscription::C2d)?;
         self.queue.as_ref()?.retry_at()
@@ -151,7 +152,7 @@ impl Device {
         self.queue.take_if(|queue| queue.is_empty());
     }
 
-    /// Returns the twin for a change.
+    /// Returns the twin for modification.
     pub(super) fn twin_mut(&mut self) -> &mut Twin {
         self.twin.get_or_insert_default()
     }

@@ -1,9 +1,9 @@
-//! The state that all connections of the hub share: which connection each device has, and the [`Device`] state that outlives
-//! connections. Used by sessions and by [`service`](super::service). Striped locks protect it. Telemetry takes no lock: only the beginning
+//! The state that all connections of the hub share: which connection each device has, and the [`Device`] state that outlives connections.
+//! Used by sessions and by [`service`](super::service). Striped locks protect the state. Telemetry does not take a lock; only the beginning
 //! and end of a connection, subscriptions, twins, methods and cloud-to-device messages do.
 //!
-//! It returns the address of a connection that must close or send something. Notifying that connection is up to the caller: the directory
-//! knows no shards and no channels.
+//! The directory returns the address of a connection that must close or send something. The caller notifies that connection, because the
+//! directory does not know shards or channels.
 
 use super::address::Address;
 use super::config::Config;
@@ -14,12 +14,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Far more than cores, so that lock contention is rare even when thousands of devices connect at once.
+/// Far more than the number of cores, so that lock contention is rare even when thousands of devices connect at the same time.
 const STRIPES: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    /// The newest connection. It may still wait for the previous one to close.
+    /// The newest connection. It may still be waiting for the previous one to close.
     claimed: Option<Address>,
     /// The connection that is admitted and open.
     pub(super) online: Option<Address>,
@@ -44,7 +44,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Returns a directory without devices.
+    /// Creates an empty directory.
     #[must_use]
     pub fn new(config: Config) -> Directory {
         Directory {
@@ -62,7 +62,7 @@ impl Directory {
         &self.config
     }
 
-    /// Makes `by` the connection of `device`. Returns the previous connection: it must close and call [`Directory::release`] before `by`
+    /// Makes `by` the connection of `device`. Returns the previous connection, which must close and call [`Directory::release`] before `by`
     /// calls [`Directory::begin`].
     pub(super) fn claim(&self, device: &str, by: Address) -> Option<Address> {
         self.visit(device, |entry| entry.claimed.replace(by))
@@ -114,7 +114,7 @@ impl Directory {
         self.stripes.iter().map(|stripe| lock(stripe).len()).sum()
     }
 
-    /// Returns true if no device is connected or has such state.
+    /// Returns true if no device is connected or has state that outlives a connection.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_never_began_ends_no_session() {
+    fn a_connection_that_never_began_does_not_end_a_session() {
         let directory = Directory::new(Config::default());
         directory.claim("d", OLD);
         directory.begin("d", OLD, false);

@@ -1,4 +1,4 @@
-//! Why the emulator cannot serve. Returned by `server` and `accept`, shown by `app`.
+//! The reasons why the emulator cannot serve. Returned by `server` and `accept`, displayed by `app`.
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
@@ -14,10 +14,10 @@ pub enum EmulatorError {
     Shard(#[source] std::io::Error),
     /// There are not enough file descriptors for the shards.
     #[error(
-        "the emulator cannot start a shard: all {0} file descriptors are in use; raise the limit, such as with `ulimit -n 65536`"
+        "the emulator cannot start a shard: all {0} file descriptors are in use; raise the limit, for example with `ulimit -n 65536`"
     )]
     Descriptors(u64),
-    /// The hub was started before.
+    /// The hub has already been started.
     #[error("the emulator was started twice")]
     StartedTwice,
     /// The thread of a shard ended unexpectedly.
@@ -26,7 +26,7 @@ pub enum EmulatorError {
 }
 
 impl EmulatorError {
-    /// Converts an error of a shard's thread. Names the limit if there are no file descriptors left.
+    /// Converts an error from a shard's thread. The result contains the limit if there are no file descriptors left.
     pub(super) fn shard(error: std::io::Error) -> EmulatorError {
         if error.raw_os_error().map(Errno::from_raw) != Some(Errno::EMFILE) {
             return EmulatorError::Shard(error);
@@ -35,7 +35,7 @@ impl EmulatorError {
     }
 }
 
-/// Returns the limit of open files of this process; 0 if it is unknown.
+/// Returns this process's limit on open files, or 0 if it is unknown.
 pub(super) fn descriptor_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
 }

@@ -1,9 +1,9 @@
-//! The health of each shard: when its thread could not run, and how busy it is. The [`Pulse`] is a heartbeat on the shard's thread;
-//! [`Health`] keeps its findings for other threads. A run reads them at its end, so that it does not report a hub as slow that this machine
-//! did not let run. It only knows the number of connections.
+//! The health of each shard: when its thread had work but did not run, and how busy it is. The [`Pulse`] is a heartbeat on the shard's
+//! thread; [`Health`] makes its findings available to other threads. A run reads them when it ends, so that it does not report a hub as
+//! slow if the cause is that this machine did not schedule it. Of the connections, this module only knows their number.
 //!
 //! [`Deadlines`] can only record a stall while there is a deadline, so the pulse always has one. A stall that begins between two beats is
-//! recorded from the next beat on, so it can be understated by one interval.
+//! recorded from the next beat on, so its length can be understated by up to one interval.
 
 use crate::clock::{self, Reading};
 use crate::link::{Deadlines, Idle, STALL_AFTER};
@@ -15,25 +15,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Interval between two beats of a shard that has work.
+/// Interval between two beats of a busy shard.
 const BUSY_BEAT: Duration = stalls::BUSY_HEARTBEAT;
-/// Interval between two beats of a shard whose connections are quiet.
+/// Interval between two beats of a shard whose connections are idle.
 const QUIET_BEAT: Duration = stalls::IDLE_HEARTBEAT;
 /// Interval between two beats of a shard without connections.
 const EMPTY_BEAT: Duration = Duration::from_millis(100);
-/// How long a shard counts as having work after one of its connections did something.
+/// How long a shard counts as busy after activity on one of its connections.
 const BUSY_FOR: Duration = Duration::from_millis(100);
-/// [`Deadlines`] works in ticks, so a beat may be this late without a stall.
+/// [`Deadlines`] works in ticks, so a beat can be this late without a stall.
 const TICK_MAX: Duration = Duration::from_millis(1);
 
 /// The health of a shard's thread.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct ShardHealth {
-    /// Share of time in which the thread had something to do, since its first connection.
+    /// Share of the time since the first connection in which the thread was busy.
     pub busy_share: f64,
-    /// Times in which the thread had something to do and did not run, in microseconds since the Unix epoch. They are measured with the
-    /// monotonic clock and converted with the wall clock when they are read, so earlier clock steps do not shift them.
+    /// Periods in which the thread had work but did not run, in microseconds since the Unix epoch. They are measured with the monotonic
+    /// clock and converted to wall clock time when they are read, so earlier clock steps do not shift them.
     pub stalls: Vec<StallEntry>,
 }
 
@@ -47,23 +47,24 @@ pub(super) struct Health {
 #[derive(Debug, Default)]
 struct Findings {
     stalls: StallList,
-    /// When the next beat is due; `None` if the shard does not run.
+    /// When the next beat is due; `None` if the shard is not running.
     next_beat: Option<Instant>,
     busy_share: f64,
 }
 
 impl Health {
-    /// Returns the health of a shard whose hub started at `zero`.
+    /// Creates the health of a shard whose hub started at `zero`.
     pub(super) fn new(zero: Instant) -> Health {
         Health { zero, findings: Mutex::default() }
     }
 
-    /// Returns the microseconds from zero to `at`.
+    /// Returns the microseconds from the start of the hub to `at`.
     fn us(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.zero).as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Returns the health up to this reading. A shard whose beat is overdue counts as stalled since then, even if it never runs again.
+    /// Returns the health up to this reading. If a beat is overdue, the shard counts as stalled since the beat was due, even if the shard
+    /// never runs again.
     pub(super) fn read(&self, Reading { at: now, unix }: Reading) -> ShardHealth {
         let findings = self.findings();
         let mut stalls = findings.stalls.clone();
@@ -81,7 +82,7 @@ impl Health {
         self.findings().next_beat = None;
     }
 
-    /// Locks the findings. A shard that panicked leaves its last ones.
+    /// Locks the findings. If the shard has panicked, returns the last ones.
     fn findings(&self) -> MutexGuard<'_, Findings> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,7 +93,7 @@ impl Health {
 pub(super) struct Pulse {
     idle: Arc<Idle>,
     connections: Cell<usize>,
-    /// True if a connection did something since the last beat.
+    /// True if there was activity on a connection since the last beat.
     touched: Cell<bool>,
     /// Time of the last beat that found `touched` set.
     last_busy: Cell<Option<Instant>>,
@@ -135,7 +136,7 @@ impl Pulse {
         OpenConnection(self)
     }
 
-    /// Notes that a connection has something to do. Reads no clock, because each wake of each connection calls it.
+    /// Notes activity on a connection. Does not read the clock, because every wake of every connection calls this.
     #[inline]
     pub(super) fn touch(&self) {
         if !self.touched.replace(true) && self.slow.get() {
@@ -143,7 +144,7 @@ impl Pulse {
         }
     }
 
-    /// Beats now, because the next beat was scheduled for a shard without work.
+    /// Beats now, because the next beat was scheduled while there was no work.
     #[cold]
     fn beat_now(&self) {
         if let Some(waker) = self.waker.take() {
@@ -151,7 +152,7 @@ impl Pulse {
         }
     }
 
-    /// Beats as long as the shard runs. [`Deadlines::run`] must run beside it.
+    /// Beats for as long as the shard runs. [`Deadlines::run`] must run concurrently on the same thread.
     pub(super) async fn run(&self, deadlines: &Rc<Deadlines>, health: &Health) {
         deadlines.stalls().restart(health.zero);
         // One alarm for all beats: dropping a deadline and setting a new one could hide a stall.
@@ -161,7 +162,7 @@ impl Pulse {
             let now = clock::now();
             deadlines.observe(now);
             if let Some(from) = overdue_since(next, now) {
-                // Between the wake of this task and its turn no deadline can record the stall.
+                // No deadline can record a stall between the wake of this task and its poll.
                 deadlines.stalls().note(from, now);
             }
             if now >= next || (self.touched.get() && self.slow.get()) {
@@ -207,7 +208,7 @@ impl Pulse {
     }
 }
 
-/// Returns since when a beat is overdue, counted from the latest instant at which it should have been served.
+/// Returns the latest instant at which the beat due at `next` should have happened if it is overdue, otherwise `None`.
 fn overdue_since(next: Instant, now: Instant) -> Option<Instant> {
     let due = next + TICK_MAX;
     (now > due + STALL_AFTER).then_some(due)

@@ -1,5 +1,5 @@
-//! The handle of a hub: its shared state, its counters, and the requests of a service client. Used from any thread, by `app` and tests
-//! from outside and by the shards from inside. It does not start threads; `server` does.
+//! The handle of a hub: its shared state, its counters, and the requests of a service client. Used from any thread: by `app`, by tests and
+//! by the shards. It does not start threads; `server` does.
 
 use super::address::Address;
 use super::admission::Refusal;
@@ -34,7 +34,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Returns a hub that does not serve yet.
+    /// Creates a hub that is not serving yet.
     #[must_use]
     pub fn new(config: Config) -> Arc<Hub> {
         let shards = config.shards.max(1);
@@ -67,7 +67,7 @@ impl Hub {
         }
     }
 
-    /// Returns the number of refused CONNECT packets by reason, without reasons that did not occur. Can be called from any thread at any
+    /// Returns the number of refused CONNECT packets by reason, omitting reasons that did not occur. Can be called from any thread at any
     /// time.
     #[must_use]
     pub fn refused_by(&self) -> BTreeMap<String, u64> {
@@ -79,16 +79,16 @@ impl Hub {
         counted.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// Returns a channel of the notices from now on. It ends with the hub. Only the first caller gets notices.
+    /// Returns a channel that receives all notices from now on and closes when the hub is dropped. Only the first caller receives notices.
     #[must_use]
     pub fn notices(&self) -> Receiver<Notice> {
         let (sender, receiver) = mpsc::sync_channel(NOTICES_MAX);
-        // A second caller gets a channel that has already ended.
+        // A second caller gets a channel that is already closed.
         let _ = self.notices.set(sender);
         receiver
     }
 
-    /// Returns the health of each shard so far. Can be called from any thread at any time, even if a shard does not run.
+    /// Returns the health of each shard so far. Can be called from any thread at any time, even if a shard is not running.
     #[must_use]
     pub fn health(&self) -> Vec<ShardHealth> {
         let reading = self.directory.config().wall.read(clock::now());
@@ -103,7 +103,7 @@ impl Hub {
     /// Carries out a request for a device and waits for its result. Can be called from any thread, on a runtime with a timer.
     ///
     /// # Errors
-    /// See [`ServiceError`]. If the hub does not serve, no device is online.
+    /// See [`ServiceError`]. If the hub is not serving, no device is online.
     pub async fn call(&self, device: &str, request: ServiceRequest) -> Result<ServiceResponse, ServiceError> {
         let PendingRequest { wake, deadline, mut result } = {
             let now = clock::now();
@@ -121,7 +121,7 @@ impl Hub {
         result.await.unwrap_or(Err(ServiceError::NotOnline))
     }
 
-    /// Returns the memory in bytes of the connections that are not admitted, including those that are closing: at most
+    /// Returns the memory, in bytes, of the connections that are not admitted, including those that are closing: at most
     /// [`Config::unadmitted_bytes_max`].
     #[must_use]
     pub fn unadmitted_bytes(&self) -> usize {
@@ -149,7 +149,7 @@ impl Hub {
         &self.health[shard]
     }
 
-    /// Sets the channels to the shards. Returns false if they were set before.
+    /// Sets the channels to the shards. Returns false if they are already set.
     pub(super) fn set_shards(&self, shards: ShardChannels) -> bool {
         self.shards.set(shards).is_ok()
     }

@@ -1,5 +1,5 @@
-//! How a shard reaches one of its connections: it leaves a note and wakes the connection's task. Filled by `server`, read by
-//! `connection`, both on the shard's thread.
+//! The mailbox through which a shard notifies one of its connections: the shard leaves a note and wakes the connection's task. Filled by
+//! `server` and read by `connection`, both on the shard's thread.
 
 use super::session::HubSession;
 use super::unadmitted::Ticket;
@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 /// The mailbox of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
-    /// Another connection takes over. Dropped when this connection is closed.
+    /// Set when another connection takes over. Dropped when this connection is closed.
     takeover: RefCell<Option<oneshot::Sender<()>>>,
-    /// The state of the device has something to send.
+    /// True if there is something to send to the device.
     has_outbound: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -24,7 +24,7 @@ impl Mailbox {
         self.wake();
     }
 
-    /// Notes that the state of the device has something to send.
+    /// Notes that there is something to send to the device.
     pub(super) fn notify_outbound(&self) {
         self.has_outbound.set(true);
         self.wake();
@@ -46,7 +46,7 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// Hands the notes to the session. `cx` is woken by the next note.
+    /// Passes the notes to the session. The next note wakes `cx`.
     pub(super) fn deliver(&self, cx: &Context<'_>, session: &mut HubSession) {
         if self.takeover.borrow().is_some() {
             session.take_over();

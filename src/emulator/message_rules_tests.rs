@@ -1,5 +1,5 @@
-//! Rules of IoT Hub that an emulator easily gets wrong, part 2: messages, subscriptions, twins and methods. `rules_tests` has the rules for
-//! connections, and the rules that wait for features. The name of a test begins with the number of its rule.
+//! IoT Hub rules that an emulator can easily get wrong, part 2: messages, subscriptions, twins and methods. `rules_tests` has the rules for
+//! connections, and lists the rules that have no test yet. Each test name begins with the number of its rule.
 
 use super::Config;
 use super::session::HubError;
@@ -145,7 +145,7 @@ fn rule_09_foreign_topics_and_filters_close_the_connection() {
 }
 
 #[test]
-fn rule_10_a_continued_session_gets_messages_at_once() {
+fn rule_10_a_continued_session_gets_messages_immediately() {
     let mut world = World::new();
     let mut client = world.online(false, &[]);
     client.subscribe_c2d(&world, QoS::AtLeastOnce);
@@ -266,12 +266,12 @@ fn rule_18_methods_use_qos_0_and_offline_is_404103() {
     assert_eq!(
         world.result_of(method()),
         Err(ServiceError::NotOnline),
-        "the subscription of a session without connection does not count"
+        "a session's subscription does not count while the session has no connection"
     );
 }
 
 #[test]
-fn rule_19_fifty_messages_with_a_lock_of_a_minute() {
+fn rule_19_up_to_fifty_messages_are_queued_for_a_device() {
     let mut world = World::new();
     for n in 0..50 {
         // The last message expires early.
@@ -291,10 +291,7 @@ fn rule_19_fifty_messages_with_a_lock_of_a_minute() {
     assert_eq!(client.session.poll_timeout(), Some(lock_ends));
     world.now = lock_ends;
     client.handle_timeout(&world).unwrap();
-    assert!(
-        client.session.poll_timeout().unwrap() > world.now,
-        "a deadline in the past would repeat for ever"
-    );
+    assert!(client.session.poll_timeout().unwrap() > world.now, "a deadline in the past would fire forever");
     let again = client.messages(&world);
     assert_eq!(again.len(), 10);
     assert!(again.iter().all(|message| message.dup), "{again:?}");

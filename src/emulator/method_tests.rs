@@ -1,4 +1,4 @@
-//! Direct methods in virtual time: matching, timeouts, limits and the end of connections.
+//! Direct methods in virtual time: matching, timeouts, limits, and connections that end.
 
 use super::test_support::{Client, ConnectFields, DEVICE, World, seconds};
 use crate::iothub::service::{ServiceError, ServiceRequest, ServiceResponse};
@@ -20,7 +20,7 @@ fn method(connect_timeout_ms: u64) -> ServiceRequest {
     }
 }
 
-/// Returns the request id of the only method call that the device gets.
+/// Returns the request id of the only method call that the device receives.
 fn receive_call(client: &mut Client, world: &World) -> String {
     client.session.wake();
     let messages = client.messages(world);
@@ -105,7 +105,7 @@ fn a_call_waits_for_its_device_to_connect_and_subscribe() {
     assert_eq!(early.result.try_recv().unwrap().unwrap().payload, Some(json!(1)));
     world.directory.expire_call(DEVICE, early.deadline.unwrap().call);
 
-    // A waiting call outlives a connection without subscription.
+    // A waiting call outlives a connection without a subscription.
     client.drop(&world);
     let client = world.online(true, &[]);
     let mut late = world.request(method(10_000));
@@ -146,7 +146,7 @@ fn calls_end_with_their_connection() {
     assert_eq!(pending.result.try_recv().unwrap(), Err(ServiceError::NotOnline));
     new.session.admit(world.now);
     assert_eq!(new.messages(&world), []);
-    // A call that is never sent, because the device reads nothing.
+    // A call that is never sent, because the device does not read.
     let mut stuck = world.request(method(0));
     world.directory.expire_call(DEVICE, stuck.deadline.unwrap().call);
     assert_eq!(stuck.result.try_recv().unwrap(), Err(ServiceError::NoAnswer));
@@ -179,7 +179,7 @@ fn invalid_calls_and_responses_have_error_codes() {
         connect_timeout: Duration::ZERO,
     };
     assert_eq!(world.result_of(call).unwrap_err().code(), 413_001);
-    // Invalid responses of the device.
+    // Invalid responses from the device.
     client.subscribe(&world, &[METHODS]).unwrap();
     client.read(&world);
     for (body, code) in [("x".repeat(limits::METHOD_BYTES_MAX + 1), 413_001), ("{".to_owned(), 400_012)] {
@@ -214,7 +214,7 @@ fn unanswered_calls_of_a_device_are_limited_with_403800() {
     assert_eq!(sent.len(), limits::METHODS_IN_FLIGHT_MAX);
     refused(&world);
 
-    // A response, a timeout and the end of the connection make room.
+    // A response, a timeout and the end of the connection each make room.
     respond(&mut client, &world, &rid(&sent[0]), "{}");
     assert_eq!(pending[0].result.try_recv().unwrap().unwrap().status, Some(200));
     pending.extend(requests(&world, 1));

@@ -1,5 +1,5 @@
-//! The emulator: an Azure IoT Hub on this machine, as devices see it over MQTT and TLS. It takes a [`Config`], a listener and the
-//! requests of a service client. It produces their results, counters ([`Stats`]), the health of its threads ([`ShardHealth`]) and
+//! The emulator: an Azure IoT Hub on this machine, as devices see it over MQTT and TLS. It takes a [`Config`], a listener and the requests
+//! of a service client. It produces the results of those requests, counters ([`Stats`]), the health of its threads ([`ShardHealth`]) and
 //! [`notice`]s. `app` runs it, alone or as the child process of a run; tests run it in process. Read [`session`] first: one connection,
 //! sans-I/O.
 //!
@@ -9,9 +9,9 @@
 //! - Threads and sockets: [`hub`] (its handle), [`server`] (threads), `accept`, `shard` with `shard_channel` and `mailbox`, `connection` (the task of
 //!   one connection), [`unadmitted`] (memory limits before admission), `counts`, `health`, [`certificate`], [`control`] (JSON lines).
 //!
-//! It must not depend on the client's `session`: the two meet in `pair_tests`, `soak_tests` and over a socket.
+//! It must not depend on the client's `session`: the two meet only in `pair_tests`, in `soak_tests` and over a socket.
 //!
-//! `docs/emulator.md` lists what is emulated. Modules are refused. Throttles and quotas are not built: the only tier is `unlimited`.
+//! `docs/emulator.md` lists what is emulated. Modules are refused. Throttles and quotas are not emulated: the only tier is `unlimited`.
 
 mod accept;
 mod address;

@@ -1,6 +1,6 @@
-//! Notices for the person who started the hub: refused CONNECT packets, and connections that the hub had to close. `accept` and
-//! `connection` send them through a bounded channel and never wait; `app` prints them. They contain text from the network, so they must be
-//! escaped before they are shown.
+//! Notices for the user who started the hub: refused CONNECT packets, and connections that the hub had to close. `accept` and `connection`
+//! send them through a bounded channel and never wait; `app` prints them. Notices contain text from the network, so they must be escaped
+//! before they are displayed.
 
 use super::admission::Refusal;
 use super::session::HubError;
@@ -16,28 +16,28 @@ pub enum Notice {
     Refused {
         /// Address of the client.
         peer: SocketAddr,
-        /// The first 128 characters of the client id, as sent: it may be any text.
+        /// The first 128 characters of the client id, as sent. It can be arbitrary text.
         client_id: Box<str>,
-        /// Reason of the refusal.
+        /// The reason for the refusal.
         refusal: Refusal,
     },
     /// A connection was closed because of its first packet.
     NoConnect {
         /// Address of the client.
         peer: SocketAddr,
-        /// Reason of the close.
+        /// The reason for closing the connection.
         error: HubError,
     },
-    /// New connections wait, and silent connections that have not sent CONNECT are closed to make room.
+    /// New connections must wait, and silent connections that have not sent CONNECT are closed to make room.
     Shortage(Shortage),
 }
 
-/// The resource that the hub lacks for another connection. Reported at most once a minute.
+/// The resource whose shortage prevents the hub from accepting another connection. Reported at most once a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// Connections that are not admitted use all the memory that they may use.
+    /// Connections that are not admitted use all the memory that they are allowed to use.
     Memory,
-    /// The process uses all its file descriptors; the value is their limit.
+    /// The process uses all its file descriptors; the value is the limit.
     Descriptors(u64),
     /// The system has no file descriptors left.
     SystemDescriptors,

@@ -1,10 +1,10 @@
-//! Rules of IoT Hub that an emulator easily gets wrong, part 1: who may connect, and how a connection ends. `message_rules_tests` has the
-//! rules for messages, twins and methods. There are thirty rules; the name of a test begins with the number of its rule.
+//! IoT Hub rules that an emulator can easily get wrong, part 1: who may connect, and how a connection ends. `message_rules_tests` has the
+//! rules for messages, twins and methods. There are thirty rules; each test name begins with the number of its rule.
 //!
-//! Rules without a test wait for features that are not built: 21 (throttling shows as latency, then as a close), 22 (an exceeded quota first
-//! accepts, then closes), 28 (a connect throttle delays CONNACK) and 29 (metering in units of 4 KB, separate from throttles) for tiers; 23 (a
-//! client certificate is requested but not required) for X.509; 24 (the case of the WebSocket sub-protocol) for WebSockets; 26 (error header
-//! and body agree) for the REST API; 30 (a DPS user name has no `?`) for DPS.
+//! Rules without a test are for features that are not emulated yet: 21 (throttling first adds latency, then closes the connection), 22
+//! (above a quota, the hub first accepts messages, then closes the connection), 28 (a connect throttle delays CONNACK) and 29 (metering in
+//! units of 4 KB, separate from throttles) for tiers; 23 (a client certificate is requested but not required) for X.509; 24 (the case of
+//! the WebSocket sub-protocol) for WebSockets; 26 (error header and body agree) for the REST API; 30 (a DPS user name has no `?`) for DPS.
 
 use super::Config;
 use super::admission::Refusal;
@@ -64,7 +64,7 @@ fn rule_01_each_refused_connect_gets_code_5_and_is_closed() {
     assert_eq!(world.connect(&good()).read(&world), CONNACK_5);
 }
 
-/// Fixed vectors: two spellings of one resource, each with its own signature.
+/// Fixed test vectors: two spellings of one resource, each with its own signature.
 #[test]
 fn rule_02_the_signature_covers_the_resource_as_sent() {
     const RAW: &str = "example-hub.azure-devices.net";
@@ -90,7 +90,7 @@ fn rule_02_the_signature_covers_the_resource_as_sent() {
 }
 
 #[test]
-fn rule_03_audience_ignores_case_and_device_ids_do_not() {
+fn rule_03_device_ids_are_case_sensitive_unlike_audiences() {
     let key = group().derive("Meter-1");
     for (resource, client_id, device, good) in [
         ("hub.test/devices/meter-1", "Meter-1", "Meter-1", true),
@@ -196,7 +196,7 @@ fn rule_25_a_disabled_device_is_closed_and_gets_code_5() {
     world.online(false, &[]);
 }
 
-/// Three connections take over in turn; the second one was never online.
+/// Three connections of one device, each of which takes over from the one before. The second one is never online.
 #[test]
 fn a_connection_that_was_never_admitted_leaves_no_will() {
     let mut world = World::new();

@@ -1,5 +1,5 @@
 //! Starts, runs and stops the threads of a hub: the caller's thread accepts connections, and each shard is a thread with its own runtime
-//! that serves its connections alone. Called by `app` and by tests. What a connection does is up to `connection`.
+//! and its own connections. Called by `app` and by tests. `connection` serves each connection.
 
 use super::accept::Acceptor;
 use super::config::Config;
@@ -19,7 +19,7 @@ use std::task::Poll;
 use tokio::runtime::LocalOptions;
 use tokio::sync::oneshot;
 
-/// Serves until `stop` resolves: the short form of [`Hub::serve`].
+/// Creates a hub and serves until `stop` resolves. A shorthand for [`Hub::serve`].
 ///
 /// # Errors
 /// See [`Hub::serve`].
@@ -50,7 +50,7 @@ impl Hub {
     /// Starts the shards.
     ///
     /// # Errors
-    /// A shard cannot be started, or the hub was started before.
+    /// A shard cannot be started, or the hub has already been started.
     pub async fn start(
         self: &Arc<Hub>,
         tls: &Arc<rustls::ServerConfig>,
@@ -108,7 +108,7 @@ impl Hub {
                 runtime.block_on(run_shard(shard, inbox, started))
             });
             hub.shard_health(index).end();
-            // Fails if the future that serves was dropped.
+            // Ignore the error: the future that serves may already be dropped.
             let _ = end.send(served);
         };
         std::thread::Builder::new()
@@ -119,7 +119,7 @@ impl Hub {
     }
 }
 
-/// A hub whose shards run. Dropping it stops them.
+/// A hub whose shards are running. Dropping it stops the shards.
 #[derive(Debug)]
 pub struct RunningHub {
     hub: Arc<Hub>,
@@ -160,14 +160,14 @@ impl Drop for RunningHub {
     }
 }
 
-/// Runs a shard until it is stopped. Returns an error if its timer fails: without it no connection would ever time out.
+/// Runs a shard until it is stopped. Returns an error if its timer fails, because without a timer no connection would ever time out.
 async fn run_shard(shard: Rc<Shard>, mut inbox: Inbox, started: oneshot::Sender<()>) -> std::io::Result<()> {
     let mut timer = pin!(shard.deadlines.run());
     // The first poll opens the timer's descriptor.
     if let Poll::Ready(error) = poll_fn(|cx| Poll::Ready(timer.as_mut().poll(cx))).await {
         return Err(error);
     }
-    // Fails if the future that starts the hub was dropped.
+    // Ignore the error: the future that starts the hub may already be dropped.
     let _ = started.send(());
     let beating = Rc::clone(&shard);
     tokio::task::spawn_local(async move {
@@ -175,7 +175,7 @@ async fn run_shard(shard: Rc<Shard>, mut inbox: Inbox, started: oneshot::Sender<
     });
     let sweeping = Rc::clone(&shard);
     tokio::task::spawn_local(async move {
-        // A task like those of the connections, so that bytes that arrived before a sweep are handled before it.
+        // Sweeps run in a task like those of the connections, so that bytes that arrived before a sweep are handled before it.
         loop {
             tokio::time::sleep(SWEEP).await;
             sweeping.sweep_unadmitted();

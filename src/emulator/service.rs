@@ -1,7 +1,6 @@
 //! Carries out the requests of a service client. Called by [`Hub::call`](super::Hub::call), on behalf of `--control` and of tests. A
-//! request changes the state of the device in the [`Directory`] and returns a [`PendingRequest`]: the connection that must be woken to
-//! send something, and a channel for the result. Pure: the session of the device decides when to send what, and waking its connection is
-//! up to the caller.
+//! request changes the state of the device in the [`Directory`] and returns a [`PendingRequest`]: the connection that must be woken to send
+//! something, and a channel for the result. Pure: the device's session decides what to send and when, and the caller wakes its connection.
 
 use super::address::Address;
 use super::c2d::Message;
@@ -39,7 +38,7 @@ pub struct CallDeadline {
     pub call: u64,
 }
 
-/// The result of a request that completes at once, and the connection to wake.
+/// The result of a request that completes immediately, and the connection to wake.
 type Completed = Result<(ServiceResponse, Option<Address>), ServiceError>;
 
 impl Directory {
@@ -99,7 +98,7 @@ impl Directory {
             pending.wake = wake;
             response
         });
-        // Cannot fail: `pending` has the receiver.
+        // `send` cannot fail, because `pending` holds the receiver.
         let _ = sender.send(result);
         pending
     }
@@ -145,7 +144,7 @@ impl Directory {
             (online, Some(wait))
         });
         pending.wake = wake;
-        // A timeout that an `Instant` cannot represent never ends.
+        // A timeout that an `Instant` cannot represent never expires.
         pending.deadline =
             wait.and_then(|wait| Some(CallDeadline { at: now.checked_add(wait)?, call: number }));
     }
@@ -194,12 +193,12 @@ fn send(entry: &mut Entry, now: Instant, message: Message, ttl: Duration) -> Com
     Ok((ServiceResponse::default(), entry.online))
 }
 
-/// Checks a method call. Returns the method's name and the payload as text, which is empty without a payload.
+/// Checks a method call. Returns the method's name and the payload as text, which is empty if there is no payload.
 fn checked_call(name: String, payload: Option<&Value>) -> Result<(String, String), ServiceError> {
     let longest = topics::method(&name, &format!("{:x}", u64::MAX));
     if name.contains('/') || name.is_empty() || !topic::is_name(&longest) {
         return Err(ServiceError::Argument(
-            "the method name must be a topic level that is not empty and has no wildcards",
+            "the method name must be a non-empty topic level without wildcards",
         ));
     }
     let payload = payload.map(Value::to_string).unwrap_or_default();
@@ -207,7 +206,7 @@ fn checked_call(name: String, payload: Option<&Value>) -> Result<(String, String
     Ok((name, payload))
 }
 
-/// Builds a cloud-to-device message. System properties come first, under the names that Azure's SDKs know.
+/// Builds a cloud-to-device message. System properties come first, with the names that Azure's SDKs expect.
 fn message(
     device: &str,
     message_id: Option<String>,
@@ -215,10 +214,10 @@ fn message(
     payload: String,
     ack: Feedback,
 ) -> Result<Message, ServiceError> {
-    // "Create and read IoT Hub messages": a message id has the same characters as a device id.
+    // "Create and read IoT Hub messages": a message id may contain the same characters as a device id.
     if message_id.as_deref().is_some_and(|id| !names::is_device_id(id)) {
         return Err(ServiceError::Argument(
-            "the message id must have 1 to 128 characters that are allowed in a device id",
+            "the message id must be 1 to 128 characters long, and have only characters that are allowed in a device id",
         ));
     }
     let mut bag: Vec<(String, String)> = Vec::new();
@@ -227,11 +226,11 @@ fn message(
     bag.extend(ack.name().map(|ack| ("iothub-ack".to_owned(), ack.to_owned())));
     bag.extend(application);
     check_size(message_bytes(payload.len(), &properties::encode(&bag)), limits::C2D_BYTES_MAX)?;
-    // The hub adds the destination, so it does not count towards the sender's limit.
+    // The hub adds the destination, so it does not count toward the sender's limit.
     bag.insert(to_at, ("$.to".to_owned(), topics::c2d_to(device)));
     let bag = properties::encode(&bag);
     let topic = topics::c2d_message(device, &bag);
-    // Percent-encoding can make the topic too long although the message is within its limit.
+    // Percent-encoding can make the topic too long even if the message is within its limit.
     check_size(topic.len(), STRING_BYTES_MAX)?;
     Ok(Message { topic, payload: payload.into_bytes() })
 }

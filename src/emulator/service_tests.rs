@@ -181,7 +181,7 @@ fn invalid_messages_are_refused_with_their_code() {
     };
     assert_eq!(with("", "n".to_owned(), 1), Err(400_004));
     assert_eq!(with("m", " ".repeat(30_000), 1), Err(413_001), "the topic would be too long");
-    // The body, the message id and the name of the property count. The destination, which the hub adds, does not.
+    // The body, the message id and the property name count toward the limit. The destination, which the hub adds, does not.
     let counted = 1 + 1;
     assert_eq!(with("m", "n".to_owned(), limits::C2D_BYTES_MAX - counted + 1), Err(413_001));
     assert_eq!(with("m", "n".to_owned(), limits::C2D_BYTES_MAX - counted), Ok(ServiceResponse::default()));
@@ -247,7 +247,7 @@ fn a_repeated_puback_completes_one_message() {
 }
 
 #[test]
-fn a_message_without_subscription_waits_without_deadline() {
+fn a_message_without_a_subscription_sets_no_deadline() {
     let mut world = World::new();
     let mut client = world.online(false, &[]);
     client.subscribe_c2d(&world, QoS::AtLeastOnce);

@@ -1,11 +1,11 @@
-//! One connection of a device as the hub sees it: sans-I/O and strict. `link::Link` drives it through [`Machine`]; `connection` owns it,
-//! and in `pair_tests` a test does. It knows packets and time, but no sockets, shards or other connections.
+//! One connection of a device as the hub sees it: sans-I/O and strict. `link::Link` drives it through [`Machine`]; `connection` owns it (in
+//! `pair_tests`, the test does). It handles packets and time, and does not know about sockets, shards or other connections.
 //!
-//! The owner makes the device id free before it is admitted. After a valid CONNECT the session reports [`Event::Authorized`] and reads
-//! nothing more. The owner calls [`HubSession::claim`], closes the connection that it returns, calls [`HubSession::admit`], and at the end
-//! of the connection [`HubSession::release`].
+//! The owner frees the device id before the connection is admitted. After a valid CONNECT, the session reports [`Event::Authorized`] and
+//! stops reading. The owner then calls [`HubSession::claim`], closes the connection that the call returns, and calls [`HubSession::admit`].
+//! At the end of the connection, the owner calls [`HubSession::release`].
 //!
-//! The state that outlives a connection is in the [`Directory`]. Everything but telemetry is in `exchange`.
+//! The state that outlives a connection is in the [`Directory`]. `exchange` handles all requests other than telemetry.
 
 mod error;
 mod exchange;
@@ -30,14 +30,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Size limit of a frame: the largest message with the longest topic. A larger frame ends the connection. Azure documents neither that nor
-/// how it ends the connection.
+/// Size limit of a frame: the largest message with the longest topic. A larger frame ends the connection. Azure documents neither this
+/// limit nor how the hub ends the connection.
 const FRAME_BYTES_MAX: usize = limits::TELEMETRY_BYTES_MAX + wire::STRING_BYTES_MAX + 16;
 
 /// The first byte of CONNECT (MQTT 3.1.1 §3.1.1).
 const CONNECT: u8 = 0x10;
 
-/// Limit of packets that wait to be written. At the limit the session reads nothing more.
+/// The maximum number of packets waiting to be written. At the limit, the session stops reading.
 const OUTGOING_MAX: usize = 1024;
 
 /// The same limit in bytes, for packets with a payload.
@@ -46,9 +46,9 @@ const OUTGOING_BYTES_MAX: usize = 256 * 1024;
 /// An event that the owner must handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// CONNECT is valid: call [`HubSession::claim`], make the device id free, then call [`HubSession::admit`].
+    /// CONNECT is valid: call [`HubSession::claim`], free the device id, then call [`HubSession::admit`].
     Authorized,
-    /// CONNECT is refused; a CONNACK with the reason code follows.
+    /// CONNECT is refused; a CONNACK with the return code follows.
     Refused(Refusal),
     /// The token and its grace period have expired; the connection is closing.
     Expired,
@@ -63,13 +63,13 @@ enum State {
     Claiming,
     /// CONNECT has not arrived.
     Opening,
-    /// CONNACK 0 was sent.
+    /// A CONNACK with return code 0 has been sent.
     Online,
     /// The connection is closing; further input is discarded.
     Closing,
 }
 
-/// A packet that waits to be written, in the order of the requests.
+/// A packet that is waiting to be written. Packets are written in the order of the requests.
 #[derive(Debug)]
 enum OutgoingPacket {
     ConnAck {
@@ -97,8 +97,8 @@ pub struct HubSession {
     address: Option<Address>,
     clean_session: bool,
     has_api_version: bool,
-    /// The will until DISCONNECT, if it is telemetry. Azure does not document what it does with a will on another topic, or with a property
-    /// bag that would end a connection. The emulator does not publish such a will.
+    /// The will, if it is telemetry; dropped on DISCONNECT. Azure does not document what happens to a will on another topic, or to one with
+    /// a property bag for which the hub would close the connection. The emulator does not publish such a will.
     will: Option<Box<Telemetry>>,
     keep_alive_timeout: Duration,
     /// When the last packet arrived.
@@ -106,15 +106,15 @@ pub struct HubSession {
     /// When the expiry of the token ends the connection; `None` if that is beyond the range of `Instant`.
     expires: Option<Instant>,
     outgoing: VecDeque<OutgoingPacket>,
-    /// Bytes of the waiting [`OutgoingPacket::Frame`]s.
+    /// The total size of the waiting [`OutgoingPacket::Frame`]s, in bytes.
     frame_bytes: usize,
     /// Packet id of the last response or notification at QoS 1.
     last_pid: u16,
-    /// True if the state of the device may have something to send.
+    /// True if there may be something in the device's state to send.
     woken: bool,
-    /// Method calls that were sent and not answered.
+    /// Method calls that have been sent but not answered.
     sent_calls: Vec<SentCall>,
-    /// When a cloud-to-device message is delivered again.
+    /// When a cloud-to-device message must be delivered again.
     retry_at: Option<Instant>,
     event: Option<Event>,
     abandoned: bool,
@@ -150,13 +150,13 @@ impl HubSession {
     }
 
     /// Returns the device id, which is empty before [`Event::Authorized`]. After [`Event::Refused`] returns the client id, truncated to the
-    /// length of a device id.
+    /// maximum length of a device id.
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
     }
 
-    /// Returns true between CONNACK 0 and the end of the connection.
+    /// Returns true between a CONNACK with return code 0 and the end of the connection.
     #[must_use]
     pub fn is_online(&self) -> bool {
         self.state == State::Online
@@ -203,12 +203,12 @@ impl HubSession {
         };
         self.state = State::Online;
         self.last_packet = now;
-        // A continued session gets its queued messages at once, before it subscribes again.
+        // A continued session gets its queued messages immediately, before it subscribes again.
         self.woken = true;
         self.outgoing.push_back(OutgoingPacket::ConnAck { session_present, code: 0 });
     }
 
-    /// Notes that the state of the device may have something to send. Poll its output next.
+    /// Notes that there may be something in the device's state to send. Poll the session's output next.
     pub fn wake(&mut self) {
         self.woken = true;
     }
@@ -279,7 +279,7 @@ impl HubSession {
                 self.has_api_version = admitted.has_api_version;
                 self.will = connect.will.as_ref().and_then(|will| self.telemetry_of(will));
                 self.keep_alive_timeout = limits::keep_alive_timeout(connect.keep_alive_s);
-                // A duration from now on, so that a later clock step neither ends connections nor extends them.
+                // Use a duration from now, so that a later step of the wall clock neither ends nor extends the connection.
                 let end =
                     Duration::from_secs(admitted.expiry_unix).saturating_add(config.options.expiry_grace);
                 self.expires = now.checked_add(end.saturating_sub(unix));
@@ -346,8 +346,8 @@ impl HubSession {
         properties::unescaped(bag).filter(|_| !self.directory.config().options.lenient_properties)
     }
 
-    /// Checks the size of a message. The exact size is at most the sum of body and encoded bag, and is computed only if that sum exceeds
-    /// the limit.
+    /// Checks the size of a message. The exact size is at most the sum of the body and the encoded bag, and is computed only if that sum
+    /// exceeds the limit.
     fn check_size(body_bytes: usize, bag: &str) -> Result<(), HubError> {
         if body_bytes + bag.len() <= limits::TELEMETRY_BYTES_MAX {
             return Ok(());
@@ -382,7 +382,7 @@ impl Machine for HubSession {
                 return Err(HubError::NotConnect);
             }
             let frame_bytes_max = if opening { limits::CONNECT_BYTES_MAX } else { FRAME_BYTES_MAX };
-            // A device id may contain `#` and `+`, which are not escaped in topics. Topics are parsed by their known prefix.
+            // A device id may contain `#` and `+`, which are not escaped in topics. Topics are matched by their known prefixes instead.
             match wire::decode(input, frame_bytes_max, Strictness::StrictButWildcards)? {
                 Some(packet) => self.handle_packet(now, packet)?,
                 None if opening => {
@@ -422,7 +422,8 @@ impl Machine for HubSession {
     fn handle_flushed(&mut self, _now: Instant) {}
 
     fn handle_closed(&mut self, _now: Instant, _why: Closed) {
-        // "Communicate with an IoT hub using the MQTT protocol": a will is telemetry. A connection that was never admitted has none.
+        // "Communicate with an IoT hub using the MQTT protocol": a will is telemetry. A connection that was never admitted does not publish
+        // one.
         if let Some(will) = self.will.take().filter(|_| self.state != State::Claiming) {
             self.telemetry += 1;
             if self.directory.telemetry().is_on() {

@@ -1,5 +1,5 @@
 //! One shard as its connections see it: buffers, deadlines, counters and the mailboxes of all connections on the thread. `server` creates
-//! it and runs its loop; `connection` uses it. It does not know how a connection is served.
+//! it and runs its loop; `connection` uses it. Independent of how a connection is served.
 
 use super::address::Address;
 use super::counts::Counters;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
-/// A shard: one thread that serves its connections alone.
+/// A shard: one thread that serves its own connections.
 pub(super) struct Shard {
     index: usize,
     pub(super) buffers: SharedBuffers,
@@ -64,12 +64,12 @@ impl Shard {
         self.hub.notify(notice);
     }
 
-    /// Counts silence and age of the shard's connections that are not admitted.
+    /// Updates the silence and the age of the shard's connections that are not admitted.
     pub(super) fn sweep_unadmitted(&self) {
         self.hub.unadmitted().sweep(self.index);
     }
 
-    /// Returns ready when a connection that is not admitted may grow by `bytes`. Other connections may have to close for it.
+    /// Returns ready when a connection that is not admitted may grow by `bytes`. Other connections may have to close to make room.
     pub(super) fn poll_room(&self, cx: &Context<'_>, ticket: &Ticket, bytes: usize) -> Poll<()> {
         ticket.poll_room(cx, bytes, |closed| self.hub.close(closed))
     }
@@ -79,7 +79,8 @@ impl Shard {
         ticket.hold(received, buffers_bytes, |closed| self.hub.close(closed));
     }
 
-    /// Closes a connection of any shard because another one takes over its device. `closed` is dropped when it is closed.
+    /// Closes a connection of any shard because another one takes over its device. `closed` is dropped when the previous connection is
+    /// closed.
     pub(super) fn request_takeover(&self, previous: Address, closed: oneshot::Sender<()>) {
         let message = ShardMessage::TakeOver { connection: previous.connection, closed };
         self.channels.send(previous.shard, message);

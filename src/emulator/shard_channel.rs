@@ -12,13 +12,14 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) enum ShardMessage {
     /// Serve a new connection.
     Accepted { socket: TcpStream, peer: SocketAddr, ticket: Ticket },
-    /// Close a connection that is not admitted yet, to make room for another one. Its ticket is marked as closing.
+    /// Close a connection that is not admitted yet, to make room for another one. Its ticket is already marked as closing.
     Close { connection: u64 },
-    /// Close a connection because another one takes over its device, then drop `closed`. If it has ended, drop `closed` at once.
+    /// Close a connection because another one takes over its device, then drop `closed`. If the connection has already ended, drop `closed`
+    /// immediately.
     TakeOver { connection: u64, closed: oneshot::Sender<()> },
     /// Wake a connection that has something to send.
     Wake { connection: u64 },
-    /// Drop all connections and end.
+    /// Drop all connections and stop.
     Stop,
 }
 

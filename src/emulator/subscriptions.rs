@@ -14,7 +14,7 @@ impl Subscriptions {
         self.0.iter().flatten().count()
     }
 
-    /// Returns true if the device has no subscription.
+    /// Returns true if the device has no subscriptions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -33,7 +33,7 @@ impl Subscriptions {
         }
     }
 
-    /// Sets the granted QoS of a subscription; `None` ends it.
+    /// Sets the granted QoS of a subscription; `None` removes the subscription.
     pub fn set(&mut self, subscription: Subscription, granted: Option<QoS>) {
         let Subscriptions([c2d, c2d_plus, responses, desired, methods, credential, credentials]) = self;
         *match subscription {

@@ -1,5 +1,5 @@
 //! A log of the latest accepted telemetry, for tests. Off by default (`Config::telemetry_kept`). Filled by sessions, read through
-//! `Hub::take_telemetry`. It knows neither sessions nor topics.
+//! `Hub::take_telemetry`. Independent of sessions and topics.
 
 use crate::iothub::properties::{self, PropertiesError};
 use std::collections::VecDeque;
@@ -21,9 +21,9 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Returns the properties as a service client would see them: those of the bag, and the ones that the hub adds to a retained message
-    /// and to a will (Azure: "Communicate with an IoT hub using the MQTT protocol"; the value of `mqtt-retain` is that of Azure's protocol
-    /// gateway).
+    /// Returns the properties as a service client would see them: those in the bag, and those that the hub adds to retained messages and
+    /// wills (Azure: "Communicate with an IoT hub using the MQTT protocol"; the value of `mqtt-retain` is the one that Azure's protocol
+    /// gateway uses).
     ///
     /// # Errors
     /// The bag is not UTF-8.
@@ -48,7 +48,7 @@ impl Log {
         Log { kept_max, kept: Mutex::default() }
     }
 
-    /// Returns true if the log keeps messages. If not, it costs a comparison, but no lock and no memory.
+    /// Returns true if the log keeps messages. If not, the log costs only a comparison, without a lock or memory.
     pub(super) fn is_on(&self) -> bool {
         self.kept_max > 0
     }

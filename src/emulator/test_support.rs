@@ -1,5 +1,5 @@
-//! A hub and its devices in virtual time, without sockets. Used by the tests of this room, which do by hand what `connection` and `server`
-//! do with a session.
+//! A hub and its devices in virtual time, without sockets. Used by the emulator's tests, which drive a session by hand, as `connection` and
+//! `server` do in production.
 
 use super::Config;
 use super::address::Address;
@@ -31,7 +31,7 @@ pub(super) fn group() -> Key {
     Key::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap()
 }
 
-/// Returns the configuration of a hub named [`HOST`] that admits no device.
+/// Returns the configuration of a hub named [`HOST`] that does not admit any device.
 pub(super) fn config() -> Config {
     Config { host_names: vec![HOST.to_owned()], ..Config::default() }
 }
@@ -93,9 +93,9 @@ impl World {
         self.directory.request(self.now, self.unix(), DEVICE, request)
     }
 
-    /// Returns the result of a request that completes at once.
+    /// Returns the result of a request that completes immediately.
     pub(super) fn result_of(&self, request: ServiceRequest) -> Result<ServiceResponse, ServiceError> {
-        self.request(request).result.try_recv().expect("it completes at once")
+        self.request(request).result.try_recv().expect("it completes immediately")
     }
 
     /// Opens a connection that has sent nothing.
@@ -114,7 +114,7 @@ impl World {
         client
     }
 
-    /// Opens a connection that is online and has these subscriptions. CONNACK and SUBACK are already read.
+    /// Opens a connection that is online and has these subscriptions. CONNACK and SUBACK have already been read.
     pub(super) fn online(&mut self, clean_session: bool, filters: &[(&str, QoS)]) -> Client {
         let mut client = self.connect(&ConnectFields { clean_session, ..ConnectFields::of(DEVICE) });
         client.admit(self);
@@ -203,11 +203,11 @@ impl Client {
             while let Some(packet) = wire::decode(&mut out, usize::MAX, Strictness::Strict).unwrap() {
                 packets.push(packet);
             }
-            assert!(out.is_empty(), "whole packets");
+            assert!(out.is_empty(), "the hub sends whole packets");
         }
     }
 
-    /// Returns the messages among them.
+    /// Returns the messages among the packets that the hub has sent since the previous call.
     pub(super) fn messages(&mut self, world: &World) -> Vec<Publish> {
         let messages = |packet| match packet {
             Packet::Publish(publish) => Some(publish),
@@ -233,7 +233,7 @@ pub(super) fn connack(session_present: bool) -> Packet {
     Packet::ConnAck { session_present, code: 0 }
 }
 
-/// Returns a change of desired properties.
+/// Returns a change to desired properties.
 pub(super) fn desired(patch: Value) -> ServiceRequest {
     let Value::Object(patch) = patch else { panic!("{patch}") };
     ServiceRequest::UpdateDesired { patch }
@@ -255,7 +255,7 @@ pub(super) fn c2d_for(payload: &str, ttl_ms: Option<u64>) -> ServiceRequest {
     }
 }
 
-/// Returns body, DUP and packet id of the messages that the hub sends now.
+/// Returns the body, DUP flag and packet id of each message that the hub sends now.
 pub(super) fn delivered(client: &mut Client, world: &World) -> Vec<(String, bool, u16)> {
     client.session.wake();
     let parts = |it: Publish| (String::from_utf8(it.payload.to_vec()).unwrap(), it.dup, it.pid);

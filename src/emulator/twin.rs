@@ -1,16 +1,16 @@
 //! One device twin: its tags, desired and reported properties, their versions, and how a patch merges. Owned by
-//! [`Device`](super::device::Device). Sessions read the device's view, the service requests the service's view. It knows neither
-//! connections nor clocks.
+//! [`Device`](super::device::Device). Sessions read the device's view, and service requests read the service client's view. Independent of
+//! connections and clocks.
 //!
-//! Which patches are valid is defined in [`twin_patch`]. How a patch merges is not documented by Azure: it is `JsonEx.Merge` of Azure IoT
-//! Edge's hub.
+//! [`twin_patch`] defines which patches are valid. Azure does not document how a patch merges; the rules here are those of `JsonEx.Merge`
+//! in Azure IoT Edge's hub.
 
 use crate::iothub::limits;
 use crate::iothub::twin_patch::{self, Properties, TwinError};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-/// A device twin. A new one is empty, and the versions of its desired and reported properties are 1.
+/// A device twin. A new twin is empty, and the versions of its desired and reported properties are 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Twin {
     /// Tags, which only service clients see.
@@ -35,11 +35,11 @@ impl Default for Section {
 }
 
 impl Twin {
-    /// Merges a patch of the device into the reported properties, if their version is `base`; without `base`, in any case. Returns the
-    /// new version.
+    /// Merges a patch from the device into the reported properties. If `base` is given, it must be their current version. Returns the new
+    /// version.
     ///
     /// # Errors
-    /// The result is too large, or the version is another one; the twin is unchanged.
+    /// The result is too large, or the current version is not `base`. The twin is unchanged.
     pub fn update_reported(
         &mut self,
         patch: Properties,
@@ -53,7 +53,7 @@ impl Twin {
         }
     }
 
-    /// Merges a patch of a service client into the desired properties. Returns the new version.
+    /// Merges a patch from a service client into the desired properties. Returns the new version.
     ///
     /// # Errors
     /// The result is too large; the twin is unchanged.
@@ -62,13 +62,13 @@ impl Twin {
         self.desired.merge(patch, &json!({ "$lastUpdated": rfc3339(unix), "$lastUpdatedVersion": version }))
     }
 
-    /// Merges a patch of a service client into the tags. Returns the version of the whole twin: tags have no version of their own.
+    /// Merges a patch from a service client into the tags. Returns the version of the whole twin: tags have no version of their own.
     ///
     /// # Errors
     /// The tags are too large; the twin is unchanged.
     pub fn update_tags(&mut self, patch: Properties) -> Result<u64, TwinError> {
         let mut tags = self.tags.clone();
-        // Azure stores no update time for tags.
+        // Azure does not store update times for tags.
         merge(&mut tags, &mut Map::new(), patch, &Value::Null);
         twin_patch::check_size(&tags, limits::TWIN_TAGS_BYTES_MAX)?;
         self.tags = tags;
@@ -87,7 +87,7 @@ impl Twin {
         json!({ "desired": self.desired.versioned(), "reported": self.reported.versioned() }).to_string()
     }
 
-    /// Returns the twin as a service client sees it: `version` counts every change, `$metadata` has the update time of each property.
+    /// Returns the twin as a service client sees it: `version` counts every change, and `$metadata` has the update time of each property.
     #[must_use]
     pub fn service_view(&self) -> Value {
         json!({
@@ -119,17 +119,17 @@ impl Section {
     }
 }
 
-/// Adds `$version`, which responses and notifications carry.
+/// Adds `$version`, which responses and notifications include.
 pub(super) fn with_version(mut properties: Properties, version: u64) -> Value {
     properties.insert("$version".to_owned(), version.into());
     Value::Object(properties)
 }
 
-/// Returns the body of the response to a device's request that failed at `unix`.
+/// Returns the response body for a device's request that failed at `unix`.
 pub(super) fn error_body(error: TwinError, unix: Duration) -> String {
     json!({
         "errorCode": error.code(),
-        // The emulator tracks no requests: this is only a unique number.
+        // The emulator does not track requests; this is just a unique number.
         "trackingId": format!("{:032x}", unix.as_nanos()),
         "message": error.to_string(),
         "timestampUtc": rfc3339(unix),
@@ -137,7 +137,8 @@ pub(super) fn error_body(error: TwinError, unix: Duration) -> String {
     .to_string()
 }
 
-/// Merges `patch` into `values`: objects merge, null deletes, any other value replaces. Each changed level of `metadata` gets `stamp`.
+/// Merges `patch` into `values`: objects are merged, null deletes the property, and any other value replaces it. Each changed level of
+/// `metadata` gets `stamp`.
 fn merge(values: &mut Properties, metadata: &mut Properties, patch: Properties, stamp: &Value) {
     if let Value::Object(stamp) = stamp {
         metadata.extend(stamp.iter().map(|(key, value)| (key.clone(), value.clone())));

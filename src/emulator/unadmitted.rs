@@ -1,12 +1,13 @@
-//! Limits the memory of connections that are not admitted yet: [`CONNECTION_BYTES_MAX`] each and [`BYTES_MAX`] together. `accept` checks for
-//! room before it accepts a connection, and a connection reserves room before each read until its device is admitted. It returns the
-//! addresses of connections that must close, and knows no shards. All of this is our choice, because Azure documents nothing about it.
+//! Limits the memory of connections that are not admitted yet: [`CONNECTION_BYTES_MAX`] each and [`BYTES_MAX`] together. `accept` checks
+//! for room before it accepts a connection, and a connection reserves room before each read until its device is admitted. This module
+//! returns the addresses of connections that must close, and the caller notifies their shards. All of this is our choice, because Azure
+//! does not document such limits.
 //!
-//! The limit is hard. A closed connection counts until its memory is free. A connection without room for a read does not read: its bytes
-//! stay in the kernel, and the oldest connection is closed for it.
+//! The limit is hard. A closed connection counts until its memory is freed. If there is no room for a read, the connection does not read:
+//! incoming bytes stay in the kernel, and the oldest connection is closed to make room.
 //!
-//! Neither silent clients nor other devices may keep thousands of devices from connecting at once. So accepting stops well below the limit,
-//! devices wait in the kernel's queue while others are admitted, and silent connections are closed for them.
+//! Thousands of devices must be able to connect at the same time, even if there are silent clients. So accepting stops well below the
+//! limit, new connections wait in the kernel's queue while others are admitted, and silent connections are closed to make room for them.
 
 use bytes::BytesMut;
 use std::collections::BTreeMap;
@@ -26,12 +27,12 @@ pub const CONNECTION_BYTES_MAX: usize = 80 * 1024;
 /// Memory limit of all connections that are not admitted.
 pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Memory of a connection besides its buffers: its task, its socket and the state of TLS. 5 KiB are allocated by hubstorm and rustls. The
-/// rest is for aws-lc, which allocates outside Rust, and for the overhead of the allocator.
+/// Memory of a connection besides its buffers: its task, its socket and its TLS state. hubstorm and rustls allocate 5 KiB of it. The rest
+/// is for aws-lc, which allocates outside Rust, and for allocator overhead.
 pub const BASE_BYTES: usize = 8 * 1024;
 
 /// Interval at which a shard checks which of its connections are silent. The shard itself counts silence, in sweeps, so that a stalled hub
-/// does not mistake its own delay for silence of its clients.
+/// does not mistake its own delay for silent clients.
 pub(super) const SWEEP: Duration = Duration::from_millis(250);
 
 /// A connection that keeps sending but is not admitted may be closed after this many times the allowed silence.
@@ -41,9 +42,9 @@ const AGE_FACTOR: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Unadmitted {
     bytes_max: usize,
-    /// Number of sweeps without a byte after which a connection may be closed.
+    /// Number of sweeps without received data after which a connection may be closed.
     silent_max: u32,
-    /// The same for a connection that has not sent any.
+    /// The same for a connection that has not sent a byte.
     unsent_max: u32,
     connections: Mutex<Connections>,
     /// Notified when a connection is admitted or ends.
@@ -54,9 +55,9 @@ pub(super) struct Unadmitted {
 struct Connections {
     /// Memory of all connections.
     held_bytes: usize,
-    /// The part of it that belongs to closing connections. No other connection must close for it.
+    /// The part of `held_bytes` that belongs to closing connections. It will be freed, so no other connection needs to close to free it.
     closing_bytes: usize,
-    /// By number, and so in the order of arrival.
+    /// Keyed by connection number, and therefore in order of arrival.
     entries: BTreeMap<u64, Entry>,
     /// Connections that wait for room to read.
     waiting: BTreeMap<u64, Waker>,
@@ -68,14 +69,15 @@ struct Connections {
 struct Entry {
     shard: usize,
     held_bytes: usize,
-    /// Number of sweeps since the connection received something, and since it was accepted.
+    /// Number of sweeps since the connection last received something.
     silent: u32,
+    /// Number of sweeps since the connection was accepted.
     age: u32,
     has_sent: bool,
     flags: Arc<Flags>,
 }
 
-/// The state that each read changes or each turn reads, outside the lock.
+/// State that is accessed on every read or poll, and therefore kept outside the lock.
 #[derive(Debug)]
 struct Flags {
     /// True if the connection received something since the last sweep.
@@ -84,7 +86,7 @@ struct Flags {
     closing: AtomicBool,
 }
 
-/// Counts the memory of a connection until it is admitted or ends. Drop it after everything that the connection holds.
+/// Counts the memory of a connection until it is admitted or ends. Drop it after everything else that the connection holds.
 #[derive(Debug)]
 pub(super) struct Ticket {
     all: Arc<Unadmitted>,
@@ -93,8 +95,8 @@ pub(super) struct Ticket {
 }
 
 impl Unadmitted {
-    /// Returns the limits: all connections together may use `bytes_max`. While others wait, a connection may be silent for `silence_max`, or
-    /// for `first_byte_max` if it has not sent a byte.
+    /// Creates the limits. All connections together may use `bytes_max`. While others wait, a connection may be silent for `silence_max`,
+    /// or for `first_byte_max` if it has not sent a byte.
     pub(super) fn new(bytes_max: usize, silence_max: Duration, first_byte_max: Duration) -> Arc<Unadmitted> {
         let sweeps = |time: Duration| {
             u32::try_from(time.as_millis().div_ceil(SWEEP.as_millis())).unwrap_or(u32::MAX).max(1)
@@ -108,9 +110,9 @@ impl Unadmitted {
         })
     }
 
-    /// Adds a connection of a shard.
+    /// Adds a connection that `shard` will serve.
     pub(super) fn enter(self: &Arc<Unadmitted>, shard: usize) -> Ticket {
-        // The first sweep may follow at once, so it must not count as silence.
+        // The first sweep may come right after this, so it must not count as silence.
         let flags = Arc::new(Flags { received: AtomicBool::new(true), closing: AtomicBool::new(false) });
         let mut connections = self.connections();
         let connection = connections.next;
@@ -148,7 +150,7 @@ impl Unadmitted {
         self.freed.notified().await;
     }
 
-    /// Counts silence and age of a shard's connections. The shard calls it every [`SWEEP`].
+    /// Updates the silence and the age of a shard's connections. The shard calls this every [`SWEEP`].
     pub(super) fn sweep(&self, shard: usize) {
         let Connections { entries, waiting, .. } = &mut *self.connections();
         for (connection, entry) in entries.iter_mut().filter(|(_, entry)| entry.shard == shard) {
@@ -162,8 +164,8 @@ impl Unadmitted {
         }
     }
 
-    /// Marks the oldest connection that was silent for too long, or not admitted for even longer, as closing. The caller must notify its
-    /// shard.
+    /// Marks one connection as closing: the oldest one that has been silent for too long, or that has not been admitted for even longer.
+    /// The caller must notify its shard.
     pub(super) fn close_idle(&self) -> Option<Address> {
         self.connections().close(|entry| {
             let silent_max = if entry.has_sent { self.silent_max } else { self.unsent_max };
@@ -177,7 +179,7 @@ impl Unadmitted {
 }
 
 impl Connections {
-    /// Marks the oldest connections as closing until there is room for `bytes` more after they have closed.
+    /// Marks connections as closing, oldest first, until closing them leaves room for `bytes` more.
     fn close_for(&mut self, bytes: usize, bytes_max: usize) -> Vec<Address> {
         let mut closed = Vec::new();
         while self.held_bytes - self.closing_bytes + bytes > bytes_max {
@@ -229,7 +231,7 @@ impl Ticket {
     }
 
     /// Reserves `bytes` and returns ready when there is room. Call [`Ticket::hold`] after the read. If the connection must wait, calls
-    /// `close` with each connection that must close for it, whose shard must be notified.
+    /// `close` with each connection that must close to make room. `close` must notify that connection's shard.
     pub(super) fn poll_room(&self, cx: &Context<'_>, bytes: usize, close: impl FnMut(Address)) -> Poll<()> {
         let mut connections = self.all.connections();
         let connection = self.address.connection;
@@ -251,8 +253,8 @@ impl Ticket {
         Poll::Pending
     }
 
-    /// Records the size of the buffers and whether the connection has received anything. If the size is over the limit, calls `close` with
-    /// each connection that must close, whose shard must be notified.
+    /// Records the size of the buffers and whether the connection has received anything. If the total size is over the limit, calls `close`
+    /// with each connection that must close. `close` must notify that connection's shard.
     pub(super) fn hold(&self, received: bool, buffers_bytes: usize, close: impl FnMut(Address)) {
         if received {
             self.flags.received.store(true, Ordering::Relaxed);
@@ -291,7 +293,8 @@ impl Drop for Ticket {
 /// Free space for the next read after an incomplete CONNECT.
 const FIT_SLACK_BYTES: usize = 4 * 1024;
 
-/// Shrinks a buffer with an incomplete CONNECT. A buffer doubles when it grows, and clients that are not admitted must not use much memory.
+/// Shrinks a buffer that holds an incomplete CONNECT, because a buffer doubles when it grows, and clients that are not admitted must not
+/// use much memory.
 pub(super) fn shrink_to_connect(input: &mut BytesMut) {
     if input.len() > FIT_SLACK_BYTES && input.capacity() > limits::CONNECT_BYTES_MAX + FIT_SLACK_BYTES {
         let mut shrunk = BytesMut::with_capacity(limits::CONNECT_BYTES_MAX + FIT_SLACK_BYTES);

@@ -1,15 +1,15 @@
-//! The commands to a running load. `app` sends them to the coordinator, which forwards them to every worker.
+//! Commands that control a running load. `app` sends them to the coordinator, which forwards them to every worker.
 
 use crate::plan::Segment;
 
-/// A command to a running load. Each worker receives the commands in the order in which they were sent.
+/// A command that controls a running load. Each worker receives the commands in the order in which they were sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Extend the load by a segment. The last phase then lasts until the segment's end.
     Append(Segment),
     /// Stop making messages due, send the due ones, drain acknowledgments, disconnect.
     Stop,
-    /// All published messages have been delivered, so subscribers need not wait any longer. Only the coordinator sends it.
+    /// All published messages have been delivered, so subscribers need not wait any longer. Sent only by the coordinator.
     AllDelivered,
     /// Count open operations as unfinished and end now.
     Abort,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// The commands received so far. Flags, so that their order does not matter: Abort cannot be undone.
+/// The commands received so far. They are flags, so the order in which commands arrive does not matter: Abort cannot be undone.
 #[derive(Clone, Copy, Debug, Default)]
 struct CommandFlags {
     stop: bool,
@@ -30,26 +30,26 @@ pub struct Context {
     pub plan: Arc<Plan>,
     /// Endpoint that devices connect to.
     pub endpoint: Arc<Endpoint>,
-    /// Zero of the run on both clocks.
+    /// The start of the run on both clocks.
     pub clock: RunClock,
     /// Wall clock, for token expiry and `${now}`.
     pub wall: WallClock,
-    /// Steps of `wall`.
+    /// The steps of `wall` found so far.
     pub(super) steps: RefCell<StepWatch>,
-    /// The hub's clock has made every step before this instant too: the hub accepted a token that is valid only with such a
-    /// clock.
+    /// The hub's clock is known to have made the same steps as ours up to this instant, because the hub accepted a token that is
+    /// valid only on a clock with those steps.
     pub(super) hub_stepped_until: Cell<Option<Instant>>,
-    /// End of the time in which connections that were lost after a stall excuse failures.
+    /// Until when a stall excuses the failures of devices that lost their connections after it.
     pub(super) stall_excuse_ns: Cell<u64>,
-    /// This worker's load: that of the plan and the appended segments.
+    /// The load of the plan, extended by the appended segments.
     pub(crate) load: RunLoad,
-    /// This worker's numbers.
+    /// This worker's measurements.
     pub recorder: RefCell<Recorder>,
     /// This worker's published and delivered messages.
     pub(crate) delivery_tracker: RefCell<DeliveryTracker>,
     /// Resolver of the endpoint's addresses.
     pub(crate) resolver: Resolver,
-    /// Scratch buffers of the links.
+    /// Scratch buffers for the links.
     pub buffers: SharedBuffers,
     /// Scratch buffer for payloads.
     pub payload: RefCell<Vec<u8>>,
@@ -62,7 +62,7 @@ pub struct Context {
     /// Due time of the worker's next heartbeat.
     pub(super) heartbeat_timer: HeartbeatTimer,
     flags: Cell<CommandFlags>,
-    /// End of the load. An appended segment moves it back, a stop forward.
+    /// End of the load. An appended segment makes it later, a stop makes it earlier.
     load_end_ns: Cell<u64>,
     reports: mpsc::UnboundedSender<Report>,
     tls_reported: Cell<bool>,
@@ -120,23 +120,23 @@ impl Context {
         now
     }
 
-    /// Returns the nanoseconds since the run's zero.
+    /// Returns the time from the start of the run to `at`, in nanoseconds.
     pub(crate) fn ns(&self, at: Instant) -> u64 {
         self.clock.ns(at)
     }
 
-    /// Returns the instant of a time since the run's zero.
+    /// Returns the instant that is `ns` nanoseconds after the start of the run.
     pub(crate) fn at(&self, ns: u64) -> Instant {
         self.clock.at(ns)
     }
 
-    /// Reads the wall clock. `now` is the present instant.
+    /// Reads the wall clock. `now` is the current instant.
     pub(crate) fn unix(&self, now: Instant) -> Duration {
         self.wall.unix(now)
     }
 
     /// Reads both clocks and compares them with the previous reading. They diverge if the wall clock was set or the machine was
-    /// suspended. Returns the wall clock.
+    /// suspended. Returns the wall-clock time.
     pub(crate) fn compare_clocks(&self, now: Instant) -> Duration {
         let reading = self.wall.read(now);
         let by_us = self.steps.borrow_mut().compare(reading);
@@ -144,7 +144,7 @@ impl Context {
         reading.unix
     }
 
-    /// Returns the key of a number that was due at `due_ns`.
+    /// Returns the key under which to record an operation that was due at `due_ns`.
     pub(crate) fn key(&self, operation: Operation, fleet: u16, due_ns: u64) -> Key {
         Key { operation, fleet, phase: self.plan.schedule.phase_at(due_ns) }
     }
@@ -192,8 +192,8 @@ impl Context {
         self.deadlines.wake_all();
     }
 
-    /// Extends the load. Devices compute their next message when they are woken. After the load's end they may have disconnected
-    /// already, so the segment is refused.
+    /// Extends the load. Devices compute their next message when they are woken. After the end of the load, the segment is
+    /// refused, because devices may already have disconnected.
     fn append(&self, segment: Segment, now: Instant) {
         if self.ns(now) < self.load_end_ns() && self.load.append(segment) {
             self.load_end_ns.set(self.load.end_ns());

@@ -1,4 +1,4 @@
-//! The coordinator of a run: merges the numbers of the workers and the service client, forwards commands, and sends events.
+//! The coordinator of a run: merges the numbers from the workers and the service client, forwards commands, and sends events.
 //! Created and driven by `run` on its own thread. Only the coordinator knows the state of the whole run.
 
 use super::reconciliation::Reconciliation;
@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 /// Time for the workers to create their devices before the first phase begins.
 const START_LEAD: Duration = Duration::from_millis(250);
 
-/// Minimum time between an appended segment and the load's end, so that every worker has it before its devices disconnect.
+/// Minimum time between the arrival of an appended segment and the end of the load, so that every worker receives the segment
+/// before its devices disconnect.
 const APPEND_LEAD: Duration = Duration::from_millis(100);
 
 /// The state of a running load.
@@ -51,7 +52,7 @@ pub(super) struct Coordinator {
 }
 
 impl Coordinator {
-    /// Starts the run. Its zero is a moment from now.
+    /// Starts the run. Its first phase begins after [`START_LEAD`].
     pub(super) fn start(
         plan: Arc<Plan>,
         settings: &Settings,
@@ -91,12 +92,12 @@ impl Coordinator {
         coordinator
     }
 
-    /// Returns when the numbers of the next second are complete.
+    /// Returns when the numbers for the next second will be complete.
     pub(super) fn next_second(&self) -> Instant {
         self.clock.zero + Duration::from_secs(self.second.into()) + SWAP_GRACE
     }
 
-    /// Handles a report of a worker.
+    /// Handles a report from a worker.
     pub(super) fn handle_report(&mut self, report: Report) {
         match report {
             Report::Snapshot { worker, snapshot } => {
@@ -115,7 +116,7 @@ impl Coordinator {
                     "a worker received an appended segment only after its load had ended".to_owned(),
                 );
             }
-            // A result without this worker's devices would measure nothing, so the others stop too.
+            // Without this worker's devices, the result would be meaningless, so the other workers stop too.
             Report::WorkerFailed => {
                 self.worker_failed = true;
                 self.stop();
@@ -139,7 +140,7 @@ impl Coordinator {
         self.workers.send(&command);
     }
 
-    /// Ends the load now, unless it has ended.
+    /// Ends the load now, unless it has already ended.
     fn stop(&mut self) {
         let now = self.clock.since(clock::now());
         if now < self.load_end {
@@ -269,7 +270,7 @@ impl Coordinator {
     }
 
     fn emit(&self, event: Event) {
-        // The run continues even if its events have no receiver.
+        // Ignore the error: the run continues even if nothing receives its events.
         drop(self.events.send(event));
     }
 }

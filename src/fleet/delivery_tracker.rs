@@ -1,9 +1,9 @@
 //! Tracks the messages that devices publish and that other devices receive through a broker. Each worker has a tracker, written
-//! by `device`. The coordinator compares them after the load.
+//! by `device`. The coordinator compares the trackers after the load.
 //!
 //! Publishers and subscribers may run on different workers and share nothing during the load. Publishers count the expected
-//! copies of acknowledged messages, subscribers count received copies, both by the due time of the message. The missing ones are
-//! lost. Unacknowledged messages that arrive are identified by stream and number, so that they do not make up for lost ones.
+//! copies of acknowledged messages, subscribers count received copies, both by the due time of the message. Missing copies are
+//! lost. Unacknowledged messages that arrive are identified by stream and number, so that they do not hide the loss of others.
 
 use super::DeviceRef;
 use super::sequence_tracker::{Arrival, SequenceTracker};
@@ -11,21 +11,21 @@ use crate::plan::{ExpectedStream, Plan, Stamp};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Maximum number of unacknowledged messages that a worker remembers. More count as acknowledged, which cannot make a hub look
-/// better.
+/// Maximum number of unacknowledged messages that a worker remembers. Further ones count as acknowledged, which can only make the
+/// hub look worse.
 const UNACKED_MAX: usize = 1 << 20;
 
-/// A stream: the index of the device over all fleets, and a send of its fleet.
+/// A stream: one `send` of one device. `device` is the device's index over all fleets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stream {
     device: u32,
     send: u16,
 }
 
-/// Copies of the messages of one send to one fleet that were due in one phase.
+/// Counts of delivered copies, for one `send` to one receiving fleet, of messages that were due in one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct DeliveryCounts {
-    /// Expected copies: their message was acknowledged, or flushed at QoS 0.
+    /// Expected copies: copies of messages that were acknowledged, or flushed at QoS 0.
     expected: u64,
     /// Received copies that were expected.
     arrived: u64,
@@ -49,7 +49,7 @@ impl DeliveryCounts {
     }
 }
 
-/// The received messages of one subscriber, by stream. Allocated with the first message.
+/// The received messages of one subscriber, by stream. Allocated when the first message arrives.
 pub type Inbox = HashMap<Stream, StreamState, BuildHasherDefault<StreamHasher>>;
 
 /// The received messages of one stream at one subscriber.
@@ -59,7 +59,7 @@ pub struct StreamState {
     sequence: SequenceTracker,
 }
 
-/// A worker's counts, from which the coordinator sees when everything has arrived.
+/// A worker's counts, from which the coordinator determines whether everything has arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// Number of devices that may still publish tracked messages.
@@ -74,12 +74,12 @@ pub(crate) struct Progress {
 pub struct DeliveryTracker {
     fleets: usize,
     phases: usize,
-    /// By send, fleet and phase.
+    /// Counts by send, receiving fleet and phase.
     cells: Vec<DeliveryCounts>,
-    /// Number and due time of unacknowledged messages.
+    /// The number and due time of each unacknowledged message.
     unacked: HashMap<Stream, Vec<(u64, u64)>>,
     unacked_count: usize,
-    /// Inboxes of subscribers that have ended.
+    /// Inboxes of devices that have finished.
     inboxes: Vec<(DeviceRef, Box<Inbox>)>,
     progress: Progress,
 }
@@ -121,7 +121,7 @@ impl DeliveryTracker {
 
     /// Counts the copies of an acknowledged message as expected.
     pub(crate) fn published(&mut self, plan: &Plan, from: DeviceRef, stream: u16, due_ns: u64) {
-        // Rounded like the stamp.
+        // Round to whole microseconds, like the stamp in the message.
         let due_ns = due_ns / 1_000 * 1_000;
         for (send, to, copies) in plan.deliveries.copies(from.fleet, stream, from.index, due_ns) {
             self.progress.expected += copies;
@@ -142,7 +142,7 @@ impl DeliveryTracker {
         self.progress.unacked = true;
     }
 
-    /// Counts a received message with a stamp of this run. Returns `None` if the device does not subscribe to it.
+    /// Counts a received message that carries a stamp from this run. Returns `None` if the device does not subscribe to it.
     #[inline]
     pub fn arrived(
         &mut self,
@@ -175,7 +175,7 @@ impl DeliveryTracker {
         Some(arrival)
     }
 
-    /// Takes the inbox of a subscriber that has ended.
+    /// Stores the inbox of a device that has finished.
     pub(crate) fn add_inbox(&mut self, device: DeviceRef, inbox: Box<Inbox>) {
         self.inboxes.push((device, inbox));
     }
@@ -202,7 +202,7 @@ pub(crate) struct LostDeliveries {
     pub(crate) count: u64,
 }
 
-/// Deliveries of the messages of one send, over all fleets and phases.
+/// The deliveries of one `send`, summed over all fleets and phases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamTotals {
     /// Received copies, without duplicates.
@@ -215,7 +215,7 @@ pub struct StreamTotals {
     pub reordered: u64,
 }
 
-/// Compares the trackers of all workers. Returns the lost deliveries and the totals of each send of the plan, in order.
+/// Compares the trackers of all workers. Returns the lost deliveries and the totals of each send in the plan, in order.
 pub(crate) fn reconcile(
     plan: &Plan,
     mut trackers: Vec<DeliveryTracker>,
@@ -225,7 +225,7 @@ pub(crate) fn reconcile(
         for (mine, theirs) in sum.cells.iter_mut().zip(tracker.cells) {
             mine.add(theirs);
         }
-        // A stream belongs to one device, and so to one worker.
+        // No entry is overwritten: a stream belongs to one device, and so to one worker.
         sum.unacked.extend(tracker.unacked);
         sum.inboxes.extend(tracker.inboxes);
     }
@@ -252,7 +252,7 @@ pub(crate) fn reconcile(
 }
 
 impl DeliveryTracker {
-    /// Removes unacknowledged messages from the received copies that were expected.
+    /// Subtracts the received copies of unacknowledged messages from `arrived`, because they were never counted as expected.
     fn discount_unacked(&mut self, plan: &Plan) {
         if self.unacked.is_empty() {
             return;
@@ -279,7 +279,8 @@ impl DeliveryTracker {
     }
 }
 
-/// Hashes a [`Stream`], which has few bits. Only streams of the plan get into a map, so a peer cannot choose the keys.
+/// A fast hasher for [`Stream`] keys. It need not resist attacks: only streams from the plan become keys, so a peer cannot choose
+/// them.
 #[derive(Debug, Default)]
 pub struct StreamHasher(u64);
 

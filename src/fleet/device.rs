@@ -41,7 +41,8 @@ use std::time::{Duration, Instant};
 
 pub(crate) use state::ConnectionEnd;
 
-/// One simulated device. Short-lived operations are boxed because there are tens of thousands of devices.
+/// One simulated device. Short-lived operations are boxed to keep the struct small, because there are tens of thousands of
+/// devices.
 pub struct Device {
     context: Rc<Context>,
     device: DeviceRef,
@@ -54,7 +55,7 @@ pub struct Device {
     end: ConnectionEnd,
     /// How the latest connection ended, which is the reason for the next one. `Finished` before the first connection of a span.
     connect_reason: ConnectionEnd,
-    /// Time that the latest connection was online. `None` after a failed attempt.
+    /// How long the latest connection was online. `None` after a failed attempt.
     online_for: Option<Duration>,
     /// The `Online` operation, while the device should be online and is not.
     online_operation: Option<Open>,
@@ -64,7 +65,7 @@ pub struct Device {
     /// The current renewal, until the device is online again.
     renewal: Option<Box<Open>>,
     subscribe: SubscribeState,
-    /// The unanswered PINGREQ.
+    /// The operation of the unanswered PINGREQ.
     ping: Option<Box<Open>>,
     /// State that only devices of an IoT hub have. Allocated when first needed.
     iot_hub: Option<Box<IotHubState>>,
@@ -72,21 +73,21 @@ pub struct Device {
     short_connections: u8,
     /// Number of QoS 0 messages flushed since the last received byte.
     qos0_unconfirmed: u32,
-    /// The latest attempt was refused, and the CONNACK code does not ask to try again.
+    /// Whether the latest attempt was refused with a CONNACK code that does not suggest a retry.
     refused: bool,
     /// Why the load generator may have caused the device's failures: a long stall of this worker just before a loss, a missing
-    /// local resource, or a step of this machine's clock. It ends when the device is online and has no backlog.
+    /// local resource, or a step of this machine's clock. Cleared when the device is online and has no backlog.
     excuse: Excuse,
-    /// May still publish messages that the run's own subscribers receive.
+    /// Whether the device may still publish messages that other devices of the run receive.
     is_sender: bool,
-    /// Received messages that the run published.
+    /// Messages received from other devices of the run.
     inbox: Option<Box<Inbox>>,
     /// When to call `poll_output` again.
     wake_at: Option<Instant>,
 }
 
 impl Device {
-    /// Returns a device of the plan, offline.
+    /// Creates a device from the plan. It is offline at first.
     #[must_use]
     pub fn new(context: Rc<Context>, device: DeviceRef) -> Device {
         let plan = context.plan.clone();
@@ -159,7 +160,7 @@ impl Device {
         context.tracer(self.device)
     }
 
-    /// Starts a span in which the plan has the device online.
+    /// Starts a span during which the device should be online.
     pub(crate) fn start_span(&mut self, span: Span) {
         self.span = span;
         self.connect_reason = ConnectionEnd::Finished;
@@ -216,7 +217,7 @@ impl Device {
         self.end_attempt(outcome, now);
     }
 
-    /// Handles an attempt whose TCP and TLS are connected.
+    /// Handles an attempt whose TCP connection and TLS handshake have succeeded.
     pub(crate) fn on_dialed(&mut self, dialed: &crate::link::Dialed, now: Instant) {
         let Some(due_ns) = self.attempt_due_ns() else { return };
         self.recorder().steps(&dialed.steps, due_ns, now);
@@ -258,7 +259,7 @@ impl Device {
         });
     }
 
-    /// Records an error that the session found.
+    /// Records an error that the session reported.
     pub(crate) fn record_session_error(&self, error: &SessionError, now: Instant) {
         self.recorder().error(error.class(), Culprit::Target, now, || format!("{}: {error}", self.id()));
     }
@@ -307,7 +308,8 @@ impl Machine for Device {
         }
         result?;
         self.on_timeout_iot_hub(now);
-        // Called even if the output has no room: `handle_timeout` decides which messages are due, `poll_output` only writes them.
+        // Clear an expired wake time here, because `poll_output` is not called while the output has no room: a past instant would
+        // hide later ones.
         self.wake_at.take_if(|at| *at <= now);
         self.on_timeout_connection(now)
     }
@@ -320,7 +322,7 @@ impl Machine for Device {
     fn handle_closed(&mut self, now: Instant, why: Closed) {
         let now_ns = self.context.ns(now);
         let planned = match &self.connection {
-            // The peer may close before us after DISCONNECT (MQTT 3.1.1 §3.14.4).
+            // After DISCONNECT, the peer may close the connection first (MQTT 3.1.1 §3.14.4).
             ConnectionState::Disconnecting(disconnecting) if disconnecting.close.is_some() => {
                 Some(disconnecting.reason)
             }
@@ -336,7 +338,8 @@ impl Machine for Device {
         } else if planned.is_none() && self.excuse != Excuse::Machine && self.is_excused_by_stall(now_ns) {
             self.excuse = Excuse::Stall;
         }
-        // Messages that we cut off and will not resend are unfinished. A kept session resends them in the next span.
+        // Messages that a planned end cuts off and that will not be resent are unfinished. A kept session resends them in the
+        // next span.
         let over = now_ns >= self.context.load_end_ns();
         let is_cut_off = planned.is_some()
             && (over || (planned == Some(ConnectionEnd::Finished) && self.plan().clean_session));
@@ -345,7 +348,7 @@ impl Machine for Device {
         }
         self.end_pending(planned.is_some(), now);
         self.subscribe = SubscribeState::Done;
-        // Count before the session forgets them.
+        // Count the unacknowledged messages before the session forgets them.
         let unacknowledged = if planned.is_none() { self.unacknowledged() } else { Default::default() };
         self.session.handle_closed(now);
         self.drain_events(now);

@@ -1,7 +1,7 @@
 //! Records the operations of one device in its worker's recorder. Called by `device` and `messages`.
 //!
-//! An operation gets its [`Open`] token at its due time. Dial steps, ages and deliveries are known only afterwards, so they start
-//! and end at once.
+//! An operation gets its [`Open`] token at its due time. Dial steps, ages and deliveries are known only afterwards, so they are
+//! started and ended in one call.
 
 use super::open::Open;
 use super::{Context, DeviceRef, nanos};
@@ -19,12 +19,12 @@ pub(crate) struct DeviceRecorder<'a> {
     pub(crate) excuse: Excuse,
 }
 
-/// Why failures of a device may be the load generator's.
+/// Why the load generator may have caused failures of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Excuse {
-    /// They are not.
+    /// The load generator did not cause them.
     None,
-    /// The connection was lost soon after a long stall of its worker. The excuse ends at [`Context::stall_excuse_ns`].
+    /// The connection was lost soon after a long stall of the worker. The excuse ends at [`Context::stall_excuse_ns`].
     Stall,
     /// This machine lacked a resource for a connection, or its clock stepped.
     Machine,
@@ -63,7 +63,7 @@ impl DeviceRecorder<'_> {
         open.ok(&mut self.context.recorder.borrow_mut(), sent_ns, acked_ns);
     }
 
-    /// Ends an operation with success that was sent when it was picked.
+    /// Ends with success an operation that was sent as soon as it was picked.
     pub(crate) fn done(&self, open: Open, at: Instant) {
         let picked_ns = open.picked_ns();
         open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, self.context.ns(at));
@@ -81,7 +81,8 @@ impl DeviceRecorder<'_> {
         open.ended(&mut self.context.recorder.borrow_mut(), outcome, at_ns, excused);
     }
 
-    /// Records something that arrived at `at` with a known age. If it is older than the run, it has no due time in it.
+    /// Records a message that arrived at `at` with a known age. If it was sent before the run started, there is no due time to
+    /// record, so only the latency is recorded.
     pub(crate) fn ok_with_age(&self, operation: Operation, at: Instant, age: Duration) {
         let (at_ns, age_ns) = (self.context.ns(at), nanos(age));
         match at_ns.checked_sub(age_ns) {
@@ -108,7 +109,7 @@ impl DeviceRecorder<'_> {
         self.context.recorder.borrow_mut().duration(key, self.context.ns(at), nanos(took));
     }
 
-    /// Records the failed step of an attempt. The age of an unfinished step is that of the attempt.
+    /// Records the failed step of an attempt. An unfinished step counts from the due time of the attempt.
     pub(crate) fn step_failed(&self, step: Operation, outcome: Outcome, due_ns: u64, at: Instant) {
         self.ended(self.due(step, due_ns), outcome, at);
     }
@@ -128,7 +129,7 @@ impl DeviceRecorder<'_> {
         self.ended_before_connack(error.class);
     }
 
-    /// Counts closed attempts apart from closed connections, which have the same error classes.
+    /// Counts attempts that the peer closed, separately from closed connections, which have the same error classes.
     pub(crate) fn ended_before_connack(&self, class: &str) {
         match class {
             "closed_by_peer" => self.count(|counts| counts.closed_before_connack += 1),

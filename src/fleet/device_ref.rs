@@ -12,12 +12,12 @@ pub struct DeviceRef {
 }
 
 impl DeviceRef {
-    /// Returns the plan of its fleet.
+    /// Returns the plan of the device's fleet.
     pub(crate) fn fleet(self, plan: &Plan) -> &FleetPlan {
         &plan.fleets[usize::from(self.fleet)]
     }
 
-    /// Returns its index over all fleets.
+    /// Returns the device's index over all fleets.
     pub(crate) fn global(self, plan: &Plan) -> u64 {
         self.fleet(plan).first + u64::from(self.index)
     }

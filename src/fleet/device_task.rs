@@ -24,7 +24,7 @@ pub(crate) async fn run(context: Rc<Context>, fleet: usize, index: u32) {
             break;
         }
         device.start_span(span);
-        // The span may be over before the previous one was drained. Its messages still count.
+        // The span may already be over, because draining the previous one took longer. Its messages still count.
         if context.ns(context.now()) < device.offline_at_ns() {
             stay_online(&context, &mut device, span).await;
         }
@@ -122,7 +122,7 @@ async fn drive_link(context: &Rc<Context>, device: &mut Device, dialed: Dialed) 
     }
 }
 
-/// Waits until an instant. Returns false if the run was stopped meanwhile.
+/// Waits until an instant. Returns false if the run was stopped in the meantime.
 async fn wait_until(context: &Context, at: Instant) -> bool {
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-/// A heartbeat that lags by more than this was delayed by a stall. It allows for the tick of [`Deadlines`], or tokio's rounding to
-/// milliseconds, plus the lag that [`Deadlines`] does not count as a stall.
+/// A heartbeat that lags by more than this was delayed by a stall. This allows for the tick of [`Deadlines`], or tokio's rounding
+/// to milliseconds, plus the lag that [`Deadlines`] does not count as a stall.
 pub(super) const LATE_AFTER: Duration = Duration::from_millis(3);
 
 /// The due time of the next heartbeat, and the alarm for it.
@@ -28,7 +28,7 @@ impl HeartbeatTimer {
         HeartbeatTimer { at, deadlines: deadlines.clone(), alarm: deadlines.alarm() }
     }
 
-    /// Waits for the heartbeat. Returns its due time and the present instant.
+    /// Waits for the heartbeat. Returns its due time and the current instant.
     pub(super) async fn wait(&self) -> (Instant, Instant) {
         poll_fn(|cx| {
             let (now, at) = (clock::now(), self.at.get());

@@ -37,10 +37,10 @@ pub(crate) struct Messages {
     streams: Box<[Stream]>,
     /// Device id, created with the first message.
     id: Option<Box<str>>,
-    /// Since when the hub or the network, and not this generator, has delayed due messages: those without a packet id (QoS 0) and
-    /// those with one.
+    /// Since when the hub or the network, rather than the load generator, has been delaying due messages: messages without a
+    /// packet id (QoS 0), then messages with one.
     blocked_from_ns: [Option<u64>; 2],
-    /// Offline times of a device with `offline = "skip"` that some cursor has not passed.
+    /// Offline times of a device with `offline = "skip"` that at least one cursor has not passed.
     skipped: Vec<Span>,
     /// Created when the device has subscribed to twin answers.
     requests: Option<Box<TwinRequests>>,
@@ -70,23 +70,23 @@ impl Messages {
         }
     }
 
-    /// Starts a span in which the plan has the device online. Messages are due only within spans.
+    /// Starts a span during which the device should be online. Messages are due only within spans.
     pub(crate) fn start_span(&mut self, span: Span) {
         for stream in &mut self.streams {
             stream.cursor.enter(span);
         }
-        // Until it is connected, the device is offline although the plan has it online.
+        // The device should be online but is not connected yet.
         self.blocked_from_ns = [Some(span.from_ns); 2];
     }
 
-    /// Notes that due messages wait from now on, for a reason other than this generator.
+    /// Notes that due messages wait from now on for a reason outside the load generator.
     pub(crate) fn block(&mut self, now_ns: u64) {
         for from_ns in &mut self.blocked_from_ns {
             from_ns.get_or_insert(now_ns);
         }
     }
 
-    /// Skips the messages that are due in this time.
+    /// Skips the messages that are due from `from_ns` to `to_ns`.
     pub(crate) fn skip_due(&mut self, from_ns: u64, to_ns: u64) {
         let next_ns =
             self.streams.iter().filter_map(|stream| stream.cursor.peek()).map(|due| due.at_ns).min();
@@ -107,8 +107,8 @@ impl Messages {
         let (now_ns, send_by_ns) = (context.ns(now), nanos(fleet.send_by));
         let get_until_ns = self.send_get(recorder, session, now, out);
         let listening = self.requests.as_ref().is_some_and(|requests| requests.listening);
-        // When the first message that waits for a packet id expires, once the window is full. The same for the first request,
-        // once it is clear that the device has not subscribed to the answers.
+        // When the first message that waits for a packet id expires; set once the window is full. Likewise for the first request;
+        // set once it is clear that the device has not subscribed to the answers.
         let (mut full_until_ns, mut not_listening_until_ns) = (None, None);
         let mut given_up = 0;
         let next_ns = loop {
@@ -129,7 +129,7 @@ impl Messages {
                     return Some(get_until_ns.map_or(now_ns, |until| until.min(now_ns)));
                 }
                 given_up += 1;
-                // A message may expire because this generator was late.
+                // A message may have expired because of the load generator's lag, so record when it was picked.
                 let picked_ns = (outcome == Outcome::Expired).then(|| self.picked_ns(send, due, now_ns));
                 self.end_unsent(recorder, number, due, (outcome, picked_ns), now);
                 // Without the 1 ns, a closed loop with no think time would loop forever at one instant.
@@ -164,7 +164,7 @@ impl Messages {
         [next_ns, full_until_ns, not_listening_until_ns, get_until_ns].into_iter().flatten().min()
     }
 
-    /// Sends the pending request for the whole twin of this connection, if any. Returns when to call it again.
+    /// Sends this connection's pending request for the whole twin, if any. Returns when to call it again.
     fn send_get(
         &mut self,
         recorder: DeviceRecorder<'_>,
@@ -198,8 +198,8 @@ impl Messages {
         None
     }
 
-    /// Returns when the worker picked a due message. While it is blocked, the worker has nothing to do for it, so it counts as
-    /// picked at once.
+    /// Returns when the worker picked a due message. A blocked message counts as picked as soon as it is both due and blocked,
+    /// because the worker can do nothing for it.
     fn picked_ns(&self, send: &SendPlan, due: Due, now_ns: u64) -> u64 {
         let requests = self.requests.as_ref().filter(|_| send.operation.is_request());
         let blocked_from_ns = [
@@ -209,7 +209,7 @@ impl Messages {
         blocked_from_ns.into_iter().flatten().min().map_or(now_ns, |from| from.max(due.at_ns))
     }
 
-    /// Returns the outcome of a due message that must not be sent any more, or `None` if it may be sent.
+    /// Returns the outcome of a due message that must no longer be sent, or `None` if it may be sent.
     fn unsent_outcome(&self, due: Due, send_by_ns: u64, now_ns: u64) -> Option<Outcome> {
         let skipped = |span: &Span| (span.from_ns..=span.to_ns).contains(&due.at_ns);
         if self.skipped.iter().any(skipped) {
@@ -298,12 +298,13 @@ impl Messages {
         self.requests.as_deref_mut()
     }
 
-    /// Notes that a sent message has ended. Returns when the next one is due if it waited for that.
+    /// Notes that a sent message has ended. Returns the due time of the next message if that message had to wait for the end of
+    /// this one.
     pub(crate) fn ended(&mut self, stream: u16, at_ns: u64) -> Option<u64> {
         self.streams.get_mut(usize::from(stream))?.cursor.ended(at_ns)
     }
 
-    /// Ends the span: unsent messages due by `until_ns` are unfinished, or have the outcome that they already had.
+    /// Ends the span: unsent messages due by `until_ns` are unfinished, unless they were skipped or have expired.
     pub(crate) fn settle(&mut self, recorder: DeviceRecorder<'_>, until_ns: u64, now: Instant) {
         let context = recorder.context;
         let send_by_ns = nanos(recorder.device.fleet(&context.plan).send_by);
@@ -325,7 +326,7 @@ impl Messages {
         self.next_due(load_end_ns, |_| true).is_some_and(|(_, due)| due.at_ns <= now_ns)
     }
 
-    /// Ends the next message of a stream unsent. `picked_ns` is set if the worker handled it.
+    /// Ends the next message of a stream without sending it. `picked_ns` is set if the worker handled it.
     fn end_unsent(
         &mut self,
         recorder: DeviceRecorder<'_>,
@@ -364,8 +365,8 @@ fn not_published(refused: NotPublished<Outgoing>) -> NotSent {
     }
 }
 
-/// Names the error class of a message that could not be encoded. The plan bounds messages and the caller checked for room, so
-/// this is a bug.
+/// Returns the error class and the text for a message that could not be encoded. The plan bounds messages and the caller checked
+/// for room, so this is a bug.
 fn encode_error((error, open): NotSent) -> (&'static str, String, Open) {
     ("encode", error.to_string(), open)
 }

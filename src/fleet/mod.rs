@@ -1,5 +1,5 @@
 //! Runs the simulated devices of a plan. In: a [`Plan`](crate::plan::Plan), the [`Settings`] of the run, and a channel of
-//! [`Command`]s. Out: events while the run goes on, and a [`Finished`] run with its measurement at the end. Read `run.rs` first, then
+//! [`Command`]s. Out: events during the run, and a [`Finished`] run with its measurement at the end. Read `run.rs` first, then
 //! `worker.rs`, `device_task.rs` and `device.rs`.
 //!
 //! A run has W worker threads with one tokio `LocalRuntime` each. A device stays on its worker. Once per second each worker sends a

@@ -1,7 +1,7 @@
 //! Open operations, from their due time to their end. Created by `device_recorder` and `service_driver`.
 //!
 //! Only this file counts due operations and outcomes, so the two cannot diverge: creating an [`Open`] counts a due operation, and
-//! ending it consumes the token. Its due time determines its phase, once.
+//! ending it consumes the token. An operation's phase is determined once, by its due time.
 
 use crate::measure::{Key, Operation, Outcome, Recorder, Times};
 use std::mem::ManuallyDrop;
@@ -13,7 +13,7 @@ pub(crate) struct Open {
     due_ns: u64,
     picked_ns: u64,
     key: Key,
-    /// Whether `picked_ns` is set. Before, it equals the due time.
+    /// Whether `picked_ns` is set. Until then, it equals the due time.
     is_picked: bool,
 }
 
@@ -24,7 +24,7 @@ impl Open {
         Open { due_ns, picked_ns: due_ns, key, is_picked: false }
     }
 
-    /// Notes that the worker started the operation at `picked_ns`. Its lag is recorded with any outcome from here on.
+    /// Notes that the worker started the operation at `picked_ns`. From then on, its lag is recorded with any outcome.
     pub(crate) fn picked(mut self, picked_ns: u64) -> Open {
         (self.picked_ns, self.is_picked) = (picked_ns, true);
         self
@@ -40,19 +40,19 @@ impl Open {
         self.due_ns
     }
 
-    /// Returns when the worker started it, or the due time if it has not.
+    /// Returns when the worker started the operation, or the due time if it has not started yet.
     pub(crate) fn picked_ns(&self) -> u64 {
         self.picked_ns
     }
 
-    /// Ends it with success.
+    /// Ends the operation with success.
     pub(crate) fn ok(self, recorder: &mut Recorder, sent_ns: u64, acked_ns: u64) {
         let open = ManuallyDrop::new(self);
         let times = Times { due: open.due_ns, picked: open.picked_ns, sent: sent_ns, acked: acked_ns };
         recorder.ok(open.key, &times);
     }
 
-    /// Ends it with another outcome. `excused` if the load generator may have caused it.
+    /// Ends the operation with another outcome. `excused` is true if the load generator may have caused that outcome.
     pub(crate) fn ended(self, recorder: &mut Recorder, outcome: Outcome, at_ns: u64, excused: bool) {
         let open = ManuallyDrop::new(self);
         if open.is_picked {
@@ -66,13 +66,13 @@ impl Open {
     }
 }
 
-/// Panics where a code path forgets an operation; debug builds only. A failing worker drops its devices with their open
-/// operations: that is allowed while it panics, and tokio catches panics of tasks that it drops.
+/// Panics if a code path drops an operation without ending it; only in debug builds. A failing worker drops its devices with
+/// their open operations: that is allowed while it panics, and tokio catches panics of tasks that it drops.
 #[cfg(debug_assertions)]
 impl Drop for Open {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            panic!("a due operation did not end: {:?} of {} ns", self.key, self.due_ns);
+            panic!("an operation was dropped without an outcome: {:?}, due at {} ns", self.key, self.due_ns);
         }
     }
 }
@@ -82,17 +82,17 @@ impl Drop for Open {
 pub(crate) enum Outgoing {
     /// A message of one of the fleet's sends.
     Message {
-        /// Ends with the acknowledgment.
+        /// The operation. It ends with the acknowledgment.
         open: Open,
         /// Index of the send in its fleet.
         send: u16,
         /// Number of the message in its stream.
         seq: u64,
     },
-    /// A message without an operation of its own: a twin request, which ends with its answer, or the answer to a method call that
-    /// has already failed.
+    /// A message that carries no operation: a twin request, which ends with its answer, or the answer to a method call that has
+    /// already failed.
     Request,
-    /// The answer to a method call, which ends with it.
+    /// The answer to a method call. The call's operation ends when this message ends.
     MethodAnswer(Open),
 }
 
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn lag_counts_once_an_operation_is_picked() {
+    fn lag_is_recorded_once_an_operation_is_picked() {
         let mut recorder = recorder();
         Open::due(&mut recorder, KEY, 0).ended(&mut recorder, Outcome::Offline, 9, false);
         assert!(totals(&mut recorder).lag.is_empty(), "it was never picked");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "did not end")]
+    #[should_panic(expected = "without an outcome")]
     fn forgotten_operation_panics_in_debug_builds() {
         drop(Open::due(&mut recorder(), KEY, 0));
     }

@@ -1,4 +1,4 @@
-//! Compares the messages that all workers published with those that they received, after the load. Owned by the coordinator.
+//! Compares the messages that all workers published with the messages they received, after the load. Owned by the coordinator.
 
 use super::delivery_tracker::{self, DeliveryTracker, Progress, StreamTotals};
 use super::nanos;
@@ -20,7 +20,7 @@ impl Reconciliation {
         Reconciliation { progress: vec![None; workers], trackers: Vec::new() }
     }
 
-    /// Adds the tracker of a worker whose last device has ended.
+    /// Adds the tracker of a worker whose last device has finished.
     pub(super) fn add(&mut self, tracker: DeliveryTracker) {
         self.trackers.push(tracker);
     }
@@ -33,8 +33,8 @@ impl Reconciliation {
         delivery_tracker::all_arrived(&self.progress)
     }
 
-    /// Counts missing deliveries as lost, or as unfinished if the run was aborted. Returns the totals of each stream: none after
-    /// an abort, and none if a worker failed and its tracker is missing, because the comparison would be wrong.
+    /// Counts missing deliveries as lost, or as unfinished if the run was aborted. Returns the totals of each stream. Returns
+    /// none after an abort, or if a worker failed and its tracker is missing, because the comparison would be wrong.
     pub(super) fn reconcile(
         self,
         plan: &Plan,
@@ -51,7 +51,7 @@ impl Reconciliation {
         for lost in lost {
             let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
             if aborted {
-                // Their due times are unknown, so they count from the start of their phase.
+                // The due times of these deliveries are unknown, so they count from the start of their phase.
                 let phase = plan.schedule.phases().get(usize::from(lost.phase));
                 let due_ns = phase.map_or(0, |phase| nanos(phase.start));
                 for _ in 0..lost.count {

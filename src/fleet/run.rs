@@ -9,11 +9,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Runs the plan to its end, or until a command ends it, and sends its events to `events`. A plan with `[[drive]]` tables needs a
-/// `service` that carries their calls; without one they stay unanswered.
+/// `service` that carries the calls; without one, the calls stay unanswered.
 ///
 /// # Errors
-/// Workers cannot be started. Failures on the wire are counted instead. A worker that fails ends the load, but the run still returns
-/// its result; only the numbers that this worker had not sent are missing.
+/// A worker cannot be started. Connection and protocol failures are counted, not returned. A worker that fails ends the load, but
+/// the run still returns its result; only the numbers that this worker had not sent are missing.
 pub async fn run(
     plan: Arc<Plan>,
     settings: Settings,

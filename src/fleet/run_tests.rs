@@ -18,7 +18,7 @@ fn plan(text: &str) -> Plan {
     crate::plan::load(&input, &mut rand::rng()).unwrap()
 }
 
-/// Runs a plan. The commands are waiting from the start.
+/// Runs a plan. The commands are queued before the run starts.
 async fn run_with(
     plan: Plan,
     workers: usize,
@@ -38,7 +38,7 @@ async fn run_with(
     (finished, events)
 }
 
-/// Returns an address that refuses connections: the port of a listener that is closed again.
+/// Returns an address that refuses connections: the port of a listener that has been closed.
 fn refusing_address() -> std::net::SocketAddr {
     crate::link::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap()
 }
@@ -63,7 +63,7 @@ fn broker() -> std::net::SocketAddr {
     address
 }
 
-/// Returns a plan with two devices that send ten messages per second each at a load of 100%.
+/// Returns a plan with two devices that each send ten messages per second at a load of 100%.
 fn sending(phases: &str) -> Plan {
     plan(&format!(
         "seed = 3\ndrain = \"1s\"\n[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\ntls = false\n\
@@ -92,7 +92,7 @@ async fn worker_panic_ends_the_load_but_keeps_the_result() {
     assert!(!finished.complete && finished.load_ended < Duration::from_secs(3_600));
     let failed = |text: &String| text.contains("worker 1");
     assert!(finished.measurement.breakdowns.iter().any(failed), "{:?}", finished.measurement.breakdowns);
-    // The worker may have been stopped before its first attempt. The planned connection counts all the same.
+    // The other worker may have been stopped before its first attempt. Its planned connection still counts.
     let online = finished.measurement.sum(|part| part.operation == Operation::Online && part.fleet == "a");
     assert_eq!(online.due, 1, "the other worker's numbers are in the result");
     let noted = |event: &Event| matches!(event, Event::Noted { text } if failed(text));
@@ -106,7 +106,8 @@ async fn appended_load_is_offered_by_every_device() {
     let (finished, events) = run_with(sending(ONE_SECOND), 2, broker(), commands).await;
     assert!(finished.complete, "{:?}", finished.measurement.breakdowns);
     assert_eq!((finished.load_ended, finished.appended.len()), (Duration::from_secs(3), 3));
-    // 10 in the plan's second, 10 in half a second at 200%, none in the pause, 20 in half a second at 400%; each device within 1.
+    // Per device, give or take one: 10 messages in the plan's second, 10 in half a second at 200%, none in the pause, and 20 in
+    // half a second at 400%.
     let sent = finished.measurement.sum(|key| key.operation.is_message());
     assert!((78..=82).contains(&sent.due), "{} due", sent.due);
     assert_eq!(sent.ended(), sent.due);
@@ -136,7 +137,7 @@ async fn events_describe_a_run_from_start_to_end() {
     assert_eq!(*started, Event::Started { unix: finished.started_unix });
     assert_eq!(*first, Event::PhaseStarted { phase: 0, at: ms(0) });
     assert_eq!(*second_phase, Event::PhaseStarted { phase: 1, at: ms(600) });
-    // A busy machine may miss the second.
+    // On a busy machine, the event for the first second may be missing.
     for second in seconds {
         let Event::Second(second) = second else { unreachable!("{second:?}") };
         assert_eq!(u128::from(second.live.t_ns), second.at.as_nanos());

@@ -1,17 +1,17 @@
 //! Tracks which messages of one stream a subscriber has received: the highest number and the gaps below it. Used by
-//! `delivery_tracker`. A stream without gaps needs two numbers only.
+//! `delivery_tracker`. A stream without gaps needs only two numbers.
 
 /// Maximum number of gaps. The oldest ones are forgotten.
 const GAPS_MAX: usize = 64;
 
-/// The kind of a received message.
+/// How a received message relates to the earlier ones of its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// Has a higher number than all messages before.
+    /// Has a higher number than all earlier messages.
     New,
     /// Arrived after a later message of its stream.
     Reordered,
-    /// Arrived before, or is too old to tell.
+    /// Has arrived before, or is too old to tell.
     Duplicate,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct SequenceTracker {
     first: u64,
     /// Highest received number plus one.
     next: u64,
-    /// Missing numbers between them, as sorted ranges of first and last.
+    /// Missing numbers between `first` and `next`, as sorted inclusive ranges.
     #[expect(clippy::box_collection, reason = "one pointer, because most streams have no gaps")]
     gaps: Option<Box<Vec<(u64, u64)>>>,
 }

@@ -1,8 +1,9 @@
-//! The service client of a run, sans-I/O: which calls the plan makes to the hub, when, to which device, and how each of them ends.
-//! [`ServiceTask`](super::service_task) polls it for due calls and hands it the results. It does not know how calls are carried to the hub.
+//! The service client of a run, sans-I/O. It determines when each of the plan's calls is due and for which device, and records
+//! how the call ends. [`ServiceTask`](super::service_task) polls it for due calls and hands it the results. It does not know how
+//! calls are carried to the hub.
 //!
-//! A call is due only while the plan has its device online. Its four instants are those of a message. It is `ok` once the hub has
-//! answered it, whatever status the device returned.
+//! A call is due only while its device should be online. It has the same four instants as a message. It is `ok` once the hub has
+//! answered it, regardless of the status that the device returned.
 
 use super::open::Open;
 use super::{DeviceRef, nanos};
@@ -22,7 +23,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Limit of calls that [`ServiceDriver::poll`] returns at once, so that they do not all start together after a stall.
+/// Maximum number of calls that [`ServiceDriver::poll`] returns in one batch, so that they do not all start together after a
+/// stall.
 const CALLS_AT_ONCE: usize = 256;
 
 /// The service client of a run.
@@ -45,7 +47,7 @@ struct Stream {
     payload: PayloadState,
     /// Chooses the device of each call in a Poisson stream.
     rng: Rng,
-    /// Calls without a result, by id. Ids grow and all timeouts are equal, so the first one times out first.
+    /// Calls without a result, by id. Ids grow and all timeouts are equal, so the first entry times out first.
     open: BTreeMap<u64, Open>,
 }
 
@@ -128,8 +130,8 @@ impl ServiceDriver {
         calls
     }
 
-    /// Makes the n-th call of a stream. Returns `None` if the plan has its device offline, or if the payload for this device is invalid.
-    /// The second case is recorded as the load generator's error.
+    /// Makes the n-th call of a stream. Returns `None` if the device should be offline, or if the payload for this device is
+    /// invalid. The second case is recorded as the load generator's error.
     fn call(&mut self, number: usize, n: u64, due_ns: u64, now_ns: u64) -> Option<ServiceCall> {
         let plan = self.plan.clone();
         let drive = &plan.drives[number];
@@ -161,7 +163,8 @@ impl ServiceDriver {
         }
     }
 
-    /// Renders the n-th request of a stream. The plan checks each payload for one device only: for another device it may not be JSON.
+    /// Renders the n-th request of a stream. The plan checks each payload for only one device; for another device it may not be
+    /// valid JSON.
     fn request(
         &mut self,
         number: usize,
@@ -176,7 +179,7 @@ impl ServiceDriver {
         let mut payload = Vec::new();
         let facts = PayloadContext { device, index, seq: n, now_unix, uptime };
         drive.payload.render(&mut self.streams[number].payload, &facts, &mut payload);
-        // Templates are text.
+        // Nothing is lost: templates are text.
         let payload = String::from_utf8_lossy(&payload).into_owned();
         Ok(match &drive.call {
             CallPlan::Method { name, response_timeout, connect_timeout } => ServiceRequest::InvokeMethod {
@@ -248,7 +251,7 @@ impl ServiceDriver {
         }
     }
 
-    /// Returns what was recorded since the previous call.
+    /// Returns the numbers recorded since the previous call.
     pub(crate) fn swap(&mut self) -> Snapshot {
         self.recorder.swap()
     }
@@ -267,7 +270,7 @@ fn key(plan: &Plan, drive: &DrivePlan, due_ns: u64) -> Key {
 fn parse_payload<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| {
         let what = match error.classify() {
-            // serde would repeat the value, which may contain a secret.
+            // serde's message would repeat the value, which may contain a secret.
             serde_json::error::Category::Data => "not a JSON object".to_owned(),
             _ => format!("not JSON: {error}"),
         };
@@ -275,7 +278,7 @@ fn parse_payload<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     })
 }
 
-/// Returns the outcome and the error class of a call that failed with an error code of the hub.
+/// Returns the outcome and the error class of a call that failed with an error code from the hub.
 fn outcome_and_class(code: u32) -> (Outcome, &'static str) {
     match code {
         error_code::DEVICE_NOT_ONLINE => (Outcome::Refused, "call_device_not_online"),

@@ -1,5 +1,6 @@
-//! Runs the [`ServiceDriver`] on the coordinator's thread: wakes it in time, sends its calls through a [`ServiceChannel`] and hands it the
-//! results. Used by the coordinator. It does not know what is on the other end of the channel.
+//! Runs the [`ServiceDriver`] on the coordinator's thread: wakes it when calls are due, sends its calls through a
+//! [`ServiceChannel`] and hands it the results. Used by the coordinator. It does not know what is on the other end of the
+//! channel.
 
 use super::heartbeat_timer::LATE_AFTER;
 use super::service_driver::ServiceDriver;
@@ -74,7 +75,7 @@ impl ServiceTask {
             driver.handle_result(&result, now);
         }
         for call in driver.poll(now) {
-            // Fails if the hub has ended, which `app` reports. Its calls time out.
+            // Ignore the error: if the hub has ended, `app` reports it, and the calls time out.
             let Some(channel) = &self.channel else { continue };
             drop(channel.calls.send(call));
         }
@@ -105,7 +106,7 @@ impl ServiceTask {
         }
     }
 
-    /// Adds what was recorded since the previous call to `collector`.
+    /// Adds the numbers recorded since the previous call to `collector`.
     pub(super) fn report(&mut self, collector: &mut Collector) {
         if let Some(driver) = &mut self.driver {
             let snapshot = driver.swap();

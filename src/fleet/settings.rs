@@ -1,4 +1,4 @@
-//! What [`run`](super::run) takes and returns besides the plan: its settings, the finished run, and its error. Plain data.
+//! The input and output of [`run`](super::run) besides the plan: the settings, the finished run, and the error. Plain data.
 
 use super::trace::Tracer;
 use super::usage::Usage;
@@ -35,9 +35,9 @@ pub struct Finished {
     /// The same instant, computed from the wall clock at the end of the run. Another process on this machine that computes it in the same
     /// way gets the same value, even if the clock was set in between.
     pub zero_unix_at_end: Duration,
-    /// End of the last worker, since the run's zero.
+    /// When the last worker ended, measured from the start of the run.
     pub ended: Duration,
-    /// End of the load, since the run's zero: as planned, or at the interruption.
+    /// When the load ended, measured from the start of the run: as planned, or at the interruption.
     pub load_ended: Duration,
     /// Segments that extended the load beyond the plan's end. They belong to the plan's last phase.
     pub appended: Vec<Segment>,

@@ -26,10 +26,10 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Prints a line about the device, with the time since the run's zero.
+    /// Prints a line about the device, with the time since the start of the run.
     pub(crate) fn log(&self, at_ns: u64, what: &str) {
         let (ms, id) = (at_ns / 1_000_000, &self.id);
-        // The receiver may have ended.
+        // Ignore the error: the receiver may already be gone.
         drop(self.lines.send(format!("trace {:>6}.{:03}s {id} {what}", ms / 1000, ms % 1000)));
     }
 }
@@ -38,7 +38,7 @@ impl Tracer {
 pub(crate) struct Traced<'a, M> {
     pub(crate) machine: &'a mut M,
     pub(crate) tracer: &'a Tracer,
-    /// Zero of the printed times.
+    /// The clock of the run. The printed times count from its start.
     pub(crate) clock: RunClock,
 }
 
@@ -62,7 +62,7 @@ impl<M: Machine> Machine for Traced<'_, M> {
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), M::Error> {
         let before = input.clone();
         let handled = self.machine.handle_input(now, input);
-        // Unconsumed bytes come again. After an error nothing comes again.
+        // Unconsumed bytes are passed in again, except after an error.
         let consumed = if handled.is_ok() { before.len() - input.len() } else { before.len() };
         self.trace(now, "<-", &before[..consumed]);
         handled
@@ -80,7 +80,7 @@ impl<M: Machine> Machine for Traced<'_, M> {
         let text = match why {
             Closed::Eof => "closed by the peer",
             Closed::Reset => "reset by the peer or the network",
-            Closed::Unreachable => "failed: no answer from the network",
+            Closed::Unreachable => "failed: it timed out, or the host is unreachable",
             Closed::TlsAlert(end) => end.cause,
             Closed::Local => "closed by the device",
         };

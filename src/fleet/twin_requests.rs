@@ -1,5 +1,5 @@
 //! The twin requests of one device that wait for an answer. Each has a request id and ends once. Owned by `messages`, created
-//! when the device first has subscribed to the answers.
+//! once the device has first subscribed to the answers.
 
 use super::open::Open;
 use std::collections::VecDeque;
@@ -14,11 +14,12 @@ pub(crate) struct TwinRequests {
     open: VecDeque<TwinRequest>,
     /// Whether this connection has subscribed to the answers.
     pub(crate) listening: bool,
-    /// Since when it has not, if requests have waited for that. The wait is not this generator's lag.
+    /// Since when the device has not been subscribed to the answers, if requests have been waiting for that. This wait does not
+    /// count as the load generator's lag.
     pub(super) not_listening_from_ns: Option<u64>,
-    /// The request for the whole twin of this connection, while it is due and not sent.
+    /// This connection's request for the whole twin, while it is due and not sent.
     pending_get: Option<Open>,
-    /// Whether that request has not ended.
+    /// Whether this connection's request for the whole twin is due or was sent, and has not ended.
     get_open: bool,
 }
 
@@ -27,7 +28,7 @@ pub(crate) struct TwinRequests {
 pub(crate) struct TwinRequest {
     rid: u64,
     pub(crate) open: Open,
-    /// Index of the send in its fleet. `None` for the request for the whole twin of a connection.
+    /// Index of the send in its fleet. `None` for a connection's request for the whole twin.
     pub(crate) send: Option<u16>,
     pub(crate) sent: Instant,
 }
@@ -44,7 +45,7 @@ pub(crate) enum AnswerMatch {
 }
 
 impl TwinRequests {
-    /// Returns an empty set of requests, not listening since zero.
+    /// Returns an empty set of requests that has not been listening since the start of the run.
     pub(crate) fn new() -> TwinRequests {
         TwinRequests {
             next_rid: 0,
@@ -56,27 +57,27 @@ impl TwinRequests {
         }
     }
 
-    /// Adds the due request for the whole twin of this connection.
+    /// Adds this connection's due request for the whole twin.
     pub(crate) fn set_get(&mut self, open: Open) {
         (self.pending_get, self.get_open) = (Some(open), true);
     }
 
-    /// Returns when that request was due, if it has not been sent.
+    /// Returns when the request for the whole twin was due, if it has not been sent.
     pub(super) fn get_due_ns(&self) -> Option<u64> {
         self.pending_get.as_ref().map(Open::due_ns)
     }
 
-    /// Takes that request to send it.
+    /// Takes the request for the whole twin in order to send it.
     pub(super) fn take_get(&mut self) -> Option<Open> {
         self.pending_get.take()
     }
 
-    /// Returns true if that request is due or sent.
+    /// Returns true if the request for the whole twin is due or was sent, and has not ended.
     pub(crate) fn is_get_open(&self) -> bool {
         self.get_open
     }
 
-    /// Takes that request if it has not been sent. It must be ended.
+    /// Takes the request for the whole twin if it has not been sent. The caller must end it.
     pub(crate) fn give_up_get(&mut self) -> Option<Open> {
         let open = self.pending_get.take()?;
         self.get_open = false;
@@ -94,13 +95,13 @@ impl TwinRequests {
         self.next_rid
     }
 
-    /// Adds the request with that id, which was sent.
+    /// Adds a request that was sent with the id from [`next_rid`](TwinRequests::next_rid).
     pub(crate) fn sent(&mut self, open: Open, send: Option<u16>, sent: Instant) {
         self.open.push_back(TwinRequest { rid: self.next_rid, open, send, sent });
         self.next_rid += 1;
     }
 
-    /// Matches an answer to its request. Ids must return as they were sent: `7`, not `07` or `+7`.
+    /// Matches an answer to its request. The id must be exactly as it was sent: `7`, not `07` or `+7`.
     pub(crate) fn match_answer(&mut self, rid: &str) -> AnswerMatch {
         let number = rid.parse::<u64>().ok().filter(|number| *number < self.next_rid);
         let Some(number) = number.filter(|_| rid == "0" || !rid.starts_with(['0', '+'])) else {
@@ -124,7 +125,7 @@ impl TwinRequests {
         Some(self.ended(request))
     }
 
-    /// Returns when `pop_expired` will find a request.
+    /// Returns when `pop_expired` will next find a request.
     pub(crate) fn next_expiry(&self, timeout: Duration) -> Option<Instant> {
         self.open.front().map(|request| request.sent + timeout)
     }
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
     use crate::measure::{Key, Layout, Operation, Outcome, Recorder};
 
-    /// Requests of a device, the n-th due at n nanoseconds. The test's end ends them all.
+    /// The requests of a device. The n-th is due at n nanoseconds. Dropping the bench ends them all.
     struct Bench {
         requests: TwinRequests,
         recorder: Recorder,

@@ -1,11 +1,11 @@
-//! Resource usage of the load generator: CPU, memory, file descriptors. Read by the coordinator once per second, and before a run
-//! for the limit of open files. Written for Linux; on other systems, values that cannot be read stay 0.
+//! Resource usage of the load generator: CPU, memory, file descriptors. The coordinator reads it once per second. This file also
+//! raises the limit on open files before a run. Written for Linux; on other systems, values that cannot be read stay 0.
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;
 use std::time::{Duration, Instant};
 
-/// Shortest interval that counts for the CPU peak. A shorter one mostly covers the end of a run.
+/// Minimum length of an interval that counts for the CPU peak. A shorter one mostly covers the end of a run.
 const INTERVAL_MIN: Duration = Duration::from_millis(500);
 
 /// CPU, memory and descriptors of this process.
@@ -86,8 +86,8 @@ fn own_rusage() -> (u64, u64) {
     (u64::try_from(cpu_us).unwrap_or(0), rss)
 }
 
-/// Counts open descriptors. Linux 6.2 and later report the count as the size of the directory. Listing 20,000 entries per second
-/// would cost too much.
+/// Counts open descriptors. Linux 6.2 and later report the count as the size of the directory. Listing 20,000 entries every
+/// second would be too expensive.
 fn open_descriptors() -> u64 {
     match std::fs::metadata("/proc/self/fd") {
         Ok(folder) if folder.len() > 0 => folder.len(),
@@ -95,7 +95,7 @@ fn open_descriptors() -> u64 {
     }
 }
 
-/// Raises the soft limit of open files to the hard limit and returns it.
+/// Raises the soft limit on open files to the hard limit and returns it.
 ///
 /// # Errors
 /// The system refused to read or raise the limit.
@@ -130,7 +130,7 @@ mod tests {
         assert!(usage.cpu_peak_percent > 0.0 && usage.rss_peak_bytes > 0, "{sum}");
     }
 
-    /// The shutdown of a run is busy, but the run did not need that.
+    /// Shutting down a run needs CPU, but that is not caused by the load.
     #[test]
     fn short_interval_sets_no_peak_but_its_time_counts() {
         let mut usage = Usage::start();

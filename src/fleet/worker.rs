@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
 
-/// Length of the interval in which a worker's busy time is judged.
+/// Length of the interval over which a worker's busy time is judged.
 const BUSY_WINDOW: Duration = Duration::from_secs(1);
 
 /// Interval between two comparisons of the wall clock and the monotonic clock.
@@ -34,10 +34,10 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts all workers at the run's zero.
+    /// Starts the run in all workers, with this clock.
     pub(crate) fn start(&self, clock: RunClock) {
         for go in &self.go {
-            // The failure of a worker that has ended is found when it is joined.
+            // Ignore the error: if a worker has ended, `join` reports why.
             let _ = go.send(clock);
         }
     }
@@ -45,7 +45,7 @@ impl Workers {
     /// Sends a command to all workers.
     pub(crate) fn send(&self, command: &Command) {
         for worker in &self.commands {
-            // A worker that has ended needs no commands.
+            // Ignore the error: a worker that has ended needs no commands.
             drop(worker.send(command.clone()));
         }
     }
@@ -57,11 +57,11 @@ impl Workers {
 
     /// Returns cleared histograms to the worker that sent them.
     pub(crate) fn recycle(&self, worker: u16, snapshot: Snapshot) {
-        // A worker that has ended needs no spares.
+        // Ignore the error: a worker that has ended needs no spares.
         drop(self.spares[usize::from(worker)].send(snapshot));
     }
 
-    /// Waits for the threads, which have already dropped their reports. Returns the errors of those that failed.
+    /// Waits for the threads, which have already closed their report channels. Returns the errors of the workers that failed.
     pub(crate) fn join(&mut self) -> Vec<FleetError> {
         let ended = self.threads.drain(..).enumerate().filter_map(|(worker, thread)| match thread.join() {
             Ok(Ok(())) => None,
@@ -125,7 +125,7 @@ struct WorkerThread {
 }
 
 impl WorkerThread {
-    /// Prepares the runtime, reports that it is ready, waits for the run's zero, and works.
+    /// Prepares the runtime, reports that it is ready, waits for the clock of the run, and runs the devices.
     fn run(
         self,
         ready: &blocking::Sender<(u16, io::Result<()>)>,
@@ -138,14 +138,14 @@ impl WorkerThread {
             .enable_all()
             .on_thread_park(move || parks.begins())
             .on_thread_unpark(move || unparks.ends())
-            .max_blocking_threads(1) // `link::Resolver` looks up the target's name once at a time.
+            .max_blocking_threads(1) // `link::Resolver` runs one lookup of the target's name at a time.
             .build_local(LocalOptions::default());
         tls::warm_up();
         let (runtime, outcome) = match runtime {
             Ok(runtime) => (Some(runtime), Ok(())),
             Err(error) => (None, Err(error)),
         };
-        // If the coordinator has ended, no worker is needed.
+        // Ignore the error: if the coordinator is gone, no worker is needed.
         drop(ready.send((self.worker, outcome)));
         let (Some(runtime), Ok(clock)) = (runtime, clock.recv()) else { return Ok(()) };
         let mut unexpected = FailureReporter { reports: self.reports.clone(), armed: true };
@@ -156,7 +156,7 @@ impl WorkerThread {
         worked
     }
 
-    /// Runs the devices. Returns an error if the worker's timer fails: nothing would ever be due without it.
+    /// Runs the devices. Returns an error if the worker's timer fails: without it, nothing would ever become due.
     async fn work(self, clock: RunClock, idle: Arc<Idle>) -> io::Result<()> {
         let WorkerThread { worker, plan, settings, mut commands, reports, spares } = self;
         let shared = (Buffers::shared(), Deadlines::precise());
@@ -177,7 +177,7 @@ impl WorkerThread {
         let now = crate::clock::now();
         let read = (now, idle.total());
         let busy = (now, Duration::ZERO);
-        // The first comparison is with the reading from which the run's zero was planned.
+        // The first comparison is with the clock reading from which the start of the run was computed.
         context.compare_clocks(now);
         let mut heartbeat =
             Heartbeat { worker, swaps: 0, spares, progress: None, idle, read, busy, compared: now };
@@ -202,7 +202,7 @@ impl WorkerThread {
     }
 }
 
-/// Reports to the coordinator when the worker ends by an error or a panic.
+/// Reports to the coordinator when the worker ends with an error or a panic.
 struct FailureReporter {
     reports: mpsc::UnboundedSender<Report>,
     armed: bool,
@@ -211,7 +211,7 @@ struct FailureReporter {
 impl Drop for FailureReporter {
     fn drop(&mut self) {
         if self.armed {
-            // If the coordinator has ended, no report is needed.
+            // Ignore the error: if the coordinator is gone, no report is needed.
             drop(self.reports.send(Report::WorkerFailed));
         }
     }
@@ -238,7 +238,7 @@ impl Heartbeat {
     fn tick(&mut self, context: &Context, due: Instant, now: Instant) {
         let (since, idle) = std::mem::replace(&mut self.read, (now, self.idle.total()));
         let [passed_ns, idle_ns] = [now - since, self.read.1 - idle].map(super::nanos);
-        // The drain belongs to no phase.
+        // The drain does not belong to any phase.
         if context.ns(since) < context.load_end_ns() {
             let phase = context.plan.schedule.phase_at(context.ns(since));
             context.recorder.borrow_mut().busy(phase, passed_ns.saturating_sub(idle_ns), passed_ns);

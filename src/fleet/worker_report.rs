@@ -14,7 +14,7 @@ pub(crate) enum Report {
     Snapshot { worker: u16, snapshot: Snapshot },
     /// The worker's delivery counts. Sent during the drain whenever they change.
     Progress { worker: u16, progress: Progress },
-    /// The worker's delivery tracker, after its last device has ended.
+    /// The worker's delivery tracker, after its last device has finished.
     Deliveries(Box<DeliveryTracker>),
     /// TLS parameters of the worker's first connection.
     Tls(TlsFacts),

@@ -1,6 +1,6 @@
 //! Parses a device's connection string: `HostName=..;DeviceId=..;SharedAccessKey=..`. Used by `plan` for credential files.
 //!
-//! Errors name fields but never repeat a value, which may be a mistyped secret. It must not depend on files.
+//! Errors name fields but never repeat a value, which may be a mistyped secret. This file must not access the file system.
 
 /// The text is not the connection string of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,13 +15,13 @@ pub enum ConnectionError {
     #[error("the connection string has no {0}")]
     Missing(&'static str),
     /// The connection string is for a module.
-    #[error("the connection string is for a module; modules are not built yet")]
+    #[error("the connection string is for a module; modules are not supported yet")]
     Module,
     /// The connection string is for a shared access policy.
     #[error("the connection string is for a shared access policy; use policy and key instead")]
     Policy,
     /// The device authenticates with a certificate.
-    #[error("the connection string has no key, because the device has a certificate")]
+    #[error("the connection string has no key, because the device uses a certificate")]
     Certificate,
 }
 
@@ -37,7 +37,8 @@ pub struct ConnectionString<'a> {
 }
 
 impl<'a> ConnectionString<'a> {
-    /// Parses a connection string. As in Azure's SDKs, fields have any order, names have any case, and unknown fields are ignored.
+    /// Parses a connection string. As in Azure's SDKs, fields may be in any order, names may be in any case, and unknown
+    /// fields are ignored.
     ///
     /// # Errors
     /// The text is not the connection string of a device; see [`ConnectionError`].
@@ -83,7 +84,7 @@ mod tests {
                          SharedAccessKey=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
     #[test]
-    fn fields_have_any_order_and_case() {
+    fn fields_may_be_in_any_order_and_case() {
         for text in [
             COMPLETE.to_owned(),
             "sharedaccesskey=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=; DEVICEID = dev-1 ;\

@@ -1,20 +1,20 @@
-//! The options of the emulator's behavior that scenarios, control lines and the command line share. Plain data: the plan and the
+//! Options for the emulator's behavior, shared by scenarios, control lines and the command line. Plain data: the plan and the
 //! emulator's configuration contain it.
 
 use super::limits;
 use std::time::Duration;
 
-/// How the emulator behaves towards devices.
+/// Options for the emulator's behavior toward devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmulatorOptions {
-    /// Time from the expiry of a token to the end of the connection that it opened.
+    /// Time from a token's expiry until the emulator closes the connection that the token opened.
     pub expiry_grace: Duration,
-    /// Accept unescaped `#`, `+` and `/` in property bags, which otherwise end the connection.
+    /// True to accept unescaped `#`, `+` and `/` in property bags. If false, they end the connection.
     pub lenient_properties: bool,
 }
 
 impl Default for EmulatorOptions {
-    /// Behaves like Azure.
+    /// Returns the options that match Azure's behavior.
     fn default() -> EmulatorOptions {
         EmulatorOptions { expiry_grace: limits::EXPIRY_GRACE, lenient_properties: false }
     }

@@ -1,4 +1,4 @@
-//! The characters that are percent-encoded. Used by `sas` and `properties`. It must not depend on them.
+//! The characters that are percent-encoded. Used by `sas` and `properties`. This file must not depend on them.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 

@@ -1,5 +1,5 @@
 //! Computes the size of a message as an IoT hub counts it. Used by `plan`, which refuses messages that are too large, by the emulator,
-//! which closes the connection, and by the cost estimate. It must not depend on limits.
+//! which closes connections that send such messages, and by the cost estimate. This file must not depend on limits.
 
 use super::properties;
 use percent_encoding::percent_decode_str;
@@ -30,7 +30,7 @@ const SYSTEM: [&str; 17] = [
 /// properties (Azure: "Create and read IoT Hub messages"). `bag` is the encoded property bag. Its
 /// separators and percent-encoding do not count.
 ///
-/// The page states this for device-to-cloud messages. It is our choice to count cloud-to-device messages in the same way, but without
+/// Azure documents this for device-to-cloud messages. It is our choice to count cloud-to-device messages in the same way, but without
 /// their destination: the hub adds `$.to`, and callers leave it out of `bag`.
 ///
 /// The result is at most `body_bytes + bag.len()`. Does not allocate.

@@ -1,9 +1,10 @@
 //! The rules that Azure IoT Hub adds to MQTT, as pure functions and types: user names and topics, SAS tokens, property bags, service calls
-//! with their error codes, and limits with their sources. Texts and bytes go in; texts, tokens and parsed values come out. Start with
+//! with their error codes, and limits with their sources. Text and bytes go in; text, tokens and parsed values come out. Start with
 //! `topics.rs`.
 //!
-//! The load generator builds what the emulator checks, and both use this room. An error in it would cancel out, so its tests use
-//! published vectors. It must not depend on sockets or clocks: the time is an argument, in seconds since the Unix epoch.
+//! The load generator builds the text that the emulator checks, and both use this room. A bug in this room would therefore cancel out when
+//! they are tested together, so its unit tests use published test vectors. It must not depend on sockets or clocks: the time is an
+//! argument, in seconds since the Unix epoch.
 
 pub mod connection_string;
 pub mod emulator_options;

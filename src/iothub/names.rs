@@ -1,15 +1,15 @@
-//! Device ids, the user name of CONNECT, and the resource of a device's token. `plan` builds them, and the emulator parses them. It must
-//! not depend on which devices exist.
+//! Device ids, the user name of CONNECT, and the resource of a device's token. `plan` builds them, and the emulator parses them.
+//! Independent of which devices exist.
 
 use percent_encoding::percent_decode_str;
 
 /// The API version in user names, from Azure's current documents and SDKs.
 pub const API_VERSION: &str = "2021-04-12";
 
-/// The most characters in a device id (Azure: "Understand the identity registry in your IoT hub").
+/// The maximum number of characters in a device id (Azure: "Understand the identity registry in your IoT hub").
 pub const DEVICE_ID_CHARS_MAX: usize = 128;
 
-/// The last segments of the user name of an SDK preview, which has slashes where other SDKs have escapes.
+/// The last segments of the user name that an SDK preview sends, with slashes where other SDKs send escapes.
 const PREVIEW_TAIL: [&str; 3] =
     ["api-version=2017-06-30", "DeviceClientType=Microsoft.Azure.Devices.Client", "1.5.1-preview-003"];
 
@@ -26,13 +26,13 @@ pub fn user_name_at(host: &str, device: &str, api_version: &str) -> String {
     format!("{host}/{device}/?api-version={api_version}")
 }
 
-/// Returns the resource of a device's token, not escaped: `{host}/devices/{device}`.
+/// Returns the unescaped resource of a device's token: `{host}/devices/{device}`.
 #[must_use]
 pub fn resource(host: &str, device: &str) -> String {
     format!("{host}/devices/{device}")
 }
 
-/// Returns true for a device id: 1 to 128 ASCII letters, digits and `- : . + % _ # * ? ! ( ) , = @ ; $ '`
+/// Returns true for a valid device id: 1 to 128 ASCII letters, digits and `- : . + % _ # * ? ! ( ) , = @ ; $ '`
 /// (Azure: "Understand the identity registry in your IoT hub").
 #[must_use]
 pub fn is_device_id(id: &str) -> bool {
@@ -68,7 +68,7 @@ pub struct UserName<'a> {
 }
 
 /// Parses a user name: `{host}/{device}[/{module}]/?{properties}`, the same without `?` (legacy), or `{host}/{device}`, which hubs accept
-/// for telemetry. A `?` starts the properties only at the start of the last segment, because ids may contain it.
+/// for telemetry. A `?` starts the properties only at the start of the last segment, because ids may contain `?`.
 ///
 /// # Errors
 /// The text has none of these forms.
@@ -92,7 +92,7 @@ pub fn parse_user_name(text: &str) -> Result<UserName<'_>, UserNameError> {
     for property in bag.split('&').filter(|property| !property.is_empty()) {
         let (name, value) = property.split_once('=').ok_or(UserNameError::Properties)?;
         let value = percent_decode_str(value).decode_utf8().map_err(|_| UserNameError::Properties)?;
-        // The first of several versions counts. Other properties are ignored.
+        // If there are several versions, the first one counts. Other properties are ignored.
         if name == "api-version" && api_version.is_none() {
             api_version = Some(value.into_owned());
         }

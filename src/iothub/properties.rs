@@ -1,6 +1,6 @@
 //! Encodes and decodes the property bag at the end of a topic: `name=value&name=value`. Names and values are escaped as in RFC 3986: a
-//! space is `%20`, and `+` is a plus. System properties have names such as `$.ct` (Azure: "Communicate with an IoT hub using the MQTT
-//! protocol"). `plan` encodes bags; `fleet` and the emulator decode them. It must not depend on topics.
+//! space is `%20`, and `+` is a plus sign. System properties have names such as `$.ct` (Azure: "Communicate with an IoT hub using the MQTT
+//! protocol"). `plan` encodes bags; `fleet` and the emulator decode them. This file must not depend on topics.
 
 use super::escape::ESCAPED;
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
@@ -8,7 +8,7 @@ use percent_encoding::{percent_decode_str, utf8_percent_encode};
 /// Property with the send time of a message: decimal microseconds since the Unix epoch. Defined by hubstorm.
 pub const SENT: &str = "hubstorm-sent";
 
-/// Property with the sequence number of a message among those for one device: decimal, from 0. Defined by hubstorm.
+/// Property with the sequence number of a message among the messages for one device: decimal, from 0. Defined by hubstorm.
 pub const SEQ: &str = "hubstorm-seq";
 
 /// Property with the creation time of a message: ISO 8601 in UTC (Azure: "Create and read IoT Hub messages").
@@ -19,7 +19,7 @@ pub const CREATION_TIME: &str = "iothub-creation-time-utc";
 #[error("the property bag is not UTF-8")]
 pub struct PropertiesError;
 
-/// Encodes a bag, which is empty without properties. `$.ct` becomes `%24.ct`, as in Azure's SDKs.
+/// Encodes a bag. Without properties, the bag is empty. `$.ct` becomes `%24.ct`, as in Azure's SDKs.
 #[must_use]
 pub fn encode<N: AsRef<str>, V: AsRef<str>>(properties: &[(N, V)]) -> String {
     let mut bag = String::new();
@@ -34,16 +34,16 @@ pub fn encode<N: AsRef<str>, V: AsRef<str>>(properties: &[(N, V)]) -> String {
     bag
 }
 
-/// Returns the first unescaped `#`, `+` or `/` in a bag. In a topic they are wildcards and the level separator. A hub closes the connection
-/// of a device that sends one (Azure/azure-iot-sdk-c, "Cannot send certain ASCII characters to IoTHub when using MQTT"). Azure's page
-/// says that names and values are URL-encoded.
+/// Returns the first unescaped `#`, `+` or `/` in a bag. In a topic, these are wildcards and the level separator. A hub closes the
+/// connection of a device that sends one (Azure/azure-iot-sdk-c, "Cannot send certain ASCII characters to IoTHub when using MQTT"). Azure's
+/// page says that names and values are URL-encoded.
 #[must_use]
 pub fn unescaped(bag: &str) -> Option<char> {
     bag.chars().find(|c| matches!(c, '#' | '+' | '/'))
 }
 
-/// Decodes a bag to names and values in order. `name` has no value, and `name=` has an empty one. Ignores a leading `?` and a trailing `/`,
-/// which some SDKs send, and empty fields.
+/// Decodes a bag into names and values, in order. `name` has no value, and `name=` has an empty one. Ignores a leading `?` and a trailing
+/// `/`, which some SDKs send, and empty fields.
 ///
 /// # Errors
 /// The decoded text is not UTF-8.

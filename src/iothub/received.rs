@@ -1,6 +1,6 @@
-//! Parses the messages that a device receives from a hub: answers to twin requests, changes of desired properties, direct methods, and
+//! Parses the messages that a device receives from a hub: answers to twin requests, changes to desired properties, direct methods, and
 //! cloud-to-device messages (Azure: "Communicate with an IoT hub using the MQTT protocol"). Called by `fleet`. All input is untrusted:
-//! invalid messages give `None`, and nothing here panics. It must not depend on clocks or on the state of a device.
+//! invalid messages yield `None`, and nothing here panics. This file must not depend on clocks or on the state of a device.
 
 use super::properties;
 use super::topics::query_value;
@@ -8,7 +8,8 @@ use serde::Deserialize;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-/// The longest accepted request id of a method in bytes. A device stores it until it answers. Our choice; Azure's ids are short.
+/// The maximum length of the request id of a method call, in bytes. A device stores the id until it answers. Our choice; Azure's ids are
+/// short.
 pub const RID_BYTES_MAX: usize = 256;
 
 /// The meaning of a topic for the device.
@@ -21,12 +22,12 @@ pub enum Received<'a> {
         /// Request id, as sent by the device.
         rid: &'a str,
     },
-    /// A change of desired properties, which is in the body.
+    /// A change to desired properties, which is in the body.
     Desired {
         /// Version of the desired properties after the change.
         version: u64,
     },
-    /// A call of a direct method.
+    /// A call to a direct method.
     Method {
         /// Name of the method.
         name: &'a str,
@@ -40,7 +41,7 @@ pub enum Received<'a> {
     },
 }
 
-/// Returns the meaning of a topic for `device`. `None` if no hub sends messages to this topic.
+/// Returns the meaning of a topic for `device`, or `None` if hubs do not publish to it.
 #[must_use]
 pub fn received<'a>(device: &str, topic: &'a str) -> Option<Received<'a>> {
     let Some(rest) = topic.strip_prefix("$iothub/") else {
@@ -56,7 +57,7 @@ pub fn received<'a>(device: &str, topic: &'a str) -> Option<Received<'a>> {
         return Some(Received::Desired { version: query_value(query, "$version")?.parse().ok()? });
     }
     let (name, query) = rest.strip_prefix("methods/POST/")?.split_once("/?")?;
-    // The topic of the answer contains the request id (MQTT 3.1.1 §4.7.1, §1.5.3).
+    // The topic of the answer contains the request id, so the id must be valid in a topic name (MQTT 3.1.1 §4.7.1, §1.5.3).
     let is_invalid = |c: char| c == '+' || c == '#' || c.is_control();
     let rid = rid(query).filter(|rid| rid.len() <= RID_BYTES_MAX && !rid.contains(is_invalid))?;
     Some(Received::Method { name, rid })
@@ -82,7 +83,8 @@ pub fn desired_version(body: &[u8]) -> Option<u64> {
     serde_json::from_slice::<Twin>(body).ok().map(|twin| twin.desired.version)
 }
 
-/// The body of the answer to a refused twin request. Empty if the body is invalid. Displayed as `: errorCode 400004, the message`.
+/// The body of the answer to a refused twin request. The fields are `None` if the body is invalid. Displayed as `: errorCode 400004, the
+/// message`.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Refusal {
@@ -102,7 +104,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// The most characters of the message that are displayed.
+        /// The maximum number of characters of the message that are displayed.
         const CHARS_MAX: usize = 160;
         if let Some(code) = self.error_code {
             write!(f, ": errorCode {code}")?;
@@ -145,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn topics_of_a_hub_have_a_meaning() {
+    fn topics_from_a_hub_are_recognized() {
         let answer = |status, rid| Received::TwinAnswer { status, rid };
         for (topic, meaning) in [
             ("$iothub/twin/res/200/?$rid=7", answer(200, "7")),
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_that_no_hub_uses_are_none() {
+    fn topics_that_hubs_do_not_use_are_none() {
         let long = format!("$iothub/methods/POST/reboot/?$rid={}", "x".repeat(RID_BYTES_MAX + 1));
         for topic in [
             "",

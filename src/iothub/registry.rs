@@ -1,7 +1,7 @@
-//! Parses device identities in JSON. A registry export by the job `ExportDevices` has one object per line (Azure: "Import and export IoT
+//! Parses device identities in JSON. A registry export from the job `ExportDevices` has one object per line (Azure: "Import and export IoT
 //! Hub device identities in bulk"); `az iot hub device-identity list` prints a list. Used by `plan` for credential files.
 //!
-//! Errors never repeat a value, because any value may be a secret. It must not depend on files.
+//! Errors never repeat a value, because any value may be a secret. This file must not access the file system.
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 /// The text is not a registry export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
-    /// Not a JSON object with an id, or a known member has the wrong type.
+    /// The text is not a JSON object with an id, or a known member has the wrong type.
     #[error("not an exported device: invalid JSON at character {column}")]
     Json {
         /// Character in the line at which the parser stopped.
@@ -66,10 +66,10 @@ pub fn parse_line(line: &str) -> Result<Exported, ExportError> {
     serde_json::from_str(line).map(exported).map_err(|error| ExportError::Json { column: error.column() })
 }
 
-/// Parses a list.
+/// Parses a JSON list of identities.
 ///
 /// # Errors
-/// The line at which the parser stopped, counted from 1, and an [`ExportError`].
+/// The text is not such a list. Returns the line at which the parser stopped, counted from 1, and the error.
 pub fn parse_list(text: &str) -> Result<Vec<Exported>, (usize, ExportError)> {
     let lines: Vec<Line> = serde_json::from_str(text)
         .map_err(|error| (error.line(), ExportError::Json { column: error.column() }))?;

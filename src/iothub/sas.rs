@@ -25,8 +25,8 @@ pub enum KeyError {
     /// The text is not standard base64 with padding.
     #[error("the key is not base64")]
     NotBase64,
-    /// The key is too short or too long, with its length in bytes.
-    #[error("the key has {0} bytes; 16 to 64 are allowed")]
+    /// The key is too short or too long. The value is its length in bytes.
+    #[error("the key is {0} bytes long; 16 to 64 bytes are allowed")]
     Length(usize),
 }
 
@@ -44,7 +44,7 @@ impl Key {
     /// Parses a key in base64, as shown by the Azure portal.
     ///
     /// # Errors
-    /// The text is not base64, or the key does not have 16 to 64 bytes.
+    /// The text is not base64, or the key is not 16 to 64 bytes long.
     pub fn from_base64(text: &str) -> Result<Key, KeyError> {
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| KeyError::NotBase64)?);
         if !KEY_BYTES.contains(&bytes.len()) {
@@ -53,7 +53,7 @@ impl Key {
         Ok(Key(bytes))
     }
 
-    /// Creates a key from the bytes of a parsed one.
+    /// Creates a key from bytes that [`Key::expose`] returned.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Key {
         Key(Zeroizing::new(bytes.to_vec()))
@@ -65,7 +65,7 @@ impl Key {
         &self.0
     }
 
-    /// Creates a random key of 64 bytes, the length that the Azure portal uses for groups.
+    /// Creates a random key of 64 bytes, the length that the Azure portal uses for enrollment groups.
     #[must_use]
     pub fn random(generator: &mut impl rand::Rng) -> Key {
         let mut bytes = Zeroizing::new(vec![0; *KEY_BYTES.end()]);
@@ -88,7 +88,7 @@ impl Key {
     }
 
     fn mac(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC accepts keys of any length");
         for part in parts {
             mac.update(part);
         }
@@ -96,7 +96,7 @@ impl Key {
     }
 }
 
-/// Creates a token for `resource` that expires at `expiry_unix`. `resource` is not escaped yet, such as
+/// Creates a token for `resource` that expires at `expiry_unix`. `resource` is unescaped, for example
 /// `hub.azure-devices.net/devices/meter-1`. With `policy`, `key` is the key of that shared access policy (Azure: "Control access to IoT Hub
 /// by using shared access signatures").
 #[must_use]
@@ -157,7 +157,7 @@ pub enum TokenError {
     Expiry,
 }
 
-/// A parsed token that is not verified yet.
+/// A parsed token whose signature has not been verified yet.
 pub struct Token<'a> {
     /// Resource, exactly as sent. The signature covers this text, including its escapes and their case.
     pub sr_raw: &'a str,
@@ -180,8 +180,8 @@ impl fmt::Debug for Token<'_> {
 }
 
 impl<'a> Token<'a> {
-    /// Parses a token by the rules of Azure's .NET service library. Fields have any order, and names any case. Values except `sr` are
-    /// form-decoded. Each field is cut at every `=`. Empty and unknown fields are skipped.
+    /// Parses a token as Azure's .NET service library does. Fields may be in any order, and their names in any case. All values except `sr`
+    /// are form-decoded. Each field is split at every `=`, and only the first two parts are used. Empty and unknown fields are ignored.
     ///
     /// # Errors
     /// The text is not a token; see [`TokenError`].
@@ -192,7 +192,7 @@ impl<'a> Token<'a> {
         }
         let (mut sr, mut sig, mut se, mut skn) = (None, None, None, None);
         for field in fields.split('&').filter(|field| !field.is_empty()) {
-            // Azure's library cuts at every `=` too, so it drops the rest of an unescaped signature.
+            // Azure's library splits at every `=` too, so it drops the rest of an unescaped signature.
             let mut parts = field.split('=');
             let name = parts.next().unwrap_or_default();
             let value = parts.next().ok_or(TokenError::NoValue)?;
@@ -232,8 +232,8 @@ impl<'a> Token<'a> {
     }
 
     /// Returns true if the token's resource is `resource` (not escaped) or consists of its first path segments: `a/b` covers `a/b/c`, but
-    /// not `a/bc`. Case does not matter, because Azure's documents ask for lower case, but its SDKs keep the case of the id. An id may be
-    /// escaped twice, as by some SDKs. Azure IoT Edge's hub follows the same two rules.
+    /// not `a/bc`. Case is ignored, because Azure's documentation requires lowercase, but its SDKs keep the case of the id. The id may be
+    /// escaped twice, because some SDKs do so. Azure IoT Edge's hub also ignores case and accepts ids that are escaped twice.
     #[must_use]
     pub fn covers(&self, resource: &str) -> bool {
         let Ok(audience) = percent_decode_str(self.sr_raw).decode_utf8() else { return false };
@@ -248,14 +248,14 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// Returns true if the expiry is in the past by more than the allowed clock skew.
+    /// Returns true if the token expired longer ago than the allowed clock skew.
     #[must_use]
     pub fn expired(&self, now_unix: u64) -> bool {
         self.expiry_unix.saturating_add(CLOCK_SKEW_S) < now_unix
     }
 }
 
-/// Parses seconds. Accepts a fraction, because some scripts do not round.
+/// Parses seconds. Accepts a fraction, because some scripts do not round the expiry.
 fn parse_expiry(text: &str) -> Option<u64> {
     if let Ok(seconds) = text.parse() {
         return Some(seconds);

@@ -1,9 +1,9 @@
-//! Calls of a service client (a back end) to an IoT hub, and their results. This is the one vocabulary for them: the load generator's
-//! service driver makes a [`ServiceCall`], the control line of the emulator carries it as JSON, the emulator answers with a
-//! [`ServiceResponse`] or a [`ServiceError`], and a [`ServiceResult`] returns. Data only: independent of how a hub carries out a call
-//! and of how it is transported.
+//! Calls from a service client (a back end) to an IoT hub, and their results. The load generator's service driver creates a
+//! [`ServiceCall`], the control line of the emulator carries it as JSON, the emulator answers with a [`ServiceResponse`] or a
+//! [`ServiceError`], and the driver receives a [`ServiceResult`]. Data only: independent of how a hub carries out a call and how the call
+//! is transported.
 //!
-//! The JSON names are those of `docs/emulator.md`.
+//! `docs/emulator.md` documents the JSON names.
 
 use super::twin_patch::{self, Properties, TwinError};
 use super::{error_code, limits};
@@ -34,20 +34,20 @@ pub struct ServiceResult {
     pub result: Result<ServiceResponse, ServiceFailure>,
 }
 
-/// An operation that a service client requests of a hub.
+/// An operation that a service client requests from a hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields, expecting = "a request as in docs/emulator.md")]
 pub enum ServiceRequest {
     /// Invokes a direct method.
     #[serde(rename = "method")]
     InvokeMethod {
-        /// Method name: a topic level that is not empty.
+        /// Method name: a nonempty topic level.
         name: String,
         /// JSON payload. `None` is an empty body, which differs from the JSON `null` ("Communicate with an IoT hub using the MQTT
         /// protocol": "either a valid JSON or an empty body").
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_is_some")]
         payload: Option<Value>,
-        /// Response timeout of the device. Azure limits it to 5 to 300 seconds in the REST API only.
+        /// How long the hub waits for the device's answer. Only Azure's REST API limits it to 5 to 300 seconds.
         #[serde(rename = "response_timeout_ms", with = "millis", default = "response_timeout")]
         response_timeout: Duration,
         /// How long the hub waits for the device to connect and subscribe.
@@ -87,7 +87,7 @@ pub enum ServiceRequest {
             skip_serializing_if = "Option::is_none"
         )]
         ttl: Option<Duration>,
-        /// Requested feedback. The device sees it, but the emulator sends no feedback yet.
+        /// Requested feedback. The device receives this value, but the emulator does not send feedback yet.
         #[serde(default, skip_serializing_if = "Feedback::is_none")]
         ack: Feedback,
     },
@@ -113,7 +113,7 @@ fn response_timeout() -> Duration {
     limits::METHOD_RESPONSE_TIMEOUT
 }
 
-/// A duration as an integer of milliseconds.
+/// A duration as an integer number of milliseconds.
 mod millis {
     use super::{Deserialize, Deserializer, Duration};
     use serde::Serializer;
@@ -127,7 +127,7 @@ mod millis {
     }
 }
 
-/// An optional duration as an integer of milliseconds.
+/// An optional duration as an integer number of milliseconds.
 mod optional_millis {
     use super::{Deserialize, Deserializer, Duration, millis};
     use serde::Serializer;
@@ -188,7 +188,7 @@ pub struct ServiceResponse {
     /// Status that the device returned from a method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<i32>,
-    /// New version of the desired properties; after a change of tags that of the twin.
+    /// New version of the desired properties or, after a change to tags, of the twin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
     /// Payload that the device returned from a method, the twin, or the number of purged messages.
@@ -196,7 +196,7 @@ pub struct ServiceResponse {
     pub payload: Option<Value>,
 }
 
-/// An error that a hub reported, as its caller sees it.
+/// An error that a hub reported to the service client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceFailure {
     /// Error code; see [`error_code`].
@@ -211,7 +211,7 @@ impl From<ServiceError> for ServiceFailure {
     }
 }
 
-/// Why a hub refuses a request, or cannot complete it.
+/// The reason why a hub refuses a request or cannot complete it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
     /// The device does not exist or, for a method, is disabled. The second case is our choice.
@@ -227,18 +227,19 @@ pub enum ServiceError {
     #[error("the response of the device is not JSON")]
     InvalidAnswer,
     /// The message queue of the device is full.
-    #[error("{max} messages already wait for the device", max = limits::C2D_QUEUE_MAX)]
+    #[error("{max} messages are already waiting for the device", max = limits::C2D_QUEUE_MAX)]
     QueueFull,
-    /// Too many changes of desired properties wait for the device. Using the code of messages is our choice.
-    #[error("{max} changes of desired properties already wait for the device", max = limits::DESIRED_QUEUE_MAX)]
+    /// Too many changes to desired properties are waiting for the device. Using the error code for messages is our choice.
+    #[error("{max} changes to desired properties are already waiting for the device", max = limits::DESIRED_QUEUE_MAX)]
     TooManyChanges,
-    /// Too many method calls of the device are unanswered.
-    #[error("{max} method calls of the device are unanswered", max = limits::METHODS_IN_FLIGHT_MAX)]
+    /// Too many method calls to the device are unanswered.
+    #[error("{max} method calls to the device are unanswered", max = limits::METHODS_IN_FLIGHT_MAX)]
     TooManyCalls,
-    /// A message, or the payload of a method or of its response, is too large. Using the code of messages for all of them is our choice.
-    #[error("{bytes} bytes, more than the limit of {bytes_max}")]
+    /// A message, or the payload of a method or of its response, is too large. Using the error code for messages in all cases is our
+    /// choice.
+    #[error("the message or payload is {bytes} bytes long; the limit is {bytes_max}")]
     TooLarge {
-        /// Its size.
+        /// Size of the message or payload.
         bytes: usize,
         /// The limit.
         bytes_max: usize,

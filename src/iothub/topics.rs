@@ -1,14 +1,14 @@
-//! The topics of an IoT hub: builds the topics of devices and hub, and parses the topics that a device publishes and subscribes to (Azure:
-//! "Communicate with an IoT hub using the MQTT protocol"). Used by `plan`, `fleet` and the emulator. It must not depend on packets.
+//! The topics of an IoT hub: builds the topics that devices and hubs publish to, and parses those that a device publishes or subscribes to
+//! (Azure: "Communicate with an IoT hub using the MQTT protocol"). Used by `plan`, `fleet` and the emulator. It must not depend on packets.
 //!
 //! Device ids in topics are not escaped and may contain `#`, `+` and `$`. So topics are parsed by their known prefixes, never by splitting
 //! or matching wildcards.
 
-/// The filter of answers to twin requests.
+/// The topic filter for answers to twin requests.
 pub const TWIN_RESPONSES: &str = "$iothub/twin/res/#";
-/// The filter of changes of desired properties.
+/// The topic filter for changes to desired properties.
 pub const TWIN_DESIRED: &str = "$iothub/twin/PATCH/properties/desired/#";
-/// The filter of direct method calls.
+/// The topic filter for direct method calls.
 pub const METHODS: &str = "$iothub/methods/POST/#";
 
 /// The topic for requesting the whole twin, without the request id at its end.
@@ -24,7 +24,7 @@ pub fn telemetry(device: &str) -> String {
     format!("devices/{device}/messages/events/")
 }
 
-/// Returns the filter of a device's cloud-to-device messages.
+/// Returns the topic filter for a device's cloud-to-device messages.
 #[must_use]
 pub fn c2d(device: &str) -> String {
     format!("devices/{device}/messages/devicebound/#")
@@ -37,7 +37,7 @@ pub fn twin_response(status: u16, rid: &str, version: Option<u64>) -> String {
     format!("$iothub/twin/res/{status}/?$rid={rid}{version}")
 }
 
-/// Returns the topic of a change of desired properties.
+/// Returns the topic of a change to desired properties.
 #[must_use]
 pub fn twin_desired(version: u64) -> String {
     format!("$iothub/twin/PATCH/properties/desired/?$version={version}")
@@ -87,7 +87,7 @@ pub enum Inbound<'a> {
         /// Query with the request id: `$rid=...`.
         query: &'a str,
     },
-    /// A change of reported properties.
+    /// A change to reported properties.
     TwinReported {
         /// Query with the request id: `$rid=...`.
         query: &'a str,
@@ -100,7 +100,7 @@ pub enum Inbound<'a> {
 }
 
 /// Returns the meaning of a topic to which `device` publishes, or `None` if the device may not publish to it. Accepts every spelling of the
-/// telemetry topic in Azure's SDKs: without the last slash, with a slash after the bag, and with a leading `?`.
+/// telemetry topic that Azure's SDKs use: without the last slash, with a slash after the bag, and with a leading `?`.
 #[must_use]
 pub fn inbound<'a>(device: &str, topic: &'a str) -> Option<Inbound<'a>> {
     if let Some(rest) = device_topic(device, topic) {
@@ -122,8 +122,8 @@ pub fn inbound<'a>(device: &str, topic: &'a str) -> Option<Inbound<'a>> {
     rest.strip_prefix("methods/res/").map(|answer| Inbound::MethodResponse { answer })
 }
 
-/// A subscription that a hub grants. Two spellings of a filter are two subscriptions, because only an identical filter replaces one
-/// (MQTT 3.1.1 §3.8.4).
+/// A subscription that a hub grants. Two spellings of a filter are two subscriptions, because only an identical filter replaces a
+/// subscription (MQTT 3.1.1 §3.8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subscription {
     /// Cloud-to-device messages.
@@ -132,7 +132,7 @@ pub enum Subscription {
     C2dPlus,
     /// Answers to twin requests.
     TwinResponses,
-    /// Changes of desired properties.
+    /// Changes to desired properties.
     TwinDesired,
     /// Direct methods.
     Methods,
@@ -142,7 +142,7 @@ pub enum Subscription {
     Credentials,
 }
 
-/// Returns the subscription that `filter` is for `device`, or `None` if a hub does not grant it.
+/// Returns the subscription that `filter` requests for `device`, or `None` if a hub does not grant it.
 #[must_use]
 pub fn subscription(device: &str, filter: &str) -> Option<Subscription> {
     match filter {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn only_filters_of_a_hub_are_granted() {
+    fn only_filters_that_hubs_support_are_granted() {
         for (filter, meaning) in [
             ("devices/d1/messages/devicebound/#", Some(Subscription::C2d)),
             ("devices/+/messages/devicebound/#", Some(Subscription::C2dPlus)),

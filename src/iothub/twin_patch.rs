@@ -1,7 +1,7 @@
-//! Patches of a device twin: how they are read, and which ones a hub refuses. Used by [`service`](super::service) for the patches of a
-//! service client and by the emulator for those of a device. Independent of how the hub stores a twin.
+//! Parses patches for device twins, and checks whether a hub accepts them. Used by [`service`](super::service) for patches from a service
+//! client, and by the emulator for patches from a device. Independent of how the hub stores a twin.
 //!
-//! The rules are those of "Understand and use device twins in IoT Hub" and "Communicate with an IoT hub using the MQTT protocol".
+//! The rules come from "Understand and use device twins in IoT Hub" and "Communicate with an IoT hub using the MQTT protocol".
 
 use super::{error_code, limits};
 use serde::de::Error as _;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 /// Properties or tags as JSON.
 pub type Properties = Map<String, Value>;
 
-/// Why a hub refuses a change to a twin.
+/// The reason why a hub refuses a change to a twin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TwinError {
     /// The patch is not JSON.
@@ -26,34 +26,34 @@ pub enum TwinError {
     /// The patch is JSON, but not an object.
     #[error("the patch is not a JSON object")]
     NotObject,
-    /// A key has a character that keys must not have.
-    #[error("a key has a control character, a dot, a dollar sign or a space")]
+    /// A key contains a character that is not allowed in keys.
+    #[error("a key contains a control character, a dot, a dollar sign or a space")]
     KeyCharacter,
     /// A key is too long.
-    #[error("a key has {0} bytes, more than {max}", max = limits::TWIN_KEY_BYTES_MAX)]
+    #[error("a key is {0} bytes long; the limit is {max}", max = limits::TWIN_KEY_BYTES_MAX)]
     KeyLength(usize),
     /// A string is too long.
-    #[error("a string has {0} bytes, more than {max}", max = limits::TWIN_STRING_BYTES_MAX)]
+    #[error("a string is {0} bytes long; the limit is {max}", max = limits::TWIN_STRING_BYTES_MAX)]
     StringLength(usize),
     /// An integer is out of range.
-    #[error("an integer is outside of -4503599627370496 to 4503599627370495")]
+    #[error("an integer is outside the range -4503599627370496 to 4503599627370495")]
     Integer,
     /// Objects are nested too deeply.
     #[error("objects are nested more than {max} levels deep", max = limits::TWIN_DEPTH_MAX)]
     Depth,
-    /// An array, or an object inside one, has a null. Azure's pages do not mention it. The service refuses it with 400004, by design
-    /// (Azure/azure-iot-sdk-csharp, "Exception while handling a null value in the array").
+    /// An array, or an object in an array, contains a null. Azure's documentation does not mention this case. The service refuses it with
+    /// 400004, by design (Azure/azure-iot-sdk-csharp, "Exception while handling a null value in the array").
     #[error("an array contains a null")]
     NullInArray,
     /// The properties or tags are too large.
-    #[error("the properties have {bytes} bytes, more than {bytes_max}")]
+    #[error("the properties are {bytes} bytes long; the limit is {bytes_max}")]
     TooLarge {
         /// Size, as Azure counts it.
         bytes: usize,
         /// The limit.
         bytes_max: usize,
     },
-    /// The change is for another version. The hub's response in this case is inferred, not documented.
+    /// The request expects another version of the twin. The hub's response in this case is inferred, not documented.
     #[error("the version is {actual}, not {expected}")]
     Version {
         /// Version in the request.
@@ -61,7 +61,7 @@ pub enum TwinError {
         /// Version of the twin.
         actual: u64,
     },
-    /// The user name of the connection has no api-version (seen in practice; not documented).
+    /// The user name of the connection has no api-version (observed in practice, not documented).
     #[error("the user name of the connection has no api-version")]
     NoApiVersion,
 }
@@ -76,7 +76,7 @@ impl TwinError {
         }
     }
 
-    /// Returns the error code. Which code belongs to which error is our choice.
+    /// Returns the error code. The choice of code for each error is ours.
     #[must_use]
     pub fn code(self) -> u32 {
         match self {
@@ -90,7 +90,7 @@ impl TwinError {
 /// Parses a patch and checks everything that does not depend on the twin.
 ///
 /// # Errors
-/// The patch is not a JSON object, or has something that a twin cannot store.
+/// The patch is not a JSON object, or contains something that a twin cannot store.
 pub fn parse(body: &[u8]) -> Result<Properties, TwinError> {
     let parsed: Value = serde_json::from_slice(body)
         .map_err(|error| TwinError::NotJson { line: error.line(), column: error.column() })?;
@@ -102,8 +102,8 @@ pub fn parse(body: &[u8]) -> Result<Properties, TwinError> {
     Ok(patch)
 }
 
-/// Deserializes the patch of a service request without checking it. A patch with an integer of more than 64 bits becomes another patch
-/// that [`check`] refuses for its integer.
+/// Deserializes the patch in a service request without checking it. serde_json would turn an integer of more than 64 bits into a float, so
+/// a patch with such an integer is replaced with one that [`check`] refuses because of its integer.
 ///
 /// # Errors
 /// The patch is not a JSON object.
@@ -151,7 +151,7 @@ fn has_wide_integer(json: &[u8]) -> bool {
     false
 }
 
-/// Checks keys, strings, integers, nesting and nulls of a patch.
+/// Checks the keys, strings, integers, nesting and nulls in a patch.
 ///
 /// # Errors
 /// The patch has a key or value that a twin cannot store.
@@ -159,8 +159,8 @@ pub fn check(patch: &Properties) -> Result<(), TwinError> {
     check_object(patch, 0, false)
 }
 
-/// Checks an object inside `level` other objects. Arrays do not count as levels, which is our choice: Azure's page counts objects, IoT
-/// Edge's hub (`ReportedPropertiesValidator`) counts arrays too.
+/// Checks an object that is nested in `level` other objects. Arrays do not count as levels, which is our choice: Azure's documentation
+/// counts objects, but IoT Edge's hub (`ReportedPropertiesValidator`) also counts arrays.
 fn check_object(object: &Properties, level: usize, in_array: bool) -> Result<(), TwinError> {
     if level > limits::TWIN_DEPTH_MAX {
         return Err(TwinError::Depth);
@@ -202,8 +202,8 @@ fn check_value(value: &Value, level: usize, in_array: bool) -> Result<(), TwinEr
 /// Checks the size of a section of a twin, or of its tags.
 ///
 /// # Errors
-/// The properties have more than `bytes_max` bytes as Azure counts them, or with their control characters more than
-/// [`limits::TWIN_STORED_FACTOR`] times as many.
+/// The properties are larger than `bytes_max` as Azure counts them, or, with control characters included, larger than
+/// [`limits::TWIN_STORED_FACTOR`] times `bytes_max`.
 pub fn check_size(properties: &Properties, bytes_max: usize) -> Result<(), TwinError> {
     let bytes = size(properties, text_size);
     if bytes > bytes_max {
@@ -214,8 +214,8 @@ pub fn check_size(properties: &Properties, bytes_max: usize) -> Result<(), TwinE
     if bytes > bytes_max { Err(TwinError::TooLarge { bytes, bytes_max }) } else { Ok(()) }
 }
 
-/// Returns the size of properties as Azure counts it, where `text_size` returns the size of a key or string. An array counts as the sum
-/// of its elements. An element of size 0 counts as a boolean, which is our choice: otherwise an array could have any length.
+/// Returns the size of properties as Azure counts it, where `text_size` returns the size of a key or string. An array counts as the sum of
+/// its elements. An element of size 0 counts as a boolean, which is our choice: otherwise an array of such elements could have any length.
 fn size(properties: &Properties, text_size: fn(&str) -> usize) -> usize {
     const BOOLEAN: usize = 4;
     fn element_size(value: &Value, text_size: fn(&str) -> usize) -> usize {
@@ -226,7 +226,7 @@ fn size(properties: &Properties, text_size: fn(&str) -> usize) -> usize {
     }
     fn value_size(value: &Value, text_size: fn(&str) -> usize) -> usize {
         match value {
-            // A twin stores no nulls.
+            // A twin does not store nulls.
             Value::Null => 0,
             Value::Bool(_) => BOOLEAN,
             Value::Number(_) => 8,
@@ -238,7 +238,8 @@ fn size(properties: &Properties, text_size: fn(&str) -> usize) -> usize {
     properties.iter().map(|(key, value)| text_size(key) + value_size(value, text_size)).sum()
 }
 
-/// Returns the number of UTF-8 bytes of a text without its control characters: C0, C1, and DEL, which Azure's page does not name.
+/// Returns the number of UTF-8 bytes in `text`, not counting control characters: C0, C1, and DEL, which Azure's documentation does not
+/// mention.
 fn text_size(text: &str) -> usize {
     text.chars().filter(|c| !c.is_control()).map(char::len_utf8).sum()
 }

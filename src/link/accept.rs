@@ -39,7 +39,7 @@ pub async fn accept_tls(
 /// Performs the handshake like [`accept_tls`], but reads only when `memory` allows it.
 ///
 /// # Errors
-/// As [`accept_tls`].
+/// The same as for [`accept_tls`].
 pub async fn accept_tls_bounded(
     stream: TcpStream,
     config: &Arc<ServerConfig>,
@@ -51,7 +51,7 @@ pub async fn accept_tls_bounded(
     let records = Records::server(Arc::clone(config))
         .map_err(|error| tls_io_error(error, false))
         .map_err(AcceptError::Tls)?;
-    // Boxed, because the connection's task would otherwise reserve memory for the handshake until it ends.
+    // Boxed, because the connection's task would otherwise reserve memory for the handshake until the task ends.
     let accepting = Box::pin(TlsStream::handshake(stream, records, memory));
     match timeout_at(deadline.into(), accepting).await {
         Ok(Ok(stream)) => Ok(Transport::Tls(Box::new(stream))),

@@ -1,5 +1,5 @@
-//! Chooses the local address and the target address of each connection, so that connections spread evenly over all pairs.
-//! Used by `dial`; `app` counts the pairs to see how many local ports a run has.
+//! Chooses the local address and the target address of each connection, so that connections spread evenly over all
+//! pairs. Used by `dial`; `app` counts the pairs to find out how many local ports a run can use.
 
 use super::endpoint::Endpoint;
 use socket2::{Domain, Socket, Type};
@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
-/// A pair of a target address and, if the plan names source addresses, a local one.
+/// A target address and, if the plan names source addresses, a local address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) to: SocketAddr,
@@ -16,10 +16,10 @@ pub(super) struct Route {
 
 /// Returns the routes that device number `turn` tries, in order.
 ///
-/// Consecutive devices use the next source address; after each round of sources they also use the next target address. So
-/// every pair carries the same share. Only addresses of one family rotate: the family of the resolver's first answer,
-/// because the resolver knows what this machine can reach (RFC 6724). Addresses of the other family come last. Resolvers
-/// shuffle their answers, so the addresses are sorted: a device then prefers the same one every time.
+/// Each device uses the next source address; after each round of sources, devices move on to the next target address.
+/// So every pair carries the same share. Only addresses of one family rotate: the family of the resolver's first
+/// answer, because the resolver knows what this machine can reach (RFC 6724). Addresses of the other family come last.
+/// Resolvers shuffle their answers, so the addresses are sorted: a device then prefers the same one every time.
 pub(super) fn routes(found: &[SocketAddr], sources: &[IpAddr], turn: u64) -> Vec<Route> {
     let (mut preferred, others) = by_family(found, sources);
     if let Some(first) = preferred.first() {
@@ -34,7 +34,8 @@ pub(super) fn routes(found: &[SocketAddr], sources: &[IpAddr], turn: u64) -> Vec
     preferred.iter().chain(&others).map(|to| Route { to: *to, from: from(to) }).collect()
 }
 
-/// Returns the target's addresses that a source can reach: those of the first one's family, then the others.
+/// Returns the target's addresses that a source can reach: first those of the same family as the first address, then
+/// the others.
 fn by_family(found: &[SocketAddr], sources: &[IpAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
     let reached = |to: &SocketAddr| sources.is_empty() || of_family(sources, to).next().is_some();
     let usable: Vec<SocketAddr> = found.iter().copied().filter(reached).collect();
@@ -53,8 +54,8 @@ fn of_family(sources: &[IpAddr], to: &SocketAddr) -> impl Iterator<Item = IpAddr
     sources.iter().copied().filter(move |ip| ip.is_ipv4() == v4)
 }
 
-/// Returns the number of pairs of a source and a target address that connections spread over. Each pair has its own local
-/// ports.
+/// Returns the number of pairs of a source and a target address that connections are spread over. Each pair has its own
+/// local ports.
 ///
 /// # Errors
 /// The name could not be resolved.
@@ -73,20 +74,20 @@ pub(super) async fn connect(route: Route) -> io::Result<TcpStream> {
     }
 }
 
-/// Checks that sockets can be bound to `ip`, which is so if it is an address of this machine.
+/// Checks that sockets can be bound to `ip`, which must be an address of this machine.
 ///
 /// # Errors
-/// It is not, or this process has no file descriptor left.
+/// `ip` is not an address of this machine, or this process has no file descriptors left.
 pub fn check_source_address(ip: IpAddr) -> io::Result<()> {
     bound_socket(ip).map(drop)
 }
 
-/// Returns a socket that will connect from `ip`. It is not tokio's, because those need a running runtime.
+/// Returns a socket that will connect from `ip`. Not a tokio socket, because creating one requires a running runtime.
 fn bound_socket(ip: IpAddr) -> io::Result<Socket> {
     let address = SocketAddr::new(ip, 0);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // With this option the kernel chooses the port at `connect`, where it may be in use towards another destination.
-    // Without it, all destinations share one range of ports.
+    // With this option, the kernel chooses the port at `connect`, and may choose one that is already in use for another
+    // destination. Without the option, all destinations share one range of ports.
     #[cfg(target_os = "linux")]
     nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
     socket.bind(&address.into()).map_err(|error| match error.kind() {
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_source_address_is_reported() {
+    fn a_source_address_of_another_machine_is_reported() {
         assert!(check_source_address("127.0.0.1".parse().unwrap()).is_ok());
         // No machine has a documentation address (RFC 5737).
         let error = check_source_address("192.0.2.1".parse().unwrap()).unwrap_err();

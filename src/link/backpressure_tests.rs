@@ -1,4 +1,4 @@
-//! Back-pressure: peers that send more than their machine wants yet, and how much of it the driver keeps.
+//! Back-pressure: peers that send more than the machine wants, and how much unwanted input the driver keeps.
 
 use bytes::{Buf, BytesMut};
 use std::cell::Cell;
@@ -11,13 +11,13 @@ use super::testing::piped_link;
 use super::{End, Link};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
-/// The limit of unwanted input that the link keeps: one read.
+/// The limit on unwanted input that the link keeps: one read.
 const KEPT_BYTES_MAX: usize = 16 * 1024;
 
 const FRAME: [u8; 4] = [0, 0, 0, 4];
 
-/// A machine whose frames begin with their length. It owes one byte of output per frame, and wants no input while it owes
-/// [`OWED_MAX`] bytes.
+/// A machine whose frames begin with their length. It owes one byte of output per frame, and does not want input while
+/// it owes [`OWED_MAX`] bytes.
 #[derive(Debug, Default)]
 struct Debtor {
     frames: usize,
@@ -77,7 +77,7 @@ impl Machine for Debtor {
     }
 }
 
-/// Drives the link until the connection ends; `after` sees it after each turn.
+/// Drives the link until the connection ends, and calls `after` after each poll.
 async fn run(link: &mut Link, debtor: &mut Debtor, mut after: impl FnMut(&Link, &Debtor)) -> End<()> {
     poll_fn(|cx| {
         let end = link.poll(cx, debtor);
@@ -87,7 +87,7 @@ async fn run(link: &mut Link, debtor: &mut Debtor, mut after: impl FnMut(&Link, 
     .await
 }
 
-/// Drives the link until it waits.
+/// Drives the link until it has nothing to do.
 async fn settle(link: &mut Link, debtor: &mut Debtor) -> Option<End<()>> {
     tokio::select! {
         biased;
@@ -111,7 +111,7 @@ async fn a_flood_costs_one_read_of_memory_and_linear_work() {
     let (end, ()) = tokio::join!(running, sending);
     assert_eq!((end, debtor.frames), (End::Closed(Closed::Eof), FRAMES));
     assert!((1..=KEPT_BYTES_MAX).contains(&kept), "{kept} bytes kept");
-    // The rest of a read is offered again after each 100 frames, so no byte is offered more than 41 times.
+    // The rest of a read is offered again after every 100 frames, so no byte is offered more than 41 times.
     let most = FRAMES * FRAME.len() * (KEPT_BYTES_MAX / FRAME.len() / OWED_MAX + 1);
     assert!(debtor.offered <= most, "{} bytes offered", debtor.offered);
     assert!(debtor.calls <= FRAMES / OWED_MAX * 3, "{} calls", debtor.calls);
@@ -120,7 +120,7 @@ async fn a_flood_costs_one_read_of_memory_and_linear_work() {
 #[tokio::test(start_paused = true)]
 async fn all_input_before_the_end_is_handled() {
     const FRAMES: usize = 10_000;
-    // The peer closes at once and reads nothing, so every write fails.
+    // The peer closes immediately and does not read, so every write fails.
     let (mut link, mut peer) = piped_link(1 << 20);
     peer.write_all(&FRAME.repeat(FRAMES)).await.expect("room");
     peer.write_all(&FRAME[..3]).await.expect("room");
@@ -129,7 +129,7 @@ async fn all_input_before_the_end_is_handled() {
     assert_eq!(run(&mut link, &mut debtor, |_, _| {}).await, End::Closed(Closed::Eof));
     assert_eq!((debtor.frames, debtor.closed), (FRAMES, vec![Closed::Eof]));
 
-    // The peer closes its sending side, and reads.
+    // The peer closes its sending side, but keeps reading.
     let (mut link, mut peer) = piped_link(1 << 20);
     peer.write_all(&FRAME.repeat(FRAMES)).await.expect("room");
     peer.shutdown().await.expect("it is open");
@@ -200,13 +200,13 @@ async fn a_slow_large_frame_is_not_copied() {
         moved += usize::from(before != link.input().as_ptr());
         before = link.input().as_ptr();
     }
-    // The buffer grows once, and is freed with the last byte.
+    // The buffer grows once, and is freed after the last byte.
     assert!(moved <= 2, "moved {moved} times");
     assert_eq!((debtor.frames, link.owned_bytes()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_small_rest_does_not_keep_a_large_buffer() {
+async fn a_small_remainder_does_not_keep_a_large_buffer() {
     const LENGTH: usize = 256 * 1024;
     let (mut link, mut peer) = piped_link(1 << 20);
     let mut debtor = Debtor::default();
@@ -217,7 +217,7 @@ async fn a_small_rest_does_not_keep_a_large_buffer() {
     assert_eq!(settle(&mut link, &mut debtor).await, None);
     assert_eq!(debtor.frames, 1);
     assert!((2..=64).contains(&link.owned_bytes()), "{}", link.owned_bytes());
-    assert!(!link.input().try_reclaim(LENGTH / 2), "the memory in front of it is freed too");
+    assert!(!link.input().try_reclaim(LENGTH / 2), "the memory in front of the remainder is freed too");
 }
 
 #[tokio::test(flavor = "local")]
@@ -238,7 +238,7 @@ async fn back_pressure_does_not_starve_other_connections() {
         let (mut debtor, mut before) = (Debtor::default(), 0);
         let after = |_: &Link, debtor: &Debtor| {
             counted.set(counted.get() + 1);
-            assert!(debtor.frames - before <= OWED_MAX, "{} frames in one turn", debtor.frames - before);
+            assert!(debtor.frames - before <= OWED_MAX, "{} frames in one poll", debtor.frames - before);
             before = debtor.frames;
         };
         run(&mut flooded, &mut debtor, after).await
@@ -251,7 +251,7 @@ async fn back_pressure_does_not_starve_other_connections() {
             peer.write_all(&FRAME).await.expect("room");
             peer.read_u8().await.expect("an answer");
             let waited = turns.get() - before;
-            assert!(waited <= 4, "the flooded connection had {waited} turns meanwhile");
+            assert!(waited <= 4, "the flooded connection was polled {waited} times meanwhile");
         }
         assert!(turns.get() > 1_000, "the flood lasted throughout the test");
     });

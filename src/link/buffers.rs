@@ -1,5 +1,5 @@
-//! The scratch buffers that all links of one worker share, so that an idle link owns no memory. Used by `driver`. It knows
-//! neither sockets nor machines.
+//! The scratch buffers that all links of one worker share, so that an idle link owns no memory. Used by `driver`.
+//! Independent of sockets and machines.
 
 use bytes::BytesMut;
 use std::cell::RefCell;
@@ -8,11 +8,11 @@ use std::rc::Rc;
 /// Initial size of a shared buffer: a whole TLS record.
 const SHARED_BYTES: usize = 16 * 1024;
 
-/// Unconsumed bytes up to this size are copied between the shared buffer and the link's own. Larger ones stay where they
-/// are, because a large frame that arrives in small pieces must not be copied for each piece.
+/// Up to this many unconsumed bytes are copied between the shared buffer and the link's own buffer. More than that stay
+/// where they are, because a large frame that arrives in small pieces must not be copied for each piece.
 const MOVED_BYTES_MAX: usize = 4 * 1024;
 
-/// A shared buffer that has grown beyond this is freed.
+/// A shared buffer that has grown beyond this size is freed.
 const SHARED_BYTES_KEPT_MAX: usize = 256 * 1024;
 
 /// The scratch buffers of a worker. All its links read and write through them.
@@ -33,8 +33,8 @@ impl Buffers {
     }
 }
 
-/// Returns the buffer to work in: the shared one, beginning with the link's own bytes, or the link's own buffer if it is
-/// too large to copy.
+/// Returns the buffer to work in: the shared one, beginning with the link's own bytes, or the link's own buffer if that
+/// is too large to copy.
 pub(super) fn lend(shared: &mut BytesMut, own: &mut BytesMut) -> BytesMut {
     if own.len() > MOVED_BYTES_MAX {
         return std::mem::take(own);
@@ -47,9 +47,9 @@ pub(super) fn lend(shared: &mut BytesMut, own: &mut BytesMut) -> BytesMut {
     buffer
 }
 
-/// Returns a lent buffer to the worker, and what remains in it to the link.
+/// Gives a lent buffer back to the worker. Returns the link's own buffer, which holds the remaining bytes.
 pub(super) fn give_back(shared: &mut BytesMut, mut buffer: BytesMut) -> BytesMut {
-    // The worker's buffer is not lent out, so this buffer is the link's own.
+    // If the worker's buffer is not lent out, this buffer is the link's own.
     let is_own = shared.capacity() > 0;
     if is_own && buffer.len() > MOVED_BYTES_MAX {
         return buffer;
@@ -57,7 +57,7 @@ pub(super) fn give_back(shared: &mut BytesMut, mut buffer: BytesMut) -> BytesMut
     let rest = if buffer.is_empty() { BytesMut::new() } else { BytesMut::from(&buffer[..]) };
     if !is_own {
         buffer.clear();
-        // Reclaims the consumed space. A buffer without capacity would look as if it were lent out.
+        // A buffer that has grown too large is freed.
         if buffer.capacity() <= SHARED_BYTES_KEPT_MAX {
             *shared = buffer;
         }

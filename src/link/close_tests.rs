@@ -96,7 +96,7 @@ async fn an_immediate_reset_always_has_the_same_class() {
         let endpoint = endpoint(listener.local_addr().expect("bound"), tls);
         let peer = std::thread::spawn(move || {
             for _ in 0..100 {
-                Ending::Reset.perform(listener.accept().expect("a client comes").0);
+                Ending::Reset.perform(listener.accept().expect("a client connects").0);
             }
         });
         for _ in 0..100 {
@@ -167,7 +167,7 @@ async fn reads_and_writes_report_the_same_end() {
             let endpoint = endpoint(address, false);
             let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, test_deadline()), listener.accept());
             let transport = dialed.expect("it listens").transport;
-            let peer = accepted.expect("a client came").0.into_std().expect("a socket");
+            let peer = accepted.expect("a client connected").0.into_std().expect("a socket");
             let peer = if at_write {
                 Some((peer, ending))
             } else {

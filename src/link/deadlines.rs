@@ -1,6 +1,6 @@
 //! The timers of a worker: a queue of deadlines, in ticks of 900 us, that all tasks of a thread share. One kernel timer
-//! waits for the first tick, and all tasks of a tick are woken together. `driver` keeps each connection's timer here,
-//! and `fleet` the waits of a device between connections. The worker runs the queue beside its tasks.
+//! waits for the first tick, and all tasks in a tick are woken together. `driver` keeps each connection's timer here,
+//! and `fleet` keeps each device's waits between connections. The worker runs the queue alongside its tasks.
 //!
 //! tokio's own timers round up to the next millisecond and wake the thread for nearly every message. These ticks are
 //! shorter, and exact where the system has precise timers. This file must not depend on connections or on the `Machine`
@@ -19,11 +19,12 @@ use tokio::time::Sleep;
 use crate::clock;
 use crate::stalls::Stalls;
 
-/// A deadline that is served later than this was delayed by a stall of this thread.
+/// A deadline that is served later than this was delayed by a stall of the thread.
 pub const STALL_AFTER: Duration = Duration::from_millis(2);
 
-/// The distance between ticks. A due message starts half a tick late on average, and less than a millisecond late at worst.
-/// Shorter ticks wake the thread more often for fewer messages each: 500 us cost 10% more CPU at 10,000 messages/s.
+/// The interval between ticks. A due message starts half a tick late on average, and less than a millisecond late at
+/// worst. Shorter ticks wake the thread more often for fewer messages each: ticks of 500 us cost 10% more CPU at 10,000
+/// messages/s.
 pub(super) const TICK: Duration = Duration::from_micros(900);
 
 /// No deadline.
@@ -52,7 +53,7 @@ struct Queue {
     spare: Vec<Vec<u32>>,
     /// Waker of the task that runs [`Deadlines::run`].
     runner: Option<Waker>,
-    /// The tick that this task waits for; [`NEVER`] without one.
+    /// The tick that this task waits for, or [`NEVER`] if it does not wait for one.
     awaited_tick: u64,
 }
 
@@ -91,8 +92,8 @@ impl Deadlines {
         &self.stalls
     }
 
-    /// Notes a stall if the first deadline is late at `now`. Call it with every reading of the clock, before anything else,
-    /// because whatever the thread handles now was delayed until now.
+    /// Notes a stall if the first deadline is late at `now`. Call this with every reading of the clock, before anything
+    /// else, because everything that the thread handles next was delayed until now.
     #[inline]
     pub fn observe(&self, now: Instant) {
         if self.late_from.get().is_some_and(|late_from| now > late_from) {
@@ -113,13 +114,13 @@ impl Deadlines {
         self.late_from.set(first);
     }
 
-    /// Creates a timer for one task. The task can set it repeatedly; dropping it removes it.
+    /// Creates a timer for one task. The task can set it repeatedly; dropping the alarm removes the timer.
     #[must_use]
     pub fn alarm(self: &Rc<Self>) -> Alarm {
         Alarm { slot: self.queue.borrow_mut().enter(), deadlines: self.clone() }
     }
 
-    /// Wakes every task that has ever set an alarm, for changes other than the passing of time.
+    /// Wakes every task that has ever set an alarm, so that the tasks notice changes other than the passage of time.
     pub fn wake_all(&self) {
         // A waker may call back into this queue, so the queue is not borrowed here.
         let wakers: Vec<Waker> =
@@ -142,8 +143,8 @@ impl Deadlines {
         .await;
     }
 
-    /// Serves the deadlines until the system's timer fails, and returns that error. Run it once, beside the tasks, on their
-    /// thread.
+    /// Serves the deadlines until the system's timer fails, and returns that error. Run this once, concurrently with
+    /// the tasks, on their thread.
     pub async fn run(&self) -> io::Error {
         let timer = if self.precise { Timer::precise() } else { Ok(Timer::Tokio(None)) };
         let mut timer = match timer {
@@ -179,7 +180,7 @@ impl Deadlines {
         }
     }
 
-    /// Moves the wakers of all passed deadlines to `due`.
+    /// Moves the wakers of all expired deadlines to `due`.
     fn take_due(&self, now: Instant, due: &mut Vec<Waker>) {
         let mut queue = self.queue.borrow_mut();
         queue.take_due(self.last_passed_tick(now), due);
@@ -252,7 +253,7 @@ impl Queue {
         }
     }
 
-    /// Returns the first tick, and stores it as the one that the task of `cx` waits for.
+    /// Returns the first tick, and stores it as the one that the task behind `cx` waits for.
     fn await_first(&mut self, cx: &Context<'_>) -> Option<u64> {
         if !self.runner.as_ref().is_some_and(|runner| runner.will_wake(cx.waker())) {
             self.runner = Some(cx.waker().clone());
@@ -269,7 +270,7 @@ impl Queue {
     }
 }
 
-/// The timer of one task, in the queue of its worker.
+/// The timer of one task, in its worker's queue.
 #[derive(Debug)]
 pub struct Alarm {
     deadlines: Rc<Deadlines>,
@@ -277,8 +278,9 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Wakes the task in the first tick from `at` on, but after `now`. An earlier alarm stays set and fires first:
-    /// keep-alive moves its deadline back with every message, and letting the old one fire is cheaper.
+    /// Wakes the task in the first tick that is not before `at` and is after `now`. An earlier alarm stays set and
+    /// fires first: keep-alive moves its deadline back with every message, and letting the old alarm fire is cheaper
+    /// than moving it.
     pub fn set(&self, cx: &Context<'_>, now: Instant, at: Instant) {
         let tick = self.deadlines.tick(at).max(self.deadlines.last_passed_tick(now) + 1);
         let mut queue = self.deadlines.queue.borrow_mut();
@@ -292,7 +294,8 @@ impl Alarm {
         }
     }
 
-    /// Wakes the task at `at` if that is earlier than its current alarm. Without effect for a task that has never set one.
+    /// Wakes the task at `at` if that is earlier than its current alarm. Has no effect if the task has never set an
+    /// alarm.
     pub fn bring_forward(&self, at: Instant) {
         let tick = self.deadlines.tick(at);
         let mut queue = self.deadlines.queue.borrow_mut();
@@ -331,7 +334,7 @@ impl Drop for Alarm {
 enum Timer {
     /// tokio's timer; `None` before it is first armed.
     Tokio(Option<Pin<Box<Sleep>>>),
-    /// A timer of the kernel, and the instant that it is armed for.
+    /// A kernel timer, and the instant for which it is armed.
     #[cfg(target_os = "linux")]
     Kernel(tokio::io::unix::AsyncFd<KernelTimer>, Option<Instant>),
 }

@@ -1,7 +1,7 @@
 //! Dialing: from a host name to an established connection. DNS, TCP and TLS are timed separately and share one deadline.
 //! `fleet` dials for its devices, `app` for its checks.
 //!
-//! A failed dial is a measurement, not a fault of the program: see `dial_error`.
+//! A failed dial is a measurement, not an error in the program: see `dial_error`.
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -31,8 +31,8 @@ pub struct Dialed {
     pub tls: Option<TlsFacts>,
 }
 
-/// Connects to `endpoint`. All steps together may take until `deadline`. `turn` numbers the caller's connections, which use
-/// source and target addresses in turn.
+/// Connects to `endpoint`. All steps must finish by `deadline`. `turn` is the number of the caller's connection:
+/// consecutive connections use the source and target addresses in turn.
 ///
 /// # Errors
 /// A step failed or did not finish in time.
@@ -43,7 +43,7 @@ pub async fn dial(
     deadline: Instant,
 ) -> Result<Dialed, DialError> {
     let mut steps = Steps::default();
-    // Boxed, because the device's task would otherwise reserve memory for a handshake until it ends.
+    // Boxed, because the device's task would otherwise reserve memory for a handshake until the task ends.
     let connecting = Box::pin(connect(endpoint, resolver, turn, deadline, &mut steps));
     match connecting.await {
         Ok(transport) => Ok(Dialed { tls: transport.tls_facts(), transport, steps }),
@@ -66,7 +66,8 @@ async fn connect(
         let answer = within(deadline, resolver.resolve(&endpoint.host, endpoint.port)).await;
         let answer = answer.map_err(|error| (Step::Dns, error))?;
         let found = answer.found.map_err(|error| (Step::Dns, resolver::clone_error(&error)))?;
-        // Until the answer arrived, not until this task ran: other tasks that share the answer ran first.
+        // Measure until the answer arrived, not until this task ran, because other tasks that share the answer may have
+        // run first.
         steps.dns = Some(answer.at.saturating_duration_since(began));
         began = clock::now();
         found
@@ -103,7 +104,7 @@ async fn tcp(
 ) -> io::Result<TcpStream> {
     let routes = addresses::routes(found, &endpoint.sources, turn);
     if routes.is_empty() && !found.is_empty() {
-        let what = "none has the family of the host's addresses, IPv4 or IPv6";
+        let what = "none is of the same family (IPv4 or IPv6) as the host's addresses";
         return Err(addresses::source_address_error(what.to_owned()));
     }
     let stream = connect_any(&routes, deadline).await?;
@@ -112,9 +113,9 @@ async fn tcp(
     Ok(stream)
 }
 
-/// Tries the routes in order. Each gets an equal share of the remaining time, so that an unresponsive address leaves time
-/// for the others. Returns the error of the first route, which is the preferred one, unless another error shows that this
-/// machine ran out of something.
+/// Tries the routes in order. Each gets an equal share of the remaining time, so that an unresponsive address leaves
+/// time for the others. Returns the error of the first route, which is the preferred one, unless another error shows
+/// that this machine ran out of a resource.
 async fn connect_any(routes: &[Route], deadline: Instant) -> io::Result<TcpStream> {
     let is_ours = |error: &io::Error| Class::of(Step::Tcp, error).culprit() == Culprit::Generator;
     let mut failed: Option<io::Error> = None;
@@ -131,7 +132,7 @@ async fn connect_any(routes: &[Route], deadline: Instant) -> io::Result<TcpStrea
             },
         }
     }
-    Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+    Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host name has no address")))
 }
 
 async fn tls(
@@ -158,9 +159,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_routes_error_wins_unless_this_machine_is_short() {
+    async fn the_first_error_wins_unless_this_machine_lacks_a_resource() {
         let to = |ip: [u8; 4], from: Option<[u8; 4]>| {
-            let port = crate::link::testing::listener().1.port(); // Its listener is closed.
+            let port = crate::link::testing::listener().1.port(); // The listener is already closed.
             Route { to: SocketAddr::from((ip, port)), from: from.map(IpAddr::from) }
         };
         let refused = to([127, 0, 0, 1], None);

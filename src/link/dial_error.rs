@@ -1,5 +1,5 @@
-//! Why a dial failed: the step, a stable class for counting, and the culprit. Created by `dial`; read by `fleet` and `app`.
-//! It must not depend on sockets: it only interprets `io::Error`.
+//! The reason why a dial failed: the step, a stable class for counting, and the culprit. Created by `dial`; read by
+//! `fleet` and `app`. It must not depend on sockets: it only interprets `io::Error`.
 
 use nix::errno::Errno;
 use std::fmt;
@@ -21,8 +21,8 @@ pub enum Step {
     AfterTcp,
 }
 
-/// Duration of each finished step. An address needs no DNS, and plain TCP no TLS. A device that joins a running lookup
-/// waits for less than the lookup takes.
+/// The duration of each finished step. Dialing an IP address has no DNS step, and plain TCP has no TLS step. A device
+/// that joins a lookup in progress waits for less time than the lookup takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
     /// Name resolution.
@@ -78,7 +78,7 @@ impl DialError {
         self.kind.culprit()
     }
 
-    /// Returns true if the dial ran out of time, in whichever step.
+    /// Returns true if the dial ran out of time, in any step.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.source.kind() == io::ErrorKind::TimedOut
@@ -97,13 +97,14 @@ impl DialError {
         self.kind == Class::TcpRefused
     }
 
-    /// Returns the fix if TLS failed. `own_roots` as in [`Endpoint`](super::Endpoint).
+    /// Returns the fix if TLS failed. `own_roots` has the same meaning as in [`Endpoint`](super::Endpoint).
     #[must_use]
     pub fn tls_fix(&self, own_roots: bool) -> Option<&'static str> {
         TlsFailure::of(&self.source).map(|failure| failure.fix(own_roots))
     }
 
-    /// Returns true if the port may not use TLS: the answer was not TLS, or the connection ended during the handshake.
+    /// Returns true if the port might be one without TLS: the answer was not TLS, or the connection ended during the
+    /// handshake.
     #[must_use]
     pub fn may_lack_tls(&self) -> bool {
         let ended = matches!(self.kind, Class::Reset | Class::ClosedByPeer) && self.step == Step::Tls;
@@ -111,7 +112,7 @@ impl DialError {
     }
 }
 
-/// The classes of errors. A closed set, so that reports can count them.
+/// The error classes: a closed set, so that reports can count errors by class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     Dns,
@@ -173,8 +174,8 @@ impl Class {
             Class::Tls => "the TLS handshake failed:",
             Class::TlsTimeout => "the TLS handshake did not finish:",
             Class::TlsCertificate => "the server's certificate was not accepted:",
-            Class::FdLimit => "this process has no file descriptor left (raise `ulimit -n`):",
-            Class::PortsExhausted => "this machine has no local port left for that address:",
+            Class::FdLimit => "this process has no file descriptors left (raise `ulimit -n`):",
+            Class::PortsExhausted => "this machine has no local ports left for the target's address:",
             Class::SourceAddress => "no source address can be used:",
             Class::NoMemory => "this machine has no memory left for a socket:",
         }
@@ -182,7 +183,7 @@ impl Class {
 
     /// Returns the class of an error in `step`.
     pub(super) fn of(step: Step, error: &io::Error) -> Class {
-        // Shortages of this machine come first, because every step can meet them.
+        // Check for shortages on this machine first, because they can occur in every step.
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EMFILE | Errno::ENFILE) => return Class::FdLimit,
             Some(Errno::EADDRNOTAVAIL) => return Class::PortsExhausted,
@@ -190,10 +191,11 @@ impl Class {
             _ => {}
         }
         match (step, error.kind()) {
-            // An error without a number comes from `addresses`, not from the system.
+            // An error without an error number comes from `addresses`, not from the system.
             (Step::Tcp, io::ErrorKind::AddrNotAvailable) => Class::SourceAddress,
             (Step::Dns, _) => Class::Dns,
-            // An ended connection has the same class in every step, because it is chance which step notices it.
+            // An ended connection has the same class in every step, because it is a matter of chance which step notices
+            // the end.
             (_, io::ErrorKind::ConnectionReset) => Class::Reset,
             (_, io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof) => Class::ClosedByPeer,
             (Step::Tcp, io::ErrorKind::ConnectionRefused) => Class::TcpRefused,
@@ -208,7 +210,8 @@ impl Class {
     }
 }
 
-/// Displays what happened and the cause. The system's text adds nothing to a reset or a close, so it is left out there.
+/// Displays what happened and the cause. The system's error text adds nothing to a reset or a close, so it is omitted
+/// there.
 struct ErrorText<'a>(&'a DialError);
 
 impl fmt::Display for ErrorText<'_> {
@@ -226,8 +229,8 @@ impl fmt::Display for ErrorText<'_> {
     }
 }
 
-/// Returns true if the connection ended after the TCP handshake. The system reports a reset in answer to the handshake
-/// itself as a refusal (RFC 9293 §3.10.7.3).
+/// Returns true if the connection ended after the TCP handshake. The system reports a reset in response to the
+/// handshake itself as a refusal (RFC 9293 §3.10.7.3).
 pub(super) fn is_after_tcp_handshake(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }

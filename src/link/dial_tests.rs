@@ -21,7 +21,7 @@ use super::{
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
-/// Dials a server with that configuration, and returns the result of both ends.
+/// Dials a server with this configuration, and returns the results of both ends.
 async fn meet(
     server: &Arc<ServerConfig>,
     host: &str,
@@ -30,7 +30,7 @@ async fn meet(
     let (listener, address) = listener();
     let endpoint = endpoint(host, address.port(), options);
     let serve = async {
-        let (stream, _) = listener.accept().await.expect("a client comes");
+        let (stream, _) = listener.accept().await.expect("a client connects");
         accept_tls(stream, server, test_deadline()).await
     };
     tokio::join!(dial(&endpoint, 0, test_deadline()), serve)
@@ -90,7 +90,7 @@ async fn each_step_is_timed_and_the_newest_tls_is_negotiated() {
     assert_eq!(server.expect("it accepts").tls_facts(), Some(facts));
 
     let (by_address, _server) = meet(&identity.server(), "127.0.0.1", &identity.trusted()).await;
-    assert_eq!(by_address.expect("an address may be named").steps.dns, None);
+    assert_eq!(by_address.expect("the certificate names the address").steps.dns, None);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn older_tls_versions_and_groups_are_supported() {
         (&[&rustls::version::TLS13][..], X25519, Some(("1.3", "X25519"))),
         (&[&rustls::version::TLS12][..], SECP384R1, Some(("1.2", "secp384r1"))),
         (&[&rustls::version::TLS13][..], SECP384R1, Some(("1.3", "secp384r1"))),
-        // Post-quantum is not offered.
+        // Post-quantum groups are not offered.
         (&[&rustls::version::TLS13][..], X25519MLKEM768, None),
     ] {
         let server = identity.old_server(versions, group);
@@ -122,8 +122,8 @@ async fn older_tls_versions_and_groups_are_supported() {
     }
 }
 
-/// The ClientHello has a key share for the first group only, so an additional last group changes no handshake that works
-/// without it.
+/// The ClientHello has a key share for the first group only, so adding a last group does not change any handshake that
+/// works without it.
 #[test]
 fn p_384_is_offered_last() {
     let client = tls::client(&identity(&["a.example"]).trusted()).expect("options are valid");
@@ -139,7 +139,7 @@ async fn untrusted_certificates_fail_unless_verify_is_off() {
     let renamed = identity(&["hub.example"]);
     for (server, trusted) in [(&unknown, &ours), (&renamed, &renamed)] {
         let (client, accepted) = meet(&server.server(), "127.0.0.1", &trusted.trusted()).await;
-        let error = client.expect_err("not to be trusted");
+        let error = client.expect_err("untrusted");
         assert_eq!(
             (error.step, error.class, error.culprit()),
             (Step::Tls, "tls_certificate", Culprit::Target)
@@ -182,7 +182,7 @@ async fn a_cached_chain_without_its_key_is_refused() {
             };
             let server = Arc::new(server);
             let serve = async {
-                let (stream, _) = listener.accept().await.expect("a client comes");
+                let (stream, _) = listener.accept().await.expect("a client connects");
                 accept_tls(stream, &server, test_deadline()).await
             };
             let (client, _accepted) = tokio::join!(dial(&endpoint, 0, test_deadline()), serve);
@@ -195,7 +195,7 @@ async fn a_cached_chain_without_its_key_is_refused() {
 }
 
 #[tokio::test]
-async fn closed_ports_and_unknown_names_have_their_classes() {
+async fn closed_ports_and_unknown_names_have_their_own_classes() {
     let (listener, address) = listener();
     drop(listener);
     let closed = Endpoint { host: "127.0.0.1".into(), port: address.port(), ..Endpoint::default() };
@@ -239,14 +239,14 @@ async fn silent_and_plain_tcp_clients_are_not_accepted() {
     let server = identity(&["127.0.0.1"]).server();
     let (listener, address) = listener();
     let silent = TcpStream::connect(address).await.expect("it listens");
-    let (stream, _) = listener.accept().await.expect("a client came");
+    let (stream, _) = listener.accept().await.expect("a client connected");
     let accepted = accept_tls(stream, &server, clock::now()).await;
     assert!(matches!(accepted, Err(AcceptError::Timeout)), "{accepted:?}");
     drop(silent);
 
     let mut plain = TcpStream::connect(address).await.expect("it listens");
-    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("it receiving bytes");
-    let (stream, _) = listener.accept().await.expect("a client came");
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("the peer receives bytes");
+    let (stream, _) = listener.accept().await.expect("a client connected");
     let accepted = accept_tls(stream, &server, test_deadline()).await;
     assert!(matches!(accepted, Err(AcceptError::Tls(_))), "{accepted:?}");
 }
@@ -278,7 +278,7 @@ async fn a_peer_that_stops_reading_stops_flushes() {
     let (ours, theirs) = connected().await;
     let mut link = Link::new(ours, Buffers::shared(), &Deadlines::new());
     let mut sender = Sender { to_send: 1 << 30, ..Sender::default() };
-    // Until the sockets' buffers are full. The kernel decides their size.
+    // Write until the sockets' buffers are full. The kernel decides how large they are.
     let mut before = 0;
     loop {
         let round = poll_fn(|cx| {
@@ -315,7 +315,7 @@ async fn close_notify_reset_and_garbage_are_distinguished() {
             Some(_) => theirs.into_inner().0.set_zero_linger().expect("a socket"),
             None => {
                 let mut socket = theirs.into_inner().0;
-                socket.write_all(b"this is no TLS record").await.expect("it receiving bytes");
+                socket.write_all(b"this is no TLS record").await.expect("the peer receives bytes");
                 kept_open = Some(socket);
             }
         }
@@ -327,7 +327,7 @@ async fn close_notify_reset_and_garbage_are_distinguished() {
         assert_eq!(sender.closed, [why]);
         drop(kept_open);
     }
-    // Brokers close without close_notify. For MQTT that is an end of stream, not an attack.
+    // Some brokers close without close_notify. For MQTT, that is an end of stream, not an attack.
     let (ours, theirs) = connected().await;
     drop(theirs.into_inner().0);
     assert_eq!(
@@ -371,7 +371,7 @@ async fn plain_tcp_needs_no_certificate() {
     let endpoint = Endpoint { host: "localhost".into(), port: address.port(), ..Endpoint::default() };
     // `localhost` may resolve to ::1 first, where no one listens. Then the next address is tried.
     let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, test_deadline()), listener.accept());
-    let (dialed, _accepted) = (dialed.expect("it listens"), accepted.expect("a client came"));
+    let (dialed, _accepted) = (dialed.expect("it listens"), accepted.expect("a client connected"));
     assert_eq!((dialed.tls, dialed.steps.tls), (None, None));
     match dialed.transport {
         Transport::Tcp(stream) => assert!(stream.nodelay().expect("a socket")),

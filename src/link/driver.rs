@@ -16,19 +16,19 @@ use super::transport::Transport;
 use crate::clock;
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 
-/// The maximum number of reads of one connection per wake. Then the worker's other connections run.
+/// The maximum number of reads from one connection per wake, so that the worker's other connections can run.
 pub(super) const READS_PER_POLL_MAX: usize = 8;
 
-/// The maximum number of collect-and-write rounds per wake. Then the worker's other connections run.
+/// The maximum number of collect-and-write rounds per wake, so that the worker's other connections can run.
 const WRITES_PER_POLL_MAX: usize = 4;
 
 /// The minimum free space for a read, because a read that is cut short costs another one.
 const READ_BYTES_MIN: usize = 4 * 1024;
 
-/// How long a closing connection waits for a peer that does not read its last bytes.
+/// How long a closing connection waits for a peer that does not read the last bytes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why [`Link::poll`] returned `Ready`.
+/// The reason why [`Link::poll`] returned `Ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End<E> {
     /// The connection ended.
@@ -46,22 +46,22 @@ pub struct Link {
     /// A partial frame, or input that the machine did not want yet, which is at most one read. Otherwise empty and without
     /// memory.
     input: BytesMut,
-    /// Output that the transport did not take. Otherwise empty and without memory.
+    /// Output that the transport has not accepted yet. Otherwise empty and without memory.
     output: BytesMut,
     alarm: Alarm,
-    /// The deadline of a close that waits for the peer.
+    /// The deadline for a close that waits for the peer.
     close_by: Option<Instant>,
-    /// Bytes were written and may not have reached the kernel yet.
+    /// True if written bytes may not have reached the kernel yet.
     unflushed: bool,
-    /// The machine stopped reading: `input` may hold whole frames.
+    /// True if the machine stopped reading, so `input` may hold whole frames.
     has_unhandled_input: bool,
-    /// Why a write failed. The link then still reads what the peer sent before.
+    /// The reason why a write failed. The link then still reads what the peer sent before the failure.
     write_failure: Option<WriteFailure>,
     bytes_in: u64,
     bytes_out: u64,
 }
 
-/// Why a write failed. Smaller than [`Closed`], because every connection stores one.
+/// The reason why a write failed. Smaller than [`Closed`], because every connection stores one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteFailure {
     Eof,
@@ -89,14 +89,14 @@ impl WriteFailure {
     }
 }
 
-/// Why reading stopped.
+/// The reason why reading stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadEnd {
-    /// The machine wanted no input from the start. No wake is registered.
+    /// The machine did not want input in the first place. No wake is registered.
     NotWanted,
-    /// The transport has no more input. It wakes the task when it has.
+    /// The transport has no more input for now. It wakes the task when there is more.
     Drained,
-    /// The limit of reads is reached, or the machine wants no more for now. There may be more input.
+    /// The limit on reads was reached, or the machine wants no more input for now. There may be more input.
     Interrupted,
 }
 
@@ -119,25 +119,25 @@ impl Link {
         }
     }
 
-    /// Returns the number of received bytes, after TLS.
+    /// Returns the number of received bytes, after TLS decryption.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
         self.bytes_in
     }
 
-    /// Returns the number of sent bytes, before TLS.
+    /// Returns the number of sent bytes, before TLS encryption.
     #[must_use]
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out
     }
 
-    /// Returns the buffer memory of this connection and its transport, in bytes, without rustls's own state.
+    /// Returns the buffer memory of this connection and its transport, in bytes, not counting rustls's own state.
     #[must_use]
     pub fn buffer_bytes(&self) -> usize {
         self.owned_bytes() + self.transport.as_ref().map_or(0, Transport::owned_bytes)
     }
 
-    /// Returns `Ready` when a read would return something. Otherwise the task is woken then.
+    /// Returns `Ready` when a read would return something. Otherwise, the task is woken once it would.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.transport.as_ref().map_or(Poll::Ready(()), |transport| transport.poll_read_ready(cx))
     }
@@ -164,7 +164,7 @@ impl Link {
     /// A machine should not request a wake in the past: an action that waits for an acknowledgment has no due time. A
     /// machine that does is called again in the next tick.
     ///
-    /// Returns `Ready` when the connection has ended, after a call of `handle_closed`. Every later call returns
+    /// Returns `Ready` when the connection has ended, after calling `handle_closed`. Every later call returns
     /// `Closed::Local`.
     pub fn poll<M: Machine>(&mut self, cx: &mut Context<'_>, machine: &mut M) -> Poll<End<M::Error>> {
         if self.transport.is_none() {
@@ -238,8 +238,8 @@ impl Link {
         Ok(())
     }
 
-    /// After a failed write, reads what the peer sent before the end, because it may give a better reason than
-    /// `write_failure`. Takes no longer than a close.
+    /// After a failed write, reads what the peer sent before the connection ended, because that may give a better
+    /// reason than `write_failure`. Takes no longer than a close.
     fn read_after_write_failure<M: Machine>(
         &mut self,
         cx: &Context<'_>,
@@ -253,7 +253,7 @@ impl Link {
             return Err(End::Closed(write_failure.closed()));
         }
         if !machine.wants_input() {
-            // The machine waits until its output is taken, which no peer will read.
+            // The machine waits for its output to be accepted. No peer will read it, so discard it.
             self.output.clear();
             collect(now, machine, &mut self.output);
         }
@@ -261,14 +261,15 @@ impl Link {
         Ok(())
     }
 
-    /// Reads the clock, and notes a stall before the machine handles what it delayed.
+    /// Reads the clock, and notes a stall before the machine handles anything that the stall delayed.
     fn now(&self) -> Instant {
         let now = clock::now();
         self.alarm.observe(now);
         now
     }
 
-    /// Reads what is available, as far as the machine wants input. Also returns the time for the rest of the wake.
+    /// Reads available input for as long as the machine wants input. Also returns the time to use for the rest of the
+    /// wake.
     fn read<M: Machine>(
         &mut self,
         cx: &mut Context<'_>,
@@ -327,8 +328,8 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Collects and writes until the machine has no more output (true), the transport takes no more (true, because it will
-    /// wake the task), or the limit of rounds is reached (false).
+    /// Collects and writes until the machine has no more output (true), the transport accepts no more (true, because it
+    /// will wake the task), or the limit on rounds is reached (false).
     fn write<M: Machine>(
         &mut self,
         cx: &mut Context<'_>,
@@ -382,7 +383,7 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Resets the connection if `close` says so. Nothing more is written then.
+    /// Resets the connection if `close` requests it. Nothing more is written in that case.
     fn reset_if_requested<E>(&mut self, close: Option<Close>) -> Result<(), End<E>> {
         if close != Some(Close::Reset) {
             return Ok(());
@@ -393,7 +394,7 @@ impl Link {
         Err(End::Closed(Closed::Local))
     }
 
-    /// Returns `Ready` when the sending side is closed, or cannot be closed in order.
+    /// Returns `Ready` when the sending side has been closed, or cannot be closed cleanly.
     fn shut_down(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.transport {
             Some(transport) => transport.poll_shutdown(cx).map(drop),

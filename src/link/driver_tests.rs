@@ -1,4 +1,4 @@
-//! The driver with a scripted machine, over pipes in memory and in virtual time.
+//! The driver with a scripted machine, over in-memory pipes and in virtual time.
 
 use bytes::BytesMut;
 use std::cell::Cell;
@@ -20,7 +20,7 @@ use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 struct Echo {
     lines: Vec<String>,
     answers: Vec<u8>,
-    /// Size of the output that each `poll_output` appends, and how many more calls append it.
+    /// Size of the output that each `poll_output` appends, and the number of calls that will still append it.
     flood: Option<(usize, usize)>,
     collected: Vec<usize>,
     flushed: u32,
@@ -93,7 +93,7 @@ impl Machine for Echo {
     }
 }
 
-/// Drives the link until it waits. The duplex pipe wakes through the waker of `poll_fn`.
+/// Drives the link until it has nothing to do. The duplex pipe wakes the task through the waker from `poll_fn`.
 async fn settle(link: &mut Link, machine: &mut Echo) -> Option<End<Broken>> {
     tokio::select! {
         biased;
@@ -156,10 +156,10 @@ async fn output_is_bounded_while_the_peer_does_not_read() {
     let mut machine = Echo { flood: Some((1000, 200)), ..Echo::default() };
     assert_eq!(settle(&mut link, &mut machine).await, None);
     let collected = machine.collected.len();
-    // Waiting output stays below the limit plus one message; the pipe holds 1,024 bytes more.
+    // Unsent output stays below the limit plus one message; the pipe holds another 1,024 bytes.
     assert!((65..=67).contains(&collected), "{collected}");
     assert_eq!(machine.flushed, 0);
-    // Further wakes collect nothing more.
+    // Further wakes do not collect more output.
     assert_eq!(settle(&mut link, &mut machine).await, None);
     assert_eq!(machine.collected.len(), collected);
     // The peer reads again and receives everything.
@@ -208,7 +208,7 @@ async fn unwanted_input_stays_with_the_peer_until_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timers_fire_when_due_also_after_they_move() {
+async fn timers_fire_when_due_even_after_they_move() {
     let (mut link, mut peer) = piped_link(64);
     let start = clock::now();
     let at = |seconds| start + Duration::from_secs(seconds);
@@ -234,7 +234,7 @@ async fn timers_fire_when_due_also_after_they_move() {
     machine.timers.insert(0, at(17));
     drive_until!(18);
     assert_eq!(fired(&machine), [10, 17]);
-    // Later than the armed timer, which fires without effect.
+    // Later than the armed timer, which fires but has no effect.
     machine.timers = vec![at(30)];
     drive_until!(29);
     assert_eq!(machine.fired.len(), 2);
@@ -297,7 +297,7 @@ async fn close_after_flush_writes_waiting_output_first() {
     let (end, line) = tokio::join!(run(&mut link, &mut machine), read_line(&mut peer));
     assert_eq!((end, line.as_str()), (End::Closed(Closed::Local), "goodbye"));
     assert_eq!(peer.read(&mut [0; 1]).await.expect("a clean end"), 0);
-    // An ended link stays ended, and `handle_closed` is called once.
+    // An ended link stays ended, and `handle_closed` is called only once.
     assert_eq!(run(&mut link, &mut machine).await, End::Closed(Closed::Local));
     assert_eq!(machine.closed, [Closed::Local]);
 }
@@ -338,7 +338,7 @@ async fn input_before_a_failed_write_is_handled() {
     let mut machine = Echo { paused: true, ..Echo::default() };
     peer.write_all(b"refused\n").await.expect("room");
     drop(peer);
-    // A paused machine does not see the end. Then a write fails.
+    // A paused machine does not notice the end of the stream. Then a write fails.
     assert_eq!(settle(&mut link, &mut machine).await, None);
     machine.paused = false;
     machine.answers = b"too late\n".to_vec();
@@ -399,7 +399,7 @@ async fn a_flooded_connection_does_not_starve_others() {
             let before = discard.received;
             let end = flooded.poll(cx, &mut discard);
             let most = READS_PER_POLL_MAX * 16 * 1024;
-            assert!(discard.received - before <= most, "{} bytes in one turn", discard.received - before);
+            assert!(discard.received - before <= most, "{} bytes in one poll", discard.received - before);
             end
         })
         .await
@@ -413,7 +413,7 @@ async fn a_flooded_connection_does_not_starve_others() {
             peer.write_all(b"still there?\n").await.expect("room");
             assert_eq!(read_line(&mut peer).await, "still there?");
             let waited = turns.get() - before;
-            assert!(waited <= 3, "the flooded connection had {waited} turns meanwhile");
+            assert!(waited <= 3, "the flooded connection was polled {waited} times meanwhile");
         }
         assert!(turns.get() > 1_000, "the flood lasted throughout the test");
     });

@@ -1,4 +1,5 @@
-//! Where a device connects to, and how. Created by `fleet` and `app`; read by `dial` and `addresses`.
+//! The target that a device connects to, and how it connects. Created by `fleet` and `app`; read by `dial` and
+//! `addresses`.
 
 use rustls::ClientConfig;
 use std::net::IpAddr;
@@ -7,14 +8,15 @@ use std::sync::Arc;
 /// The target of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoint {
-    /// Host name or IP address. With TLS, the certificate must name it, and a name is sent as the server name (SNI).
+    /// Host name or IP address. With TLS, the certificate must be valid for it, and a host name is sent as the server
+    /// name (SNI).
     pub host: String,
     /// TCP port.
     pub port: u16,
     /// TLS configuration, shared by the whole fleet; `None` for plain TCP.
     pub tls: Option<Arc<ClientConfig>>,
-    /// True if the trusted roots come from a `ca` file. Then advice must not ask for one.
+    /// True if the trusted roots come from a `ca` file. In that case, advice must not ask for such a file.
     pub own_roots: bool,
-    /// Local addresses to connect from, in turn. Empty: the operating system chooses.
+    /// Local addresses to connect from, in turn. If empty, the operating system chooses.
     pub sources: Vec<IpAddr>,
 }

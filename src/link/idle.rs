@@ -1,7 +1,8 @@
 //! Measures how long a thread is idle. The thread's runtime reports when it starts and stops waiting; workers and the
 //! emulator's shards read the total at each heartbeat. All other time is busy, even while another program has the CPU.
 //!
-//! Only the thread itself writes and reads it. It uses atomics because the runtime's hooks must be `Send` and `Sync`.
+//! Only the thread itself reads and writes the total. It is stored in atomics because the runtime's hooks must be
+//! `Send` and `Sync`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,19 +16,19 @@ pub struct Idle {
 }
 
 impl Default for Idle {
-    /// Starts at zero.
+    /// Starts with no idle time.
     fn default() -> Idle {
         Idle { base: crate::clock::now(), since_ns: AtomicU64::new(0), total_ns: AtomicU64::new(0) }
     }
 }
 
 impl Idle {
-    /// The thread starts waiting.
+    /// Notes that the thread starts waiting.
     pub fn begins(&self) {
         self.since_ns.store(self.now_ns(), Ordering::Relaxed);
     }
 
-    /// The thread stops waiting.
+    /// Notes that the thread stops waiting.
     pub fn ends(&self) {
         let waited_ns = self.now_ns().saturating_sub(self.since_ns.load(Ordering::Relaxed));
         self.total_ns.fetch_add(waited_ns, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Binds listeners, the only code that does. The caller binds first and starts its threads later, so that it knows the port
+//! Binds listeners; no other code does. The caller binds first and starts its threads later, so that it knows the port
 //! before anything runs. Used by the emulator and by tests.
 
 use nix::errno::Errno;
@@ -6,10 +6,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-/// The maximum number of connections that wait for accept. The kernel caps it at net.core.somaxconn (4,096 on Linux).
+/// The maximum number of connections that wait to be accepted. The kernel caps it at net.core.somaxconn (4,096 on
+/// Linux).
 const BACKLOG: i32 = 4096;
 
-/// Why this process cannot listen on an address, and what to do about it.
+/// The reason why this process cannot listen on an address, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
@@ -34,8 +35,8 @@ pub enum ListenError {
     },
 }
 
-/// Listens on `address`, non-blocking; with port 0 the system chooses a port. A port with old connections in `TIME_WAIT` can
-/// be bound at once.
+/// Listens on `address` in non-blocking mode. With port 0, the system chooses a port. A port with old connections in
+/// `TIME_WAIT` can be bound immediately.
 ///
 /// # Errors
 /// The address cannot be used. The message says what to do.
@@ -73,9 +74,9 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_address_differs_from_one_in_use() {
+    fn another_machines_address_is_not_reported_as_in_use() {
         // No machine has an address of TEST-NET-1 (RFC 5737).
-        let error = bind(([192, 0, 2, 1], 0).into()).expect_err("a foreign address");
+        let error = bind(([192, 0, 2, 1], 0).into()).expect_err("the address of another machine");
         assert!(matches!(error, ListenError::NotLocal(_)), "{error}");
     }
 }

@@ -1,8 +1,8 @@
 //! Resolves host names. Each worker has a [`Resolver`], which `dial` uses; tasks that ask for the same name during a lookup
 //! share its answer.
 //!
-//! The system's resolver blocks a thread for each lookup. If every device had its own lookup, most would wait for a thread,
-//! and the generator's own queue would be measured as the network's.
+//! The system's resolver blocks a thread for each lookup. If every device had its own lookup, most would wait for a
+//! thread, and the load generator's own queue would be measured as network time.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,7 +15,7 @@ use crate::clock;
 
 type LookupFn = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
-/// Looks up one name at a time, and caches nothing: a later request asks the system again, as devices would.
+/// Looks up one name at a time, and does not cache answers: a later request asks the system again, as devices would.
 #[derive(Debug)]
 pub struct Resolver {
     look_up: LookupFn,
@@ -52,14 +52,14 @@ impl Resolver {
     /// Returns the addresses of `host`. Dropping this future does not stop the lookup, because others may wait for it.
     ///
     /// # Errors
-    /// The runtime is shutting down. Errors of the lookup itself are in the answer.
+    /// The runtime is shutting down. Errors from the lookup itself are in the answer.
     pub(super) async fn resolve(&self, host: &str, port: u16) -> io::Result<Answer> {
         let mut answer = self.join(host, port);
         let answer = answer.wait_for(Option::is_some).await.map_err(io::Error::other)?;
         answer.clone().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Returns the running lookup of `host`, or starts one.
+    /// Returns the running lookup for `host`, or starts one.
     fn join(&self, host: &str, port: u16) -> watch::Receiver<Option<Answer>> {
         let mut latest = self.latest.borrow_mut();
         let running = latest.as_ref().filter(|lookup| {
@@ -75,7 +75,7 @@ impl Resolver {
         let (look_up, name) = (self.look_up, host.to_owned());
         tokio::task::spawn_blocking(move || {
             let found = look_up(&name, port).map(Arc::from).map_err(Arc::new);
-            // All waiting tasks may have given up.
+            // Ignore the error: all waiting tasks may have given up.
             drop(sender.send(Some(Answer { found, at: clock::now() })));
         });
         *latest = Some(Lookup { host: host.to_owned(), port, answer: answer.clone() });
@@ -128,7 +128,7 @@ mod tests {
         while started.get() < requests.len() {
             tokio::task::yield_now().await;
         }
-        // The task that started the lookup may end.
+        // The task that started the lookup may be aborted.
         requests.remove(0).abort();
         drop(gate);
         let mut answered = Vec::new();

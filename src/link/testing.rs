@@ -1,5 +1,5 @@
-//! Helpers that several tests of this room share: certificates, listeners, connected pairs, and a machine that discards its
-//! input.
+//! Helpers that several tests of `link` share: certificates, listeners, connected pairs, and a machine that discards
+//! its input.
 
 use bytes::BytesMut;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -42,7 +42,7 @@ impl Identity {
         tls::server(vec![self.certificate.clone()], self.key.clone()).expect("key and certificate match")
     }
 
-    /// A server that supports only these TLS versions and this group.
+    /// Returns a server that supports only these TLS versions and this group.
     pub(in crate::link) fn old_server(
         &self,
         versions: &[&'static SupportedProtocolVersion],
@@ -63,7 +63,7 @@ impl Identity {
         Arc::new(config.expect("key and certificate match"))
     }
 
-    /// Options that trust only this server.
+    /// Returns options that trust only this server.
     pub(in crate::link) fn trusted(&self) -> ClientOptions {
         ClientOptions { roots_pem: Some(self.pem.clone()), ..ClientOptions::default() }
     }
@@ -75,7 +75,7 @@ pub(in crate::link) fn listener() -> (TcpListener, SocketAddr) {
     (TcpListener::from_std(listener).expect("inside a runtime"), address)
 }
 
-/// A deadline far enough for a loaded machine. No successful test waits for it.
+/// Returns a deadline that is far enough away even for a loaded machine. No successful test waits for it.
 pub(in crate::link) fn test_deadline() -> Instant {
     clock::now() + Duration::from_secs(30)
 }
@@ -93,13 +93,13 @@ pub(in crate::link) async fn dial(
     super::dial(endpoint, &Resolver::default(), turn, deadline).await
 }
 
-/// Two connected ends, ours first. tokio-rustls drives the other one, not the code under test.
+/// Returns two connected ends, ours first. tokio-rustls drives the other one, not the code under test.
 pub(in crate::link) async fn connected() -> (Transport, TlsStream<TcpStream>) {
     let identity = identity(&["127.0.0.1"]);
     let (listener, address) = listener();
     let endpoint = endpoint("127.0.0.1", address.port(), &identity.trusted());
     let serve = async {
-        let (stream, _) = listener.accept().await.expect("a client comes");
+        let (stream, _) = listener.accept().await.expect("a client connects");
         TlsAcceptor::from(identity.server()).accept(stream).await
     };
     let (client, server) = tokio::join!(dial(&endpoint, 0, test_deadline()), serve);
@@ -154,13 +154,13 @@ impl Machine for Discard {
     }
 }
 
-/// A link over a pipe in memory, and the other end of the pipe.
+/// Returns a link over an in-memory pipe, and the other end of the pipe.
 pub(in crate::link) fn piped_link(pipe_bytes: usize) -> (Link, DuplexStream) {
     let (ours, theirs) = duplex(pipe_bytes);
     (Link::new(Transport::Duplex(ours), Buffers::shared(), &Deadlines::new()), theirs)
 }
 
-/// Drives a link until the connection ends, and returns why.
+/// Drives a link until the connection ends, and returns why it ended.
 pub(in crate::link) async fn run_to_close<M>(link: &mut Link, machine: &mut M) -> Closed
 where
     M: Machine<Error = std::convert::Infallible>,

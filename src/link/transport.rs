@@ -1,5 +1,5 @@
-//! The transports of a connection: TCP, or TLS over TCP, behind the same poll functions. Created by `dial` and `accept`;
-//! driven by `driver`. It knows neither machines nor timers.
+//! The transports of a connection: TCP, or TLS over TCP, behind the same poll functions. Created by `dial` and
+//! `accept`; driven by `driver`. Independent of machines and timers.
 
 use bytes::{BufMut, BytesMut};
 use std::future::{Future, poll_fn};
@@ -14,7 +14,7 @@ use tokio::time::timeout_at;
 use super::tls::{NO_CLIENT_CERTIFICATE, TlsFacts, TlsFailure, TlsStream};
 use crate::sansio::TlsEnd;
 
-/// The limit of one read, as under TLS. Without it, a flooding peer would grow the buffer with every read.
+/// The maximum size of one read, as under TLS. Without it, a flooding peer would grow the buffer with every read.
 const READ_BYTES_MAX: usize = 16 * 1024;
 
 /// An established connection.
@@ -40,8 +40,8 @@ impl Transport {
     }
 
     /// Waits until `deadline` for the refusal of a TLS server that has requested a client certificate. In TLS 1.3 the
-    /// refusal follows the handshake (RFC 8446 §4.4.2.4). Returns at once if the server requested none. Discards data,
-    /// so the connection has no other use.
+    /// refusal follows the handshake (RFC 8446 §4.4.2.4). Returns immediately if the server did not request one.
+    /// Discards all data, so the connection cannot be used for anything else.
     ///
     /// # Errors
     /// The cause and the fix, if the server ended the connection.
@@ -87,7 +87,7 @@ impl Transport {
         }
     }
 
-    /// Appends the data of one read to `into`, and returns its length. 0 is the end of the stream.
+    /// Appends the data of one read to `into`, and returns its length. 0 means the end of the stream.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
         match self {
             Transport::Tcp(stream) => pin!(stream.read_buf(&mut into.limit(READ_BYTES_MAX))).poll(cx),
@@ -97,8 +97,8 @@ impl Transport {
         }
     }
 
-    /// Takes some of `bytes`, and returns how many. With TLS, they may not be on the socket before `poll_flush` returns
-    /// `Ready`.
+    /// Accepts some of `bytes`, and returns the number of accepted bytes. With TLS, they may not reach the socket
+    /// before `poll_flush` returns `Ready`.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),

@@ -1,4 +1,4 @@
-//! Turns the events of a run into progress lines. Called by `app`. It knows only the parts of the plan that a line shows, as an
+//! Turns the events of a run into progress lines. Called by `app`. It uses only the parts of the plan that a line shows, as an
 //! [`Outline`].
 
 use super::progress::{Progress, RunState};
@@ -13,7 +13,7 @@ pub struct Outline {
     pub phases: Vec<String>,
     /// Number of devices in the plan.
     pub devices: u64,
-    /// End of the load, since the run's zero.
+    /// When the load ends, measured from the start of the run.
     pub end: Duration,
     /// Length of the drain that follows the load.
     pub drain: Duration,
@@ -35,7 +35,7 @@ impl<W: Write> Console<W> {
     /// Handles an event, and writes a line if one is due.
     ///
     /// # Errors
-    /// The stream cannot be written.
+    /// Writing to the stream failed.
     pub fn handle_event(&mut self, event: &Event) -> std::io::Result<()> {
         match event {
             Event::Second(second) => return self.show(second),
@@ -58,7 +58,7 @@ impl<W: Write> Console<W> {
     fn show(&mut self, second: &Second) -> std::io::Result<()> {
         let Second { at, phase, planned_per_s, live } = second;
         if self.draining {
-            // The drain starts at the first second that is shown of it.
+            // Count the drain from the first second of it that is shown.
             self.outline.end = self.outline.end.min(*at);
         }
         let Outline { phases, devices, end, drain } = &self.outline;
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn phases_and_drain_count_their_own_seconds() {
+    fn load_and_drain_seconds_are_counted_separately() {
         let drained = Event::Draining { at: Duration::from_secs(4) };
         let events = [second(1, 0), second(3, 1), drained, second(4, 1), second(6, 1)];
         assert_eq!(lines(&events), ["1s/4s  ramp", "3s/4s  steady", "0s/5s  drain", "2s/5s  drain"]);
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn drain_after_a_stop_starts_at_its_first_second() {
         let stopped = Event::Draining { at: Duration::from_millis(2_050) };
-        // The event of the second before the stop arrives after it.
+        // The event for the second before the stop arrives after the stop.
         let events = [second(1, 0), stopped, second(2, 1), second(3, 1)];
         assert_eq!(lines(&events), ["1s/4s  ramp", "0s/5s  drain", "1s/5s  drain"]);
     }

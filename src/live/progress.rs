@@ -24,7 +24,7 @@ pub enum Style {
 /// The state of a run that a progress line shows.
 #[derive(Clone, Debug)]
 pub struct RunState<'a> {
-    /// Time since the run's zero.
+    /// Time since the start of the run.
     pub at: Duration,
     /// End of the load.
     pub end: Duration,
@@ -34,9 +34,9 @@ pub struct RunState<'a> {
     pub phase: &'a str,
     /// Number of devices in the plan.
     pub devices: u64,
-    /// Planned messages per second. `None` if the plan does not determine them: the counted ones are shown then.
+    /// Planned messages per second. `None` if the plan does not determine the rate: the counted messages are shown instead.
     pub planned_per_s: Option<f64>,
-    /// Numbers of the last second.
+    /// Numbers from the last second.
     pub live: &'a Live,
 }
 
@@ -53,7 +53,8 @@ struct Interval {
 impl Interval {
     fn add(&mut self, live: &Live, planned_per_s: Option<f64>) {
         self.seconds += 1;
-        // Messages in a backlog are counted only when they are sent, so the count would be too low here.
+        // Prefer the planned rate: `live.offered_per_s` counts a backlogged message only once it is sent, so it is too low while
+        // there is a backlog.
         self.offered_per_s += planned_per_s.unwrap_or(live.offered_per_s);
         self.achieved_per_s += live.achieved_per_s;
         for (operation, p99_us) in &live.p99_us {
@@ -70,7 +71,7 @@ impl Interval {
 /// Returns the line for a state and the interval before it, without a newline.
 fn line(state: &RunState<'_>, interval: &Interval) -> String {
     let RunState { at, end, drain, phase, devices, live, .. } = state;
-    // The drain counts its own seconds, from 0.
+    // The seconds of the drain are counted from 0.
     let (at, of) = if at < end { (*at, end) } else { (*at - *end, drain) };
     let mut out = format!(
         "{:>4}s/{}s  {phase:<10}  online {}/{}  offered {}/s  acked {}/s",
@@ -115,7 +116,7 @@ impl<W: Write> Progress<W> {
     /// Writes the line for a state if one is due.
     ///
     /// # Errors
-    /// The stream cannot be written.
+    /// Writing to the stream failed.
     pub fn show(&mut self, state: &RunState<'_>) -> std::io::Result<()> {
         self.interval.add(state.live, state.planned_per_s);
         if self.style == Style::Lines && !state.at.as_secs().is_multiple_of(LINE_EVERY_S) {
@@ -133,10 +134,10 @@ impl<W: Write> Progress<W> {
         }
     }
 
-    /// Writes a note on a line of its own, unless the style is `Quiet`.
+    /// Writes a note on a separate line, unless the style is `Quiet`.
     ///
     /// # Errors
-    /// The stream cannot be written.
+    /// Writing to the stream failed.
     pub fn note(&mut self, text: &str) -> std::io::Result<()> {
         if self.style == Style::Quiet {
             return Ok(());
@@ -144,10 +145,10 @@ impl<W: Write> Progress<W> {
         self.print(text)
     }
 
-    /// Writes a line of its own in every style.
+    /// Writes text on a separate line, in every style.
     ///
     /// # Errors
-    /// The stream cannot be written.
+    /// Writing to the stream failed.
     pub fn print(&mut self, text: &str) -> std::io::Result<()> {
         self.finish()?;
         writeln!(self.out, "{text}")?;
@@ -157,7 +158,7 @@ impl<W: Write> Progress<W> {
     /// Clears a redrawn line, so that the next output starts at column 0.
     ///
     /// # Errors
-    /// The stream cannot be written.
+    /// Writing to the stream failed.
     pub fn finish(&mut self) -> std::io::Result<()> {
         if std::mem::take(&mut self.drawn) {
             write!(self.out, "\r\x1b[2K")?;
@@ -192,7 +193,7 @@ mod tests {
         let mut out = Vec::new();
         let mut progress = Progress::new(Style::Lines, &mut out);
         for second in 1..=11 {
-            // The line shows the mean rates and the highest p99 of its seconds.
+            // The line shows the mean rates and the highest p99 of its five seconds.
             let p99_us = vec![(Operation::Telemetry, if second == 2 { 99_000 } else { 12_300 })];
             let offered_per_s = if second == 3 { 700.0 } else { 200.0 };
             progress.show(&state(&Live { p99_us, offered_per_s, ..live() }, second)).unwrap();
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn drain_counts_its_own_seconds() {
+    fn drain_seconds_are_counted_from_zero() {
         let line =
             |second| line(&RunState { phase: "drain", ..state(&live(), second) }, &Interval::default());
         assert!(line(59).starts_with("  59s/60s  "), "{}", line(59));

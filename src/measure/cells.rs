@@ -5,7 +5,7 @@ use super::layout::Layout;
 use super::operation::Key;
 use super::totals::Totals;
 
-/// The cells of a recorder, and the keys of those that changed since the last swap.
+/// The cells of a recorder, and the keys of the cells that changed since the last swap.
 #[derive(Debug)]
 pub(super) struct Cells {
     pub(super) layout: Layout,
@@ -17,7 +17,8 @@ pub(super) struct Cells {
 pub(super) struct Cell {
     pub(super) dirty: bool,
     pub(super) totals: Totals,
-    /// Most messages wait for the same time. This counts equal waits until a different one occurs.
+    /// Most messages have the same wait time. `run_length` counts consecutive equal waits, which are recorded
+    /// together when a different one occurs.
     run_wait_us: u64,
     run_length: u64,
 }

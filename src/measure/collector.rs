@@ -1,5 +1,5 @@
-//! The collector: adds the snapshots of all sources up to a [`Measurement`], and computes the live figures. `fleet` feeds it
-//! once per second. It knows sources, not devices.
+//! The collector: adds the snapshots from all sources up to a [`Measurement`], and computes the live figures. `fleet` calls
+//! it once per second. Independent of devices: it only distinguishes sources.
 
 use super::errors;
 use super::health::{Busy, ClockStep, Source};
@@ -13,36 +13,36 @@ use super::totals::Totals;
 use crate::stalls::StallEntry;
 use std::collections::BTreeMap;
 
-/// The figures of a progress line: the last interval, and the errors so far.
+/// The figures on a progress line: the last interval, and the errors so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Live {
     /// End of the interval.
     pub t_ns: u64,
     /// Number of devices online.
     pub online: u64,
-    /// Number of devices that the plan wanted online.
+    /// Number of devices that should be online according to the plan.
     pub planned_online: u64,
     /// Due messages per second.
     pub offered_per_s: f64,
     /// Acknowledged messages per second.
     pub achieved_per_s: f64,
-    /// Response p99 of the interval, by message operation that has acknowledgments in it.
+    /// Response p99 of each message operation that had acknowledgments in the interval.
     pub p99_us: Vec<(Operation, u64)>,
-    /// Number of operations that ended otherwise than ok, since the run's zero.
+    /// Number of operations since the start of the run whose outcome is not ok.
     pub errors: u64,
 }
 
-/// Adds up a run while it goes on.
+/// Adds up the measurement of a run while the run is in progress.
 #[derive(Debug)]
 pub struct Collector {
     layout: Layout,
     measurement: Measurement,
-    /// Index of each key's totals in the measurement; `None` before the first.
+    /// Index of each key's totals in the measurement; `None` until the key is first used.
     cell_indices: Vec<Option<u32>>,
     heartbeat: Latency,
     /// Busy time by source and phase.
     busy: BTreeMap<(Source, usize), Busy>,
-    /// Online devices by source and fleet.
+    /// Number of online devices, by source and fleet.
     online: BTreeMap<Source, Vec<Online>>,
     since_tick: Interval,
     live: Live,
@@ -65,7 +65,7 @@ impl Collector {
         }
     }
 
-    /// Creates a collector whose fleets and phases are named by their numbers, for tests.
+    /// Creates a collector whose fleets and phases are named after their numbers, for tests.
     #[cfg(test)]
     pub(crate) fn unnamed(layout: Layout) -> Collector {
         let fleet = |number| Fleet { name: format!("fleet-{number}"), devices: 1, ..Fleet::default() };
@@ -82,7 +82,7 @@ impl Collector {
         )
     }
 
-    /// Adds a snapshot of a source.
+    /// Adds a snapshot from a source.
     pub fn add(&mut self, snapshot: &Snapshot, source: Source) {
         for (key, totals) in &snapshot.cells {
             let sum = match self.cell_indices[self.layout.index(*key)] {
@@ -161,8 +161,8 @@ impl Collector {
         }
     }
 
-    /// Ends an interval at `t_ns`: stores the gauges in the series, with the CPU if it was read, and updates the live
-    /// figures.
+    /// Ends an interval at `t_ns`: stores the gauges in the series, including the CPU usage if it was read, and updates the
+    /// live figures.
     #[expect(clippy::cast_precision_loss, reason = "rates are approximate")]
     pub fn tick(&mut self, t_ns: u64, cpu_percent: Option<f64>, planned_online: u64) {
         self.update_peaks();
@@ -205,7 +205,8 @@ impl Collector {
         &self.heartbeat
     }
 
-    /// Returns the complete measurement, sorted. Phases are cut at `load_ended_us`; phases that never started are left out.
+    /// Returns the complete measurement, sorted. Phases are cut off at `load_ended_us`; phases that never started are left
+    /// out.
     #[must_use]
     pub fn finish(
         mut self,
@@ -225,8 +226,8 @@ impl Collector {
         measurement
     }
 
-    /// Updates the fleets' peaks. Sources peak at the same time to within an interval, so the sum of their peaks is the
-    /// fleet's.
+    /// Updates the fleets' peaks. All sources peak within the same interval, so a fleet's peak is the sum of its sources'
+    /// peaks.
     fn update_peaks(&mut self) {
         for (number, fleet) in self.measurement.fleets.iter_mut().enumerate() {
             let peak: i64 =

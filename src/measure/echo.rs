@@ -1,28 +1,28 @@
-//! Echoes: the aftermath of stalls. After a stall, a worker sends in one burst all messages that fell due meanwhile, and a
-//! target needs time to work the burst off. Operations that are due in that time are slow because of the stall, although the
+//! Echoes: the aftermath of stalls. After a stall, a worker sends all messages that fell due during the stall in one burst,
+//! and the target needs time to work off the burst. Operations due in that time are slow because of the stall, although the
 //! worker is on time again. Used by the recorder only.
 //!
-//! An echo lasts from the start of a stall until no more operations are open than just before it.
+//! An echo lasts from the start of a stall until the number of open operations is back to the number just before the stall.
 
 use crate::stalls::Stalls;
 use std::collections::VecDeque;
 
-/// A heartbeat no later than this is on time, so the messages of the stall have been sent.
+/// A heartbeat that is no later than this is on time, so the messages that fell due in the stall have been sent.
 const ON_TIME_NS: u64 = 2_000_000;
 
-/// An echo ends when this multiple of its stalls has passed: a target that has 5% of its capacity left has worked off a
-/// burst by then. Without this limit, the echo of a growing load would never end.
+/// An echo ends at the latest after this multiple of the time that its stalls took. A target that has 5% of its capacity
+/// free has worked off the burst by then. Without this limit, an echo would never end under a growing load.
 const LENGTH_MAX: u64 = 20;
 
-/// The maximum number of echoes kept.
+/// The maximum number of echoes to keep.
 const RECENT_MAX: usize = 256;
 
 #[derive(Clone, Copy, Debug)]
 struct Echo {
     from_ns: u64,
-    /// `u64::MAX` until it ends.
+    /// `u64::MAX` until the echo ends.
     to_ns: u64,
-    /// Total of the stalls before it.
+    /// Total stalled time before the echo.
     stalled_before_ns: u64,
     open_before: u64,
 }
@@ -33,13 +33,13 @@ pub(super) struct Echoes {
     recent: VecDeque<Echo>,
     /// The end of the latest observed stall.
     last_stall_to_ns: u64,
-    /// Operations due from here on are in no echo. `u64::MAX` during an echo.
+    /// Operations due at or after this time are not in an echo. `u64::MAX` during an echo.
     clear_from_ns: u64,
 }
 
 impl Echoes {
-    /// Starts an echo if there was a stall since the last call. Call it before counting anything else, so that `open` is the
-    /// count before the stall.
+    /// Starts an echo if there was a stall since the last call. Call this before counting anything else, so that `open` is
+    /// the count before the stall.
     #[inline]
     pub(super) fn observe(&mut self, stalls: &Stalls, open: u64) {
         if stalls.last_to_ns() != self.last_stall_to_ns {
@@ -63,7 +63,7 @@ impl Echoes {
         self.clear_from_ns = u64::MAX;
     }
 
-    /// Ends the echo if possible. Called for the heartbeat at `at_ns`, which was `late_ns` late.
+    /// Ends the echo if its conditions are met. Called for a heartbeat at `at_ns` that was `late_ns` late.
     pub(super) fn heartbeat(&mut self, stalls: &Stalls, at_ns: u64, late_ns: u64, open: u64) {
         if self.clear_from_ns != u64::MAX || late_ns > ON_TIME_NS {
             return;
@@ -77,14 +77,15 @@ impl Echoes {
         }
     }
 
-    /// Returns true if a stall or an echo may have delayed an operation that was due at `due_ns`. An echo ends after
-    /// its stalls.
+    /// Returns true if a stall or an echo may have delayed an operation that was due at `due_ns`. Checking for echoes is
+    /// enough, because an echo ends after its stalls.
     #[inline]
     pub(super) fn may_delay(&self, due_ns: u64) -> bool {
         due_ns < self.clear_from_ns
     }
 
-    /// Returns the total of the stalls from the start of an echo to `due_ns`; 0 if `due_ns` is in no echo.
+    /// Returns the total stalled time from the start of the echo that contains `due_ns` until `due_ns`; 0 if no echo
+    /// contains it.
     pub(super) fn delay_ns(&self, stalls: &Stalls, due_ns: u64) -> u64 {
         let found = self.recent.iter().rev().find(|echo| echo.from_ns <= due_ns);
         let echo = found.filter(|echo| due_ns < echo.to_ns);
@@ -114,7 +115,7 @@ mod tests {
         echoes.observe(&stalls, 65);
         echoes.heartbeat(&stalls, 162 * MS, 30 * MS, 65);
         echoes.heartbeat(&stalls, 170 * MS, 0, 40);
-        // Due in the echo: delayed by the whole stall. Due in the stall: delayed by the part before.
+        // Due after the stall: delayed by the whole stall. Due during the stall: delayed by the part before the due time.
         assert_eq!(echoes.delay_ns(&stalls, 165 * MS), 60 * MS);
         assert_eq!(echoes.delay_ns(&stalls, 120 * MS), 20 * MS);
         assert_eq!(echoes.delay_ns(&stalls, 99 * MS), 0);

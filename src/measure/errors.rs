@@ -4,7 +4,7 @@ use super::operation::Culprit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Errors of one class.
+/// The errors of one class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorTotals {
     /// Stable name, such as `connack_5`, `closed_by_peer` or `ack_stall`.
@@ -13,15 +13,15 @@ pub struct ErrorTotals {
     pub culprit: Culprit,
     /// Number of errors.
     pub count: u64,
-    /// Time of the first error, since the run's zero.
+    /// Time of the first error, since the start of the run.
     pub first_us: u64,
-    /// Time of the last error, since the run's zero.
+    /// Time of the last error, since the start of the run.
     pub last_us: u64,
-    /// Message of one of these errors.
+    /// The message of one of these errors.
     pub example: String,
 }
 
-/// Adds errors to a list with one entry per class and culprit. The earliest example stays.
+/// Adds errors to a list with one entry per class and culprit. Keeps the earliest example.
 pub(super) fn merge(list: &mut Vec<ErrorTotals>, error: &ErrorTotals) {
     match list.iter_mut().find(|known| known.class == error.class && known.culprit == error.culprit) {
         Some(known) => {

@@ -1,11 +1,11 @@
-//! The counters of a fleet besides its operations. The recorder fills them, `report` reads them. Each counter is declared
-//! once, here.
+//! A fleet's counters other than its operations. The recorder fills them; `report` reads them. This is the only place
+//! where the counters are declared.
 
 use super::totals::is_zero;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Declares a set of counters. Sums saturate, because numbers may come from outside.
+/// Declares a set of counters. Sums saturate, because the numbers may come from an untrusted file.
 macro_rules! counters {
     ($(#[$outer:meta])* pub struct $name:ident { $($(#[$inner:meta])* pub $field:ident,)* }) => {
         $(#[$outer])*
@@ -30,7 +30,7 @@ macro_rules! counters {
 counters! {
     /// Counters of a fleet's connections and messages.
     pub struct Counts {
-        /// Connections made after a loss, or because a method requested it.
+        /// Connections made after a connection loss, or because a method requested a reconnect.
         pub reconnects,
         /// Connections made to renew a token.
         pub renewals,
@@ -44,34 +44,34 @@ counters! {
         /// Tracked messages that arrived more than once.
         #[serde(default)]
         pub duplicates,
-        /// Tracked messages that arrived after a later one of their stream.
+        /// Tracked messages that arrived after a later message in their stream.
         #[serde(default)]
         pub reordered,
-        /// Received messages that are not measured: without a stamp of this run, retained, or not subscribed to.
+        /// Received messages that are not measured: without a stamp from this run, retained, or not subscribed to.
         #[serde(default)]
         pub foreign,
         /// Connections that the target closed while messages were unacknowledged.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_waiting,
-        /// Age of the oldest unacknowledged message on these connections, summed.
+        /// Sum of the age of the oldest unacknowledged message on each of these connections.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_waiting_us,
-        /// Connection attempts that the target ended with a FIN after the TCP handshake and before CONNACK. They are
-        /// the errors of class `closed_by_peer` that do not concern an open connection.
+        /// Connection attempts that the target ended with a FIN after the TCP handshake and before CONNACK. The other
+        /// errors of class `closed_by_peer` are from established connections.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_before_connack,
-        /// Connection attempts that were reset after the TCP handshake and before CONNACK, by the target or by the
-        /// network. They are the errors of class `reset` that do not concern an open connection.
+        /// Connection attempts that the target or the network reset after the TCP handshake and before CONNACK. The
+        /// other errors of class `reset` are from established connections.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub reset_before_connack,
-        /// Devices whose connection was closed soon after it was made, several times in a row.
+        /// Devices whose connection was closed soon after connecting, several times in a row.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_soon_devices,
         /// Devices that stayed offline because their policy allowed no further attempt.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub gave_up,
-        /// QoS 0 messages that are `ok` but may not have arrived: they were flushed after the last byte received on a
-        /// connection that turned out to be dead.
+        /// QoS 0 messages that are `ok` but may not have arrived: they were flushed after the last byte was received
+        /// on a connection that turned out to be dead.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub qos0_on_dead_connections,
         /// Connections with a clean session for which the server set Session Present (MQTT 3.1.1 §3.2.2.2).
@@ -85,44 +85,44 @@ counters! {
 }
 
 counters! {
-    /// Counters of messages from an IoT hub that are not operations.
+    /// Counters of events from an IoT hub that are not operations.
     pub struct FromHub {
         /// Answers to twin requests that had already ended: timed out, lost or answered.
         pub late_answers,
         /// Answers without a matching twin request.
         pub unknown_answers,
-        /// Changes of desired properties.
+        /// Changes to desired properties.
         pub desired,
-        /// Changes of desired properties with a version that the device already had.
+        /// Changes to desired properties with a version that the device already had.
         pub desired_stale,
-        /// Versions of desired properties that a device missed: a later one arrived first.
+        /// Versions of desired properties that a device missed, because a later version arrived first.
         pub desired_missed,
         /// Method calls without an answer, because the scenario defines none.
         pub methods_unanswered,
-        /// Method calls that the scenario does not name.
+        /// Calls to methods that are not in the scenario.
         pub methods_unknown,
         /// Cloud-to-device messages.
         pub c2d,
-        /// Cloud-to-device messages without a stamp of their sending time. They have no age.
+        /// Cloud-to-device messages without a time stamp, whose age is unknown.
         pub c2d_unstamped,
         /// Numbered cloud-to-device messages that arrived more than once.
         pub c2d_duplicates,
-        /// Missing numbers of cloud-to-device messages when a later one arrived.
+        /// Numbers of cloud-to-device messages that were still missing when a later number arrived.
         pub c2d_skipped,
-        /// Cloud-to-device messages that arrived after a later one.
+        /// Numbered cloud-to-device messages that arrived after a later one.
         pub c2d_reordered,
-        /// Messages that an IoT hub does not send, or that are unreadable.
+        /// Messages that a real IoT hub does not send, or that are unreadable.
         pub unreadable,
     }
 }
 
-/// All counters of a fleet besides its operations.
+/// All counters of a fleet other than its operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FleetCounts {
-    /// Counters of its connections and messages.
+    /// Counters of the fleet's connections and messages.
     #[serde(flatten)]
     pub own: Counts,
-    /// Counters of messages from its IoT hub; left out if all are 0.
+    /// Counters of events from the fleet's IoT hub; left out if all are 0.
     #[serde(default, skip_serializing_if = "FromHub::is_empty")]
     pub from_hub: FromHub,
 }

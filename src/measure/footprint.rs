@@ -1,4 +1,4 @@
-//! Computes the memory that a measurement will take, in bytes as the allocator counts them. Used by `plan` for its forecast.
+//! Computes how much memory a measurement will use, in bytes as the allocator counts them. Used by `plan` for its forecast.
 //! Allocates nothing.
 
 use super::latency::Latency;
@@ -9,27 +9,29 @@ use super::packed::Packed;
 use super::recorder::Recorder;
 use super::series::{ROWS_BYTES_MAX, ROWS_MAX, Row};
 
-/// Approximate bytes of a packed histogram per bucket with samples: one or two for its number, one or two for its count.
+/// Approximate number of bytes in a packed histogram per bucket with samples: one or two for the bucket's number, one or
+/// two for its count.
 const BUCKET_BYTES: f64 = 3.0;
 
-/// Buckets that are used in practice: the response times of a run span one or two powers of ten.
+/// The number of buckets used in practice, in totals and in rows: the response times of a run span one or two powers of
+/// ten.
 const BUCKETS_TOTAL: f64 = 1_500.0;
 const BUCKETS_ROW: f64 = 150.0;
 
 impl Layout {
-    /// Returns the size of a recorder's cells, without histograms.
+    /// Returns the size of a recorder's cells, excluding histograms.
     #[must_use]
     pub fn recorder_bytes(&self) -> u64 {
         (self.cells() * Recorder::CELL_BYTES) as u64
     }
 
-    /// Returns the size of a histogram in a recorder's totals.
+    /// Returns the size of one histogram in a recorder's totals.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
         histogram_bytes(self.highest_us, DIGITS_TOTAL)
     }
 
-    /// Returns the size of a histogram in a recorder's second.
+    /// Returns the size of one histogram in a second of a recorder.
     #[must_use]
     pub fn second_bytes(&self) -> u64 {
         histogram_bytes(self.highest_us, DIGITS_ROW)
@@ -37,7 +39,7 @@ impl Layout {
 }
 
 impl Operation {
-    /// Returns the number of histograms that a recorder has for this operation, in its totals and in its second.
+    /// Returns the number of histograms that a recorder has for this operation: in its totals, and in a second.
     #[must_use]
     pub fn histograms(self) -> [u64; 2] {
         match self {
@@ -49,18 +51,19 @@ impl Operation {
     }
 }
 
-/// Returns the size of the collector's totals for one operation, fleet and phase with this many samples.
+/// Returns the size of the collector's totals for one operation, fleet and phase with `samples` samples.
 #[must_use]
 pub fn kept_bytes(operation: Operation, samples: f64) -> f64 {
     let [histograms, _] = operation.histograms();
     size_of::<OperationTotals>() as f64 + histograms as f64 * packed_bytes(samples, BUCKETS_TOTAL)
 }
 
-/// Returns the size of the series of a run of `seconds`. `samples` has the number of samples of each operation.
+/// Returns the size of the series for a run of `seconds` seconds. `samples` contains the number of samples of each
+/// operation.
 #[must_use]
 pub fn series_bytes(seconds: f64, samples: impl Iterator<Item = f64>) -> f64 {
     let most = ROWS_MAX as f64;
-    // Rows of a long run merge: on average three quarters of the maximum exist.
+    // The rows of a long run are merged, so on average three quarters of the maximum number exist.
     let rows = if seconds > most { 0.75 * most } else { seconds }.max(1.0);
     let kept: f64 =
         samples.map(|samples| rows.min(samples) * packed_bytes(samples / rows, BUCKETS_ROW)).sum();
@@ -68,12 +71,12 @@ pub fn series_bytes(seconds: f64, samples: impl Iterator<Item = f64>) -> f64 {
 }
 
 fn packed_bytes(samples: f64, buckets: f64) -> f64 {
-    // The more samples, the more of them share a bucket.
+    // The more samples there are, the more of them share a bucket.
     let used = buckets * (1.0 - (-samples / buckets).exp());
     (size_of::<Latency>() + size_of::<Packed>()) as f64 + BUCKET_BYTES * used
 }
 
-/// Returns the size of HdrHistogram's counts. Each doubling of the range has half as many counts as the exact range.
+/// Returns the size of HdrHistogram's counts. Each doubling of the range adds half as many counts as the exact range has.
 fn histogram_bytes(highest_us: u64, digits: u8) -> u64 {
     let bits = (2 * 10_u64.pow(digits.into())).next_power_of_two().trailing_zeros();
     let doublings = (u64::BITS - highest_us.leading_zeros()).saturating_sub(bits);

@@ -1,7 +1,7 @@
-//! Histograms in files: figures for readers, and the whole distribution in base64, so that results merge and compare
-//! exactly. Used by `latency` and `interval`; `result` checks untrusted files with it.
+//! Histograms in files: percentiles for readers, and the whole distribution in base64, so that results can be merged
+//! and compared exactly. Used by `latency` and `interval`; `result` uses it to check untrusted files.
 //!
-//! It must not trust its input: memory is bounded whatever a file contains.
+//! It must not trust its input: memory use is bounded whatever a file contains.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use flate2::read::ZlibDecoder;
@@ -11,44 +11,45 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 
-/// The cookies of HdrHistogram's V2 encoding, deflated and plain, with the word size that its encoders write.
+/// The cookies of HdrHistogram's V2 encoding, deflated and plain, including the word size that encoders write.
 const DEFLATED: u32 = 0x1c84_9314;
 const PLAIN: u32 = 0x1c84_9313;
-/// Size of the header: cookie, payload length, normalizing offset, digits, lowest and highest value, conversion ratio.
+/// The size of the header: cookie, payload length, normalizing offset, digits, lowest and highest value, conversion
+/// ratio.
 const HEADER_BYTES: usize = 40;
-/// The largest precision that hubstorm records.
+/// The highest precision that hubstorm records.
 const DIGITS_MAX: u32 = 3;
 /// The lowest discernible value of hubstorm's histograms.
 const LOWEST_US: u64 = 1;
-/// 35 years in microseconds, longer than any run. With [`DIGITS_MAX`], the counts of one histogram take 336 KiB.
+/// 35 years in microseconds, longer than any run. With [`DIGITS_MAX`], the counts of one histogram are 336 KiB.
 const HIGHEST_US_MAX: u64 = 1 << 50;
-/// More samples than any run has. Sums of 2^16 such histograms cannot overflow.
+/// More samples than any run has. The sum of 2^16 such histograms cannot overflow.
 const SAMPLES_MAX: u64 = 1 << 48;
-/// Entries in the counts array of the largest permitted histogram: (50 - 11 + 2) x 1,024, rounded up.
+/// The number of entries in the counts array of the largest permitted histogram: (50 - 11 + 2) x 1,024, rounded up.
 const COUNTS_MAX: u64 = 43 * 1_024;
-/// The maximum payload, as a count takes at most nine bytes.
+/// The maximum length of the payload: each count is at most nine bytes long.
 const PAYLOAD_BYTES_MAX: usize = 9 * 43 * 1_024;
 
 /// Why an `hdr` field cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// It is not base64.
+    /// The field is not base64.
     #[error("histogram is not base64: {0}")]
     Base64(#[from] base64::DecodeError),
-    /// It is not in HdrHistogram's V2 encoding.
+    /// The data is not in HdrHistogram's V2 encoding.
     #[error("histogram is not in HdrHistogram V2 encoding: {0}")]
     Hdr(#[from] hdrhistogram::serialization::DeserializeError),
     /// The data is truncated, or not deflated.
     #[error("histogram is not in HdrHistogram V2 encoding: {0}")]
     Deflate(#[from] std::io::Error),
-    /// It has more precision, range or samples than a run can have, and would take too much memory.
-    #[error("histogram is out of bounds: {what} is {found}, and at most {most} is permitted")]
+    /// The histogram has more precision, range or samples than a run can have, and would use too much memory.
+    #[error("histogram is out of bounds: {what} is {found}, but the limit is {most}")]
     Bounds {
-        /// Property.
+        /// The property that is out of bounds.
         what: &'static str,
-        /// Value of the property.
+        /// The value of the property.
         found: u64,
-        /// Largest permitted value.
+        /// The largest permitted value.
         most: u64,
     },
 }
@@ -100,7 +101,7 @@ pub struct RowHistogram {
     pub p999_us: u64,
     /// Largest value.
     pub max_us: u64,
-    /// The whole distribution, to two significant digits.
+    /// The whole distribution, with two significant digits.
     pub hdr: String,
 }
 
@@ -137,15 +138,14 @@ impl From<&Hdr<u64>> for RowHistogram {
     }
 }
 
-/// Decodes the distribution in an `hdr` field. Memory is bounded whatever the field contains.
+/// Decodes the distribution in an `hdr` field. Memory use is bounded whatever the field contains.
 pub(super) fn decode(hdr: &str) -> Result<Hdr<u64>, DecodeError> {
     Ok(Deserializer::new().deserialize(&mut inflate(hdr)?.as_slice())?)
 }
 
 /// Checks an `hdr` field without building the histogram.
 ///
-/// # Errors
-/// It is not base64, not an HdrHistogram V2 encoding, or out of bounds.
+/// # Errors The field is not base64, not in HdrHistogram's V2 encoding, or out of bounds.
 pub(crate) fn check(hdr: &str) -> Result<(), DecodeError> {
     inflate(hdr).map(drop)
 }
@@ -159,7 +159,7 @@ fn inflate(hdr: &str) -> Result<Vec<u8>, DecodeError> {
     }
     let deflated = u64::from(take_u32(&mut rest)?);
     let inflater = ZlibDecoder::new(rest.take(deflated));
-    // One byte more than is permitted, to notice an excess.
+    // Read one byte more than permitted, to detect data that is too long.
     let limit = HEADER_BYTES + PAYLOAD_BYTES_MAX + 1;
     let mut plain = Vec::new();
     inflater.take(limit as u64).read_to_end(&mut plain)?;
@@ -187,14 +187,14 @@ fn check_plain(plain: &[u8]) -> Result<(), DecodeError> {
     check_counts(payload.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::UnexpectedEof))?)
 }
 
-/// Checks the counts. They are ZigZag LEB128 numbers, in which a negative number is a run of zeros.
+/// Checks the counts. They are encoded as ZigZag LEB128 numbers; a negative number stands for a run of zeros.
 fn check_counts(mut payload: &[u8]) -> Result<(), DecodeError> {
     let (mut entries, mut samples) = (0_u64, 0_u64);
     while !payload.is_empty() {
         let encoded = take_leb128(&mut payload)?;
         let magnitude = (encoded >> 1) + (encoded & 1);
         let is_run = encoded & 1 == 1;
-        // Neither sum can overflow, because each is checked before the next number is added.
+        // The sums cannot overflow, because both are checked before the next number is added.
         check_at_most("its number of counts", magnitude, if is_run { COUNTS_MAX } else { u64::MAX })?;
         check_at_most("its number of samples", magnitude, SAMPLES_MAX)?;
         (entries, samples) =
@@ -236,7 +236,7 @@ fn take_leb128(rest: &mut &[u8]) -> std::io::Result<u64> {
 fn encode(hdr: &Hdr<u64>) -> String {
     let mut bytes = Vec::new();
     let written = V2DeflateSerializer::new().serialize(hdr, &mut bytes);
-    written.expect("counts lie below 2^63, and memory takes every byte");
+    written.expect("counts are below 2^63, and writing to memory cannot fail");
     BASE64_STANDARD.encode(bytes)
 }
 

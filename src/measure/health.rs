@@ -1,5 +1,5 @@
-//! How well each part of this machine kept up, by source and phase: the load generator's workers, the service client,
-//! and the shards of the built-in hub. Filled by the collector and by `app`; read by `report`.
+//! How well the parts of hubstorm on this machine kept up, by source and phase: the load generator's workers, the
+//! service client, and the built-in hub's shards. Filled by the collector and by `app`; read by `report`.
 
 use super::latency::Latency;
 use crate::stalls::StallList;
@@ -8,14 +8,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A part of this machine that produces load or measurements.
+/// A part of hubstorm on this machine that produces load or measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// A worker of the load generator.
     Worker(u16),
-    /// The service client, on the coordinator's thread.
+    /// The service client, which runs on the coordinator's thread.
     Service,
-    /// The coordinator, which adds the deliveries that reconciliation found missing.
+    /// The coordinator, which records the deliveries that reconciliation finds missing.
     Collector,
     /// A shard of the built-in hub.
     Emulator(u16),
@@ -81,24 +81,24 @@ pub struct Health {
     pub source: Source,
     /// Name of the phase.
     pub phase: String,
-    /// Total time in which the source had something to do and did not run.
+    /// Total time in which the source had work to do but did not run.
     pub stall_us: u64,
-    /// Share of the phase in which the source had something to do. Null if it is unknown, or measured for less than a
+    /// Share of the phase in which the source had work to do. Null if it is unknown or was measured for less than a
     /// second.
     pub busy_share: Option<f64>,
     /// Number of operations that failed because this machine lacked a resource, such as file descriptors.
     pub environment_errors: u64,
-    /// Number of values above the range of the histograms, which are recorded at its top.
+    /// Number of values above the range of the histograms. They are recorded as the highest value of the range.
     pub clipped: u64,
     /// Largest divergence of the wall clock from the monotonic clock.
     #[serde(default)]
     pub clock_drift_us: u64,
     /// `picked - due` of messages.
     pub lag: Latency,
-    /// Stalls: start, end, and the stalled time between them, in microseconds since the run's zero.
+    /// Stalls: start and end in microseconds since the start of the run, and the stalled time between them.
     #[serde(default)]
     pub stalls: StallList,
-    /// Seconds in which the source was saturated, in the same form.
+    /// Seconds in which the source was saturated, in the same format.
     #[serde(default)]
     pub saturated: StallList,
 }
@@ -106,20 +106,21 @@ pub struct Health {
 /// A step of this machine's wall clock: the clock was set, or the machine was suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockStep {
-    /// When the step was noticed, since the run's zero.
+    /// When the step was noticed, since the start of the run.
     pub at_us: u64,
     /// Movement of the wall clock relative to the monotonic clock; negative if it was set back.
     pub by_us: i64,
 }
 
 impl ClockStep {
-    /// Returns true if both are the same step. Every worker detects a step, at slightly different times and sizes.
+    /// Returns true if both are the same step. Every worker detects each step, at a slightly different time and
+    /// with a slightly different size.
     pub(super) fn is_same_step(&self, other: &ClockStep) -> bool {
         self.at_us.abs_diff(other.at_us) <= 1_000_000 && self.by_us.abs_diff(other.by_us) <= 500_000
     }
 }
 
-/// How much of an interval a source was busy.
+/// The part of an interval in which a source was busy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Busy {
     pub(super) busy_ns: u64,
@@ -157,7 +158,7 @@ impl Health {
         }
     }
 
-    /// Adds the entry of the same source and phase from another process.
+    /// Adds the entry for the same source and phase from another process.
     pub(super) fn merge(&mut self, other: &Health) {
         self.stall_us += other.stall_us;
         self.busy_share = self.busy_share.into_iter().chain(other.busy_share).max_by(f64::total_cmp);

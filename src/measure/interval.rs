@@ -1,4 +1,4 @@
-//! The numbers of one interval: a second of a worker, or a row of the series. Used by `seconds` and `series`.
+//! The numbers of one interval: a second in a worker, or a row in the series. Used by `seconds` and `series`.
 
 use super::hdr::RowHistogram;
 use super::latency::{Latency, Pool};
@@ -10,18 +10,19 @@ use std::collections::BTreeMap;
 
 pub(super) const NS_PER_S: u64 = 1_000_000_000;
 
-/// The numbers of one interval. Merging two is exact.
+/// The numbers of one interval. Merging two intervals is exact.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     /// Number of messages that were due.
     pub offered: u64,
     /// Number of messages that were acknowledged.
     pub achieved: u64,
-    /// Number of operations of any kind that ended otherwise than ok.
+    /// Number of operations of any kind whose outcome is not ok.
     pub errors: u64,
     /// Largest `picked - due` of the messages started in this interval.
     pub lag_max_us: u64,
-    /// Response times of operations that ended ok, by operation, to two digits. Steps of a connect are left out.
+    /// Response times of operations that ended ok, by operation, with two significant digits. The steps of
+    /// connection attempts are left out.
     pub response: ByOperation,
 }
 
@@ -48,7 +49,8 @@ impl Interval {
     }
 }
 
-/// Response times by operation, to two digits. In files it is a map of the operations that have samples.
+/// Response times by operation, with two significant digits. In files, this is a map that contains the
+/// operations with samples.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ByOperation(pub(super) [Latency; Operation::ALL.len()]);
 
@@ -64,7 +66,7 @@ impl ByOperation {
         &mut self.0[operation.index()]
     }
 
-    /// Returns the operations that have samples, in the order of reports.
+    /// Returns the operations that have samples, in the order used in reports.
     pub fn iter(&self) -> impl Iterator<Item = (Operation, &Latency)> {
         let all = Operation::ALL.into_iter().map(|operation| (operation, self.of(operation)));
         all.filter(|(_, latency)| !latency.is_empty())

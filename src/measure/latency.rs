@@ -1,5 +1,5 @@
-//! Latency distributions: lossless histograms that take no memory before their first sample, and the pool that reuses them.
-//! Used by every file of this room. It does not know which latency it holds.
+//! Latency distributions: lossless histograms that allocate nothing before their first sample, and the pool that reuses
+//! them. Used by every file in this room. Independent of the kind of latency.
 
 use super::hdr::{self, DecodeError, RowHistogram};
 use super::packed::Packed;
@@ -12,12 +12,12 @@ use std::fmt;
 /// Converts nanoseconds to the microseconds that histograms record: rounded up, at least one.
 #[inline]
 pub(super) fn to_us(ns: u64) -> u64 {
-    // Cheaper than `div_ceil`. This is called for every time of every operation.
+    // Cheaper than `div_ceil`, which matters because this is called several times for every operation.
     (ns.saturating_add(999) / 1_000).max(1)
 }
 
-/// A latency distribution in microseconds. A recorder stores counts for the whole range. Sums, and distributions from files,
-/// are packed: they take a few bytes for each bucket with samples.
+/// A latency distribution in microseconds. In a recorder, it has counts for the whole range. Sums and distributions from
+/// files are packed: they use a few bytes for each bucket with samples.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "hdr::Histogram", try_from = "hdr::Histogram")]
 #[schemars(with = "hdr::Histogram")]
@@ -31,7 +31,7 @@ enum Repr {
     Packed(Box<Packed>),
 }
 
-/// Shows a summary, because all counts would fill pages.
+/// Shows a summary, because the list of all counts would fill pages.
 impl fmt::Debug for Latency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.min(), self.max()) {
@@ -41,7 +41,7 @@ impl fmt::Debug for Latency {
     }
 }
 
-/// Compares the samples, independent of the representation.
+/// Compares the samples, regardless of the representation.
 impl PartialEq for Latency {
     fn eq(&self, other: &Latency) -> bool {
         self.packed() == other.packed()
@@ -103,13 +103,13 @@ impl Latency {
         }
     }
 
-    /// Returns true if it has no samples.
+    /// Returns true if there are no samples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
-    /// Returns the histogram; `None` if it has no samples.
+    /// Returns the histogram; `None` if there are no samples.
     #[must_use]
     pub fn histogram(&self) -> Option<Cow<'_, Histogram<u64>>> {
         match &self.0 {
@@ -120,7 +120,7 @@ impl Latency {
         }
     }
 
-    /// Returns the packed representation; `None` if it has no samples.
+    /// Returns the packed representation; `None` if there are no samples.
     fn packed(&self) -> Option<Cow<'_, Packed>> {
         match &self.0 {
             _ if self.is_empty() => None,
@@ -130,22 +130,22 @@ impl Latency {
         }
     }
 
-    /// Returns the value that `rank` samples (1 = the smallest) are at or below: the top of its bucket. `None` if there
-    /// are fewer samples.
+    /// Returns the highest value in the bucket that contains the sample with this rank (1 = the smallest sample). `None`
+    /// if there are fewer samples.
     #[must_use]
     pub fn at_rank(&self, rank: u64) -> Option<u64> {
         let packed = self.packed()?;
         Some(packed.highest_in_us(bucket_at_rank(&packed, rank)?))
     }
 
-    /// Returns the bottom of the bucket of the sample with this rank.
+    /// Returns the lowest value in the bucket that contains the sample with this rank.
     #[must_use]
     pub fn at_rank_low(&self, rank: u64) -> Option<u64> {
         let packed = self.packed()?;
         Some(packed.lowest_us(bucket_at_rank(&packed, rank)?))
     }
 
-    /// Returns the value that the share `quantile` of all samples is at or below; `None` if it has no samples.
+    /// Returns the value at this quantile; `None` if there are no samples.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Option<u64> {
         self.at_rank(rank(quantile, self.count()))
@@ -171,7 +171,7 @@ impl Latency {
         above.map(|(_, count)| count).sum()
     }
 
-    /// Adds the samples of `other`. The quantiles of the sum are those of all samples together.
+    /// Adds the samples of `other`. The quantiles of the sum are the quantiles of all samples together.
     pub fn add(&mut self, other: &Latency) {
         if other.is_empty() {
             return;
@@ -188,20 +188,20 @@ impl Latency {
             self.0 = other.packed().map_or(Repr::Empty, |packed| Repr::Packed(Box::new(packed.into_owned())));
             return;
         };
-        // The precisions differ, as with some files, or `self` is not packed.
+        // The precisions differ, which is possible with files, or `self` is not packed.
         let mut sum = mine.into_owned();
         sum.auto(true);
         sum.add(&*theirs).expect("it grows as it must");
         *self = Latency::from(sum);
     }
 
-    /// Returns these samples with `some` of them replaced by as many `others`.
+    /// Returns these samples with `some` of them replaced by the same number of `others`.
     #[must_use]
     pub fn with_replaced(&self, some: &Latency, others: &Latency) -> Latency {
         let mut replaced = match (self.histogram(), some.histogram()) {
             (Some(all), Some(some)) => {
                 let mut rest = all.into_owned();
-                // A damaged file may have more of them than there are samples. Then all are replaced.
+                // In a damaged file, `some` may contain more samples than `self`. Then all samples are replaced.
                 if rest.subtract(&*some).is_ok() { Latency::from(rest) } else { Latency::default() }
             }
             _ => self.clone(),
@@ -217,7 +217,7 @@ impl Latency {
         packed.buckets().next().map(|(bucket, _)| packed.lowest_us(bucket))
     }
 
-    /// Returns the heap memory in bytes, without the allocator's overhead.
+    /// Returns the heap memory in bytes, excluding the allocator's overhead.
     pub(super) fn heap_bytes(&self) -> usize {
         match &self.0 {
             Repr::Empty => 0,
@@ -228,7 +228,7 @@ impl Latency {
         }
     }
 
-    /// Records one sample. Returns true if it was above the range, and was recorded at its top.
+    /// Records one sample. Returns true if it was above the range and was therefore recorded as the highest value.
     #[inline]
     pub(super) fn record(&mut self, us: u64, pool: &mut Pool) -> bool {
         let top = pool.highest_us;
@@ -236,7 +236,7 @@ impl Latency {
         us > top
     }
 
-    /// Records `count` equal samples. Returns how many were above the range.
+    /// Records `count` equal samples. Returns the number of samples above the range.
     pub(super) fn record_n(&mut self, us: u64, count: u64, pool: &mut Pool) -> u64 {
         let top = pool.highest_us;
         if count > 0 {
@@ -245,7 +245,7 @@ impl Latency {
         if us > top { count } else { 0 }
     }
 
-    /// Records like [`Latency::record`], into a histogram that grows with its values. For rare values.
+    /// Records like [`Latency::record`], but in a histogram whose range grows as needed. For rare values.
     pub(super) fn record_rare(&mut self, us: u64, pool: &mut Pool) -> bool {
         let top = pool.highest_us;
         self.full(pool).record(us.min(top)).expect("it grows as it must");
@@ -285,9 +285,9 @@ fn bucket_at_rank(packed: &Packed, rank: u64) -> Option<u32> {
     found.map(|(bucket, _)| bucket)
 }
 
-/// Returns how many of `count` samples must be at or below the value at `quantile`: at least one.
+/// Returns the number of samples, out of `count`, that must be at or below the value at `quantile`: at least one.
 ///
-/// A product within rounding of a whole number counts as that number: 0.95 of 20 is 19.
+/// A product that differs from a whole number only by a rounding error counts as that number: 0.95 of 20 is 19.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
 #[must_use]
@@ -298,17 +298,17 @@ pub(crate) fn rank(quantile: f64, count: u64) -> u64 {
     (rank as u64).max(1)
 }
 
-/// The initial range of a histogram of rare values: 16 ms, in 40 KiB at three digits.
+/// The initial range of a histogram for rare values: 16 ms, which takes 40 KiB with three digits.
 const RARE_INITIAL_US: u64 = (1 << 14) - 1;
 
-/// Creates histograms of one kind, and reuses recycled ones first.
+/// Creates histograms with the same range and precision, and reuses recycled ones.
 #[derive(Debug)]
 pub(super) struct Pool {
     digits: u8,
     highest_us: u64,
     /// The initial range of a new histogram.
     initial_highest_us: u64,
-    #[expect(clippy::vec_box, reason = "the boxes move between cells, snapshots and this pool")]
+    #[expect(clippy::vec_box, reason = "the boxes are moved between cells, snapshots and this pool")]
     spare: Vec<Box<Histogram<u64>>>,
 }
 
@@ -328,7 +328,7 @@ impl Pool {
     fn take(&mut self) -> Box<Histogram<u64>> {
         self.spare.pop().unwrap_or_else(|| {
             let made = Histogram::new_with_max(self.initial_highest_us, self.digits);
-            let mut made = made.expect("the top is at least 2 and the digits are 2 or 3");
+            let mut made = made.expect("the highest value is at least 2, and the number of digits is 2 or 3");
             made.auto(self.initial_highest_us < self.highest_us);
             Box::new(made)
         })

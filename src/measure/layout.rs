@@ -1,12 +1,12 @@
-//! The size of a measurement: how many cells it has, and how precise its histograms are. The recorder and the collector
-//! of one run share a layout; `footprint` computes memory sizes from it.
+//! The size of a measurement: its number of cells, and the precision of its histograms. The recorders and the collector
+//! of a run share a layout; `footprint` computes memory sizes from it.
 
 use super::operation::{Key, Operation};
 use std::time::Duration;
 
-/// Significant digits of histograms in totals.
+/// The number of significant digits of histograms in totals.
 pub(super) const DIGITS_TOTAL: u8 = 3;
-/// Significant digits of histograms in rows of the series.
+/// The number of significant digits of histograms in the rows of the series.
 pub(super) const DIGITS_ROW: u8 = 2;
 
 /// The dimensions of a measurement.
@@ -16,13 +16,13 @@ pub struct Layout {
     pub fleets: usize,
     /// Number of phases in the plan.
     pub phases: usize,
-    /// Highest value of every histogram. Larger values are recorded as this one, and counted as clipped.
+    /// Highest value of every histogram. Larger values are recorded as this value, and counted as clipped.
     pub highest_us: u64,
 }
 
 impl Layout {
-    /// Creates a layout for durations up to `longest` (`send_by` plus the longest timeout of the plan). The range is
-    /// rounded up to just below a power of two of microseconds, which costs no additional memory.
+    /// Creates a layout for durations up to `longest` (`send_by` plus the longest timeout in the plan). The range in
+    /// microseconds is rounded up to just below a power of two, which costs no additional memory.
     #[must_use]
     pub fn new(fleets: usize, phases: usize, longest: Duration) -> Layout {
         let longest_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
@@ -68,6 +68,6 @@ mod tests {
     #[test]
     fn the_range_is_rounded_up_to_a_power_of_two() {
         let layout = Layout::new(1, 1, Duration::from_secs(60));
-        assert_eq!(layout.highest_us, (1 << 26) - 1, "60 s lies below 67.1 s");
+        assert_eq!(layout.highest_us, (1 << 26) - 1, "60 s is below 67.1 s");
     }
 }

@@ -1,6 +1,6 @@
 //! The measurement of a run: complete, serializable and mergeable. Filled by the collector, judged and rendered by
-//! `report`, and the body of the result file. It contains names instead of indices, so that it can be read without the
-//! plan.
+//! `report`, and stored as the body of the result file. It contains names instead of indices, so that it can be read
+//! without the plan.
 
 use super::errors::{self, ErrorTotals};
 use super::fleet_counts::FleetCounts;
@@ -12,7 +12,7 @@ use crate::stalls::StallEntry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The maximum number of clock steps kept. Further ones would not change the verdict.
+/// The maximum number of clock steps to keep. Further steps would not change the verdict.
 const CLOCK_STEPS_MAX: usize = 64;
 
 /// The measurement of a run.
@@ -20,28 +20,28 @@ const CLOCK_STEPS_MAX: usize = 64;
 pub struct Measurement {
     /// Fleets, in the order of the scenario.
     pub fleets: Vec<Fleet>,
-    /// Phases as they were applied.
+    /// Phases, as they were executed.
     pub phases: Vec<Phase>,
     /// Outcomes and latencies by operation, fleet and phase, sorted by phase, then by fleet.
     pub operations: Vec<OperationTotals>,
-    /// Reconciliation of messages that the run published for its own subscribers, by `[[fleet.NAME.send]]`. Messages
-    /// that were not tracked are left out.
+    /// Reconciliation of the messages that the run published for its own subscribers, by `[[fleet.NAME.send]]`.
+    /// Untracked messages are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<Stream>,
     /// The run over time.
     pub series: Series,
-    /// Errors by class, the most frequent first.
+    /// Errors by class, most frequent first.
     pub errors: Vec<ErrorTotals>,
-    /// How well each part of this machine kept up, by source and phase.
+    /// How well each part of hubstorm on this machine kept up, by source and phase.
     #[serde(default)]
     pub health: Vec<Health>,
     /// Steps of this machine's wall clock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clock_steps: Vec<ClockStep>,
-    /// Failures that broke the measurement: a worker or the built-in hub ended early.
+    /// Failures that broke the measurement, such as a worker or the built-in hub ending early.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breakdowns: Vec<String>,
-    /// Top of the histograms; 0 if it is unknown.
+    /// Highest value that the histograms can record; 0 if it is unknown.
     #[serde(default)]
     pub highest_us: u64,
 }
@@ -53,27 +53,27 @@ pub struct Fleet {
     pub name: String,
     /// Number of devices.
     pub devices: u64,
-    /// Largest number of devices online at once.
+    /// Largest number of devices online at the same time.
     pub connected_peak: u64,
-    /// Counters besides operations.
+    /// Counters other than operations.
     #[serde(flatten)]
     pub counts: FleetCounts,
 }
 
-/// A phase as it was applied.
+/// A phase, as it was executed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
     /// Name of the phase in the scenario.
     pub name: String,
-    /// True if thresholds that name no phase leave this phase out.
+    /// True for a warm-up phase, which thresholds without a phase ignore.
     pub warmup: bool,
     /// Start of the phase.
     pub start_us: u64,
     /// End of the phase; the actual end if the run ended early.
     pub end_us: u64,
-    /// Planned share of online devices at the start and end, as fractions of 1.
+    /// Planned share of online devices at the start and at the end, as fractions of 1.
     pub planned_online: [f64; 2],
-    /// Planned load factor at the start and end.
+    /// Planned load factor at the start and at the end.
     pub planned_load: [f64; 2],
 }
 
@@ -84,19 +84,20 @@ pub struct OperationTotals {
     pub operation: Operation,
     /// Name of the fleet.
     pub fleet: String,
-    /// Name of the phase in which it was due.
+    /// Name of the phase in which the operations were due.
     pub phase: String,
     /// Outcomes and latencies.
     #[serde(flatten)]
     pub totals: Totals,
 }
 
-/// Reconciliation of one stream: its copies, compared with what subscribers of the same run received.
+/// Reconciliation of one stream: the copies that subscribers in the same run should have received, compared with the
+/// copies that they received.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stream {
     /// Name of the fleet that sends the stream.
     pub fleet: String,
-    /// Index of the stream in its fleet, from 0.
+    /// Index of the stream in its fleet, starting at 0.
     pub send: u64,
     /// Topic, as in the scenario.
     pub topic: String,
@@ -106,7 +107,7 @@ pub struct Stream {
     pub lost: u64,
     /// Copies that arrived again.
     pub duplicates: u64,
-    /// Copies in `ok` that arrived after a later message of their stream.
+    /// Copies in `ok` that arrived after a later message in their stream.
     pub reordered: u64,
 }
 
@@ -141,7 +142,7 @@ impl Measurement {
         self.phases.iter().find(|phase| phase.name == name)
     }
 
-    /// Returns true for a phase that thresholds without a phase leave out.
+    /// Returns true for a warm-up phase, which thresholds without a phase ignore.
     #[must_use]
     pub fn is_warmup(&self, phase: &str) -> bool {
         self.phase(phase).is_some_and(|phase| phase.warmup)
@@ -164,13 +165,13 @@ impl Measurement {
         self.errors.iter().filter(|error| error.class == class).map(|error| error.count).sum()
     }
 
-    /// Returns the phase at `t_us`; after the last phase, the last one.
+    /// Returns the phase at `t_us`; after the end of the load, the last phase.
     #[must_use]
     pub fn phase_at(&self, t_us: u64) -> Option<&Phase> {
         self.phases.iter().find(|phase| t_us < phase.end_us).or(self.phases.last())
     }
 
-    /// Returns the health of a source in a phase, and creates it if necessary.
+    /// Returns the health of a source in a phase, creating it if necessary.
     pub fn health_mut(&mut self, source: Source, phase: &str) -> &mut Health {
         let known = self.health.iter().position(|health| health.source == source && health.phase == phase);
         let index = known.unwrap_or_else(|| {
@@ -180,7 +181,7 @@ impl Measurement {
         &mut self.health[index]
     }
 
-    /// Adds stalls of a source, split where phases end. Times are in microseconds since the run's zero.
+    /// Adds stalls of a source, split at the phase boundaries. Times are in microseconds since the start of the run.
     pub fn add_stall(&mut self, source: Source, entry: StallEntry) {
         self.for_each_phase(entry.from_us, entry.to_us, |measurement, phase, from_us, to_us| {
             let health = measurement.health_mut(source, phase);
@@ -206,8 +207,8 @@ impl Measurement {
         });
     }
 
-    /// Splits an interval where phases end, and calls `each` for each part. The drain counts with the last phase,
-    /// because its operations end in the drain.
+    /// Splits an interval at the phase boundaries, and calls `each` for each part. The drain belongs to the last
+    /// phase, because operations from that phase end in the drain.
     fn for_each_phase(
         &mut self,
         from_us: u64,
@@ -228,8 +229,8 @@ impl Measurement {
         }
     }
 
-    /// Adds the measurement of another process of the same run. Exact: histograms, counters and stalls merge; nothing
-    /// is averaged.
+    /// Adds the measurement from another process in the same run. The sum is exact: histograms, counters and stalls
+    /// are merged; nothing is averaged.
     pub fn merge(&mut self, other: &Measurement) {
         for theirs in &other.fleets {
             match self.fleets.iter_mut().find(|mine| mine.name == theirs.name) {
@@ -285,7 +286,7 @@ impl Measurement {
         &mut self.operations[index].totals
     }
 
-    /// Sorts everything into the order of files.
+    /// Sorts everything into the order used in files.
     pub(super) fn sort(&mut self) {
         let (phases, fleets) = (&self.phases, &self.fleets);
         let phase_index = |name: &str| phases.iter().position(|phase| phase.name == name);

@@ -1,12 +1,13 @@
 //! Measurements: the number, outcomes and latencies of operations, by fleet and phase. `fleet` reports every operation
-//! to a [`Recorder`]; a [`Measurement`] goes out, which `report` judges and which is the body of the result file. Read
-//! `operation` first.
+//! to a [`Recorder`]; the output is a [`Measurement`], which `report` judges and which is the body of the result file.
+//! Read `operation` first.
 //!
 //! In reading order: `operation` defines operations and outcomes, `latency` a latency distribution, `totals` the
 //! numbers of one operation, fleet and phase, and `series` the numbers over time. A [`Recorder`] fills them on each
-//! worker, a [`Collector`] adds the workers' snapshots up to a [`Measurement`], and [`Rules`] say how it is judged.
+//! worker, a [`Collector`] adds the workers' snapshots up to a [`Measurement`], and [`Rules`] define how the
+//! measurement is judged.
 //!
-//! It must not depend on MQTT or on a clock: all times are arguments, in nanoseconds since the run's zero.
+//! It must not depend on MQTT or on a clock: all times are arguments, in nanoseconds since the start of the run.
 
 mod cells;
 mod collector;

@@ -1,5 +1,5 @@
-//! The closed sets of this room: operations, their outcomes, and culprits of errors. Files contain their names. Used by all
-//! rooms that measure or report.
+//! The enums of this room: operations, their outcomes, and the culprits of errors. Result files contain the names of the
+//! variants. Used by all rooms that measure or report.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,17 +17,19 @@ pub enum Operation {
     ConnectTcp,
     /// The TLS handshake of an attempt.
     ConnectTls,
-    /// CONNECT to CONNACK.
+    /// From CONNECT to CONNACK.
     ConnectMqtt,
-    /// Getting online: from the planned time, or from the loss of the connection, until online, with retries and back-off.
+    /// Getting online: from the planned time, or from the loss of the connection, until the device is online, including
+    /// retries and back-off.
     Online,
-    /// SUBSCRIBE to SUBACK.
+    /// From SUBSCRIBE to SUBACK.
     Subscribe,
-    /// UNSUBSCRIBE to UNSUBACK.
+    /// From UNSUBSCRIBE to UNSUBACK.
     Unsubscribe,
     /// A device-to-cloud message to an IoT hub, until its PUBACK.
     Telemetry,
-    /// A device-to-cloud message with QoS 0, until it is flushed. Separate, because the two times are not comparable.
+    /// A device-to-cloud message with QoS 0, until it is flushed. Kept separate from `Telemetry`, because a time to
+    /// flush is not comparable with a time to PUBACK.
     TelemetryQos0,
     /// A message to an MQTT broker, until its acknowledgment.
     Publish,
@@ -39,24 +41,24 @@ pub enum Operation {
     Renewal,
     /// A request for the whole twin, until its answer.
     TwinGet,
-    /// A change of reported properties, until its answer.
+    /// A change to reported properties, until its answer.
     TwinReport,
-    /// A direct method call, on the device: from its arrival until the answer is flushed.
+    /// A direct method call, measured on the device: from its arrival until the answer is flushed.
     Method,
     /// A cloud-to-device message, from the time in its stamp to its arrival.
     C2d,
-    /// A direct method call, on the service client.
+    /// A direct method call, measured on the service client.
     ServiceMethod,
-    /// A change of desired properties, on the service client.
+    /// A change to desired properties, measured on the service client.
     ServiceDesired,
-    /// A cloud-to-device message, on the service client, until the hub accepts it.
+    /// A cloud-to-device message, measured on the service client, until the hub accepts it.
     ServiceC2d,
-    /// PINGREQ to PINGRESP.
+    /// From PINGREQ to PINGRESP.
     Ping,
 }
 
 impl Operation {
-    /// All operations, in the order of reports.
+    /// All operations, in the order used in reports.
     pub const ALL: [Operation; 22] = [
         Operation::Online,
         Operation::Connect,
@@ -117,7 +119,7 @@ impl Operation {
         Operation::ALL.into_iter().find(|operation| operation.name() == name)
     }
 
-    /// Returns the index in arrays with one entry per operation, which is not the order of [`Operation::ALL`].
+    /// Returns the index in arrays with one entry per operation. The order differs from [`Operation::ALL`].
     #[inline]
     #[must_use]
     pub(super) fn index(self) -> usize {
@@ -131,20 +133,21 @@ impl Operation {
         matches!(self, ConnectDns | ConnectTcp | ConnectTls | ConnectMqtt)
     }
 
-    /// Returns true for operations that bring a device online: connection attempts, their steps, and the waits for one.
+    /// Returns true for operations that bring a device online: connection attempts, their steps, and `Online` and
+    /// `Renewal`, which span the attempts.
     #[must_use]
     pub fn is_connecting(self) -> bool {
         self.is_step() || matches!(self, Operation::Connect | Operation::Online | Operation::Renewal)
     }
 
-    /// Returns true for messages, which devices send because the plan says that they are due. They are the offered load.
+    /// Returns true for messages, which devices send on the plan's schedule. They are the offered load.
     #[must_use]
     pub fn is_message(self) -> bool {
         use Operation::{Publish, PublishQos0, Telemetry, TelemetryQos0};
         matches!(self, Telemetry | TelemetryQos0 | Publish | PublishQos0) || self.is_request()
     }
 
-    /// Returns true for requests: messages that end with an answer, not with their acknowledgment.
+    /// Returns true for requests: messages that end with an answer instead of an acknowledgment.
     #[inline]
     #[must_use]
     pub fn is_request(self) -> bool {
@@ -152,7 +155,7 @@ impl Operation {
     }
 
     /// Returns false for operations without an acknowledgment: QoS 0 messages, and messages that a device receives.
-    /// They have no service time.
+    /// These operations have no service time.
     #[inline]
     #[must_use]
     pub fn has_ack(self) -> bool {
@@ -167,29 +170,29 @@ impl fmt::Display for Operation {
     }
 }
 
-/// How a due operation ended: in exactly one of these ways. Their counts add up to `due`.
+/// How a due operation ended. Each operation has exactly one outcome, so the counts of all outcomes add up to `due`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// Acknowledged; with QoS 0, flushed.
     Ok,
-    /// Not acknowledged within its timeout.
+    /// Not acknowledged within the timeout.
     TimedOut,
-    /// Refused by the target with a code. The errors are counted by code.
+    /// Refused by the target with a code. The error counts are by code.
     Refused,
-    /// Refused because of throttling, if the protocol says so.
+    /// Refused because of throttling, if the protocol can express that.
     Throttled,
-    /// The connection was lost, and the operation is not repeated.
+    /// The connection was lost, and the operation was not repeated.
     Lost,
     /// Not sent within `send_by`.
     Expired,
-    /// Due while the device was offline although the plan wanted it online, with `offline = "skip"`.
+    /// Skipped, with `offline = "skip"`, because the device was offline although the plan wanted it online.
     Offline,
     /// Not finished when the run ended.
     Unfinished,
 }
 
 impl Outcome {
-    /// All outcomes, in the order of the counter array.
+    /// All outcomes, in the order of the counter array in `Outcomes`.
     pub const ALL: [Outcome; 8] = [
         Outcome::Ok,
         Outcome::TimedOut,
@@ -256,7 +259,7 @@ macro_rules! serde_by_name {
             }
 
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                // A later version may add names.
+                // Only a string, because a later version may add names.
                 schemars::json_schema!({ "type": "string" })
             }
         }
@@ -298,18 +301,18 @@ impl Culprit {
     }
 }
 
-/// Identifies a cell: the operation, and the fleet and phase in which it was due (indices in the plan).
+/// Identifies a cell: the operation, the fleet, and the phase in which the operation was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Operation.
     pub operation: Operation,
-    /// Index of the fleet.
+    /// Index of the fleet in the plan.
     pub fleet: u16,
-    /// Index of the phase in which the operation was due.
+    /// Index in the plan of the phase in which the operation was due.
     pub phase: u16,
 }
 
-/// The four times of an operation, in nanoseconds since the run's zero: `due <= picked <= sent <= acked`.
+/// The four times of an operation, in nanoseconds since the start of the run: `due <= picked <= sent <= acked`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     /// Due time, as planned.
@@ -318,6 +321,6 @@ pub struct Times {
     pub picked: u64,
     /// When the message was encoded for the socket.
     pub sent: u64,
-    /// When it was acknowledged; with QoS 0, flushed.
+    /// When the operation was acknowledged; with QoS 0, when it was flushed.
     pub acked: u64,
 }

@@ -1,4 +1,5 @@
-//! A counter for each outcome. In files it is a map from names to counts, without zeros. Used by `totals` and by `result`.
+//! A counter for each outcome. In files, this is a map from names to counts, without zeros. Used by `totals` and by
+//! `result`.
 
 use super::operation::Outcome;
 use schemars::JsonSchema;

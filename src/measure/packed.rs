@@ -1,10 +1,10 @@
 //! A compact histogram: only the buckets with samples, as variable-length integers. Used by `latency` for everything that is
-//! kept for long: the rows of the series, the collector's totals, and histograms from files.
+//! kept for a long time: the rows of the series, the collector's totals, and histograms from files.
 
 use hdrhistogram::Histogram;
 use std::iter::Peekable;
 
-/// A distribution that takes two to four bytes for each bucket with samples. Adding two is exact.
+/// A distribution that uses two to four bytes for each bucket with samples. Adding two distributions is exact.
 #[derive(Clone)]
 pub(super) struct Packed {
     digits: u8,
@@ -16,7 +16,7 @@ pub(super) struct Packed {
     bytes: Box<[u8]>,
 }
 
-/// Compares samples and precision, not the range.
+/// Compares the samples and the precision; ignores `highest_us`.
 impl PartialEq for Packed {
     fn eq(&self, other: &Packed) -> bool {
         (self.digits, &self.bytes) == (other.digits, &other.bytes)
@@ -33,7 +33,7 @@ impl Packed {
     /// Returns the same samples as an HdrHistogram.
     pub(super) fn unpacked(&self) -> Histogram<u64> {
         let made = Histogram::new_with_bounds(1, self.highest_us.max(2), self.digits);
-        let mut histogram = made.expect("it was packed from a histogram of this range and precision");
+        let mut histogram = made.expect("it was packed from a histogram with this range and precision");
         for (bucket, count) in self.buckets() {
             histogram.saturating_record_n(self.lowest_us(bucket), count);
         }
@@ -49,7 +49,7 @@ impl Packed {
         same
     }
 
-    /// Adds like [`Packed::add`], from an HdrHistogram.
+    /// Adds the samples of an HdrHistogram, like [`Packed::add`].
     pub(super) fn add_histogram(&mut self, other: &Histogram<u64>) -> bool {
         let same = self.digits == other.sigfig();
         if same {
@@ -59,7 +59,7 @@ impl Packed {
     }
 
     fn sum(&self, others: impl Iterator<Item = (u32, u64)>, highest_us: u64) -> Packed {
-        // Most buckets are in both, so the sum needs little more memory than `self`.
+        // Most buckets are in both distributions, so the sum needs only slightly more memory than `self`.
         let mut writer = Writer { bytes: Vec::with_capacity(self.bytes.len() + 64), ..Writer::default() };
         let (mut mine, mut theirs) = (self.buckets().peekable(), others.peekable());
         while let Some((bucket, count)) = next_merged(&mut mine, &mut theirs) {
@@ -72,7 +72,7 @@ impl Packed {
         self.count
     }
 
-    /// Returns the top of the last bucket with samples.
+    /// Returns the highest value in the last bucket with samples.
     pub(super) fn max_us(&self) -> u64 {
         self.highest_in_us(self.last)
     }
@@ -99,13 +99,13 @@ impl Packed {
         self.lowest_us(bucket + 1) - 1
     }
 
-    /// Returns the memory in bytes, without the allocator's overhead.
+    /// Returns the heap memory in bytes, excluding the allocator's overhead.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of::<Packed>() + self.bytes.len()
     }
 }
 
-/// Returns the next bucket of two sequences, with the samples of both.
+/// Returns the next bucket from two sequences, with the sum of the counts if both have it.
 fn next_merged(
     mine: &mut Peekable<impl Iterator<Item = (u32, u64)>>,
     theirs: &mut Peekable<impl Iterator<Item = (u32, u64)>>,
@@ -145,7 +145,11 @@ impl Writer {
 }
 
 fn buckets(histogram: &Histogram<u64>) -> impl Iterator<Item = (u32, u64)> + '_ {
-    debug_assert_eq!(histogram.low(), 1, "`hdr` refuses other lowest values, and hubstorm creates none");
+    debug_assert_eq!(
+        histogram.low(),
+        1,
+        "`hdr` refuses other lowest values, and hubstorm never creates them"
+    );
     let bits = bits(histogram.sigfig());
     histogram.iter_recorded().map(move |step| (bucket(step.value_iterated_to(), bits), step.count_at_value()))
 }
@@ -159,7 +163,7 @@ fn bits(digits: u8) -> u32 {
 /// Returns the bucket of a value, numbered as HdrHistogram numbers its counts.
 fn bucket(us: u64, bits: u32) -> u32 {
     let doubled = (u64::BITS - us.leading_zeros()).saturating_sub(bits);
-    // Less than 2^bits, because all higher bits are shifted out.
+    // The conversion cannot fail: `us >> doubled` is less than 2^bits.
     (doubled << (bits - 1)) + u32::try_from(us >> doubled).unwrap_or(u32::MAX)
 }
 

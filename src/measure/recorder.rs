@@ -1,6 +1,6 @@
-//! The recorder of one worker: histograms and counters that only its thread touches. `fleet` calls it for every
-//! operation and takes a snapshot every second. After the first use of a key it allocates nothing: cells are in a dense
-//! vector, and the collector returns histograms for reuse.
+//! The recorder of one worker: histograms and counters that only the worker's thread accesses. `fleet` calls it for every
+//! operation and takes a snapshot every second. After the first use of a key, it does not allocate: cells are in a dense
+//! vector, and the histograms in snapshots are reused.
 
 use super::cells::{Cell, Cells};
 use super::echo::Echoes;
@@ -16,25 +16,25 @@ use super::totals::Totals;
 use crate::stalls::Stalls;
 use std::rc::Rc;
 
-/// The delay by the load generator from which an operation is kept in `delayed`. Below it, the bounds are within one tick of
-/// the deadlines anyway.
+/// The minimum delay by the load generator from which an operation is also recorded in `delayed`. Smaller delays are within
+/// one tick of the deadlines anyway.
 const OWN_DELAY_MIN_NS: u64 = 1_000_000;
 
-/// A stall excuses an operation that timed out or expired if the generator's own delay is at least this fraction (1/n)
-/// of its age. Our choice: with a smaller fraction, the pauses that any machine has would excuse every timeout of a
-/// minute.
+/// A stall excuses an operation that timed out or expired if the generator's own delay is at least this fraction (1/n) of
+/// the operation's age. Our choice: with a smaller fraction, the ordinary pauses of any machine would excuse every
+/// one-minute timeout.
 pub(crate) const EXCUSE_SHARE: u64 = 10;
 
-/// The shortest time that a server is assumed to wait for a client's next step in a handshake. NATS has 2 s (its
-/// `authorization` and `tls` timeouts), other brokers more. Only a delay that is large compared with it may have made a
-/// server close a connection attempt.
+/// The minimum time that we assume a server waits for a client's next step in a handshake. NATS waits 2 s (its
+/// `authorization` and `tls` timeouts); other brokers wait longer. Only a delay that is large compared with this time may
+/// have made a server close a connection attempt.
 const SERVER_TIMEOUT_MIN_NS: u64 = 2_000_000_000;
 
 /// Records the operations of one worker.
 #[derive(Debug)]
 pub struct Recorder {
     cells: Cells,
-    /// Intervals in which this thread had something to do and did not run.
+    /// Intervals in which this thread had work to do but did not run.
     stalls: Rc<Stalls>,
     echoes: Echoes,
     /// Number of due operations that have not ended.
@@ -48,17 +48,17 @@ pub struct Recorder {
     saturated: Vec<[u64; 2]>,
     divergences: Vec<Divergence>,
     totals_pool: Pool,
-    /// For unfinished operations, and for those that the load generator delayed.
+    /// For unfinished operations, and for operations that the load generator delayed.
     rare_pool: Pool,
     rows_pool: Pool,
     spare: Vec<Snapshot>,
 }
 
 impl Recorder {
-    /// Bytes per key before its first record.
+    /// Number of bytes per key before anything is recorded for it.
     pub(super) const CELL_BYTES: usize = size_of::<Cell>() + size_of::<Key>();
 
-    /// Creates a recorder for the thread whose stalls these are. It allocates no histogram yet.
+    /// Creates a recorder for the thread that has these stalls. Does not allocate histograms yet.
     #[must_use]
     pub fn new(layout: Layout, stalls: Rc<Stalls>) -> Recorder {
         let cells = layout.cells();
@@ -89,7 +89,8 @@ impl Recorder {
         self.open
     }
 
-    /// Records a due operation. A message counts as offered in the second of `due_ns`, however late this call.
+    /// Records a due operation. A message counts as offered in the second that contains `due_ns`, no matter how late the
+    /// call is.
     #[inline]
     pub fn due(&mut self, key: Key, due_ns: u64) {
         self.echoes.observe(&self.stalls, self.open);
@@ -131,8 +132,8 @@ impl Recorder {
         }
     }
 
-    /// Records how much of a response the load generator caused: its lag, its stalls since then, and for an operation
-    /// that was due in an echo, the stalls of that echo.
+    /// Records how much of a response time the load generator caused: the lag, the stalls after the operation was started,
+    /// and for an operation that was due in an echo, the stalls of that echo.
     #[cold]
     fn record_own_delay(&mut self, key: Key, times: &Times) {
         let lag_ns = times.picked.saturating_sub(times.due);
@@ -149,8 +150,8 @@ impl Recorder {
         }
     }
 
-    /// Records the lag of a due operation that the worker started at `picked_ns`. Only for operations that end
-    /// otherwise than ok, because [`ok`](Recorder::ok) records the lag itself.
+    /// Records the lag of a due operation that the worker started at `picked_ns`. Only for operations whose outcome is not
+    /// ok, because [`ok`](Recorder::ok) also records the lag.
     #[inline]
     pub fn picked(&mut self, key: Key, due_ns: u64, picked_ns: u64) {
         let lag_ns = picked_ns.saturating_sub(due_ns);
@@ -161,14 +162,15 @@ impl Recorder {
         }
     }
 
-    /// Records that a due operation ended otherwise than ok, at `at_ns`. For an unfinished operation, records its age.
+    /// Records that a due operation ended at `at_ns` with an outcome other than ok. For an unfinished operation, records
+    /// its age.
     #[inline]
     pub fn ended(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64) {
         self.end(key, outcome, due_ns, at_ns, false);
     }
 
-    /// Records like [`ended`](Recorder::ended) an end that the load generator is known to have caused: the connection
-    /// was lost after a stall, or could not be made for lack of a resource on this machine.
+    /// Records, like [`ended`](Recorder::ended), an end that the load generator is known to have caused: the connection was
+    /// lost after a stall, or a missing resource on this machine prevented it.
     pub fn ended_excused(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64) {
         self.end(key, outcome, due_ns, at_ns, true);
     }
@@ -181,7 +183,8 @@ impl Recorder {
         // The shortest timeout that may have led to this outcome.
         let timeout_ns = match outcome {
             Outcome::TimedOut | Outcome::Expired | Outcome::Unfinished => Some(age_ns),
-            // A server closes the connection after waiting for a handshake in vain. If it closes at once, it did not wait.
+            // A server may close the connection because it waited too long for the handshake. If the connection was closed
+            // immediately, the server did not wait.
             Outcome::Lost if key.operation.is_connecting() => Some(age_ns.max(SERVER_TIMEOUT_MIN_NS)),
             _ => None,
         };
@@ -206,7 +209,7 @@ impl Recorder {
         }
     }
 
-    /// Records `count` operations that were due and are lost, as found at `at_ns`.
+    /// Records `count` due operations as lost, which was found out at `at_ns`.
     pub fn lost(&mut self, key: Key, count: u64, at_ns: u64) {
         let totals = self.cells.totals(key);
         totals.due += count;
@@ -214,8 +217,8 @@ impl Recorder {
         self.seconds.at(at_ns).errors += count;
     }
 
-    /// Records an operation that took `took_ns` until `at_ns`, such as a TCP or TLS handshake: it is due and ok at
-    /// once, and its response equals its service time, if it has one. It is not part of the series.
+    /// Records an operation that took `took_ns` and ended at `at_ns`, such as a TCP or TLS handshake. It counts as due and
+    /// ok, and its response time equals its service time, if it has one. It is not part of the series.
     #[inline]
     pub fn duration(&mut self, key: Key, at_ns: u64, took_ns: u64) {
         let own_delay_ns = self.stalls.between_ns(at_ns.saturating_sub(took_ns), at_ns);
@@ -246,7 +249,8 @@ impl Recorder {
         totals.think_sum_us += think_ns / 1_000;
     }
 
-    /// Counts an error. `example` is called once per class and worker, so that a storm of errors formats nothing.
+    /// Counts an error. `example` is called only once per class and worker, so that a flood of errors does not spend time
+    /// on formatting.
     pub fn error(
         &mut self,
         class: &'static str,
@@ -275,7 +279,7 @@ impl Recorder {
         }
     }
 
-    /// Returns the counters of a fleet besides its operations.
+    /// Returns the counters of a fleet other than its operations.
     #[inline]
     pub fn counts(&mut self, fleet: u16) -> &mut FleetCounts {
         &mut self.fleets[usize::from(fleet)].0
@@ -314,7 +318,7 @@ impl Recorder {
         }
     }
 
-    /// Returns the numbers since the last swap, and starts again from zero.
+    /// Returns the numbers since the last swap, and resets them.
     #[must_use]
     pub fn swap(&mut self) -> Snapshot {
         let mut snapshot = self.spare.pop().unwrap_or_default();
@@ -344,7 +348,7 @@ impl Recorder {
         snapshot
     }
 
-    /// Clears a snapshot that was added up, and reuses its histograms.
+    /// Clears a snapshot that has been added up, and keeps its histograms for reuse.
     pub fn recycle(&mut self, mut snapshot: Snapshot) {
         for (_, mut totals) in snapshot.cells.drain(..) {
             totals.recycle(&mut self.totals_pool, &mut self.rare_pool);

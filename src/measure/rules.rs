@@ -1,44 +1,45 @@
-//! The rules that a run is judged by, in typed form: thresholds, and when the load counts as really offered. Created
-//! from the plan, stored in the result, and read by `report`, so that a result can be judged again from its file.
+//! The rules for judging a run, in typed form: the thresholds, and the limits within which the planned load counts as
+//! offered. Created from the plan, stored in the result, and read by `report`, so that a result can be judged again
+//! from its file.
 
 use super::measurement::Measurement;
 use super::operation::{Operation, Outcome};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Everything that the verdict needs besides the measurement.
+/// Everything that determines the verdict except the measurement.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rules {
     /// Thresholds, in the order of the scenario.
     pub thresholds: Vec<Rule>,
-    /// Limits within which the load counts as really offered. `[validity]` overrides them.
+    /// Limits within which the planned load counts as offered. `[validity]` overrides them.
     pub validity: Limits,
-    /// Shortest of the plan's timeouts (`ack_timeout`, `send_by`, `connect_timeout`).
+    /// Shortest timeout in the plan (`ack_timeout`, `send_by`, `connect_timeout`).
     pub shortest_timeout_us: u64,
-    /// Shortest keep-alive of the plan; 0 if keep-alive is off everywhere.
+    /// Shortest keep-alive in the plan; 0 if keep-alive is off in all fleets.
     pub shortest_keep_alive_us: u64,
 }
 
 /// A threshold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rule {
-    /// Operation that the threshold reads.
+    /// Operation that the threshold tests.
     pub metric: Operation,
-    /// Phase that the threshold names; null for all phases except warm-ups.
+    /// Phase in the threshold's key; null for all phases except warm-ups.
     pub phase: Option<String>,
-    /// Fleet that the threshold names; null for all fleets.
+    /// Fleet in the threshold's key; null for all fleets.
     pub fleet: Option<String>,
     /// Expression, as written in the scenario.
     pub expression: String,
     /// Comparison.
     pub test: Test,
-    /// With `abort = true`: the time, since the run's zero, from which a decisive failure ends the run.
+    /// With `abort = true`: the time, since the start of the run, from which a decided failure ends the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abort_from_us: Option<u64>,
 }
 
 impl Rule {
-    /// Returns true if the threshold covers operations that were due in that phase.
+    /// Returns true if the threshold covers operations that were due in the phase.
     #[must_use]
     pub fn covers(&self, measurement: &Measurement, phase: &str) -> bool {
         match &self.phase {
@@ -48,7 +49,7 @@ impl Rule {
     }
 }
 
-/// Returns the key of a threshold as a scenario has it: `telemetry{phase:steady,fleet:meter}`.
+/// Returns the key of a threshold as written in a scenario: `telemetry{phase:steady,fleet:meter}`.
 #[must_use]
 pub fn threshold_label(metric: &str, phase: Option<&str>, fleet: Option<&str>) -> String {
     let selectors = [("phase", phase), ("fleet", fleet)];
@@ -70,7 +71,7 @@ pub enum Test {
         /// Limit.
         limit_us: u64,
     },
-    /// `avg < 20ms`. Failures count as slower than the limit, so one failure is enough to fail it.
+    /// `avg < 20ms`. Failures count as slower than the limit, so a single failure makes the threshold fail.
     Mean {
         /// Operator: `<` or `<=`.
         compare: Compare,
@@ -84,7 +85,7 @@ pub enum Test {
         /// Limit.
         limit_us: u64,
     },
-    /// `rate(ok) > 99.9%`: an outcome's share of the due operations.
+    /// `rate(ok) > 99.9%`: the share of due operations with an outcome.
     Rate {
         /// Outcome.
         outcome: Outcome,
@@ -105,7 +106,7 @@ pub enum Test {
 }
 
 impl Test {
-    /// Returns the limit of a test that reads latencies.
+    /// Returns the limit, if this tests latencies.
     #[must_use]
     pub fn latency_limit_us(&self) -> Option<u64> {
         match *self {
@@ -152,19 +153,19 @@ pub enum Compare {
     NotEqual,
 }
 
-/// Limits within which the load counts as really offered. `[validity]` overrides them.
+/// Limits within which the planned load counts as offered. `[validity]` overrides them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
-    /// An operation is late if the load generator's own delay postpones its start by more than this, unless a latency
-    /// limit is stricter.
+    /// An operation is late if the load generator delays its start by more than this, unless a latency limit is
+    /// stricter.
     pub late_after_us: u64,
-    /// Share of operations that may be late.
+    /// Maximum share of late operations.
     pub late_share: f64,
-    /// Share of due operations that must have been sent, or held back by the target.
+    /// Minimum share of due operations that were sent or held back by the target.
     pub sent_share: f64,
     /// A second in which a worker was busy for more than this share counts as a stall.
     pub busy_share: f64,
-    /// Largest share of response and think time in a closed loop that may be the load generator's own delay.
+    /// Maximum share of the response and think time in a closed loop that the load generator's own delay may make up.
     pub closed_loop_share: f64,
 }
 

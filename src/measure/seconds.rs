@@ -1,10 +1,10 @@
-//! The seconds of one worker since its last snapshot. Filled by the recorder; the collector adds them to its series.
+//! The seconds of one worker since its last snapshot. Filled by the recorder; the collector adds them to the series.
 
 use super::interval::{Interval, NS_PER_S};
 use super::latency::Pool;
 use std::collections::VecDeque;
 
-/// Consecutive seconds of one worker: usually one or two, more if due times lie back.
+/// Consecutive seconds of one worker: usually one or two, more if operations are recorded long after they were due.
 #[derive(Debug, Default)]
 pub(super) struct Seconds {
     first: u64,
@@ -14,7 +14,7 @@ pub(super) struct Seconds {
 }
 
 impl Seconds {
-    /// Returns the second in which `at_ns` lies.
+    /// Returns the second that contains `at_ns`.
     #[inline]
     pub(super) fn at(&mut self, at_ns: u64) -> &mut Interval {
         let index = match self.latest {
@@ -53,7 +53,7 @@ impl Seconds {
         (self.first..).zip(&self.slots)
     }
 
-    /// Removes all seconds, and keeps their memory.
+    /// Removes all seconds, and keeps the memory for reuse.
     pub(super) fn recycle(&mut self, pool: &mut Pool) {
         for mut slot in self.slots.drain(..) {
             slot.recycle(pool);

@@ -1,15 +1,16 @@
-//! The run over time: the collector's rows. There are at most 600 rows in at most 64 MiB; beyond that, neighbors merge
-//! without loss. Filled by the collector; read by `report`.
+//! The run over time: the collector's rows. There are at most 600 rows, which use at most 64 MiB; beyond that,
+//! neighboring rows are merged without loss. Filled by the collector; read by `report`.
 
 use super::interval::{Interval, NS_PER_S};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The maximum number of rows; an even number, so that neighbors pair up.
+/// The maximum number of rows; an even number, so that all rows can be merged in pairs.
 pub const ROWS_MAX: usize = 600;
 
-/// The memory limit of a series's rows, in bytes (our choice). A row takes two to four bytes per bucket with samples,
-/// so only a run with many operations and response times over the whole range comes near it.
+/// The memory limit for the rows of a series, in bytes (our choice). A row uses two to four bytes per bucket with
+/// samples, so only a run with many operations, and with response times over the whole range, comes close to the
+/// limit.
 pub(super) const ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const US_PER_S: u64 = 1_000_000;
@@ -19,17 +20,17 @@ const US_PER_S: u64 = 1_000_000;
 pub struct Row {
     /// Start of the interval.
     pub t_us: u64,
-    /// Devices online at the end of the interval.
+    /// Number of devices online at the end of the interval.
     pub online: u64,
-    /// Devices that the plan wanted online at the end of the interval.
+    /// Number of devices that should be online at the end of the interval according to the plan.
     pub planned_online: u64,
     /// Numbers of the interval.
     #[serde(flatten)]
     pub interval: Interval,
-    /// CPU of the load generator, in percent of one core. If it was not read, as in an incomplete last row, the value
-    /// of the row before.
+    /// CPU usage of the load generator, in percent of one core. If it was not read, for example in an incomplete last
+    /// row, this is the value from the previous row.
     pub cpu_percent: f64,
-    /// Number of readings that `cpu_percent` is the mean of.
+    /// Number of readings whose mean is `cpu_percent`.
     #[serde(skip)]
     readings: u32,
 }
@@ -48,15 +49,15 @@ impl Row {
     }
 }
 
-/// The run over time, in rows of equal length: 1 s at first, doubled when there are more than 600 rows or they take
-/// more than 64 MiB.
+/// The run over time, in rows of equal length: 1 s at first, doubled whenever there would be more than 600 rows or
+/// they would use more than 64 MiB.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Series {
     /// Length of a row in microseconds.
     pub interval_us: u64,
-    /// At most 600 rows, from the run's zero, without gaps.
+    /// At most 600 rows, from the start of the run, without gaps.
     pub rows: Vec<Row>,
-    /// Heap bytes of the response times in all rows. Rows from a file are not counted before a merge.
+    /// Heap memory in bytes that the response times in all rows use. Rows from a file are not counted until a merge.
     #[serde(skip)]
     heap_bytes: usize,
 }
@@ -67,7 +68,7 @@ impl Default for Series {
     }
 }
 
-/// Compares the rows, not their memory.
+/// Compares the interval and the rows; ignores `heap_bytes`.
 impl PartialEq for Series {
     fn eq(&self, other: &Series) -> bool {
         (self.interval_us, &self.rows) == (other.interval_us, &other.rows)
@@ -85,8 +86,8 @@ impl Series {
         self.shrink_to(ROWS_BYTES_MAX);
     }
 
-    /// Stores gauges that were read at `t_ns` in the row that ends there. A tick may be off by half a second. Later
-    /// rows have the same values until their own tick.
+    /// Stores gauges that were read at `t_ns` in the row that ends at that time. A tick may be off by half a second.
+    /// Later rows keep these values until their tick.
     pub(super) fn tick(&mut self, t_ns: u64, cpu_percent: Option<f64>, online: u64, planned_online: u64) {
         let ended = (t_ns.saturating_add(NS_PER_S / 2) / NS_PER_S).saturating_sub(1);
         let index = self.row_index(ended);
@@ -104,14 +105,15 @@ impl Series {
         }
     }
 
-    /// Merges neighbors until the rows take at most `bytes_max`. Keeps at least one row, which takes at most 2 MiB.
+    /// Merges neighboring rows until the rows use at most `bytes_max`. Keeps at least one row, which uses at most 2
+    /// MiB.
     fn shrink_to(&mut self, bytes_max: usize) {
         while self.heap_bytes + self.rows.capacity() * size_of::<Row>() > bytes_max && self.rows.len() > 1 {
             self.merge_neighbors();
         }
     }
 
-    /// Adds another run's rows, aligned by seconds since each run's zero.
+    /// Adds the rows of another series, aligned by the time since the start of each run.
     pub(super) fn merge(&mut self, other: &Series) {
         let mut other = other.clone();
         while self.interval_us < other.interval_us {
@@ -127,7 +129,7 @@ impl Series {
             row.interval.merge(&other_row.interval);
             row.online += other_row.online;
             row.planned_online += other_row.planned_online;
-            // Each process has its own machine, so the shares are not added.
+            // Each process runs on its own machine, so the percentages are not added.
             row.cpu_percent = row.cpu_percent.max(other_row.cpu_percent);
             row.readings = row.readings.max(other_row.readings);
         }
@@ -144,7 +146,7 @@ impl Series {
             self.merge_neighbors();
         }
         let index = second / (self.interval_us / US_PER_S).max(1);
-        let index = usize::try_from(index).expect("below the most rows");
+        let index = usize::try_from(index).expect("the index is below `ROWS_MAX`");
         while self.rows.len() <= index {
             let previous = self.rows.last();
             let (online, planned_online, cpu_percent) =

@@ -19,11 +19,11 @@ pub struct Snapshot {
     pub(super) heartbeat: Latency,
     /// Busy time by phase.
     pub(super) busy: Vec<Busy>,
-    /// Pairs of start and end, in nanoseconds.
+    /// Start and end of each interval, in nanoseconds.
     pub(super) stalls: Vec<[u64; 2]>,
-    /// Pairs of start and end, in nanoseconds.
+    /// Start and end of each interval, in nanoseconds.
     pub(super) saturated: Vec<[u64; 2]>,
-    /// Steps, and divergences larger than all before.
+    /// All steps, and divergences that were larger than all previous ones.
     pub(super) divergences: Vec<Divergence>,
 }
 
@@ -32,13 +32,13 @@ pub struct Snapshot {
 pub(super) struct Divergence {
     /// Time of the later reading.
     pub(super) at_ns: u64,
-    /// Negative if the wall clock fell behind.
+    /// The movement; negative if the wall clock fell behind.
     pub(super) by_us: i64,
     /// True if the clock was set or the machine was suspended.
     pub(super) is_step: bool,
 }
 
-/// Devices online: the current number, and the peak since the last snapshot.
+/// The number of devices online: now, and at the peak since the last snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Online {
     pub(super) now: i64,
@@ -52,7 +52,7 @@ impl Online {
     }
 }
 
-/// Workers send snapshots to the collector.
+/// Checks that snapshots are `Send`, because workers send them to the collector.
 const _: fn() = || {
     fn is_send<T: Send>() {}
     is_send::<Snapshot>();

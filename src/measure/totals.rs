@@ -7,19 +7,19 @@ use super::outcomes::Outcomes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Outcomes and latencies of one operation, fleet and phase. Adding two is exact.
+/// Outcomes and latencies of one operation, fleet and phase. Adding two totals is exact.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
     /// Number of due operations.
     pub due: u64,
-    /// Number of operations by outcome, which add up to `due`. Outcomes without operations are left out.
+    /// Number of operations by outcome. The numbers add up to `due`. Outcomes without operations are left out.
     pub outcomes: Outcomes,
     /// The part of `outcomes` that a stall of the load generator may have caused.
     #[serde(default, skip_serializing_if = "Outcomes::is_empty")]
     pub excused: Outcomes,
     /// True for QoS 0, which has no acknowledgment: `ok` means flushed.
     pub no_ack: bool,
-    /// True for a closed loop: each message was due only when the one before had ended, so the response times are not
+    /// True for a closed loop: each message was due only after the previous one had ended, so the response times are not
     /// corrected for coordinated omission.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed_loop: bool,
@@ -27,7 +27,8 @@ pub struct Totals {
     pub response: Latency,
     /// `acked - sent` of ok operations: the time that the target took.
     pub service: Latency,
-    /// `sent - picked`: the time spent waiting for the in-flight window, for back-pressure, or offline against the plan.
+    /// `sent - picked`: the time spent waiting because of a full in-flight window, because of back-pressure, or while
+    /// unexpectedly offline.
     pub wait: Latency,
     /// `picked - due`: the load generator's own lag.
     pub lag: Latency,
@@ -36,26 +37,26 @@ pub struct Totals {
     /// The part of `response` that the load generator delayed by 1 ms or more.
     #[serde(default, skip_serializing_if = "Latency::is_empty")]
     pub delayed: Latency,
-    /// The same operations without the generator's delay. `response - delayed + delayed_lower` is a lower bound of the
-    /// time that the target caused.
+    /// The response times of the operations in `delayed`, without the load generator's delay. `response - delayed +
+    /// delayed_lower` is a lower bound for the time that the target took.
     #[serde(default, skip_serializing_if = "Latency::is_empty")]
     pub delayed_lower: Latency,
-    /// Longest delay of one operation by the load generator.
+    /// Longest delay that the load generator added to one operation.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub own_delay_max_us: u64,
-    /// Sum of the load generator's delays of ok operations, in a closed loop.
+    /// Sum of the delays that the load generator added to ok operations, in a closed loop.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub own_delay_sum_us: u64,
-    /// Sum of the think times before the messages of a closed loop.
+    /// Sum of the think times before the messages in a closed loop.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub think_sum_us: u64,
-    /// Number of values above the range of the histograms, which are recorded at its top.
+    /// Number of values above the range of the histograms. They are recorded as the highest value of the range.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub clipped: u64,
 }
 
-/// Returns true for 0. Used for fields that files leave out if they are 0.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+/// Returns true for 0. Used for fields that are left out of files if they are 0.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
 pub(super) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -79,14 +80,15 @@ impl Totals {
         self.outcomes.sum()
     }
 
-    /// Returns the share of due operations that ended ok; `None` if none was due.
+    /// Returns the share of due operations that ended ok; `None` if no operation was due.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn rate_ok(&self) -> Option<f64> {
         (self.due > 0).then(|| self.outcomes[Outcome::Ok] as f64 / self.due as f64)
     }
 
-    /// Returns `response` without the delay that the load generator may have added: a lower bound of what the target caused.
+    /// Returns `response` without the delay that the load generator may have added: a lower bound for the time that the
+    /// target took.
     #[must_use]
     pub fn lower(&self) -> Latency {
         self.response.with_replaced(&self.delayed, &self.delayed_lower)

@@ -1,8 +1,8 @@
-//! Splitting the bytes on the wire into single ones changes nothing.
+//! Delivering the bytes on the wire one at a time changes nothing.
 
 use super::*;
 
-/// Latency is part of the measured times. The size of the pieces in which bytes arrive is not.
+/// Latency affects the measured times. The size of the chunks in which bytes arrive does not.
 #[test]
 fn single_bytes_give_the_same_events() {
     let run = |bytewise: bool, latency: Duration| {

@@ -14,7 +14,7 @@ fn takeover_of_a_kept_session_resends_messages() {
         "{:?}",
         pair.events
     );
-    // The hub takes the connection over before the message reaches it.
+    // A takeover ends the connection before the message reaches the hub.
     pair.publish(1);
     pair.hub.take_over();
     pair.run(seconds(1));
@@ -44,7 +44,7 @@ fn kept_messages_are_lost_if_the_hub_has_no_session() {
     pair.publish(1);
     pair.drop_connection();
     assert_eq!(pair.count(|event| matches!(event, Event::Lost { .. })), 0);
-    // Without a subscription the hub keeps no session.
+    // Without a subscription, the hub does not keep the session.
     pair.connect(HOUR);
     pair.run(seconds(60));
     assert_eq!(pair.count(|event| matches!(event, Event::Connected { session_present: false })), 2);
@@ -54,7 +54,7 @@ fn kept_messages_are_lost_if_the_hub_has_no_session() {
 
 /// Connections are lost with messages and acknowledgments in transit: repeated messages have DUP set, and all messages arrive.
 #[test]
-fn messages_to_a_kept_session_arrive_over_any_losses() {
+fn messages_to_a_kept_session_survive_lost_connections() {
     let mut pair = Pair::online(Settings { clean_session: false, ..settings() });
     pair.subscribe();
     pair.run(seconds(1));

@@ -1,5 +1,5 @@
 //! Tests of the client's session against the emulator's, connected by two pipes in virtual time: without sockets, so that hours
-//! pass in milliseconds. The two rooms meet only here, in `soak_tests`, and over real sockets.
+//! pass in milliseconds. The `session` and `emulator` rooms meet only here, in `soak_tests`, and over real sockets.
 
 mod bytewise;
 mod connections;
@@ -101,9 +101,9 @@ struct Pair {
     to_client: Pipe,
     /// One-way latency.
     latency: Duration,
-    /// Bytes arrive one at a time.
+    /// Whether bytes arrive one at a time.
     bytewise: bool,
-    /// The hub does nothing, and its timers do not run.
+    /// Whether the hub is frozen: it does nothing, and its timers do not run.
     frozen: bool,
     connected: bool,
     ends: Vec<End>,

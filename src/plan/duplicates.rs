@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
-/// Keys, each with the place where it occurred first: an index, or the number of a line.
+/// Keys, each with the place where it first occurred: an index or a line number.
 #[derive(Debug)]
 pub(super) struct Duplicates<K> {
     first: HashMap<K, usize>,
@@ -17,7 +17,7 @@ impl<K> Default for Duplicates<K> {
 }
 
 impl<K: Eq + Hash> Duplicates<K> {
-    /// Returns where the key occurred first, if it did before. Otherwise remembers that it occurs at `place`.
+    /// Returns where the key first occurred, if it has occurred before. Otherwise records that it occurs at `place`.
     pub(super) fn first(&mut self, key: K, place: usize) -> Option<usize> {
         match self.first.entry(key) {
             Entry::Occupied(first) => Some(*first.get()),

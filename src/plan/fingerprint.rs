@@ -1,8 +1,8 @@
 //! The fingerprint of a load: a hash of the resolved plan without target, seed, names, comments and thresholds. Results with the
 //! same fingerprint are comparable. Called by `app`.
 //!
-//! The hashed text contains the names of types and fields, as `Debug` prints them. Do not rename those of the plan's types: results
-//! of earlier versions would no longer be comparable.
+//! The hashed text contains the names of types and fields, as `Debug` prints them. Do not rename the plan's types or their fields:
+//! results from earlier versions would no longer be comparable.
 
 use super::credentials::Auth;
 use super::model::{FleetPlan, Plan};

@@ -1,17 +1,17 @@
-//! The plan of a run: a scenario with every default applied, every name resolved, and every error found. A `Scenario` comes in;
-//! an immutable [`Plan`] goes out, which all workers share. Made by `app`; read by `fleet`, `report` and `app`. Read
+//! The plan of a run: a scenario with every default applied, every name resolved, and every error found. A `Scenario` comes in,
+//! and an immutable [`Plan`] that all workers share goes out. Made by `app`; read by `fleet`, `report` and `app`. Read
 //! `model/plan.rs` first, then `resolve/mod.rs`.
 //!
-//! In a plan, no value with a default is an `Option`, and no number is a string. Must not depend on sockets or clocks.
+//! In a plan, a value with a default is never an `Option`, and a number is never a string. Must not depend on sockets or clocks.
 //!
-//! - `resolve`: from scenario to plan, with all errors.
+//! - `resolve`: turns a scenario into a plan, or reports all errors.
 //! - `model`: the plain types of a plan.
 //! - `schedule`: phases, load, due times.
-//! - `payload`: payloads of messages, and templates of ids and topics.
+//! - `payload`: message payloads, and templates for ids and topics.
 //! - `credentials`: tokens, keys, passwords and device lists.
-//! - `deliveries`: messages that the run's own subscribers should receive.
-//! - `forecast`: resources and samples of a run.
-//! - `sdk`: presets of Azure's device SDKs.
+//! - `deliveries`: messages that the run's subscribers should receive.
+//! - `forecast`: the resources that a run needs, and the samples that it produces.
+//! - `sdk`: presets for Azure's device SDKs.
 //! - `rules`: thresholds and validity limits, as the result file stores them.
 //! - `fingerprint`: the hash of the load.
 

@@ -32,7 +32,7 @@ impl Plan {
         }
     }
 
-    /// Returns when a threshold may first end the run, since the run's zero. `None` if it never may.
+    /// Returns the earliest time, since the start of the run, at which a threshold may end the run. `None` if it never ends the run.
     #[must_use]
     pub fn abort_from(&self, threshold: &Threshold) -> Option<Duration> {
         let after = threshold.abort_after?;

@@ -1,20 +1,21 @@
-//! Presets of devices: hubstorm's defaults, and those of Azure's device SDKs, as data. `resolve` takes keys that a scenario
-//! leaves out from here. Pure.
+//! Device presets: hubstorm's defaults, and those of Azure's device SDKs, as data. `resolve` uses them for keys that a scenario
+//! omits. Pure.
 //!
-//! Sources: `[mqtt]` is Azure's "Communicate with an IoT hub using the MQTT protocol". `[python]` is the release of
-//! azure-iot-device 2.14.0; `[node]` are the releases of azure-iot-device 1.18.4 and azure-iot-common 1.13.3; `[dotnet]`,
-//! `[java]` and `[c]` are the sources (Azure/azure-iot-sdk-*). Their MQTT libraries send the pings: `[paho.py]` is paho-mqtt
-//! 1.6.1, `[mqtt.js]` npm's mqtt 4.3.8, `[paho.java]` eclipse/paho.mqtt.java, `[umqtt]` Azure/azure-umqtt-c. .NET's pings are
-//! in its SDK. Values without a source are hubstorm's own. If the code of an SDK differs from its documentation (its own, or
-//! Azure's "Manage device reconnections to create resilient applications"), the preset follows the code, and a comment says so.
+//! Sources: `[mqtt]` is Azure's "Communicate with an IoT hub using the MQTT protocol". `[python]` is the package azure-iot-device
+//! 2.14.0; `[node]` stands for the packages azure-iot-device 1.18.4 and azure-iot-common 1.13.3; `[dotnet]`, `[java]` and `[c]` are
+//! the source repositories (Azure/azure-iot-sdk-*). Except in .NET, where the SDK itself sends the pings, an MQTT library sends
+//! them: `[paho.py]` is paho-mqtt 1.6.1, `[mqtt.js]` is npm's mqtt 4.3.8, `[paho.java]` is eclipse/paho.mqtt.java, and `[umqtt]` is
+//! Azure/azure-umqtt-c. Values without a source are hubstorm's choice. If the code of an SDK differs from the documentation (the
+//! SDK's, or Azure's "Manage device reconnections to create resilient applications"), the preset follows the code, and a comment
+//! says so.
 //!
-//! Not imitated: `[python]` sends SUBSCRIBE again after 30 s without a SUBACK (pipeline_stages_base.py: it fails after 10 s and
-//! is retried 20 s later); here a connection subscribes once. `[paho.java]` accepts any packet as the answer to a PINGREQ.
+//! Not imitated: `[python]` sends SUBSCRIBE again after 30 s without a SUBACK (pipeline_stages_base.py: SUBSCRIBE fails after 10 s
+//! and is retried 20 s later); hubstorm subscribes once per connection. `[paho.java]` accepts any packet as the answer to a PINGREQ.
 //!
-//! With an SDK, the application decides what to do after a failed first connection. Here the reconnect policy applies.
+//! With an SDK, the application decides what to do after a failed first connection. In hubstorm, the reconnect policy applies.
 //!
-//! No SDK spreads its renewals, so their jitter is 0. All keep their session (clean session off), like hubstorm. The user name
-//! has no `DeviceClientType`, which would name the platform and version of another program.
+//! No SDK spreads its renewals, so the jitter is 0. All SDKs keep their session (clean session off), and so does hubstorm. The user
+//! name omits `DeviceClientType`, which would claim the platform and version of another program.
 
 use super::credentials::{Renew, TokenLife};
 use super::model::SubscribeQos;
@@ -28,9 +29,9 @@ use std::time::Duration;
 /// The defaults of a device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DevicePreset {
-    /// Keep-alive of CONNECT, in seconds.
+    /// Keep-alive in CONNECT, in seconds.
     pub keep_alive_s: u16,
-    /// Silence before PINGREQ, and timeout of PINGRESP.
+    /// When devices send PINGREQ, and the timeout for PINGRESP.
     pub pings: PingPolicy,
     /// Lifetime and renewal of tokens.
     pub tokens: TokenLife,
@@ -70,7 +71,7 @@ pub fn device_preset(sdk: Option<Sdk>) -> DevicePreset {
     }
 }
 
-/// Our choice: full jitter best spreads a fleet that lost its hub.
+/// Returns hubstorm's defaults. Full jitter, our choice, best spreads the reconnects of a fleet that lost its hub.
 fn hubstorm() -> DevicePreset {
     let back_off = BackOff::Exponential { base: SECOND, max: MINUTE, jitter: Jitter::Full };
     DevicePreset {
@@ -88,12 +89,12 @@ fn python() -> DevicePreset {
     DevicePreset {
         // [mqtt], [python].
         keep_alive_s: 60,
-        // [paho.py], `_check_keepalive` and `loop_misc`. They run once a second, so it gives up at most 1 s later.
+        // [paho.py], `_check_keepalive` and `loop_misc`. They run once a second, so the library gives up at most 1 s later.
         pings: PingPolicy { timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
-        // [python]: an hour, renewed 120 s before its end.
+        // [python]: valid for an hour, renewed 120 s before expiry.
         tokens: tokens(Renew::Before(2 * MINUTE)),
-        // [python], pipeline_stages_base.py: after 10 ms, then every 10 s, without end. A refusal is not a transient error. The
-        // documentation says a fixed interval of 10 s.
+        // [python], pipeline_stages_base.py: retries after 10 ms, then every 10 s, indefinitely. A refusal is not a transient error
+        // and is not retried. The documentation describes a fixed interval of 10 s.
         reconnect: Reconnect {
             first: Some(10 * MS),
             gives_up_refused: true,
@@ -102,7 +103,7 @@ fn python() -> DevicePreset {
         subscribe_qos: SubscribeQos::ALL,
         // [python].
         twin_qos: 1,
-        // [python], constant.py: 2020-09-30 only for Plug and Play devices.
+        // [python], constant.py: 2020-09-30 is only for Plug and Play devices.
         api_version: "2019-10-01",
     }
 }
@@ -111,15 +112,16 @@ fn node() -> DevicePreset {
     DevicePreset {
         // [mqtt], [node].
         keep_alive_s: 180,
-        // [node], azure-iot-mqtt-base's mqtt_base.js: `reschedulePings: false`, so packets sent in between do not delay a ping.
-        // [mqtt.js], `_checkPing`: it gives up when the next ping is due.
+        // [node], azure-iot-mqtt-base's mqtt_base.js: `reschedulePings: false`, so sending other packets does not delay a ping.
+        // [mqtt.js], `_checkPing`: gives up when the next ping is due.
         pings: PingPolicy { after: Silence::Any, timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
-        // [node]: an hour, renewed every 45 minutes.
+        // [node]: valid for an hour, renewed every 45 minutes.
         tokens: tokens(Renew::Before(15 * MINUTE)),
-        // [node], internal_client.js: at once (with listeners for methods or the twin, otherwise with the next message), for
-        // four minutes. It gives up after a refusal of the first connection, but not later: retry_error_filter.js excludes
-        // unauthorized, but azure-iot-device-mqtt takes that for a lost connection. retry_policy.js: c = 100 ms, jitter down
-        // 0.5, up 0.25. Its comment draws from c * 0.5 to c * 0.75, its code from 0 to c * 0.25.
+        // [node], internal_client.js: retries immediately (if there are listeners for methods or the twin; otherwise with the next
+        // message), for four minutes. It gives up if the first connection is refused, but not if a later one is:
+        // retry_error_filter.js excludes unauthorized, but azure-iot-device-mqtt treats that as a lost connection.
+        // retry_policy.js: c = 100 ms, jitter down 0.5, up 0.25. According to its comment, it draws from c * 0.5 to c * 0.75;
+        // the code draws from 0 to c * 0.25.
         reconnect: Reconnect {
             first: Some(Duration::ZERO),
             gives_up_after: Some(4 * MINUTE),
@@ -137,14 +139,14 @@ fn dotnet() -> DevicePreset {
     DevicePreset {
         // [mqtt], [dotnet].
         keep_alive_s: 300,
-        // [dotnet], MqttIotHubAdapter.cs: a quarter of the keep-alive after the last received packet. It checks once per such interval,
-        // so it may take twice as long. Packets sent in between do not delay a ping.
+        // [dotnet], MqttIotHubAdapter.cs: pings a quarter of the keep-alive after the last received packet. It checks once per such
+        // interval, so a ping may take twice as long. Sending other packets does not delay a ping.
         pings: PingPolicy { after: Silence::Received, divisor: 4, timeout: PingTimeout::Fixed { s: 30 } },
-        // [dotnet]: an hour, renewed when 15% are left.
+        // [dotnet]: valid for an hour, renewed when 15% of it is left.
         tokens: tokens(Renew::Share(0.85)),
         // [dotnet], RetryDelegatingHandler.cs: delays are at least a second, except for the first.
         // ExponentialBackoffRetryStrategy.cs: 2^n - 1 steps of 80 to 120 ms, n from 0. Attempts start at least a second apart;
-        // here the second counts from the end of an attempt. No retry after a refusal.
+        // in hubstorm, the second is counted from the end of an attempt. No retry after a refusal.
         reconnect: Reconnect {
             first: Some(100 * MS),
             gives_up_refused: true,
@@ -153,7 +155,7 @@ fn dotnet() -> DevicePreset {
         subscribe_qos: SubscribeQos::ALL,
         // [dotnet].
         twin_qos: 1,
-        // [dotnet], the device's ClientApiVersionHelper.cs. 2021-04-12 is the version of the service SDK.
+        // [dotnet], ClientApiVersionHelper.cs of the device SDK. 2021-04-12 is the version of the service SDK.
         api_version: "2020-09-30",
     }
 }
@@ -164,18 +166,18 @@ fn java() -> DevicePreset {
         keep_alive_s: 230,
         // [paho.java], ClientState.java, `checkForActivity`, which accepts any packet as an answer.
         pings: PingPolicy { timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
-        // [java]: an hour, renewed at 85%.
+        // [java]: valid for an hour, renewed after 85% of it.
         tokens: tokens(Renew::Share(0.85)),
-        // [java], ExponentialBackoffWithJitter.java: 2^n - 1 steps of 80 to 120 ms. The documentation says an immediate first
-        // retry, which is n = 0, but IotHubTransport.java counts attempts from 1, so it is 0.2 s. For four minutes; no retry
-        // after a refusal.
+        // [java], ExponentialBackoffWithJitter.java: 2^n - 1 steps of 80 to 120 ms. The documentation describes an immediate first
+        // retry, which would be n = 0, but IotHubTransport.java counts attempts from 1, so the first delay is about 0.2 s. It
+        // retries for four minutes, and not after a refusal.
         reconnect: Reconnect {
             gives_up_after: Some(4 * MINUTE),
             gives_up_refused: true,
             ..stepped([80 * MS, 120 * MS], 1, Duration::ZERO)
         },
         subscribe_qos: SubscribeQos::ALL,
-        // [java], Mqtt.java: the QoS of everything that it publishes.
+        // [java], Mqtt.java: the QoS of every PUBLISH.
         twin_qos: 1,
         // [java], TransportUtils.java.
         api_version: "2020-09-30",
@@ -188,16 +190,16 @@ fn c() -> DevicePreset {
         // [mqtt], [c].
         keep_alive_s: 240,
         // [umqtt], mqtt_client.c, `mqtt_client_dowork`: only sent packets matter, so a device that sends QoS 0 messages often enough never
-        // detects a dead hub. It counts whole seconds, so it gives up at most 1 s later.
+        // detects a dead hub. The library counts whole seconds, so it gives up at most 1 s later.
         pings: PingPolicy {
             after: Silence::Sent,
             timeout: PingTimeout::AtMost { divisor: 2, max_s: 80 },
             ..PingPolicy::OWN
         },
-        // [c]: an hour, renewed at 80%.
+        // [c]: valid for an hour, renewed after 80% of it.
         tokens: tokens(Renew::Share(0.80)),
-        // [c], iothub_client_retry_control.c: at once, then 1 s doubled up to 30 s, also after a refusal. The documentation
-        // says a first wait of 1 s.
+        // [c], iothub_client_retry_control.c: retries immediately, then after 1 s, doubling up to 30 s, also after a refusal. The
+        // documentation describes a first delay of 1 s.
         reconnect: Reconnect {
             first: Some(Duration::ZERO),
             ..BackOff::Exponential { base: SECOND, max: 30 * SECOND, jitter }.into()
@@ -214,7 +216,7 @@ fn tokens(renew: Renew) -> TokenLife {
     TokenLife { ttl: 60 * MINUTE, renew, jitter: 0.0, clock_skew_us: 0 }
 }
 
-/// Returns back-off from 100 ms to 10 s, as in [node], [dotnet] and [java].
+/// Returns a back-off with delays from 100 ms to 10 s, as in [node], [dotnet] and [java].
 fn stepped(step: [Duration; 2], head_start: u32, floor: Duration) -> Reconnect {
     BackOff::Stepped { least: 100 * MS, max: 10 * SECOND, step, head_start, floor }.into()
 }

@@ -1,9 +1,10 @@
-//! Plans for the tests of this room.
+//! Plans for tests in this room.
 
 use super::Plan;
 use crate::scenario::{Input, no_files};
 
-/// Resolves a scenario that names no files. Environment variables are a host, if their name ends with `HOST`, or a key.
+/// Resolves a scenario that does not name other files. The value of an environment variable is a host name if the variable's name
+/// ends with `HOST`, and a key otherwise.
 pub(super) fn load(text: &str) -> Result<Plan, String> {
     let env = |name: &str| {
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -13,7 +14,7 @@ pub(super) fn load(text: &str) -> Result<Plan, String> {
     super::load(&input, &mut rand::rng()).map_err(|errors| errors.to_string())
 }
 
-/// Resolves a scenario without errors.
+/// Resolves a scenario. Panics if it has errors.
 #[track_caller]
 pub(super) fn plan(text: &str) -> Plan {
     load(text).unwrap_or_else(|errors| panic!("{errors}"))

@@ -1,5 +1,5 @@
 //! The delay between a lost connection and the next attempt, and when a device gives up. `plan` has one [`Reconnect`] per fleet. `fleet`
-//! has the [`Retries`] of each device, and computes delays with the device's random generator, so the same seed gives the same delays.
+//! stores the [`Retries`] of each device, and computes delays with the device's random generator, so the same seed gives the same delays.
 //!
 //! It must not depend on clocks: the duration of a connection is an argument.
 
@@ -7,11 +7,11 @@ use crate::rng::Rng;
 use rand::RngExt;
 use std::time::Duration;
 
-/// The shortest connection that resets the back-off. Otherwise an immediate first retry could become a loop of immediate retries (our
-/// choice).
+/// The minimum duration of a connection that resets the back-off. Without it, an immediate first retry could become a loop of immediate
+/// retries (our choice).
 const RESET_AFTER_MIN: Duration = Duration::from_secs(1);
 
-/// What a device does after a lost connection or a failed attempt.
+/// A device's policy for reconnecting after a lost connection or a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reconnect {
     /// Delays between attempts.
@@ -29,7 +29,7 @@ pub struct Reconnect {
 pub struct Loss {
     /// Duration of the lost connection. `None` after a failed attempt.
     pub online_for: Option<Duration>,
-    /// Time for which the device has been offline against the plan.
+    /// How long the device has been offline although the plan has it online.
     pub offline_for: Duration,
     /// True if the server refused the device permanently.
     pub refused: bool,
@@ -76,14 +76,14 @@ pub enum BackOff {
     },
 }
 
-/// The randomness of a delay. It keeps devices that lost their connections together from reconnecting together.
+/// The randomness of a delay. It keeps devices that were disconnected at the same time from all reconnecting at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jitter {
     /// No randomness.
     None,
     /// Uniform between zero and the delay.
     Full,
-    /// Uniform between the delay and `percent` more, which can exceed the maximum.
+    /// Uniform between the delay and `percent` percent more. The result can exceed the maximum.
     Above {
         /// Percent of the delay.
         percent: u8,

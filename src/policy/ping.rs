@@ -1,12 +1,12 @@
-//! When a client sends PINGREQ, and how long it waits for PINGRESP, as data. `plan` chooses a [`PingPolicy`] per fleet, and `session`
-//! follows it. Independent of clocks and packets.
+//! Describes, as data, when a client sends PINGREQ and how long it waits for PINGRESP. `plan` chooses a [`PingPolicy`] per fleet, and
+//! `session` follows it. Independent of clocks and packets.
 //!
 //! MQTT 3.1.1 §3.1.2.10 requires a client to send something within the keep-alive, and allows PINGREQ at any time. A client that pings
 //! only when it sends nothing else never detects a dead peer while it publishes with QoS 0.
 
 use std::time::Duration;
 
-/// How a client keeps a connection alive and detects a dead one.
+/// A client's policy for keeping a connection alive and detecting a dead one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PingPolicy {
     /// Kind of silence after which PINGREQ is sent.
@@ -30,7 +30,7 @@ pub enum Silence {
     Any,
 }
 
-/// How long a client waits for PINGRESP.
+/// The timeout for PINGRESP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PingTimeout {
     /// As long as the keep-alive.
@@ -50,15 +50,15 @@ pub enum PingTimeout {
 }
 
 impl PingPolicy {
-    /// hubstorm's own policy (our choice). It also sends PINGREQ if nothing was received, so that a device that only sends detects a dead
-    /// peer. The timeout is 30 s, or the keep-alive if that is shorter.
+    /// hubstorm's default policy (our choice). It also sends PINGREQ if nothing was received, so that a device that only sends detects a
+    /// dead peer. The timeout is 30 s, or the keep-alive if that is shorter.
     pub const OWN: PingPolicy = PingPolicy {
         after: Silence::SentOrReceived,
         divisor: 1,
         timeout: PingTimeout::AtMost { divisor: 1, max_s: 30 },
     };
 
-    /// Returns the silence before PINGREQ. `None` if the keep-alive is 0, which turns pings off.
+    /// Returns the length of the silence before PINGREQ, or `None` if the keep-alive is 0, which turns pings off.
     #[must_use]
     pub fn interval(&self, keep_alive_s: u16) -> Option<Duration> {
         (keep_alive_s > 0).then(|| part(keep_alive_s, self.divisor))

@@ -1,9 +1,9 @@
-//! The banner of a report: the verdict in one word, its meaning, and the reasons. Called by the text and the page. Pure.
+//! The banner of a report: the verdict in one word, its meaning, and the reasons. Called by `text` and `page`. Pure.
 
 use super::{exit, format, margin};
 use crate::result::model::{RunResult, Status, ThresholdResult, ThresholdStatus};
 
-/// The verdict, as the head of a report shows it.
+/// The verdict, as shown at the top of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Banner {
     /// CSS class: `pass`, `fail`, `invalid` or `interrupted`.
@@ -57,7 +57,8 @@ fn has_code(result: &RunResult, codes: &[&str]) -> bool {
     result.verdict.details.iter().any(|detail| codes.contains(&detail.code.as_str()))
 }
 
-/// Splits the reason why the run ended off the list. Files of earlier versions have no codes, so their list stays whole.
+/// Splits off the reason why the run ended from the list of reasons. Files from earlier versions have no codes, so their
+/// list stays whole.
 fn split_end_reason(result: &RunResult) -> (Option<String>, Vec<&String>) {
     let verdict = &result.verdict;
     let is_end_reason = |code: &str| matches!(code, "interrupted" | "aborted" | "unreachable");
@@ -85,7 +86,7 @@ fn fail(result: &RunResult) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Returns which thresholds of an invalid run are valid, and what to do.
+/// Describes which thresholds of an invalid run are valid, and what to do.
 fn invalid(result: &RunResult) -> Option<String> {
     let is_undecided = |threshold: &&ThresholdResult| margin::status(threshold) == ThresholdStatus::Undecided;
     let undecided = u64::try_from(result.thresholds.iter().filter(is_undecided).count()).unwrap_or(u64::MAX);

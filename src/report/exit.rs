@@ -4,11 +4,11 @@ use crate::result::model::Status;
 
 /// The run passed.
 pub const PASSED: u8 = 0;
-/// The environment failed: cannot bind, cannot connect, cannot write, or a bad certificate file.
+/// The environment failed: for example, hubstorm cannot bind, connect or write, or a certificate file is bad.
 pub const ENVIRONMENT: u8 = 1;
-/// Wrong command-line usage.
+/// The command line is wrong.
 pub const USAGE: u8 = 2;
-/// A threshold failed, or every device was offline for `abort_when_unreachable`.
+/// A threshold failed, or every device was offline for longer than `abort_when_unreachable`.
 pub const FAILED: u8 = 99;
 /// The scenario is invalid. Nothing was started.
 pub const CONFIGURATION: u8 = 104;
@@ -17,7 +17,7 @@ pub const INTERRUPTED: u8 = 105;
 /// The measurement is invalid.
 pub const INVALID: u8 = 120;
 
-/// An exit code, as help and documentation describe it.
+/// An exit code, as described in the help and the documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExitCode {
     /// The code.
@@ -40,7 +40,7 @@ pub const ALL: [ExitCode; 7] = [
     ExitCode {
         code: FAILED,
         name: "failed",
-        meaning: "a threshold failed, or every device was offline for abort_when_unreachable",
+        meaning: "a threshold failed, or every device was offline for longer than abort_when_unreachable",
     },
     ExitCode {
         code: CONFIGURATION,
@@ -60,10 +60,10 @@ pub const ALL: [ExitCode; 7] = [
     },
 ];
 
-/// The exit codes by precedence: if several apply, the first one wins.
+/// The exit codes by precedence: if several apply, the first one is returned.
 pub const PRECEDENCE: [u8; 7] = [USAGE, CONFIGURATION, ENVIRONMENT, INTERRUPTED, FAILED, INVALID, PASSED];
 
-/// Returns the code that wins among `codes`, and [`PASSED`] if there are none.
+/// Returns the code in `codes` with the highest precedence, or [`PASSED`] if it is empty.
 #[must_use]
 pub fn strongest(codes: &[u8]) -> u8 {
     PRECEDENCE.into_iter().find(|code| codes.contains(code)).unwrap_or(PASSED)

@@ -1,4 +1,4 @@
-//! Numbers, dates and untrusted text, formatted alike in every format of a report. Called by the text, the page and the charts.
+//! Formats numbers, dates and untrusted text in the same way in all formats of a report. Called by `text`, `page` and the charts.
 //! Independent of results.
 
 pub(super) use crate::units::plural;
@@ -24,7 +24,7 @@ pub(super) fn share(part: u64, whole: u64) -> String {
         0 if part > 0 => "<0.0001%".to_owned(),
         0 => "0%".to_owned(),
         1_000_000.. => "100%".to_owned(),
-        // More digits show the number of nines.
+        // Use more digits, to show the number of nines.
         999_900.. => format!("{}.{:04}%", exact / 10_000, exact % 10_000),
         _ => format!("{}.{:02}%", exact / 10_000, exact % 10_000 / 100),
     }
@@ -34,7 +34,7 @@ pub(super) fn share(part: u64, whole: u64) -> String {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "not negative, rounded for people"
+    reason = "not negative, and rounded for display"
 )]
 pub(super) fn rate(per_second: f64) -> String {
     match per_second {
@@ -56,7 +56,7 @@ pub(super) fn span(us: u64) -> String {
     }
 }
 
-/// Formats an instant of the run: `1:05.3` (minutes, seconds, tenths).
+/// Formats a time since the start of the run: `1:05.3` (minutes, seconds, tenths).
 pub(super) fn instant(us: u64) -> String {
     let tenths = us / 100_000;
     let (seconds, tenths) = (tenths / 10, tenths % 10);
@@ -75,8 +75,8 @@ pub(super) fn date(rfc3339: &str) -> String {
     }
 }
 
-/// Makes untrusted text (names, messages of a peer) safe on one line: replaces characters that move a terminal's cursor or change the
-/// reading direction.
+/// Makes untrusted text (names, messages from a peer) safe to print on one line: replaces characters that move a terminal's cursor or
+/// change the reading direction.
 pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
 }
@@ -93,7 +93,7 @@ fn is_harmful(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Shortens text to `most` characters. An ellipsis replaces the omitted end.
+/// Shortens text to at most `most` characters. An ellipsis replaces the omitted end.
 pub(super) fn shorten(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Counts of messages that a hub sent to devices, apart from operations: in words for the text, as a table for the page. Zero counts are
+//! Counts of messages that a hub sent to devices, other than operations: in words for the text, as a table for the page. Zero counts are
 //! left out. Independent of other parts of a report.
 
 use super::format::{plain, plural};
@@ -6,7 +6,7 @@ use crate::measure::{Fleet, FromHub};
 use crate::result::model::RunResult;
 use crate::units::human_count;
 
-/// Returns a count over all fleets.
+/// Returns the sum of a count over all fleets.
 fn sum(result: &RunResult, count: fn(&FromHub) -> u64) -> u64 {
     result.measurement.count(|counts| count(&counts.from_hub))
 }
@@ -16,7 +16,7 @@ pub(super) fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
     let some = |count: u64, one: &str, many: &str| (count > 0).then(|| plural(count, one, many));
     let sum = |count: fn(&FromHub) -> u64| sum(result, count);
     let twins = [
-        some(sum(|hub| hub.desired), "change of desired properties", "changes of desired properties"),
+        some(sum(|hub| hub.desired), "change to desired properties", "changes to desired properties"),
         some(sum(|hub| hub.desired_stale), "stale", "stale"),
         some(sum(|hub| hub.desired_missed), "version missed", "versions missed"),
         some(sum(|hub| hub.late_answers), "late answer", "late answers"),
@@ -24,7 +24,7 @@ pub(super) fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
     ];
     let methods = [
         some(sum(|hub| hub.methods_unanswered), "deliberately not answered", "deliberately not answered"),
-        some(sum(|hub| hub.methods_unknown), "call of an unknown method", "calls of unknown methods"),
+        some(sum(|hub| hub.methods_unknown), "call to an unknown method", "calls to unknown methods"),
     ];
     let commands = [
         some(sum(|hub| hub.c2d), "cloud-to-device message", "cloud-to-device messages"),
@@ -41,7 +41,7 @@ pub(super) fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// A table with a row for each fleet, and a column for each count that is not zero for all fleets.
+/// A table with a row for each fleet, and a column for each count that is above 0 in at least one fleet.
 pub(super) struct FromHubTable {
     pub(super) columns: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,

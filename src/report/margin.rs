@@ -1,16 +1,16 @@
-//! The margin of a threshold result, in words and as numbers for a bar, and the observed range. Reads results only. Called by the text
-//! and the page.
+//! The margin of a threshold result, in words and as numbers for a bar, and the observed range. Uses only the result. Called by `text`
+//! and `page`.
 
 use super::judge::RESOLUTION_US;
 use crate::measure::Compare;
 use crate::result::model::{ThresholdResult, ThresholdStatus};
 use crate::units::{Percent, human_count, human_us};
 
-/// Position of the limit on the bar, as a share of its length. The rest is for values beyond the limit.
+/// Position of the limit on the bar, as a share of the bar's length. The rest is for values beyond the limit.
 pub(super) const LIMIT_AT: f64 = 0.75;
 
-/// Returns the status of a threshold. Files of earlier versions only have `passed`, and distinguish `> 500 ms` from missing data by
-/// their text.
+/// Returns the status of a threshold. Files from earlier versions only have `passed`, and only their text distinguishes `> 500 ms`
+/// from missing data.
 pub(super) fn status(threshold: &ThresholdResult) -> ThresholdStatus {
     threshold.status.unwrap_or(match (threshold.passed, threshold.observed) {
         (true, _) => ThresholdStatus::Passed,
@@ -39,7 +39,7 @@ pub(super) fn status_mark(status: ThresholdStatus) -> &'static str {
     }
 }
 
-/// Returns a note that explains undecided thresholds and the resolution. `None` if there are none.
+/// Returns a note that explains undecided thresholds and the resolution. `None` if no threshold is undecided.
 pub(super) fn undecided_note(thresholds: &[ThresholdResult]) -> Option<String> {
     thresholds.iter().any(|threshold| status(threshold) == ThresholdStatus::Undecided).then(|| {
         let resolution_ms = RESOLUTION_US / 1_000;
@@ -55,7 +55,7 @@ pub(super) fn undecided_note(thresholds: &[ThresholdResult]) -> Option<String> {
 fn range(threshold: &ThresholdResult) -> Option<(f64, f64)> {
     let beyond = |end: Option<f64>| end.unwrap_or(f64::INFINITY);
     let (best, worst) = match (threshold.observed_best, threshold.observed_worst) {
-        // Missing, above every limit, or a file of an earlier version.
+        // Without data, above every limit, or in a file from an earlier version.
         (None, None) => return None,
         (best, worst) => (beyond(best), beyond(worst)),
     };
@@ -68,7 +68,7 @@ fn range(threshold: &ThresholdResult) -> Option<(f64, f64)> {
 pub(super) fn observed(threshold: &ThresholdResult) -> String {
     let Some((best, worst)) = range(threshold) else { return threshold.observed_text.clone() };
     let value = |value: f64| match threshold.unit.as_str() {
-        // `observed_text` is of the worst latency, and the only text that says `> 500 ms`.
+        // `observed_text` describes the worst latency, and is the only place with the text `> 500 ms`.
         "us" if !value.is_finite() => threshold.observed_text.clone(),
         "us" if value < 0.5 => "0".to_owned(),
         "us" => human_us(whole(value)),
@@ -78,8 +78,8 @@ pub(super) fn observed(threshold: &ThresholdResult) -> String {
     format!("{} to {}", value(best.min(worst)), value(best.max(worst)))
 }
 
-/// Returns the used share of the limit for the best and the worst value. 1 is exactly the limit, and a value above every limit is
-/// infinite. `None` if nothing was observed, and for files of earlier versions.
+/// Returns the used share of the limit for the best and the worst value. 1 is exactly the limit; infinity means above every limit.
+/// `None` if nothing was observed, and for files from earlier versions.
 pub(super) fn used_range(threshold: &ThresholdResult) -> Option<(f64, f64)> {
     let worst = used(threshold)?;
     let Some((best, _)) = range(threshold) else { return Some((worst, worst)) };
@@ -106,7 +106,7 @@ fn used_by(threshold: &ThresholdResult, compare: Compare, value: f64) -> f64 {
     let used = if !wants_more(compare) {
         ratio(value, limit)
     } else if threshold.unit == "share" {
-        // `rate(ok) > 99.9%` allows 0.1% of failures: the error budget.
+        // `rate(ok) > 99.9%` allows 0.1% failures: the error budget.
         ratio(1.0 - value, 1.0 - limit)
     } else {
         ratio(limit, value)
@@ -115,37 +115,42 @@ fn used_by(threshold: &ThresholdResult, compare: Compare, value: f64) -> f64 {
 }
 
 /// Rounds a latency or a count, which is never negative.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, rounded for people")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positive, and rounded for display"
+)]
 fn whole(value: f64) -> u64 {
     value.round() as u64
 }
 
 fn ratio(part: f64, whole: f64) -> f64 {
-    // 0 of 0 is within the limit.
+    // 0 of 0 counts as within the limit.
     if part.abs() < 1e-12 { 0.0 } else { part / whole }
 }
 
-/// Returns whether higher values are better.
+/// Returns true if higher values are better.
 fn wants_more(compare: Compare) -> bool {
     matches!(compare, Compare::Greater | Compare::GreaterOrEqual)
 }
 
-/// Returns the margin in words: `38% below the limit`, `24% over the limit`, `2.4 times the limit`. Empty if a margin has no meaning.
+/// Returns the margin in words: `38% below the limit`, `24% over the limit`, `2.4 times the limit`. Empty if a margin would be
+/// meaningless.
 pub(super) fn words(threshold: &ThresholdResult) -> String {
     let (Some(used), Some(test)) = (used(threshold), threshold.test) else { return String::new() };
     let compare = test.compare();
-    // An equality has no margin, and neither has a range that contains the limit.
+    // An equality has no margin, and neither does a range that contains the limit.
     if wants_one_value(compare) || status(threshold) == ThresholdStatus::Undecided {
         return String::new();
     }
-    // A failed threshold must not look like a passed one.
+    // A failed threshold must not look as if it had passed.
     if !threshold.passed && used < 1.0 {
         return String::new();
     }
     let budget = threshold.unit == "share" && wants_more(compare);
     let limit = if budget { "error budget" } else { "limit" };
     match used {
-        // For `count(ok) >= 1`, the distance has no meaning.
+        // For `count(ok) >= 1`, the distance is meaningless.
         _ if threshold.unit == "count" && wants_more(compare) => String::new(),
         _ if !used.is_finite() => "over the limit".to_owned(),
         _ if used > 2.0 => format!("{} times the {limit}", times(used)),
@@ -180,7 +185,7 @@ mod tests {
     use crate::measure::Test;
     use crate::report::testing;
 
-    /// Returns a test with the comparison of an expression, which is all that margins read.
+    /// Returns a test with the comparison operator of an expression, which is the only part that margins use.
     fn test(expression: &str) -> Test {
         let compare = match expression.split(' ').nth(1) {
             Some("<") => Compare::Less,

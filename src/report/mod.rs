@@ -1,8 +1,8 @@
-//! Judges a run and reports it. A [`Measurement`](crate::measure::Measurement) and its rules come in; a verdict with reasons,
-//! threshold results and findings comes out. A result file comes in; JSON, a page or a terminal summary comes out. Read `judge/mod.rs`
-//! first, then `findings/mod.rs`, `text.rs` and `page/mod.rs`.
+//! Judges a run and reports the result. Judging turns a [`Measurement`](crate::measure::Measurement) and its rules into a verdict with
+//! reasons, threshold results and findings. Reporting turns a result file into JSON, an HTML page or a terminal summary. Read
+//! `judge/mod.rs` first, then `findings/mod.rs`, `text.rs` and `page/mod.rs`.
 //!
-//! `app` calls this room. It depends on results and measurements only, never on `fleet` or `emulator`. Every format is rendered from the
+//! `app` calls this room. It depends only on results and measurements, never on `fleet` or `emulator`. Every format is rendered from the
 //! result file alone, so old results stay readable.
 
 pub mod exit;
@@ -29,7 +29,7 @@ pub use page::html;
 pub use render::{Export, Format};
 pub use text::{text, verdict_text};
 
-/// Error of rendering a result.
+/// An error while rendering a result.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// Drawing a chart failed.

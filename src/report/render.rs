@@ -1,5 +1,5 @@
-//! The formats of a result: names, file extensions and renderers. `cli` parses them, `app` renders them. Independent of what the formats
-//! contain.
+//! The formats of a result: names, file extensions and renderers. `cli` parses the names, `app` renders the formats. Independent of the
+//! contents of the formats.
 
 use super::{ReportError, html, text};
 use crate::result::model::RunResult;
@@ -19,7 +19,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// All formats, in the order of help and errors.
+    /// All formats, in the order used in help and errors.
     pub const ALL: [Format; 3] = [Format::Json, Format::Html, Format::Text];
 
     /// Returns the name on the command line.
@@ -58,7 +58,7 @@ impl Format {
         Format::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// Returns the format of a file by its extension, in upper or lower case.
+    /// Returns the format of a file according to its extension, ignoring case.
     #[must_use]
     pub fn of_file(file: &Path) -> Option<Format> {
         let extension = file.extension().and_then(OsStr::to_str)?;
@@ -92,8 +92,7 @@ pub struct Export {
 impl Export {
     /// Parses `[FORMAT=]FILE`. Without a format, the file extension decides.
     ///
-    /// # Errors
-    /// Returns a message with the known formats if the format or the extension is unknown, or if the file is missing.
+    /// # Errors Returns a message if the format or the extension is unknown (it lists the known ones), or if no file is given.
     pub fn parse(typed: &str) -> Result<Export, String> {
         let (format, file) = match typed.split_once('=') {
             // A path may contain `=`.
@@ -101,7 +100,7 @@ impl Export {
             _ => (None, typed),
         };
         if file.is_empty() {
-            return Err("the file is missing; write FORMAT=FILE or FILE".to_owned());
+            return Err("the file name is missing; write FORMAT=FILE or FILE".to_owned());
         }
         let file = PathBuf::from(file);
         let format = match format {
@@ -165,8 +164,8 @@ mod tests {
             ("pdf=x.json", "unknown format; known formats: json, html, text"),
             ("HTML=x", "unknown format"),
             ("=x.json", "unknown format"),
-            ("json=", "the file is missing"),
-            ("", "the file is missing"),
+            ("json=", "the file name is missing"),
+            ("", "the file name is missing"),
         ] {
             let error = Export::parse(typed).unwrap_err();
             assert!(error.contains(part), "{typed}: {error}");

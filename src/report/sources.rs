@@ -1,4 +1,4 @@
-//! The health of each source over the whole run: the sum of its phases. Called by the text and the page. Independent of formats.
+//! The health of each source over the whole run: the sum over all phases. Called by `text` and `page`. Independent of formats.
 
 use super::format::plural;
 use crate::measure::{Latency, Measurement, Source};
@@ -12,14 +12,14 @@ pub(super) struct SourceHealth {
     pub(super) stall_us: u64,
     /// Longest stall.
     pub(super) longest_us: u64,
-    /// Busy share of its busiest phase.
+    /// Busy share in the source's busiest phase.
     pub(super) busy_share: Option<f64>,
     /// Number of operations that failed on this machine.
     pub(super) environment_errors: u64,
     pub(super) lag: Latency,
 }
 
-/// Returns every source of a result, in the order of the file.
+/// Returns every source in a result, in the order of the file.
 pub(super) fn sources(measurement: &Measurement) -> Vec<SourceHealth> {
     let mut all: Vec<SourceHealth> = Vec::new();
     for health in &measurement.health {
@@ -45,12 +45,13 @@ pub(super) fn sources(measurement: &Measurement) -> Vec<SourceHealth> {
     all
 }
 
-/// Returns whether a source is a shard of the built-in hub.
+/// Returns true if a source is a shard of the built-in hub.
 pub(super) fn is_emulator(source: Source) -> bool {
     matches!(source, Source::Emulator(_))
 }
 
-/// Describes the stalls of sources: `stalled 60.0 ms in total, longest 20.0 ms`, and their local errors, if any. `None` without sources.
+/// Describes the stalls of the sources (`stalled 60.0 ms in total, longest 20.0 ms`), and their local errors, if any. `None` if there
+/// are no sources.
 pub(super) fn stalls<'a>(sources: impl Iterator<Item = &'a SourceHealth>) -> Option<String> {
     let (mut known, mut stall_us, mut longest_us, mut errors) = (false, 0, 0, 0);
     for source in sources {

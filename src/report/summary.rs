@@ -1,10 +1,10 @@
-//! The numbers that the text and the page share: operations, summed over fleets and phases. Sums add histograms and counters; they never
-//! average percentiles. Independent of formats.
+//! The numbers that the text and the page share: operations, summed over fleets and phases. Histograms and counters are added;
+//! percentiles are never averaged. Independent of formats.
 
 use crate::measure::{Measurement, Operation, Outcome, Phase, Row, Totals};
 use crate::result::model::RunResult;
 
-/// Returns every outcome except `ok`, the most frequent first.
+/// Returns every outcome except `ok`, most frequent first.
 pub(super) fn not_ok(totals: &Totals) -> Vec<(&'static str, u64)> {
     let others = totals.outcomes.iter().filter(|(outcome, _)| *outcome != Outcome::Ok);
     let mut list: Vec<_> = others.map(|(outcome, count)| (outcome.name(), count)).collect();
@@ -12,7 +12,7 @@ pub(super) fn not_ok(totals: &Totals) -> Vec<(&'static str, u64)> {
     list
 }
 
-/// An operation in one phase, or of one fleet outside warm-up.
+/// An operation in one phase, or in one fleet outside warm-up.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) name: String,
@@ -24,11 +24,11 @@ pub(super) struct Part {
 #[derive(Clone, Debug)]
 pub(super) struct OperationSummary {
     pub(super) operation: Operation,
-    /// Phases in which it was due, in the order of the run.
+    /// Phases in which the operation was due, in the order of the run.
     pub(super) phases: Vec<Part>,
-    /// Fleets for which it was due outside warm-up, in the order of the scenario.
+    /// Fleets in which the operation was due outside warm-up, in the order of the scenario.
     pub(super) fleets: Vec<Part>,
-    /// Sum outside warm-up, which thresholds without a phase read.
+    /// Sum outside warm-up, which thresholds without a phase cover.
     pub(super) total: Totals,
     /// Sum in warm-up.
     pub(super) warmup: Totals,
@@ -46,7 +46,7 @@ impl OperationSummary {
         if self.total.due > 0 { "outside warm-up" } else { "in warm-up" }
     }
 
-    /// Returns the sum outside warm-up, or in warm-up if the operation was due only there, with its label.
+    /// Returns the sum outside warm-up, or in warm-up if the operation was due only there, and a label.
     pub(super) fn headline(&self) -> (&Totals, &'static str) {
         match self.total.due {
             0 => (&self.all, "warm-up"),
@@ -58,26 +58,26 @@ impl OperationSummary {
 /// The numbers of a result.
 #[derive(Clone, Debug)]
 pub(super) struct Summary {
-    /// Operations, in the order of reports.
+    /// Operations, in the order used in reports.
     pub(super) operations: Vec<OperationSummary>,
-    /// Messages outside warm-up, or in warm-up if there were no others.
+    /// Totals of the messages outside warm-up, or in warm-up if there were no others.
     pub(super) messages: Totals,
-    /// Length of the phases of `messages`, in seconds.
+    /// Total length of the phases that `messages` covers, in seconds.
     pub(super) seconds: f64,
-    /// Number of messages acked in that time, whenever they were due.
+    /// Number of messages acknowledged in these phases, no matter when they were due.
     acked: f64,
-    /// Whether no message was due outside warm-up, so that `messages` are those of the warm-up.
+    /// Whether messages were due only in warm-up, so that `messages` covers the warm-up.
     pub(super) warmup_only: bool,
-    /// Operation of the first latency threshold on a message, delivery, method or C2D.
+    /// Operation of the first latency threshold on a message, a delivery, a method or C2D.
     threshold_operation: Option<Operation>,
-    /// Number of devices of all fleets.
+    /// Number of devices in all fleets.
     pub(super) devices: u64,
-    /// Highest number of devices that were online at once.
+    /// Largest number of devices online at the same time.
     pub(super) online_peak: u64,
 }
 
 impl Summary {
-    /// Sums up a result.
+    /// Computes the numbers of a result.
     pub(super) fn of(result: &RunResult) -> Summary {
         let measurement = &result.measurement;
         let operations = operations(measurement);
@@ -105,8 +105,8 @@ impl Summary {
         }
     }
 
-    /// Returns the main operation of the run: that of the first latency threshold, else the most frequent message (twin requests only if
-    /// there is no other), else connects.
+    /// Returns the main operation of the run: the operation of the first latency threshold; otherwise the most frequent message
+    /// operation (a twin request only if there is no other); otherwise connects.
     pub(super) fn main_operation(&self) -> Option<&OperationSummary> {
         let threshold_operation =
             || self.operations.iter().find(|summary| Some(summary.operation) == self.threshold_operation);
@@ -125,7 +125,7 @@ impl Summary {
         per_second(self.messages.due, self.seconds)
     }
 
-    /// Returns the number of acknowledged messages per second, by the time of the acknowledgment.
+    /// Returns the number of acknowledged messages per second, counted when the acknowledgment arrived.
     pub(super) fn achieved_rate(&self) -> f64 {
         if self.seconds > 0.0 { self.acked / self.seconds } else { 0.0 }
     }
@@ -140,11 +140,11 @@ fn threshold_operation(result: &RunResult) -> Option<Operation> {
     })
 }
 
-/// Returns the highest number of devices that were online at once.
+/// Returns the largest number of devices online at the same time.
 pub(super) fn online_peak(measurement: &Measurement) -> u64 {
     let seen = measurement.series.rows.iter().map(|row| row.online).max().unwrap_or(0);
     let highest_fleet = measurement.fleets.iter().map(|fleet| fleet.connected_peak).max().unwrap_or(0);
-    // The peak of a fleet is exact. Rows of the series hold only the number at their end.
+    // The peak of a fleet is exact. A row in the series contains only the number at its end.
     if measurement.fleets.len() == 1 { highest_fleet } else { seen.max(highest_fleet) }
 }
 
@@ -153,8 +153,8 @@ pub(super) fn length(phase: &Phase) -> f64 {
     std::time::Duration::from_micros(phase.end_us.saturating_sub(phase.start_us)).as_secs_f64()
 }
 
-/// Sums a count of the series over a phase. An interval that extends beyond the phase counts in proportion. The last one ends with the
-/// load.
+/// Sums a count in the series over a phase. If an interval extends beyond the phase, a proportional part counts. The last interval
+/// ends with the load.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(super) fn sum_during(measurement: &Measurement, phase: &Phase, count: impl Fn(&Row) -> u64) -> f64 {
     let load_end_us = measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(0);
@@ -167,7 +167,7 @@ pub(super) fn sum_during(measurement: &Measurement, phase: &Phase, count: impl F
     parts.sum()
 }
 
-/// Returns `count` per second, and zero for an empty time.
+/// Returns `count` per second, or 0 if `seconds` is 0.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(super) fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }

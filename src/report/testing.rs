@@ -1,4 +1,4 @@
-//! Measurements and threshold results for the tests of this room. Independent of formats.
+//! Measurements and threshold results for the tests in this room. Independent of formats.
 
 use crate::measure::{Collector, Compare, Layout, Measurement, Outcome, Recorder, Source, Test};
 use crate::result::model::{ThresholdResult, ThresholdStatus};
@@ -6,7 +6,7 @@ use crate::stalls::Stalls;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Returns the measurement of a run with this number of fleets (`fleet-0`, ..) and phases (`phase-0`, .., of a minute each).
+/// Returns the measurement of a run with this number of fleets (`fleet-0`, ..) and one-minute phases (`phase-0`, ..).
 pub(crate) fn measured(fleets: usize, phases: usize, record: impl FnOnce(&mut Recorder)) -> Measurement {
     measured_with_stalls(fleets, phases, &Rc::new(Stalls::new(crate::clock::now())), record)
 }

@@ -1,5 +1,5 @@
-//! The summary on the terminal: the verdict, then the numbers behind it. Called by `app`, which prints it and adds the paths of the
-//! files. Sentences wrap at 80 columns. Tables have up to 100 columns. Reads results only.
+//! The summary on the terminal: the verdict, then the numbers behind it. Called by `app`, which prints the summary and the paths of the
+//! files. Sentences wrap at 80 columns; tables are up to 100 columns wide. Uses only the result.
 
 use super::banner::Banner;
 use super::format::{self, NONE, plain};
@@ -67,7 +67,7 @@ impl Writer {
         self.line(&heading);
     }
 
-    /// Writes `body`, wrapped between words. Its first line starts with `first`, the others with `rest`.
+    /// Writes `body`, wrapped between words. The first line starts with `first`, the others with `rest`.
     fn wrapped(&mut self, first: &str, rest: &str, body: &str) {
         let mut line = first.to_owned();
         let mut empty = true;
@@ -97,7 +97,7 @@ fn verdict(out: &mut Writer, result: &RunResult) {
     let word = out.styled(style, &banner.word.to_uppercase());
     let name = out.styled(BOLD, &plain(&result.run.scenario.name));
     out.line(&format!("{word}  {name}"));
-    // The section "Run" describes the load generator.
+    // For a pass, the meaning is about the load generator, which the section "Run" describes anyway.
     let shows_meaning = banner.class != "pass";
     if shows_meaning && !banner.meaning.is_empty() {
         out.wrapped("  ", "  ", &banner.meaning);
@@ -128,7 +128,8 @@ fn thresholds(out: &mut Writer, result: &RunResult) {
             [metric(threshold), plain(&threshold.expression), observed, words]
         })
         .collect();
-    // Wide enough for `100% (1,000 of 1,000)`. Text without a margin beside it, such as `not enough data (...)`, sets no width.
+    // Wide enough for `100% (1,000 of 1,000)`. Text without a margin after it, such as `not enough data (...)`, does not affect the
+    // width.
     let most = [40, 22, 28];
     let widths: [usize; 3] = std::array::from_fn(|i| {
         let rows = rows.iter().filter(|row| i < 2 || !row[3].is_empty());
@@ -197,7 +198,7 @@ fn operation_rows(out: &mut Writer, operation: &OperationSummary) {
         let line = figures_row(if i == 0 { name } else { "" }, label, totals);
         out.line(&line);
         let outcomes = not_ok(totals);
-        // The total covers the outcomes of the other phases, but not of the warm-up.
+        // The total includes the outcomes of the other phases, but not of the warm-up.
         if (i == 0 || label == "warm-up") && !outcomes.is_empty() {
             let outcomes: Vec<String> = outcomes
                 .iter()
@@ -210,7 +211,7 @@ fn operation_rows(out: &mut Writer, operation: &OperationSummary) {
         out.line("                 no acknowledgment: a QoS 0 message is ok once it is sent");
     }
     if totals.closed_loop {
-        out.line("                 closed loop, not corrected: each message waited for the previous one");
+        out.line("                 closed loop, not corrected for coordinated omission");
     }
 }
 
@@ -228,11 +229,11 @@ fn figures_row(name: &str, label: &str, totals: &Totals) -> String {
     row(name, label, &cells, &format::us(totals.service.quantile(0.99)))
 }
 
-/// Formats an aligned row of the operations, of the maximum width of a table.
+/// Formats an aligned row of the table of operations, which has the maximum width of a table.
 fn row(name: &str, label: &str, cells: &[String; 7], service: &str) -> String {
     let [ok, rate, p50, p95, p99, p999, max] = cells;
     let label = format::shorten(label, 10);
-    // A long name such as `telemetry.qos0` shortens the column of its label.
+    // A long name such as `telemetry.qos0` leaves less space for the label.
     let head = if width(name) > 12 { format!("{name} {label}") } else { format!("{name:<12} {label}") };
     format!("  {head:<23} {ok:>17} {rate:>8} {p50:>7} {p95:>7} {p99:>7} {p999:>7} {max:>7} {service:>7}")
 }
@@ -309,7 +310,8 @@ fn human_duration_s(seconds: f64) -> String {
     format::span(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// Returns duplicates, reordered and foreign messages in words. `None` if the run tracks no deliveries and received no foreign messages.
+/// Returns duplicates, reordered and foreign messages in words. `None` if the run did not track deliveries and received no foreign
+/// messages.
 pub(super) fn deliveries(result: &RunResult) -> Option<String> {
     let measurement = &result.measurement;
     let tracked = measurement.operations.iter().any(|part| part.operation == Operation::Deliver);
@@ -344,7 +346,7 @@ pub(super) fn target(result: &RunResult) -> String {
 fn generator(result: &RunResult) -> String {
     let generator = &result.generator;
     let lag = match &generator.lag {
-        lag if lag.is_empty() => "no message started".to_owned(),
+        lag if lag.is_empty() => "no messages started".to_owned(),
         lag => format!("lag p99 {}, max {}", format::us(lag.quantile(0.99)), format::us(lag.max())),
     };
     format!(
@@ -356,7 +358,7 @@ fn generator(result: &RunResult) -> String {
     )
 }
 
-/// Returns CPU time over run time, in percent of one core.
+/// Returns the mean CPU usage over the run, in percent of one core.
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
 pub(super) fn cpu_average(result: &RunResult) -> String {
     match result.run.duration_us {
@@ -387,7 +389,7 @@ fn errors(out: &mut Writer, result: &RunResult) {
     }
 }
 
-/// Writes the streams with lost, duplicate or reordered messages.
+/// Writes the streams that have lost, duplicate or reordered messages.
 fn streams(out: &mut Writer, result: &RunResult) {
     let uneven = |stream: &&Stream| [stream.lost, stream.duplicates, stream.reordered] != [0; 3];
     let mut streams = result.measurement.streams.iter().filter(uneven).peekable();

@@ -5,8 +5,8 @@ use crate::measure::Operation;
 use crate::measure::hdr::{self, DecodeError};
 use serde_json::Value;
 
-/// Checks every `hdr` field, so that no reader of a result allocates the memory that a damaged one claims. Returns the
-/// path of the first bad field.
+/// Checks every `hdr` field, so that no reader of a result allocates the memory that a damaged file claims to need.
+/// Returns the path of the first bad field.
 pub(super) fn check_histograms(value: &Value, path: &str) -> Result<(), (String, DecodeError)> {
     match value {
         Value::Object(fields) => {
@@ -33,10 +33,10 @@ pub(super) fn check_histograms(value: &Value, path: &str) -> Result<(), (String,
     }
 }
 
-/// Sums of 2^15 of these cannot overflow.
+/// The maximum count. The sum of 2^15 such counts does not overflow.
 const COUNT_MAX: u64 = 1 << 48;
 
-/// Refuses numbers that no run counts to. Returns the field and the number.
+/// Refuses counts that are larger than any run can produce. Returns the path of the first such field, and the count.
 pub(super) fn check_counts(value: &Value, path: &str) -> Result<(), (String, u64)> {
     match value {
         Value::Object(fields) => {
@@ -55,8 +55,8 @@ fn within(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}, {key}") }
 }
 
-/// Removes operations that a later version of hubstorm measures, because version 1 only grows. Returns true if there
-/// were any.
+/// Removes operations that only later versions of hubstorm measure, which may add them to version 1 of the file.
+/// Returns true if it removed any.
 pub(super) fn drop_unknown_operations(value: &mut Value) -> bool {
     let is_unknown = |name: &str| Operation::from_name(name).is_none();
     let mut dropped = false;

@@ -1,36 +1,37 @@
 //! Writes files atomically: a file exists completely or not at all, even after `kill -9` or a power failure. Used by
-//! `file` and `app`. It does not know the meaning of the bytes.
+//! `file` and `app`. Independent of what the files contain.
 //!
-//! The bytes go to a temporary file in the same folder, which is flushed to the disk before it gets its name. A killed
-//! process may leave a temporary file named `.hubstorm-PID-N.tmp`, which no reader takes for a result.
+//! The bytes go to a temporary file in the same folder, which is flushed to the disk before it gets its final name. A
+//! killed process may leave a temporary file named `.hubstorm-PID-N.tmp`, which no reader mistakes for a result.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The last finished step, for tests that look at the folder in between.
+/// The last completed step, for tests that inspect the folder between steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// The temporary file exists and is empty.
     Created,
-    /// The temporary file has half of its bytes.
+    /// The temporary file contains half of the bytes.
     HalfWritten,
-    /// The temporary file has all of its bytes, and they are on the disk.
+    /// The temporary file contains all of the bytes, and they are on the disk.
     Synced,
-    /// The file has its name.
+    /// The file has its final name.
     Named,
 }
 
-/// Called after each step. An error ends the writing there, like an error of the disk.
+/// Called after each step. An error stops the write at that step, as a disk error would.
 pub(super) type Watch<'a> = &'a mut dyn FnMut(Step) -> io::Result<()>;
 
-/// Writes `bytes` to `path` atomically: a reader sees the old file or the new one. Missing folders are created. A symbolic
-/// link stays and its target is replaced. A device or a pipe, such as `/dev/stdout`, is written to directly.
+/// Writes `bytes` to `path` atomically: a reader sees the old file or the new one. Missing folders are created. A
+/// symbolic link is kept, and its target is replaced. A device or a pipe, such as `/dev/stdout`, is written to
+/// directly.
 ///
 /// # Errors
-/// The folder cannot be created, or the file cannot be written. Then the old file is unchanged, and no temporary file
-/// is left.
+/// The folder cannot be created, or the file cannot be written. The old file is unchanged, and no temporary file is
+/// left behind.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_watched(path, bytes, &mut |_| Ok(()))
 }
@@ -48,7 +49,8 @@ pub(super) fn replace_watched(path: &Path, bytes: &[u8], watch: Watch<'_>) -> io
 /// Writes `bytes` to `path`, which must not exist yet. Missing folders are created.
 ///
 /// # Errors
-/// [`ErrorKind::AlreadyExists`] if `path` exists, even if it was created a moment ago. Otherwise as [`replace`].
+/// [`ErrorKind::AlreadyExists`] if `path` exists, even if it was created a moment ago. Otherwise the same errors as
+/// [`replace`].
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     create_watched(path, bytes, &mut |_| Ok(()))
 }
@@ -76,7 +78,7 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes and flushes a temporary file beside `path`, then calls `name` to give it its name.
+/// Writes and flushes a temporary file in the folder of `path`, then calls `name` to give the file its final name.
 fn place(
     path: &Path,
     bytes: &[u8],
@@ -88,7 +90,7 @@ fn place(
     }
     let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(|error| match error.kind() {
-        // A file has the name of the folder. This error must differ from "the file exists".
+        // There is a file with the folder's name. This error must differ from "the file exists".
         ErrorKind::AlreadyExists => ErrorKind::NotADirectory.into(),
         _ => error,
     })?;
@@ -101,17 +103,17 @@ fn place(
         .and_then(|()| file.sync_all())
         .and_then(|()| watch(Step::Synced))
         .and_then(|()| name(&temporary));
-    // After a rename there is no temporary file. Otherwise the caller needs the error of the writing, and a leftover is only
-    // untidy.
+    // Ignore the error: after a rename, there is no temporary file. After a failure, the caller needs the write error,
+    // and a leftover file is harmless.
     let _ = fs::remove_file(&temporary);
     written?;
-    // Not every file system can flush a folder. The file is complete in any case.
+    // Ignore the error: not every file system can flush a folder, and the file is complete in any case.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     watch(Step::Named)
 }
 
-/// Creates a temporary file. It is always new, because a leftover of a killed process may be a hard link to a finished
-/// result.
+/// Creates a temporary file. It is always new, because a leftover from a killed process may be a hard link to a
+/// finished result.
 fn temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     loop {
@@ -125,8 +127,9 @@ fn temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
     }
 }
 
-/// Names a temporary file `path` unless that name is taken. A hard link does this in one step. On a file system without hard
-/// links (FAT, some network shares), a claim file keeps other runs of hubstorm from taking the name during the rename.
+/// Names a temporary file `path` unless that name is taken. A hard link does this in one step. On a file system without
+/// hard links (FAT, some network shares), a claim file keeps other runs of hubstorm from taking the name during the
+/// rename.
 fn name_new(
     temporary: &Path,
     path: &Path,
@@ -230,7 +233,7 @@ mod tests {
         assert_eq!(fs::read_to_string(path("x.json")).unwrap(), "x.json");
     }
 
-    /// It may be a hard link to a result, if a process was killed between the link and the removal.
+    /// A leftover may be a hard link to a result, if a process was killed between the link and the removal.
     #[test]
     fn a_leftover_temporary_file_is_not_written_to() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Reads and writes result files, and generates their JSON Schema. Used by `app` and `report`. `model` defines the contents,
-//! and `disk` writes files atomically.
+//! Reads and writes result files, and generates their JSON Schema. Used by `app` and `report`. `model` defines the
+//! contents, and `disk` writes files atomically.
 
 use super::checks::{check_counts, check_histograms, drop_unknown_operations};
 use super::disk::{self, Watch};
@@ -24,19 +24,19 @@ pub fn read(path: &Path) -> Result<RunResult, FileError> {
     read_from(path, file.map_err(|source| FileError::Io { doing: "read", path: path.to_owned(), source })?)
 }
 
-/// Reads a result from `input`. Errors name it `path`.
+/// Reads a result from `input`. Errors refer to the input as `path`.
 ///
 /// # Errors
 /// The input cannot be read, or [`parse`] refuses it.
 pub fn read_from(path: &Path, input: impl Read) -> Result<RunResult, FileError> {
     let mut bytes = Vec::new();
-    // One byte more than is permitted, so that too much is noticed.
+    // Read one byte more than is permitted, to detect files that are too large.
     let read = input.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
     read.map_err(|source| FileError::Io { doing: "read", path: path.to_owned(), source })?;
     parse(path, &bytes)
 }
 
-/// Parses a result. Errors name it `path`. A byte order mark is skipped.
+/// Parses a result. Errors refer to the result as `path`. A byte order mark is skipped.
 ///
 /// # Errors
 /// The bytes are not JSON, have another schema, lack a field of version 1, or have a damaged histogram or count.
@@ -57,7 +57,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
         Err(error) => encoding(error),
         Ok(_) => FileError::Shape { path: path.to_owned(), source },
     };
-    // Only the head, because another version may have any shape. Only an object has a head.
+    // Parse only the head, because a file of another version may have any structure. Only an object has a head.
     let head = match bytes.trim_ascii_start().starts_with(b"{") {
         true => serde_json::from_slice(bytes).map_err(shape)?,
         false => serde_json::from_slice::<IgnoredAny>(bytes).map(|_| Head::default()).map_err(shape)?,
@@ -75,7 +75,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
     }
     match drop_unknown_operations(&mut value) {
         true => serde_json::from_value(value).map_err(shape),
-        // From the text, so that an error has its line and column.
+        // Parse the bytes again, so that an error has a line and a column.
         false => serde_json::from_slice(bytes).map_err(shape),
     }
 }
@@ -105,16 +105,16 @@ fn check_schema(path: &Path, schema: Option<serde_json::Value>) -> Result<(), Fi
 /// Serializes a result as the text of its file.
 ///
 /// # Errors
-/// None for results of this program. Serialization to JSON can fail in general.
+/// Serialization to JSON can fail in general, but never for results from this program.
 pub fn to_json(result: &RunResult) -> Result<String, serde_json::Error> {
     serde_json::to_string_pretty(result).map(|json| json + "\n")
 }
 
-/// Writes a result into `folder` under the first free name of `{id}.json`, `{id}-2.json`, and so on, and stores that name in
-/// `run.id`. Runs that end at the same time never overwrite each other.
+/// Writes a result into `folder` under the first free name of `{id}.json`, `{id}-2.json`, and so on, and stores that
+/// name in `run.id`. Runs that end at the same time never overwrite each other's results.
 ///
 /// # Errors
-/// The folder cannot be created, or the file cannot be written. Then no file is left.
+/// The folder cannot be created, or the file cannot be written. No file is left behind.
 pub fn write_new(folder: &Path, result: &mut RunResult) -> Result<PathBuf, FileError> {
     write_new_watched(folder, result, &mut |_| Ok(()))
 }
@@ -134,7 +134,7 @@ fn write_new_watched(folder: &Path, result: &mut RunResult, watch: Watch<'_>) ->
                 result.run.id = format!("{id}-{n}");
             }
             Err(source) => {
-                // In another folder the first name may be free.
+                // The caller may try another folder, in which the first name may be free.
                 result.run.id = id;
                 return Err(FileError::Io { doing: "write", path, source });
             }

@@ -5,10 +5,10 @@ use crate::measure::hdr::DecodeError;
 use crate::text_file::EncodingError;
 use std::path::PathBuf;
 
-/// The maximum size of a result file, far more than a run of the largest permitted scenario writes.
+/// The maximum size of a result file, far larger than the result of the largest permitted scenario.
 pub(super) const FILE_BYTES_MAX: u64 = 512 << 20;
 
-/// Why a result file could not be read or written.
+/// The reason why a result file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The operating system reported an error.
@@ -37,8 +37,8 @@ pub enum FileError {
         /// Path of the file.
         path: PathBuf,
     },
-    /// The file is an HTML page, such as the one that `run` writes beside the result.
-    #[error("{} is an HTML page, not a result. Specify the .json file beside it", path.display())]
+    /// The file is an HTML page, such as the one that `run` writes next to the result.
+    #[error("{} is an HTML page, not a result. Specify the .json file next to it", path.display())]
     Page {
         /// Path of the file.
         path: PathBuf,
@@ -65,12 +65,12 @@ pub enum FileError {
     Encoding {
         /// Path of the file.
         path: PathBuf,
-        /// Its encoding, or the position of the error.
+        /// Cause: the file's encoding, or the position of the error.
         source: EncodingError,
     },
     /// A later version of hubstorm wrote the file.
     #[error(
-        "{} is a result file of version {version}, and this hubstorm reads version 1. Use a newer hubstorm",
+        "{} is a result file of version {version}, but this hubstorm only reads version 1. Use a newer hubstorm",
         path.display()
     )]
     Newer {
@@ -90,8 +90,8 @@ pub enum FileError {
         /// Schema as JSON, shortened, or `missing`.
         found: String,
     },
-    /// A count is larger than that of any run, so sums would overflow.
-    #[error("{} is damaged: {place} is {found}, more than any run counts. Copy it again from its source", path.display())]
+    /// A count is larger than any run can produce, so sums could overflow.
+    #[error("{} is damaged: {place} is {found}, which is more than any run can count. Copy it again from its source", path.display())]
     Count {
         /// Path of the file.
         path: PathBuf,
@@ -105,7 +105,7 @@ pub enum FileError {
     Histogram {
         /// Path of the file.
         path: PathBuf,
-        /// The histogram: operation, phase and fleet, or its path.
+        /// The histogram: its operation, phase and fleet, or the path of the field.
         place: String,
         /// Cause.
         source: DecodeError,

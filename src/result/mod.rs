@@ -1,9 +1,9 @@
 //! The result file: its contents, and how it is written and read. `app` fills a [`RunResult`](model::RunResult) and
 //! writes it; `report` renders everything else from it. Read `model` first.
 //!
-//! `model` is the shape, with the run's [`Measurement`](crate::measure::Measurement) as its body; `file` reads and
-//! writes it, with `checks` against damaged files; `disk` keeps files complete. This room must not depend on MQTT,
-//! plans or workers: it imports `measure` and `units` only.
+//! `model` defines the contents, which include the run's [`Measurement`](crate::measure::Measurement); `file` reads and
+//! writes result files, and `checks` detects damaged ones; `disk` writes files atomically. This room must not depend on
+//! MQTT, plans or workers.
 
 mod checks;
 pub mod disk;

@@ -1,8 +1,8 @@
-//! The contents of a result file, `hubstorm.result.v1`. Filled by `app`, read by `report`. Version 1 only grows;
-//! readers ignore unknown fields.
+//! The contents of a result file, `hubstorm.result.v1`. Filled by `app`, read by `report`. Later releases only
+//! add to version 1; readers ignore unknown fields.
 //!
-//! Durations are integers in microseconds whose names end in `_us`. Times within the run are counted from the run's zero;
-//! dates are RFC 3339 in UTC.
+//! Durations are integers in microseconds whose names end in `_us`. Times within the run are measured from the
+//! start of the run; dates are RFC 3339 in UTC.
 
 use crate::measure::{Latency, Measurement, Operation, Outcomes, Rules, Test};
 use schemars::JsonSchema;
@@ -34,14 +34,14 @@ pub struct RunResult {
     /// Operations over all fleets, and over all phases except warm-ups.
     #[serde(default)]
     pub totals: Vec<OperationSum>,
-    /// Findings: facts that a reader should know besides the verdict.
+    /// Findings: facts that a reader should know in addition to the verdict.
     pub findings: Vec<Finding>,
-    /// Rules of the verdict. Null in files of earlier versions, which cannot be judged again.
+    /// Rules for the verdict. Null in files from earlier versions, whose verdict cannot be computed again.
     #[serde(default)]
     pub rules: Option<Rules>,
 }
 
-/// In the file, the fields of the measurement are fields of the result.
+/// The file has the fields of the measurement directly in the result, so they are accessible in the same way here.
 impl std::ops::Deref for RunResult {
     type Target = Measurement;
 
@@ -78,14 +78,14 @@ pub struct Tool {
     pub name: String,
     /// Version.
     pub version: String,
-    /// Commit that it was built from, if known.
+    /// Commit that hubstorm was built from, if known.
     pub git: Option<String>,
 }
 
 /// The run: scenario, target, machine and time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
-    /// `{scenario}-{utc}`, which is also the name of the file.
+    /// `{scenario}-{utc}`, which is also the file's name.
     pub id: String,
     /// Command line, without secrets.
     pub argv: Vec<String>,
@@ -99,9 +99,9 @@ pub struct Run {
     pub started: String,
     /// Duration from the start of the first phase to the end of the drain.
     pub duration_us: u64,
-    /// False if the run was interrupted or broke down.
+    /// False if the run was interrupted, or if a worker or the built-in hub stopped early.
     pub complete: bool,
-    /// What ended the run. Null in files of earlier versions.
+    /// Reason why the run ended. Null in files from earlier versions.
     #[serde(default)]
     pub ended_by: Option<EndedBy>,
     /// Target of the load.
@@ -110,7 +110,7 @@ pub struct Run {
     pub host: Host,
 }
 
-/// What ended a run.
+/// The reason why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
@@ -122,7 +122,7 @@ pub enum EndedBy {
     Abort,
     /// All devices were offline for longer than `abort_when_unreachable`.
     Unreachable,
-    /// A worker or the built-in hub ended early.
+    /// A worker or the built-in hub stopped early.
     Breakdown,
 }
 
@@ -135,11 +135,11 @@ pub struct Scenario {
     pub file: String,
     /// SHA-256 of the text, in hex.
     pub sha256: String,
-    /// SHA-256 of the load that the scenario describes, in hex: the resolved plan without target, seed, names, comments and
-    /// thresholds. Results with the same value can be compared. Empty in files of earlier versions.
+    /// SHA-256 of the load that the scenario describes, in hex: the resolved plan without target, seed, names, comments
+    /// and thresholds. Results with the same value can be compared. Empty in files from earlier versions.
     #[serde(default)]
     pub plan_sha256: String,
-    /// Text; secrets stay as `${env.NAME}`.
+    /// Text of the file. Secrets stay as `${env.NAME}`.
     pub text: String,
 }
 
@@ -199,7 +199,7 @@ pub enum Status {
     Pass,
     /// A threshold failed, even without the delay that the load generator may have added.
     Fail,
-    /// The load generator may have decided a threshold, the load was not offered, or something broke down.
+    /// The load generator may have decided a threshold, the planned load was not sent, or part of the run failed.
     Invalid,
 }
 
@@ -210,19 +210,19 @@ pub struct Verdict {
     pub status: Status,
     /// Exit code of the process.
     pub exit_code: u8,
-    /// Reasons for a person, each with its number.
+    /// Reasons as text, each with the relevant number.
     pub reasons: Vec<String>,
     /// The same reasons, each with a stable code.
     #[serde(default)]
     pub details: Vec<Detail>,
 }
 
-/// A reason of the verdict.
+/// A reason for the verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Detail {
     /// Stable code, such as `threshold_failed`.
     pub code: String,
-    /// Text for a person, with its number.
+    /// Text of the reason, with the relevant number.
     pub text: String,
     /// Phase that the reason concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -235,17 +235,17 @@ pub struct Detail {
     pub source: Option<String>,
 }
 
-/// How a threshold was decided.
+/// The outcome of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdStatus {
-    /// It holds for every value that the target may have caused.
+    /// The threshold passes for every value that the target may have caused.
     Passed,
-    /// It holds for no value that the target may have caused.
+    /// The threshold fails for every value that the target may have caused.
     Failed,
-    /// The load generator may have decided it.
+    /// The load generator may have decided the threshold.
     Undecided,
-    /// The samples are too few, so it fails.
+    /// There are too few samples, so the threshold fails.
     InsufficientSamples,
 }
 
@@ -281,10 +281,10 @@ pub struct ThresholdResult {
     pub samples: u64,
     /// True if the threshold passed.
     pub passed: bool,
-    /// How the threshold was decided. Null in files of earlier versions.
+    /// Outcome of the threshold. Null in files from earlier versions.
     #[serde(default)]
     pub status: Option<ThresholdStatus>,
-    /// Comparison, in typed form. Null in files of earlier versions.
+    /// Comparison, in typed form. Null in files from earlier versions.
     #[serde(default)]
     pub test: Option<Test>,
 }
@@ -296,17 +296,18 @@ pub struct Generator {
     pub workers: u32,
     /// CPU time of this process, user and system.
     pub cpu_us: u64,
-    /// CPU of the busiest interval, in percent of one core.
+    /// CPU usage in the busiest interval, as a percentage of one core.
     pub cpu_peak_percent: f64,
     /// Peak resident memory.
     pub rss_peak_bytes: u64,
     /// Peak number of open file descriptors.
     pub fd_peak: u64,
-    /// How late each worker's heartbeat was. It is due every 2 ms while operations are open, and every 10 ms otherwise.
+    /// Lag of each worker's heartbeat. A heartbeat is due every 2 ms while operations are in progress, and every
+    /// 10 ms otherwise.
     pub heartbeat: Latency,
     /// `picked - due` of all messages.
     pub lag: Latency,
-    /// Number of messages that started more than 100 ms late.
+    /// Number of messages that the load generator started more than 100 ms late.
     pub late: u64,
 }
 
@@ -329,7 +330,7 @@ pub struct Emulator {
     /// Number of connections closed because their token expired.
     #[serde(default)]
     pub expired: u64,
-    /// Number of connections closed because the device broke a rule of the protocol, including keep-alive.
+    /// Number of connections closed because the device violated the protocol, including its keep-alive.
     #[serde(default)]
     pub protocol_errors: u64,
     /// Number of connections whose TLS handshake failed.
@@ -337,7 +338,7 @@ pub struct Emulator {
     pub tls_failed: u64,
 }
 
-/// How important a finding is.
+/// The importance of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -347,13 +348,13 @@ pub enum Severity {
     Warning,
 }
 
-/// A fact that a reader should know besides the verdict.
+/// A fact that a reader should know in addition to the verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// Severity.
     pub severity: Severity,
-    /// Text for a person.
+    /// Text of the finding.
     pub text: String,
-    /// Evidence, with its number.
+    /// Evidence, with the relevant number.
     pub evidence: String,
 }

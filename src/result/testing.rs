@@ -1,4 +1,4 @@
-//! A small result with at least one entry of everything, for tests of this room and of `report`.
+//! A small result with at least one entry of every kind, for tests of this room and of `report`.
 
 use super::model::*;
 use crate::measure::{
@@ -12,7 +12,7 @@ use std::time::Duration;
 const S: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
 
-/// The measurement of a short run with at least one entry of everything.
+/// The measurement of a short run, with at least one entry of every kind.
 pub(super) fn measurement() -> Measurement {
     let layout = Layout::new(1, 2, Duration::from_secs(60));
     let fleet = Fleet { name: "meter".to_owned(), devices: 7, ..Fleet::default() };
@@ -58,7 +58,7 @@ pub(super) fn measurement() -> Measurement {
     collector.finish(3_000_000, Vec::new(), Vec::new())
 }
 
-/// The result of that run.
+/// The result of the run that [`measurement`] describes.
 pub(crate) fn result() -> RunResult {
     RunResult {
         schema: SCHEMA.to_owned(),

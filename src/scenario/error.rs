@@ -1,24 +1,24 @@
-//! The errors of a scenario and their places. `scenario` and `plan` collect all of them, so that the user sees them at once. It must not
-//! depend on the format's keys.
+//! The errors in a scenario, each with its place. `scenario` and `plan` collect all errors, so that the user sees them together. This file
+//! must not depend on the format's keys.
 
 use super::mask::masked;
 use crate::units::plural;
 use std::fmt::{self, Write};
 
-/// The most errors that are printed. A file that is not a scenario can have thousands.
+/// The maximum number of errors that are printed. A file that is not a scenario can have thousands.
 const PRINTED_MAX: usize = 25;
 
 /// The place of a key or value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Position in the file, or the command line option.
+    /// Where the key or value is written: a position in the file, or a command line option.
     pub origin: Origin,
     /// Dotted key path in the form that `--set` uses: `fleet.meter.send.0.every`. Empty for the file itself.
     pub key: String,
 }
 
 impl Place {
-    /// Returns the place of a key in this table.
+    /// Returns the place of `key` in the table at this place.
     #[must_use]
     pub fn below(&self, key: &str) -> Place {
         let key = if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) };
@@ -32,14 +32,14 @@ impl Default for Place {
     }
 }
 
-/// The source of a value. The order is the order of printed errors: the file from top to bottom, then the command line.
+/// The source of a value. Errors are printed in the order of sources: the file from top to bottom, then the command line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// The scenario file. Both numbers start at 1. Columns count characters.
     File {
         /// Line number.
         line: usize,
-        /// Character in the line.
+        /// Column number.
         column: usize,
     },
     /// A `--set` override, with its key but without its value, which could be a secret.
@@ -51,7 +51,7 @@ pub enum Origin {
 pub struct Problem {
     /// Place of the error.
     pub place: Place,
-    /// Description: a lowercase fragment.
+    /// Description, as a lowercase fragment.
     pub what: String,
     /// Text of the invalid value.
     pub found: Option<String>,
@@ -81,7 +81,7 @@ impl Problem {
     }
 }
 
-/// All errors of a scenario. `Display` prints several lines for a person.
+/// All errors in a scenario. `Display` prints them for a person, on several lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Errors {
     file: String,
@@ -89,7 +89,7 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// Returns an empty list for the file of this name.
+    /// Returns an empty list for the named file.
     #[must_use]
     pub fn new(file: &str) -> Errors {
         Errors { file: file.to_owned(), problems: Vec::new() }
@@ -101,7 +101,7 @@ impl Errors {
     }
 
     /// Adds an error. The caller can add details to the returned [`Problem`].
-    #[expect(clippy::missing_panics_doc, reason = "the vector was pushed to in the line above")]
+    #[expect(clippy::missing_panics_doc, reason = "an element was pushed just before")]
     pub fn add(&mut self, place: &Place, what: impl Into<String>) -> &mut Problem {
         self.problems.push(Problem {
             place: place.clone(),
@@ -114,8 +114,9 @@ impl Errors {
     }
 
     /// Adds an error about a key or value that a later version will support.
-    pub fn not_built_yet(&mut self, place: &Place, what: &str) {
-        self.add(place, format!("not built yet: {what}")).fix("remove it; a later version will support it");
+    pub fn not_supported_yet(&mut self, place: &Place, what: &str) {
+        self.add(place, format!("not supported yet: {what}"))
+            .fix("remove it; a later version will support it");
     }
 
     /// Returns true if there are no errors.
@@ -124,7 +125,7 @@ impl Errors {
         self.problems.is_empty()
     }
 
-    /// Returns the errors in the order of the file.
+    /// Returns the errors in file order.
     #[must_use]
     pub fn problems(&self) -> Vec<&Problem> {
         let mut problems: Vec<&Problem> = self.problems.iter().collect();

@@ -1,7 +1,7 @@
-//! Checks that a text is a host name or an IP address. Used by `reader` for `target.host`, and by `app` for the command line. It must not
-//! resolve names. Errors never repeat the text, because users paste connection strings, which contain keys.
+//! Checks that a string is a host name or an IP address. Used by `reader` for `target.host`, and by `app` for the command line. Never
+//! resolves names. Errors never repeat the string, because users sometimes paste connection strings, which contain keys.
 
-use core::net::IpAddr; // Addresses only: sockets live in std::net.
+use core::net::IpAddr; // `core::net` has addresses but no sockets.
 
 /// Allowed hosts, for error messages.
 pub(super) const ALLOWED: &str =
@@ -14,7 +14,7 @@ const LABEL_BYTES_MAX: usize = 63;
 /// Checks that `text` is a host name or an IP address.
 ///
 /// # Errors
-/// A description of the problem that does not repeat the text.
+/// Returns a description of the problem that does not repeat `text`.
 pub fn check_host(text: &str) -> Result<(), &'static str> {
     if is_name(text) || text.parse::<IpAddr>().is_ok() {
         return Ok(());
@@ -28,7 +28,7 @@ pub fn check_host(text: &str) -> Result<(), &'static str> {
     })
 }
 
-/// Returns the port if `text` has the form `host:port`. Any other text may contain a key, so its parts are not used.
+/// Returns the port if `text` has the form `host:port`. Any other text may contain a key, so no part of it is used.
 pub(super) fn port_suffix(text: &str) -> Option<u16> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_strings_get_an_error_of_their_own() {
+    fn connection_strings_get_a_specific_error() {
         for text in ["HostName=h;DeviceId=d;SharedAccessKey=a/b=", "sharedaccesskey=AAEC", "HOSTNAME=h"] {
             assert!(check_host(text).unwrap_err().contains("its HostName field"), "{text}");
         }

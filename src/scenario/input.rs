@@ -1,12 +1,12 @@
-//! The input of the scenario reader: text, overrides, environment variables, and files. `app` and tests fill it in. It must not depend
-//! on the format's keys.
+//! The input of the scenario reader: text, overrides, environment variables, and files. `app` and tests fill it in. This file must
+//! not depend on the format's keys.
 
 use super::error::{Origin, Place};
 use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Everything that reading a scenario depends on. The reader uses neither the clock nor the process environment.
+/// All inputs of the scenario reader, which uses neither the clock nor the process environment.
 pub struct Input<'a> {
     /// File name for error messages. Files that end in `.json` or `.jsonc` are read as JSON.
     pub file: &'a str,
@@ -16,7 +16,7 @@ pub struct Input<'a> {
     pub overrides: &'a [String],
     /// Looks up an environment variable for `${env.NAME}`.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// Reads a file that the scenario refers to: `${file.PATH}`, device lists and payloads.
+    /// Reads a file that the scenario refers to: a secret (`${file.PATH}`), a device list, or payloads.
     pub files: &'a dyn Fn(&Path) -> io::Result<FileText>,
 }
 

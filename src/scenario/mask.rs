@@ -1,13 +1,13 @@
 //! Hides secrets in messages. This is the last line of defense: messages leave out known secrets, but users also paste keys into values
-//! that are not secret. Used by `error` for every message about a scenario, and by `app` for every message that ends a command. It must
-//! not depend on the format's keys.
+//! that are not secret. Used by `error` for every message about a scenario, and by `app` for error messages and other output. This file
+//! must not depend on the format's keys.
 
 pub(super) const HIDDEN: &str = "<hidden>";
 
-/// The names before a secret in connection strings and tokens.
+/// The names that precede a secret in connection strings and tokens.
 const NAMES: [&str; 2] = ["sharedaccesskey=", "sig="];
 
-/// The fewest base64 characters of a key, which has at least 16 bytes.
+/// The minimum number of base64 characters in a key, which is at least 16 bytes long.
 const KEY_CHARS_MIN: usize = 22;
 
 /// Returns `text` with secrets replaced: the values of `SharedAccessKey=` and `sig=`, and every word that looks like a base64 key with
@@ -26,7 +26,7 @@ pub fn masked(text: &str) -> String {
     text.split_inclusive(ends_word).map(mask).collect()
 }
 
-/// Returns the range of a word that follows one of [`NAMES`].
+/// Returns the range in `word` after one of [`NAMES`], if it may be a secret.
 fn named_secret(word: &str) -> Option<std::ops::Range<usize>> {
     let lower = word.to_ascii_lowercase();
     let start = NAMES.iter().filter_map(|name| lower.find(name).map(|at| at + name.len())).min()?;
@@ -34,7 +34,7 @@ fn named_secret(word: &str) -> Option<std::ops::Range<usize>> {
     word[start..].contains(|c: char| c.is_ascii_alphanumeric()).then_some(start..word.len())
 }
 
-/// Returns the range of a word that looks like a base64 key with padding.
+/// Returns the range in `word` that looks like a padded base64 key.
 fn padded_key(word: &str) -> Option<std::ops::Range<usize>> {
     word.match_indices('=').find_map(|(at, _)| {
         let start = word[..at].trim_end_matches(is_base64).len();
@@ -44,7 +44,7 @@ fn padded_key(word: &str) -> Option<std::ops::Range<usize>> {
     })
 }
 
-/// Returns true if `text` looks like a base64 key. For texts that should be names or paths but do not exist.
+/// Returns true if `text` looks like a base64 key. For names and paths that do not exist, which may be misplaced keys.
 #[must_use]
 pub fn looks_like_key(text: &str) -> bool {
     let key = text.trim_end_matches('=');
@@ -65,7 +65,8 @@ fn is_base64(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '+' || c == '/'
 }
 
-/// Returns true for long words of both cases. Names of environment variables have one case, a random key almost never does.
+/// Returns true for long words with uppercase and lowercase letters. Names of environment variables rarely have both; random keys almost
+/// always do.
 fn is_long_and_mixed(text: &str) -> bool {
     text.len() >= KEY_CHARS_MIN
         && text.contains(|c: char| c.is_ascii_lowercase())

@@ -1,9 +1,9 @@
 //! Reads a scenario file. The input is an [`Input`]: the text, `--set` overrides, and access to environment variables and files. The output
-//! is a [`Scenario`], whose values have their place in the file, and all [`Errors`]. Start with `keys/mod.rs`, which reads the keys of the
-//! format, then read `model/mod.rs`.
+//! is a [`Scenario`], whose values carry their [`Place`] in the file, and all [`Errors`]. Start with `keys/mod.rs`, which reads the keys of
+//! the format, then read `model/mod.rs`.
 //!
-//! Called by `plan::load`. This room checks each value on its own: key, type, unit, range. `plan` checks what values mean together, such as
-//! whether a fleet exists. It must not depend on sockets, clocks or `plan`.
+//! Called by `plan::load`. This room checks each value on its own: key, type, unit, range. `plan` checks values against each other, for
+//! example that a referenced fleet exists. This room must not depend on sockets, clocks or `plan`.
 
 mod error;
 mod host;

@@ -1,5 +1,5 @@
 //! Parses TOML or JSON into a tree of [`Node`]s, in which every key and value has its place. Used by `overrides`, `reader` and `keys`. Only
-//! this file uses the two parsers. It must not depend on the format's keys.
+//! this file uses the TOML and JSON parsers. It must not depend on the format's keys.
 
 use super::error::{Errors, Origin, Place};
 use jsonc_parser::ast as json;
@@ -13,7 +13,7 @@ pub(super) struct Node {
     pub(super) place: Place,
 }
 
-/// A value of either format.
+/// A value from either format.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Boolean(bool),
@@ -22,7 +22,7 @@ pub(super) enum Value {
     String(String),
     Array(Vec<Node>),
     Table(Vec<Entry>),
-    /// A value that no key takes, described with an article.
+    /// A value that no key accepts, described for error messages, such as "a date or time".
     Other(&'static str),
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Entry {
 }
 
 impl Value {
-    /// Returns the name of the type, with an article.
+    /// Returns the name of the type for error messages, such as "a string".
     pub(super) fn type_name(&self) -> &'static str {
         match self {
             Value::Boolean(_) => "a boolean",
@@ -121,7 +121,7 @@ fn parse_toml(text: &str, lines: &Lines<'_>, errors: &mut Errors) -> Option<Node
 
 fn table_from_toml(table: &DeTable<'_>, origin: &dyn Fn(usize) -> Origin, path: &str) -> Value {
     let mut keys: Vec<_> = table.iter().collect();
-    // The parser sorts by name. The order in the file determines the device numbers of the fleets.
+    // The parser sorts keys by name. Restore the order in the file, which determines the device numbers of the fleets.
     keys.sort_by_key(|(key, _)| key.span().start);
     let entries = keys.into_iter().map(|(key, value)| {
         let name = key.get_ref().to_string();

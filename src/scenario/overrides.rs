@@ -1,5 +1,5 @@
 //! Applies `--set key=value` overrides to the tree before it is read, so all rules apply to them as well. A path selects a list element by
-//! its `name` or index: `phase.steady.duration=10s`. Used by `scenario::read`. Of the format's keys it knows only `fleet` and `thresholds`.
+//! its `name` or index: `phase.steady.duration=10s`. Used by `scenario::read`. This file knows only the keys `fleet` and `thresholds`.
 
 use super::error::{Errors, Origin, Place};
 use super::mask::{HIDDEN, may_be_key};
@@ -45,7 +45,7 @@ fn split(key: &str) -> Vec<String> {
     }
 }
 
-/// Returns true if the scenario has a key or list element with this name.
+/// Returns true if `node` contains a key or list element with this name.
 fn has_name(node: &Node, name: &str) -> bool {
     match &node.value {
         Value::Table(entries) => entries.iter().any(|entry| entry.key == name || has_name(&entry.node, name)),
@@ -56,14 +56,14 @@ fn has_name(node: &Node, name: &str) -> bool {
     }
 }
 
-/// Returns true if a value has a key for secrets.
+/// Returns true if `node` contains a key whose value is a secret.
 fn has_secret(node: &Node) -> bool {
     match &node.value {
         Value::Table(entries) => {
             entries.iter().any(|entry| SECRET_KEYS.contains(&entry.key.as_str()) || has_secret(&entry.node))
         }
         Value::Array(elements) => elements.iter().any(has_secret),
-        // A table with a syntax error becomes a string. It may still contain a secret.
+        // A table with a syntax error is parsed as a string, which may still contain a secret.
         Value::String(text) => {
             text.trim_start().starts_with('{') && SECRET_KEYS.iter().any(|key| text.contains(key))
         }
@@ -87,7 +87,7 @@ fn descend<'n>(
             Value::Array(_) => "no such list element".to_owned(),
             _ => format!("{} has no keys", node.value.type_name()),
         };
-        // A missing fleet is a typing error: overrides do not add fleets.
+        // Overrides cannot add fleets: the name of a missing fleet is probably a typo.
         let can_add = matches!(node.value, Value::Table(_)) && here.key != "fleet";
         let index = match &node.value {
             Value::Array(_) => known.iter().position(|name| name == part).or_else(|| part.parse().ok()),

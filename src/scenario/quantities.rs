@@ -1,5 +1,5 @@
-//! Reads numbers, durations, rates, shares and words from a fixed list: values with a unit or a range. Used by `keys`. It must not depend
-//! on the format's keys.
+//! Reads values with a unit, a range or a fixed list of words: numbers, durations, rates, shares and choices. Used by `keys`. This file
+//! must not depend on the format's keys.
 
 use super::node::{Node, Value};
 use super::reader::{Reader, quoted};
@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The longest duration in a scenario: 100 days, far below the limits of the clocks.
+/// The longest duration that a scenario may contain: 100 days, far below the limits of the clocks.
 pub const DURATION_MAX: Duration = Duration::from_secs(100 * 86_400);
 
 impl Reader<'_> {
@@ -96,7 +96,7 @@ impl Reader<'_> {
         self.parse(node, units::EXPECTED_RATE, Rate::from_str)
     }
 
-    /// Reads a share up to `most`, a fraction of 1.
+    /// Reads a share of at most `most`, which is a fraction of 1.
     pub(super) fn percent(&mut self, node: &Node, most: f64) -> Option<Percent> {
         let most = Percent::from_fraction(most);
         let allowed = format!("a share from 0% to {most}, such as 85%");
@@ -111,7 +111,7 @@ impl Reader<'_> {
     /// Reads a share or a linear change between two shares: `100%`, `0% -> 100%`.
     pub(super) fn change(&mut self, node: &Node, most: f64) -> Option<[f64; 2]> {
         let allowed = format!(
-            "a share from 0% to {}, or a change between two, such as 0% -> 100%",
+            "a share from 0% to {}, or a change from one share to another, such as 0% -> 100%",
             Percent::from_fraction(most)
         );
         let [from, to] = self.parse(node, &allowed, |text| {
@@ -128,7 +128,7 @@ impl Reader<'_> {
         Some([from, to])
     }
 
-    /// Reads one of a few words. `later` has words that a later version will support, with their meaning.
+    /// Reads one of `words`. `later` lists words that a later version will support, each with its meaning.
     pub(super) fn choice<T: Copy>(
         &mut self,
         node: &Node,
@@ -141,7 +141,7 @@ impl Reader<'_> {
             return Some(*value);
         }
         if let Some((word, what)) = later.iter().find(|(word, _)| *word == text.value) {
-            self.errors.not_built_yet(&node.place, &format!("{} ({what})", quoted(word)));
+            self.errors.not_supported_yet(&node.place, &format!("{} ({what})", quoted(word)));
             return None;
         }
         let problem =

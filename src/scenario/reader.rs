@@ -1,5 +1,5 @@
 //! Reads tables, strings, hosts and secrets, expands `${env.NAME}`, and reports unknown keys. Used by `keys`; `quantities` adds values with
-//! a unit or range. Of the format's keys it knows only those for secrets.
+//! a unit or range. The only keys that this file knows are those for secrets.
 
 use super::error::{Errors, Origin, Place, Problem};
 use super::host::{self, check_host, is_connection_string};
@@ -9,13 +9,14 @@ use super::node::{Entry, Node, Value};
 use super::suggestion::nearest;
 use super::value::{Secret, Written};
 use crate::text_file;
-use core::net::IpAddr; // Addresses only: sockets live in std::net.
+use core::net::IpAddr; // `core::net` has addresses but no sockets.
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Keys whose value is a secret. In a file they take only `${env.NAME}` or `${file.PATH}`; `--set` refuses them, and no message shows them.
+/// Keys whose value is a secret. In a file, the value must be `${env.NAME}` or `${file.PATH}`. `--set` refuses these keys, and messages
+/// never show their values.
 pub(super) const SECRET_KEYS: [&str; 3] = ["group_key", "key", "password"];
 
 /// The start of a reference to an environment variable.
@@ -30,7 +31,7 @@ pub(super) struct Reader<'a> {
     pub(super) errors: Errors,
 }
 
-/// The fields of a table. Each key that a caller asks for becomes known, and [`Fields::finish`] reports the others.
+/// The fields of a table. Each key that a caller requests becomes known, and [`Fields::finish`] reports the others.
 pub(super) struct Fields<'n> {
     pub(super) place: Place,
     entries: &'n [Entry],
@@ -39,13 +40,13 @@ pub(super) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// Returns the value of a key, if present.
+    /// Returns the value of a key, if present, and marks the key as known.
     pub(super) fn take(&mut self, key: &'static str) -> Option<&'n Node> {
         self.known.push(key);
         self.entry(key).map(|entry| &entry.node)
     }
 
-    /// Returns the value of a required key, or reports that it is missing. `fix` follows the word "add".
+    /// Returns the value of a required key, or reports that the key is missing. `fix` says what to add.
     pub(super) fn require(
         &mut self,
         reader: &mut Reader<'_>,
@@ -59,12 +60,12 @@ impl<'n> Fields<'n> {
         found
     }
 
-    /// Returns the entry of a key, if present. The key does not become known.
+    /// Returns the entry of a key, if present. Does not mark the key as known.
     pub(super) fn entry(&self, key: &str) -> Option<&'n Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
-    /// Reports keys of earlier versions. `keys` has their names and former meanings.
+    /// Reports keys that only earlier versions supported. `keys` lists their names and former meanings.
     pub(super) fn retire(&mut self, reader: &mut Reader<'_>, keys: &[(&'static str, &str)], fix: &str) {
         for (key, what) in keys {
             self.retired.push(key);
@@ -74,14 +75,14 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Reports unknown keys. `later` has keys that a later version will support, with their meaning.
+    /// Reports unknown keys. `later` lists keys that a later version will support, each with its meaning.
     pub(super) fn finish(self, reader: &mut Reader<'_>, later: &[(&str, &str)]) {
         for entry in self.entries {
             if self.known.iter().chain(&self.retired).any(|key| *key == entry.key) {
                 continue;
             }
             if let Some((_, what)) = later.iter().find(|(key, _)| *key == entry.key) {
-                reader.errors.not_built_yet(&entry.place, what);
+                reader.errors.not_supported_yet(&entry.place, what);
                 continue;
             }
             let (place, found) = masked_entry(entry);
@@ -106,7 +107,7 @@ fn masked_entry(entry: &Entry) -> (Place, String) {
 }
 
 impl Reader<'_> {
-    /// Reports a value of the wrong type. The message leaves out its text, which could be a misplaced secret.
+    /// Reports a value of the wrong type. The message leaves out the value, which could be a misplaced secret.
     pub(super) fn wrong_type(&mut self, node: &Node, allowed: &str) {
         self.errors.add(&node.place, "wrong type").found(node.value.type_name()).allowed(allowed);
     }
@@ -124,7 +125,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a table whose keys are names that the user chose.
+    /// Reads a table whose keys are names chosen by the user.
     pub(super) fn named<'n>(&mut self, node: &'n Node, allowed: &str) -> &'n [Entry] {
         match &node.value {
             Value::Table(entries) => entries,
@@ -172,13 +173,14 @@ impl Reader<'_> {
         Some(text)
     }
 
-    /// Reads the name of a phase or method. It can occur in threshold selectors, topics and `--set` paths, so few characters are allowed.
+    /// Reads the name of a phase or method. Few characters are allowed, because it can occur in threshold selectors, topics and
+    /// `--set` paths.
     pub(super) fn name(&mut self, node: &Node, allowed: &str) -> Option<Written<String>> {
         let name = self.text(node, allowed)?;
         self.check_name(&name.place, &name.value, &name.text).then_some(name)
     }
 
-    /// Reports an invalid name. `text` is its source text.
+    /// Returns true if a name is valid, or reports it. `text` is the source text of the name.
     pub(super) fn check_name(&mut self, place: &Place, name: &str, text: &str) -> bool {
         let is_name =
             !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
@@ -194,7 +196,7 @@ impl Reader<'_> {
         Some(Written { value: PathBuf::from(value), text, place })
     }
 
-    /// Reads a host. Messages do not repeat an invalid one, because users paste connection strings.
+    /// Reads a host. Messages do not repeat an invalid host, because users sometimes paste connection strings.
     pub(super) fn host(&mut self, node: &Node) -> Option<Written<String>> {
         let host = self.string(node, host::ALLOWED)?;
         match check_host(&host.value) {
@@ -249,7 +251,7 @@ impl Reader<'_> {
         Some(Written { value, text: text.clone(), place: node.place.clone() })
     }
 
-    /// Reads a file that contains one secret. Trims white space.
+    /// Reads a file that contains one secret. Trims whitespace.
     fn secret_file(&mut self, path_in_scenario: &Path, place: &Place) -> Option<Secret> {
         let path = resolve_path(self.errors.file(), place, path_in_scenario);
         let what = match (self.files)(&path) {
@@ -285,7 +287,7 @@ impl Reader<'_> {
         self.errors.add(&node.place, what).found(found).allowed(allowed)
     }
 
-    /// Reads a string and parses it with a function.
+    /// Reads a string and parses it with `parse`.
     pub(super) fn parse<T, E: Display>(
         &mut self,
         node: &Node,
@@ -302,7 +304,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Replaces every `${env.NAME}`. Reports each variable that is not set, and then returns `None`.
+    /// Replaces every `${env.NAME}`. If variables are not set, reports each of them and returns `None`.
     fn expand(&mut self, text: &str, place: &Place) -> Option<String> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;

@@ -1,23 +1,23 @@
 //! The JSON Schema of the format, from `schema.json`. Editors use it to complete and check scenarios; `hubstorm schema scenario` prints it.
-//! The reader does not use it, because its own errors are more precise. `tests/it/schema.rs` checks that both accept the same keys and
-//! values. It must not depend on the reader.
+//! The reader does not use it, because its own errors are more precise. `tests/it/schema.rs` checks that the schema and the reader accept
+//! the same keys and values. This file must not depend on the reader.
 
 use serde_json::{Map, Value};
 
-/// Returns the JSON Schema (draft 2020-12) of a scenario. References are replaced by their definitions, because TOML editors do not show
-/// the description of a key beside a `$ref`.
+/// Returns the JSON Schema (draft 2020-12) of a scenario. References are replaced with their definitions, because TOML editors do not show
+/// a description next to a `$ref`.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "the text is part of the program")]
+#[expect(clippy::missing_panics_doc, reason = "the schema is part of the program")]
 pub fn schema() -> Value {
     let mut schema: Value =
-        serde_json::from_str(include_str!("schema.json")).expect("every test of the schema parses it");
+        serde_json::from_str(include_str!("schema.json")).expect("the embedded schema is valid JSON");
     let definitions = schema.as_object_mut().and_then(|root| root.remove("$defs"));
     let definitions =
         definitions.and_then(|definitions| definitions.as_object().cloned()).unwrap_or_default();
     inlined(&schema, &definitions)
 }
 
-/// Replaces each reference by its definition. Keywords beside the reference win.
+/// Replaces each reference with its definition. Keywords next to the reference take precedence.
 fn inlined(schema: &Value, definitions: &Map<String, Value>) -> Value {
     match schema {
         Value::Object(keywords) => {
@@ -44,7 +44,7 @@ fn inlined(schema: &Value, definitions: &Map<String, Value>) -> Value {
 mod tests {
     use super::*;
 
-    /// Finds keywords that occur both beside a reference and in its definition. Both must hold, but inlining would keep only one.
+    /// Finds keywords that occur both next to a reference and in its definition. Both apply, but inlining would keep only one.
     fn overridden_keywords(schema: &Value, definitions: &Map<String, Value>, found: &mut Vec<String>) {
         match schema {
             Value::Object(keywords) => {

@@ -1,11 +1,11 @@
-//! Values with their place and source text, and secrets. Used by `model`, by the readers of this room and by `plan`. It must not
+//! Values with their place and source text, and secrets. Used by `model`, `plan` and the readers in this room. This file must not
 //! depend on the format's keys.
 
 use super::error::Place;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A value with its place and its source text. The text keeps `${env.NAME}` unexpanded, so that messages can show it.
+/// A value with its place and its source text. `${env.NAME}` is not expanded in the source text, so messages can show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written<T> {
     /// Parsed value.

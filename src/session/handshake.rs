@@ -26,7 +26,7 @@ impl<T> Session<T> {
     /// DISCONNECT (MQTT 3.1.1 §3.1.2.5).
     ///
     /// # Errors
-    /// Those of `connect`, and MQTT cannot encode the will. Nothing was written.
+    /// As for `connect`, or MQTT cannot encode the will. Nothing was written.
     pub fn connect_with_will(
         &mut self,
         now: Instant,

@@ -1,5 +1,5 @@
 //! Messages from the server and the replies to them, which are written in the order of the packets that they acknowledge (MQTT
-//! 3.1.1 §4.6). A QoS 2 packet id is remembered until PUBREL, and a PUBLISH with the same id until then is a repetition (§4.3.3,
+//! 3.1.1 §4.6). A QoS 2 packet id is remembered until PUBREL; until then, a PUBLISH with the same id is a repetition (§4.3.3,
 //! method B).
 
 use super::types::Event;

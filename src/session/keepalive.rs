@@ -20,7 +20,7 @@ pub(super) struct KeepAlive {
 enum Ping {
     #[default]
     None,
-    /// PINGREQ is to be written.
+    /// PINGREQ must be written.
     Due,
     /// PINGREQ was written; PINGRESP has not arrived.
     Sent(Instant),

@@ -1,5 +1,5 @@
-//! A doubly linked list through a slice of nodes, linked by index. It pushes at the end and removes anywhere in O(1), and
-//! allocates nothing. Used by `window` for its send order and its free slots.
+//! A doubly linked list through a slice of nodes, linked by index. Pushing at the end and removing anywhere take O(1) and do not
+//! allocate. Used by `window` for its send order and its free slots.
 
 /// Marks the absence of a node.
 pub(super) const NONE: u16 = u16::MAX;
@@ -70,7 +70,7 @@ mod tests {
     proptest! {
         /// Compares the list with a vector while nodes are inserted and removed: the order is the same in both directions.
         #[test]
-        fn is_a_queue_that_one_can_leave(toggles in prop::collection::vec(0u16..8, 0..60)) {
+        fn nodes_keep_their_order_when_others_are_removed(toggles in prop::collection::vec(0u16..8, 0..60)) {
             let mut nodes = [Links::NONE; 8];
             let mut list = List::EMPTY;
             let mut model: Vec<u16> = Vec::new();

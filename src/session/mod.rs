@@ -72,7 +72,7 @@ impl<T> Session<T> {
         self.state
     }
 
-    /// Returns true if the session is online, the window is not full, and no kept message waits to be resent.
+    /// Returns true if the session is online, the window is not full, and no kept message is waiting to be resent.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.state == State::Online && self.window.as_ref().is_none_or(|window| window.has_room())
@@ -103,8 +103,8 @@ impl<T> Session<T> {
         self.keep_alive.ping_sent()
     }
 
-    /// Returns the tags of all messages that have not ended (unacknowledged, kept, or unflushed QoS 0), each with the time of its
-    /// first sending.
+    /// Returns the tags of all messages that have not ended (unacknowledged, kept, or unflushed QoS 0), each with the time when
+    /// it was first sent.
     pub fn open(&self) -> impl Iterator<Item = (&T, Instant)> {
         self.window.iter().flat_map(|window| window.open())
     }
@@ -159,7 +159,7 @@ impl<T> Session<T> {
     /// Sends UNSUBSCRIBE. Returns the packet id that [`Event::Unsubscribed`] will carry.
     ///
     /// # Errors
-    /// As [`subscribe`](Session::subscribe).
+    /// As for [`subscribe`](Session::subscribe).
     pub fn unsubscribe(
         &mut self,
         now: Instant,
@@ -185,8 +185,8 @@ impl<T> Session<T> {
         }
     }
 
-    /// Takes the tags of all messages that have not ended, in the order of [`open`](Session::open). No event will report them.
-    /// Kept messages are still resent.
+    /// Takes the tags of all messages that have not ended, in the order of [`open`](Session::open). No event will report the end
+    /// of these messages. Kept messages are still resent.
     pub fn take_open(&mut self) -> Vec<T> {
         self.window.as_mut().map_or_else(Vec::new, |window| window.take_open())
     }
@@ -211,14 +211,14 @@ impl<T> Session<T> {
         else {
             return Ok(false);
         };
-        // The client may have sent DISCONNECT before CONNACK arrived: CONNACK has no meaning then.
+        // The client may have sent DISCONNECT before CONNACK arrived. CONNACK is ignored in that case.
         if self.state != State::Closed || !matches!(packet, Packet::ConnAck { .. }) {
             self.event = self.route(now, packet)?;
         }
         Ok(true)
     }
 
-    /// Handles a packet and returns its event. Packets in the middle of a QoS 2 exchange have none.
+    /// Handles a packet and returns its event. Packets in the middle of a QoS 2 exchange have no event.
     fn route(&mut self, now: Instant, packet: Packet) -> Result<Option<Event<T>>, SessionError> {
         match (packet, self.state) {
             (Packet::ConnAck { session_present, code }, State::Connecting) => {
@@ -232,7 +232,9 @@ impl<T> Session<T> {
             (Packet::PubRec(pid), _) => {
                 let known = self.window.as_mut().is_some_and(|window| window.pubrec(pid).is_ok());
                 if !known {
-                    return Err(SessionError::Protocol("PUBREC for a packet id that no QoS 2 message has"));
+                    return Err(SessionError::Protocol(
+                        "PUBREC for a packet id that no QoS 2 message has used",
+                    ));
                 }
                 self.incoming.queue_reply(Reply::Rel, pid);
                 Ok(None)
@@ -293,7 +295,7 @@ impl<T> Session<T> {
         Ok(())
     }
 
-    /// Handles a flush: the kernel has all bytes written so far, so QoS 0 messages have succeeded.
+    /// Handles a flush: the kernel has accepted all bytes written so far, so QoS 0 messages have succeeded.
     pub fn handle_flushed(&mut self, _now: Instant) {
         if let Some(window) = &mut self.window {
             window.handle_flushed();
@@ -339,7 +341,7 @@ impl<T> Session<T> {
         }
     }
 
-    /// Returns the latest time for the next call of `handle_timeout`. It may be earlier than the next timeout.
+    /// Returns when to call `handle_timeout` at the latest. This may be earlier than the next timeout.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()

@@ -9,9 +9,9 @@ use std::time::Instant;
 pub(super) struct Slot<T> {
     /// Tag of the message, until its outcome is reported. A timed-out message may stay without a tag to complete its exchange.
     pub(super) tag: Option<T>,
-    /// Time of the first sending.
+    /// When the message was first sent.
     pub(super) sent: Instant,
-    /// Time of the last sending. The ack timeout starts here.
+    /// When the message was last sent. The ack timeout starts then.
     pub(super) last_sent: Instant,
     pub(super) links: Links,
     pub(super) state: SlotState,
@@ -22,12 +22,12 @@ pub(super) struct Slot<T> {
 }
 
 /// Extra acknowledgments that the server may still send for earlier packets with the same id: a count of PUBACKs, a count of
-/// PUBCOMPs, and whether PUBRECs may arrive. In a kept session the packets may be from an earlier connection. Every message reads
-/// it twice, so it is one number with two 15-bit counts and [`ExpectedRepeats::RECS`].
+/// PUBCOMPs, and whether PUBRECs may arrive. In a kept session the packets may be from an earlier connection. It is read twice
+/// per message, so it is packed into one number: two 15-bit counts and [`ExpectedRepeats::RECS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ExpectedRepeats(u32);
 
-/// The next acknowledgment of a message.
+/// The acknowledgment that a message waits for next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ack {
     /// PUBACK, which ends a QoS 1 message.
@@ -38,11 +38,11 @@ pub(super) enum Ack {
     Pubcomp,
 }
 
-/// An acknowledgment that none of our packets can have caused.
+/// An acknowledgment that none of our packets could have caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UnexpectedAck;
 
-/// State of a slot. Slots in use come last in the order.
+/// State of a slot. The order matters: the states of slots in use come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SlotState {
     Free,
@@ -54,7 +54,7 @@ pub(super) enum SlotState {
 
 impl ExpectedRepeats {
     pub(super) const NONE: ExpectedRepeats = ExpectedRepeats(0);
-    /// The id had a QoS 2 message on this connection. Its PUBREC may be repeated at any time, and each needs a PUBREL
+    /// The id had a QoS 2 message on this connection. The server may repeat PUBREC at any time, and each PUBREC needs a PUBREL
     /// [MQTT-4.3.3-1].
     pub(super) const RECS: ExpectedRepeats = ExpectedRepeats(1 << 31);
     const COUNT_MAX: u32 = (1 << 15) - 1;
@@ -68,12 +68,12 @@ impl ExpectedRepeats {
         self.0 & ExpectedRepeats::RECS.0 != 0
     }
 
-    /// Combines two values. They must not count the same kind.
+    /// Combines two values, which must not both count the same kind of acknowledgment.
     pub(super) fn or(self, other: ExpectedRepeats) -> ExpectedRepeats {
         ExpectedRepeats(self.0 | other.0)
     }
 
-    /// Records that a packet was resent whose acknowledgment is PUBACK or PUBCOMP.
+    /// Records that a packet was resent. `ack` is its acknowledgment: PUBACK or PUBCOMP.
     pub(super) fn expect_one_more(&mut self, ack: Ack) {
         let shift = ExpectedRepeats::shift(ack);
         if self.0 >> shift & ExpectedRepeats::COUNT_MAX < ExpectedRepeats::COUNT_MAX {
@@ -84,7 +84,7 @@ impl ExpectedRepeats {
     /// Takes one expected acknowledgment of this kind.
     ///
     /// # Errors
-    /// None is expected.
+    /// No acknowledgment of this kind is expected.
     pub(super) fn take_one(&mut self, ack: Ack) -> Result<(), UnexpectedAck> {
         let shift = ExpectedRepeats::shift(ack);
         if self.0 >> shift & ExpectedRepeats::COUNT_MAX == 0 {
@@ -103,7 +103,7 @@ impl ExpectedRepeats {
 }
 
 impl<T> Slot<T> {
-    /// Returns a slot that has had no message. Its times have no meaning.
+    /// Returns a slot that has never held a message. Its times are meaningless.
     pub(super) fn free(now: Instant) -> Slot<T> {
         Slot {
             tag: None,

@@ -1,4 +1,4 @@
-//! All deadlines of a session in one table. Used by the other files of this room; it knows none of their rules.
+//! All deadlines of a session in one table. Used by the other files of this room; independent of their rules.
 //!
 //! A timer may fire **early**, never late. The keep-alive and ack deadlines move with every message, so their timers stay armed
 //! and are checked again when they fire. The link then arms its alarm once per period instead of once per message.

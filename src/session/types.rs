@@ -1,4 +1,4 @@
-//! What a session takes and returns: settings, credentials, messages, events, errors. Plain data.
+//! The inputs and outputs of a session: settings, credentials, messages, events, errors. Plain data.
 
 use crate::policy::ping::PingPolicy;
 use crate::wire::{self, QoS};
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 pub struct Settings {
     /// Keep-alive in CONNECT; 0 turns it off.
     pub keep_alive_s: u16,
-    /// Clean-session flag in CONNECT. If false, unacknowledged messages are kept over a reconnect.
+    /// Clean-session flag in CONNECT. If false, unacknowledged messages are kept across a reconnect.
     pub clean_session: bool,
-    /// Maximum number of unacknowledged messages. 0 counts as 1, and more than the 65,279 packet ids as that number.
+    /// Maximum number of unacknowledged messages. 0 counts as 1. Limited to 65,279, the number of packet ids for messages.
     pub in_flight: u16,
-    /// Timeout from PUBLISH to PUBACK, or to PUBCOMP at QoS 2.
+    /// How long to wait after PUBLISH for PUBACK, or for PUBCOMP at QoS 2.
     pub ack_timeout: Duration,
-    /// Timeout from CONNECT to CONNACK.
+    /// How long to wait after CONNECT for CONNACK.
     pub connack_timeout: Duration,
-    /// When to send PINGREQ, and the timeout of PINGRESP.
+    /// When to send PINGREQ, and the timeout for PINGRESP.
     pub pings: PingPolicy,
     /// Maximum size of a received packet, in mebibytes. A `u16` because each device has a copy.
     pub frame_mib_max: u16,
@@ -67,7 +67,7 @@ pub struct Message<'a> {
     pub retain: bool,
 }
 
-/// What happened, in this order. `T` is the tag that the caller passed with a message.
+/// An event. Events are reported in the order in which they happened. `T` is the tag that the caller passed with a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<T> {
     /// CONNACK with code 0.
@@ -86,16 +86,16 @@ pub enum Event<T> {
     Acked {
         /// Tag passed to `publish`.
         tag: T,
-        /// Time of the first sending.
+        /// When the message was first sent.
         sent: Instant,
-        /// Whether it was sent more than once.
+        /// Whether the message was sent more than once.
         resent: bool,
     },
     /// A message was not acknowledged (QoS 2: not completed) in time. Reported once. Its packet id stays in use.
     TimedOut {
         /// Tag passed to `publish`.
         tag: T,
-        /// Time of the first sending.
+        /// When the message was first sent.
         sent: Instant,
     },
     /// The acknowledgment of a message that had timed out.
@@ -104,7 +104,7 @@ pub enum Event<T> {
     Lost {
         /// Tag passed to `publish`.
         tag: T,
-        /// Time of the first sending.
+        /// When the message was first sent.
         sent: Instant,
     },
     /// A kept message, or its PUBREL, was resent.
@@ -113,7 +113,7 @@ pub enum Event<T> {
     Subscribed {
         /// Packet id that `subscribe` returned.
         pid: u16,
-        /// Sending time of SUBSCRIBE.
+        /// When SUBSCRIBE was sent.
         sent: Instant,
         /// Return code of each filter, in order (MQTT 3.1.1 §3.9.3): the granted QoS or
         /// [`SUBACK_FAILURE`](crate::wire::SUBACK_FAILURE).
@@ -123,7 +123,7 @@ pub enum Event<T> {
     Unsubscribed {
         /// Packet id that `unsubscribe` returned.
         pid: u16,
-        /// Sending time of UNSUBSCRIBE.
+        /// When UNSUBSCRIBE was sent.
         sent: Instant,
     },
     /// A message from the server. The session acknowledges it. A QoS 2 message is reported once, even if it arrives several
@@ -131,7 +131,7 @@ pub enum Event<T> {
     Message(wire::Publish),
     /// PINGRESP.
     Pong {
-        /// Sending time of PINGREQ.
+        /// When PINGREQ was sent.
         sent: Instant,
     },
 }
@@ -151,8 +151,8 @@ pub enum SessionError {
     /// PINGRESP did not arrive in time (MQTT 3.1.1 §3.1.2.10).
     #[error("no PINGRESP in time")]
     PingTimeout,
-    /// As many messages timed out as fit the in-flight window.
-    #[error("no message of a full in-flight window was acknowledged in time")]
+    /// Every message in a full in-flight window timed out.
+    #[error("no message in a full in-flight window was acknowledged in time")]
     AckStall,
 }
 
@@ -193,7 +193,7 @@ pub struct NotPublished<T> {
     pub tag: T,
 }
 
-/// Why a subscription or its end was not sent. Nothing was written.
+/// Why SUBSCRIBE or UNSUBSCRIBE was not sent. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
     /// The session is not online.

@@ -1,17 +1,17 @@
 //! Outgoing messages: packet ids, acknowledgments, timeouts, and messages that are kept to be resent. Used by `Session`.
 //!
-//! A packet id is the index of a slot plus one. A slot is free, live (unacknowledged) or quarantined (timed out, but still in use
-//! by MQTT 3.1.1), so one late acknowledgment does not block other messages. Live and quarantined slots form a list each, in
-//! sending order. Free slots form a queue, so that an id rests before it is reused. Each step of a message is O(1), and allocates
-//! nothing once the slots and buffers exist.
+//! A packet id is the index of a slot plus one. A slot is free, live (unacknowledged) or quarantined (timed out, but MQTT 3.1.1
+//! does not allow its id to be reused yet), so one late acknowledgment does not block other messages. Live and quarantined slots
+//! each form a list, in sending order. Free slots form a queue, so that an id rests before it is reused. Each step of a message
+//! is O(1), and does not allocate once the slots and buffers exist.
 //!
-//! At QoS 2 the id is in use until PUBCOMP. In a kept session, this includes reconnects: the server would take a new message with this
-//! id for the old one. So a timed-out QoS 2 message is resent like any other, but its outcome is not reported again.
+//! At QoS 2 the id is in use until PUBCOMP. In a kept session, this includes reconnects: the server would mistake a new message
+//! with this id for the old one. So a timed-out QoS 2 message is resent like any other, but its outcome is not reported again.
 //!
-//! The server may answer every packet that it received (MQTT 3.1.1 §4.3.2, §4.3.3). A packet that is sent twice may be
-//! answered twice: a PUBREL for each PUBREC, and a PUBLISH or PUBREL that is resent on a new connection. Each slot counts such
-//! extra answers. Its id, and any id of a QoS 2 message, rests while other ids are available, so that a late answer is not
-//! matched to another message.
+//! The server may answer every packet that it received (MQTT 3.1.1 §4.3.2, §4.3.3). A packet that is sent twice may be answered
+//! twice. This applies to PUBREL, which is sent for each repeated PUBREC, and to a PUBLISH or PUBREL that is resent on a new
+//! connection. Each slot counts such extra answers. Its id, and any id of a QoS 2 message, rests while other ids are available,
+//! so that a late answer is not matched to another message.
 //!
 //! A slot holds the caller's tag until its outcome is reported. The event takes the tag, so no message can end twice.
 
@@ -35,10 +35,10 @@ const RESTING_MAX: u16 = 8;
 #[derive(Debug)]
 pub(super) struct Window<T> {
     in_flight_max: u16,
-    /// Whether messages are kept over a reconnect.
+    /// Whether messages are kept across a reconnect.
     persistent: bool,
     slots: Vec<Slot<T>>,
-    /// Packet to resend for each slot: PUBLISH, or PUBREL after PUBREC. Only if persistent.
+    /// Packet to resend for each slot: PUBLISH, or PUBREL after PUBREC. Empty unless `persistent` is set.
     frames: Vec<Vec<u8>>,
     /// Buffers of resting slots, for later messages, so that resting ids hold no payloads.
     spare: Vec<Vec<u8>>,
@@ -61,7 +61,7 @@ pub(super) struct Window<T> {
 impl<T> Window<T> {
     pub(super) fn new(in_flight_max: u16, persistent: bool) -> Window<T> {
         Window {
-            // A window with more places than packet ids would never be full.
+            // A window larger than the number of packet ids would never be full.
             in_flight_max: in_flight_max.min(IDS),
             persistent,
             slots: Vec::new(),
@@ -100,7 +100,7 @@ impl<T> Window<T> {
         self.quarantined_count >= self.in_flight_max
     }
 
-    /// Returns true if a message can be sent. Kept messages go first. Quarantined ids take no place, unless the window is
+    /// Returns true if a message can be sent. Kept messages go first. Quarantined ids do not use up the window, unless it is
     /// stalled.
     pub(super) fn has_room(&self) -> bool {
         self.next_free().is_some()
@@ -117,7 +117,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// Returns a new slot or, if all ids are used, the one that has rested longest.
+    /// Returns a new slot or, if all ids are in use, the slot that has rested longest.
     #[cold]
     fn next_unused(&self) -> Option<u16> {
         let new = u16::try_from(self.slots.len()).ok().filter(|index| *index < IDS);
@@ -195,10 +195,10 @@ impl<T> Window<T> {
         }
     }
 
-    /// Handles PUBACK or PUBCOMP. Returns its event, or `None` for a repeated acknowledgment.
+    /// Handles PUBACK or PUBCOMP. Returns the event, or `None` for a repeated acknowledgment.
     ///
     /// # Errors
-    /// No packet that was sent can have caused it.
+    /// No sent packet could have caused this acknowledgment.
     pub(super) fn ack(&mut self, ack: Ack, pid: u16) -> Result<Option<Event<T>>, UnexpectedAck> {
         let index = self.index(pid)?;
         let slot = &mut self.slots[usize::from(index)];
@@ -228,7 +228,7 @@ impl<T> Window<T> {
     /// Handles PUBREC, which may be repeated. After it, PUBREL is resent instead of PUBLISH.
     ///
     /// # Errors
-    /// No QoS 2 message has had this id.
+    /// No QoS 2 message has used this id.
     pub(super) fn pubrec(&mut self, pid: u16) -> Result<(), UnexpectedAck> {
         let index = self.index(pid)?;
         let slot = &mut self.slots[usize::from(index)];
@@ -292,7 +292,7 @@ impl<T> Window<T> {
         self.free.push(&mut self.slots, index);
     }
 
-    /// Lets the id of an unlisted slot rest. If too many rest, frees the oldest.
+    /// Lets the id of a slot rest. The slot must not be in a list. If too many ids are resting, frees the oldest.
     fn rest(&mut self, index: u16) {
         self.slots[usize::from(index)].state = SlotState::Resting;
         self.resting.push(&mut self.slots, index);
@@ -331,7 +331,7 @@ impl<T> Window<T> {
         }
     }
 
-    /// Resends kept messages in their order (MQTT 3.1.1 §4.4, §4.6) while the output has room. Returns true if it wrote any.
+    /// Resends kept messages in sending order (MQTT 3.1.1 §4.4, §4.6) while the output has room. Returns true if it wrote any.
     pub(super) fn resend(&mut self, now: Instant, out: &mut BytesMut) -> bool {
         let before = out.len();
         while self.kept != NONE && out.len() < OUTPUT_BYTES_MAX {
@@ -381,7 +381,7 @@ impl<T> Window<T> {
         while self.resting_count > 0 {
             self.wake(self.resting.head());
         }
-        // The next connection has no acknowledgments for free slots.
+        // On the next connection, no acknowledgment for a free slot can arrive.
         for slot in self.slots.iter_mut().filter(|slot| slot.state == SlotState::Free) {
             slot.repeats = ExpectedRepeats::NONE;
         }
@@ -414,7 +414,7 @@ impl<T> Window<T> {
             .chain(self.unflushed.iter().map(|(tag, sent)| (tag, *sent)))
     }
 
-    /// Takes the tags of [`open`](Window::open). No event reports these messages.
+    /// Takes the tags of [`open`](Window::open). No event will report the end of these messages.
     pub(super) fn take_open(&mut self) -> Vec<T> {
         let mut tags = Vec::new();
         let mut index = self.live.head();

@@ -1,4 +1,4 @@
-//! The test: the counts of devices, emulator and service client agree to the message.
+//! The test: the counts of devices, emulator and service client agree exactly.
 
 use super::*;
 use crate::measure::{Counts, FromHub};
@@ -12,7 +12,7 @@ fn counts_of_devices_hub_and_service_client_agree() {
     let ok = |operation| result.totals(operation).outcome(Outcome::Ok);
     let due = |operation| result.totals(operation).due;
 
-    // Telemetry: every acknowledged message reached the hub, and repeated messages were resent.
+    // Telemetry: every acknowledged message reached the hub, and every duplicate was a resent message.
     let telemetry = result.totals(Operation::Telemetry);
     assert!((22_000..24_500).contains(&telemetry.due), "{}", telemetry.due);
     assert_eq!(telemetry.due, telemetry.outcome(Outcome::Ok), "kept sessions lose nothing");
@@ -33,14 +33,16 @@ fn counts_of_devices_hub_and_service_client_agree() {
     );
     assert_eq!(due(Operation::Connect), ok(Operation::Connect));
     assert!(reconnects > 600, "{reconnects}");
-    // A renewal is due every eight minutes at 80%, so each device has four or five, unless the hub closes its connection first.
+    // A renewal is due every 6.4 minutes (80% of eight), so each device has four or five, unless the hub closes its connection
+    // first.
     assert!(renewals > 400, "{renewals}");
     assert_eq!((due(Operation::Renewal), ok(Operation::Renewal)), (renewals, renewals));
 
     check_twins(&result);
     check_methods(&result);
 
-    // Each message was delivered, again if the connection was closed. None is waiting (`twin_versions`) or skipped.
+    // Each message was delivered, and delivered again if the connection closed before PUBACK. No message was skipped or is still
+    // queued (`twin_versions` checks the queue).
     let sent = due(Operation::ServiceC2d);
     assert_eq!((sent, from_hub.c2d - from_hub.c2d_duplicates), (ok(Operation::ServiceC2d), sent));
     assert_eq!(
@@ -73,7 +75,8 @@ fn check_twins(result: &Outcomes) {
     assert_eq!(reports.outcome(Outcome::Ok), received.count("/twin/res/204/"));
     assert_eq!(reported, received.count("/properties/reported/"));
 
-    // Each change has a version and is sent to its device if that is online. No device missed one without reading its whole twin.
+    // Each change increments the version and is sent to the device if it is online. A device that missed a change has read its
+    // whole twin since.
     let changes = result.totals(Operation::ServiceDesired);
     assert_eq!((changes.due, changes.outcome(Outcome::Ok)), (desired, desired));
     assert_eq!(result.counts.from_hub.desired, received.count("/properties/desired/"));
@@ -87,7 +90,8 @@ fn check_methods(result: &Outcomes) {
     assert!(service.due > 3_000);
     assert_eq!(device.due, received.count("/methods/POST/"));
     assert_eq!((answered, succeeded), (written.count("/methods/res/"), received.count("/methods/res/")));
-    // A call fails if its device was not notified, or lost the connection before it answered or while the answer was in transit.
+    // A call fails if the device was not notified, or if it lost the connection before it answered or while the answer was in
+    // transit.
     let (not_notified, unanswered, cut_off) =
         (service.due - device.due, device.due - answered, answered - succeeded);
     assert!(cut_off > 0, "some answers were cut off");

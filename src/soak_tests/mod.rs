@@ -1,6 +1,6 @@
 //! A soak test in virtual time: 200 devices, their hub and its service client run for half an hour. They exercise telemetry,
 //! twins, methods, cloud-to-device messages, renewals, and connections that the hub closes. Every operation ends once, and the
-//! counts of the devices agree with those of the hub to the message. There are no sockets: bytes take 5 ms in each direction.
+//! counts of the devices agree exactly with those of the hub. There are no sockets: bytes take 5 ms in each direction.
 //! `balance.rs` has the test.
 
 mod balance;
@@ -31,10 +31,10 @@ const HOST: &str = "hub.test";
 const LATENCY: Duration = Duration::from_millis(5);
 const UNIX: Duration = Duration::from_secs(1_800_000_000);
 
-/// A connection is closed with output in transit once per this many writes.
+/// Once per this many writes, a connection is closed with output in transit.
 const CLOSE_IN_FLIGHT_EVERY: u64 = 301;
 
-/// How often the hub closes connections, and how many at a time.
+/// How often the hub closes connections, [`CLOSED_AT_A_TIME`] at a time.
 const CLOSE_EVERY: Duration = Duration::from_secs(20);
 
 const CLOSED_AT_A_TIME: u32 = 7;
@@ -117,7 +117,7 @@ struct DeviceRun {
     device: Device,
     retries: Retries,
     connection: Option<Connection>,
-    /// Due time of its next attempt.
+    /// Due time of the device's next attempt.
     next_ns: Option<u64>,
 }
 
@@ -133,7 +133,7 @@ struct World {
     received: Wire,
     /// Messages that devices wrote.
     written_messages: Wire,
-    /// Number of changes of desired properties whose device was offline.
+    /// Number of changes to desired properties whose device was offline.
     not_notified: u64,
     /// Number of writes by devices.
     written: u64,
@@ -231,7 +231,7 @@ impl DeviceRun {
 enum Turn {
     Quiet,
     Moved,
-    /// It closed the connection.
+    /// This side closed the connection.
     Over,
 }
 
@@ -388,7 +388,7 @@ fn run_simulation() -> Outcomes {
     let mut service = Service { driver, open: HashMap::new(), close_at: zero + CLOSE_EVERY, closed: 0 };
     let end = zero + plan.schedule.end() + plan.drain;
 
-    // The next instant of each device. The service client runs at every instant.
+    // The next instant at which each device has something to do. The service client runs at every instant.
     let mut agenda: BTreeSet<(Instant, usize)> = BTreeSet::new();
     let mut planned: Vec<Option<Instant>> = vec![None; runs.len()];
     let mut now = zero;

@@ -31,7 +31,7 @@ impl Pipe {
     }
 }
 
-/// Returns the PUBLISH packets in what one side wrote: whole packets only.
+/// Returns the PUBLISH packets in the output of one side, which always consists of whole packets.
 pub(super) fn messages(bytes: &BytesMut) -> impl Iterator<Item = Publish> {
     let mut bytes = bytes.clone();
     std::iter::from_fn(move || {

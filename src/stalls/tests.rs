@@ -1,4 +1,4 @@
-//! Tests of the union of stalls and of the bounded list.
+//! Tests for the union of stalls and the bounded list.
 
 use super::*;
 use proptest::prelude::*;
@@ -47,7 +47,7 @@ fn continuing_stall_is_reported_in_parts() {
     stalls.restart(at(100));
     assert_eq!((stalls.until_ns(u64::MAX), stalls.last_to_ns()), (0, 0));
     stalls.note(at(90), at(103));
-    assert_eq!(stalls.take(), [[0, 3]], "stalls before zero are not recorded");
+    assert_eq!(stalls.take(), [[0, 3]], "stalls before the start are not recorded");
 }
 
 fn list(stalls: impl IntoIterator<Item = (u64, u64)>) -> StallList {

@@ -1,4 +1,4 @@
-//! Tests of parsing and formatting quantities.
+//! Tests for parsing and formatting quantities.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn signed_durations_need_a_sign() {
 }
 
 #[test]
-fn two_readings_of_a_clock_step_look_the_same() {
+fn two_measurements_of_a_clock_step_look_the_same() {
     for us in [-7_199_999_600, -7_200_000_000, -7_200_000_400] {
         assert_eq!(human_signed_us(us), "-2h", "{us}");
     }

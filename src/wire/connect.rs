@@ -1,4 +1,4 @@
-//! Decodes CONNECT, and has its flags for `encode`. mqttbytes is not used for CONNECT: it requires the password to be text and does not
+//! Decodes CONNECT, and defines its flags for `encode`. mqttbytes is not used for CONNECT: it requires the password to be text and does not
 //! wipe it, treats an empty user name as a missing one, accepts protocol level 5 but reads the properties as a client id, and writes the
 //! flags at the wrong position unless the buffer is empty. Used by `decode` and `encode`.
 

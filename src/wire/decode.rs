@@ -11,8 +11,8 @@ use mqttbytes::v4;
 
 /// Takes the next packet from the front of `input`. Returns `None` and leaves `input` unchanged if more bytes are needed.
 ///
-/// `frame_bytes_max` limits the whole frame and is checked as soon as the header is complete. PUBACK and PINGRESP need no
-/// allocation. The payload of a PUBLISH shares the memory of `input`.
+/// `frame_bytes_max` limits the whole frame and is checked as soon as the header is complete. PUBACK and PINGRESP do not
+/// allocate. The payload of a PUBLISH shares the memory of `input`.
 ///
 /// # Errors
 /// The bytes are not valid MQTT. The result does not depend on how the bytes were split into reads.
@@ -21,7 +21,7 @@ pub fn decode(
     frame_bytes_max: usize,
     strictness: Strictness,
 ) -> Result<Option<Packet>, DecodeError> {
-    // The most frequent packets of a publisher. A packet id of 0 is left to the code below, which checks it.
+    // A fast path for the packets that a publisher receives most often. The code below handles a packet id of 0.
     match input.as_ref() {
         [0x40, 2, high, low, ..] if frame_bytes_max >= 4 && (*high, *low) != (0, 0) => {
             let pid = u16::from_be_bytes([*high, *low]);
@@ -145,7 +145,7 @@ fn from_mqttbytes(qos: mqttbytes::QoS) -> QoS {
     }
 }
 
-/// Describes an error of mqttbytes. Only errors that can occur in a complete frame have a description of their own.
+/// Describes an error from mqttbytes. Only errors that can occur in a complete frame have a specific description.
 fn reason_of(error: &mqttbytes::Error) -> &'static str {
     use mqttbytes::Error;
     match error {

@@ -9,7 +9,7 @@ use std::fmt;
 /// The packet cannot be expressed in MQTT 3.1.1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// A string or binary field has more than 65,535 bytes (MQTT 3.1.1 §1.5.3).
+    /// A string or binary field is longer than 65,535 bytes (MQTT 3.1.1 §1.5.3).
     #[error("{field} of {bytes} bytes, more than MQTT's limit of 65535 bytes")]
     TooLong {
         /// Name of the field.
@@ -40,7 +40,7 @@ pub struct PublishRef<'a> {
     pub payload: &'a [u8],
     /// Quality of service.
     pub qos: QoS,
-    /// DUP flag: this may be a repeated transmission.
+    /// DUP flag: the packet may be a retransmission.
     pub dup: bool,
     /// Retain flag.
     pub retain: bool,
@@ -200,9 +200,9 @@ pub fn subscribe(out: &mut BytesMut, pid: u16, filters: &[(&str, QoS)]) -> Resul
     Ok(())
 }
 
-/// Appends a SUBACK. It has one return code per filter of the SUBSCRIBE: 0, 1, 2 or [`SUBACK_FAILURE`](super::SUBACK_FAILURE).
+/// Appends a SUBACK. It has one return code per filter in the SUBSCRIBE: 0, 1, 2 or [`SUBACK_FAILURE`](super::SUBACK_FAILURE).
 pub fn suback(out: &mut BytesMut, pid: u16, granted: &[u8]) {
-    // A SUBSCRIBE that fits in a frame has fewer filters than a frame has bytes.
+    // The SUBSCRIBE fit in a frame, in which each filter takes more bytes than its return code takes here.
     debug_assert!(granted.len() + 2 <= REMAINING_BYTES_MAX);
     out.put_u8(0x90);
     remaining_length(out, granted.len() + 2);
@@ -253,7 +253,7 @@ pub fn disconnect(out: &mut BytesMut) {
     out.put_slice(&[0xE0, 0]);
 }
 
-/// Returns a packet that has only a packet id (MQTT 3.1.1 §3.4 to §3.7, §3.11).
+/// Returns a packet whose body is only a packet id (MQTT 3.1.1 §3.4 to §3.7, §3.11).
 fn ack(first: u8, pid: u16) -> [u8; 4] {
     let [high, low] = pid.to_be_bytes();
     [first, 2, high, low]
@@ -274,7 +274,8 @@ fn put_field(out: &mut BytesMut, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
-/// Appends the fixed header. Nothing is written before this step, and no later step fails.
+/// Appends the fixed header. This is the first write to the buffer and the last step that can fail, so an error leaves the buffer
+/// unchanged.
 fn header(out: &mut BytesMut, first: u8, remaining: usize) -> Result<(), EncodeError> {
     if remaining > REMAINING_BYTES_MAX {
         return Err(EncodeError::FrameTooLarge(remaining));

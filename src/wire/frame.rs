@@ -1,5 +1,5 @@
-//! The fixed header of a packet (MQTT 3.1.1 §2.2), and the errors of all decoders. Used by `decode`, `connect` and `strict`. It must not
-//! depend on them.
+//! The fixed header of a packet (MQTT 3.1.1 §2.2), and the error type of all decoders. Used by `decode`, `connect` and `strict`. This file
+//! must not depend on them.
 
 /// The bytes are not valid MQTT 3.1.1. The connection cannot continue, because the next packet cannot be found in the buffer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum DecodeError {
         /// Limit given to [`decode`](super::decode).
         frame_bytes_max: usize,
     },
-    /// The remaining length has more than four bytes (MQTT 3.1.1 §2.2.3).
+    /// The remaining length is encoded in more than four bytes (MQTT 3.1.1 §2.2.3).
     #[error("a remaining length of more than four bytes")]
     RemainingLength,
     /// The packet type is 0 or 15, which are reserved (MQTT 3.1.1 §2.2.1).
@@ -28,7 +28,7 @@ pub enum DecodeError {
     },
 }
 
-/// The names of the packet types. The index is the type.
+/// The names of the packet types, indexed by type.
 const NAMES: [&str; 16] = [
     "packet",
     "CONNECT",

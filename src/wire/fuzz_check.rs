@@ -1,17 +1,17 @@
-//! Checks the properties that [`decode`] has for any input. Used by the fuzz target `decode` and by the test that runs its corpus.
+//! Checks properties that must hold when [`decode`] reads any input. Used by the fuzz target `decode` and by the test that runs its corpus.
 
 use super::decode::decode;
 use super::strict::Strictness;
 use bytes::BytesMut;
 
-/// A small limit, so that the fuzzer finds frames beyond it.
+/// A small limit, so that the fuzzer finds frames that exceed it.
 const FRAME_BYTES_MAX: usize = 4096;
 
 /// Decodes `bytes` leniently and strictly.
 ///
 /// # Panics
-/// If an incomplete packet changed the input, a packet consumed no bytes, or the strict decoder returned something else than the lenient
-/// one.
+/// If an incomplete packet changed the input, a packet consumed no bytes, or the strict decoder returned something other than the
+/// lenient one.
 pub fn check_decode(bytes: &[u8]) {
     let mut strict = BytesMut::from(bytes);
     let mut lenient = BytesMut::from(bytes);
@@ -42,7 +42,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn fuzz_corpus_keeps_the_decoder_rules() {
+    fn decoder_rules_hold_for_the_fuzz_corpus() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/decode");
         let mut files = 0;
         for entry in std::fs::read_dir(&folder).unwrap() {

@@ -1,8 +1,8 @@
-//! Encodes and decodes MQTT 3.1.1 packets. [`decode`] takes one packet from the front of a buffer, and the functions of [`encode`] append
+//! Encodes and decodes MQTT 3.1.1 packets. [`decode`] takes one packet from the front of a buffer, and the functions in [`encode`] append
 //! one to a buffer. Start with `packet.rs`, which defines the packets.
 //!
-//! Called by `session` (the client, lenient), by `emulator` (the server, strict), and by `plan` for the rules of topics. It is the only
-//! room that uses mqttbytes, and it works around that crate's errors. It must not depend on any other room, or on what packets are for.
+//! Called by `session` (the client, lenient), by `emulator` (the server, strict), and by `plan` for topic rules. This is the only room
+//! that uses mqttbytes, and it works around that crate's bugs. It must not depend on any other room, or on what packets are used for.
 //! Section numbers refer to the OASIS standard, MQTT Version 3.1.1, 29 October 2014.
 
 mod connect;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// The most bytes in a string or binary field, whose length prefix has two bytes (MQTT 3.1.1 §1.5.3).
+/// The maximum length in bytes of a string or binary field, whose length prefix is two bytes long (MQTT 3.1.1 §1.5.3).
 pub const STRING_BYTES_MAX: usize = 65_535;
 
 /// The largest remaining length that four bytes can encode (MQTT 3.1.1 §2.2.3).
@@ -27,7 +27,7 @@ pub enum QoS {
 }
 
 impl QoS {
-    /// Returns the quality of service with this number, which is at most 2.
+    /// Returns the quality of service with this number, or `None` if the number is above 2.
     #[must_use]
     pub fn from_u8(number: u8) -> Option<QoS> {
         match number {
@@ -145,7 +145,7 @@ pub struct Publish {
     pub payload: Bytes,
     /// Quality of service.
     pub qos: QoS,
-    /// DUP flag: this may be a repeated delivery.
+    /// DUP flag: the packet may be a retransmission.
     pub dup: bool,
     /// Retain flag.
     pub retain: bool,

@@ -173,7 +173,8 @@ proptest! {
         }
     }
 
-    /// Damaged streams never panic, and any split gives the same packets and error. The strict decoder never returns more packets.
+    /// Decoding a damaged stream never panics, and however it is split, the packets and the error are the same. The strict decoder never
+    /// returns more packets than the lenient one.
     #[test]
     fn any_split_fails_the_same(
         frames in prop::collection::vec(frame(), 1..10),

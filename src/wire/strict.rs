@@ -1,17 +1,17 @@
-//! The checks of a strict decoder: flags, reserved bits, lengths, text and topics. A server must refuse such packets; a lenient decoder
-//! accepts them. Used by `decode` and `connect`. [MQTT-x] are the normative statements of the standard.
+//! The checks that only a strict decoder makes: flags, reserved bits, lengths, text and topics. A server must refuse packets that fail
+//! them; a lenient decoder accepts such packets. Used by `decode` and `connect`. [MQTT-x] refers to a normative statement of the standard.
 
 use super::frame::{DecodeError, Header};
 use super::packet::{Packet, QoS};
 use super::reader::Reader;
 use super::topic;
 
-/// How strictly the decoder checks packets.
+/// The strictness of the decoder's checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Strictness {
     /// Accepts every packet that can be decoded. For the load generator, which must work with all brokers.
     Lenient,
-    /// Checks flags, reserved bits, lengths of acknowledgments, text and topics. Refuses everything that a server must refuse.
+    /// Checks flags, reserved bits, text, topics and the length of acknowledgments. Refuses everything that a server must refuse.
     Strict,
     /// Like `Strict`, but allows `+` and `#` anywhere in topic names and filters. For the emulator, which knows all valid topics, and
     /// whose device ids may contain these characters.
@@ -36,7 +36,7 @@ pub(super) fn check_flags(header: Header) -> Result<(), DecodeError> {
     if valid { Ok(()) } else { Err(header.malformed("invalid flags")) }
 }
 
-/// Checks lengths and reserved bits, which the decoded packet no longer has.
+/// Checks lengths and reserved bits, which cannot be checked in the decoded packet.
 pub(super) fn check_body(header: Header, body: &[u8]) -> Result<(), DecodeError> {
     let length = match header.packet_type() {
         2 | 4..=7 | 11 => 2,

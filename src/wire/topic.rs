@@ -1,17 +1,17 @@
 //! Checks topic names and topic filters (MQTT 3.1.1 §4.7). Called by the strict decoder and by `plan`. It must not depend on packets.
 //!
-//! mqttbytes has functions for this, but they accept `a+` and NUL, and its `matches` panics on some topics. hubstorm does not use them.
+//! hubstorm does not use the functions that mqttbytes has for this: they accept `a+` and NUL, and its `matches` panics on some topics.
 
 use super::packet::STRING_BYTES_MAX;
 
-/// Returns true for a topic name: 1 to 65,535 bytes without wildcards and U+0000 (MQTT 3.1.1 §4.7.3, §3.3.2.1).
+/// Returns true for a topic name: 1 to 65,535 bytes without wildcards or U+0000 (MQTT 3.1.1 §4.7.3, §3.3.2.1).
 #[must_use]
 pub fn is_name(topic: &str) -> bool {
     (1..=STRING_BYTES_MAX).contains(&topic.len())
         && !topic.bytes().any(|byte| matches!(byte, b'+' | b'#' | 0))
 }
 
-/// Returns true for a topic filter. It is like a name, but a level may be `+`, and the last one `#` (MQTT 3.1.1 §4.7.1).
+/// Returns true for a topic filter: like a topic name, except that any level may be `+` and the last level may be `#` (MQTT 3.1.1 §4.7.1).
 #[must_use]
 pub fn is_filter(filter: &str) -> bool {
     if !(1..=STRING_BYTES_MAX).contains(&filter.len()) || filter.contains('\0') {
@@ -30,8 +30,8 @@ pub fn is_filter(filter: &str) -> bool {
     true
 }
 
-/// Returns true if a filter matches a topic (MQTT 3.1.1 §4.7.1, §4.7.2). Never panics, also for invalid filters and topics. Tests compare
-/// `plan` with it.
+/// Returns true if a filter matches a topic (MQTT 3.1.1 §4.7.1, §4.7.2). Never panics, even for invalid filters or topics. Only for
+/// tests, which compare the results of `plan` with it.
 #[cfg(test)]
 pub(crate) fn matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
@@ -53,9 +53,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The examples of §4.7.1 and §4.7.2.
+    /// The examples from §4.7.1 and §4.7.2.
     #[test]
-    fn filters_match_the_examples_of_the_standard() {
+    fn filters_match_the_examples_from_the_standard() {
         for (filter, topic) in [
             ("sport/tennis/player1/#", "sport/tennis/player1"),
             ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon"),
@@ -94,7 +94,7 @@ mod tests {
         }
     }
 
-    /// The examples of §4.7.1.2, §4.7.1.3 and §4.7.3.
+    /// The examples from §4.7.1.2, §4.7.1.3 and §4.7.3.
     #[test]
     fn names_and_filters_follow_the_standard() {
         for valid in [

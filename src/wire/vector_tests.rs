@@ -1,5 +1,5 @@
-//! Byte vectors from the text of the standard, which detect errors that encoder and decoder share, and the packets that each strictness
-//! refuses.
+//! Tests with byte vectors from the standard, which detect errors that the encoder and the decoder share, and with packets that each
+//! strictness level refuses.
 
 use super::*;
 use bytes::{Bytes, BytesMut};
@@ -14,7 +14,7 @@ fn read(bytes: &[u8], strictness: Strictness) -> Result<Option<Packet>, DecodeEr
     packet
 }
 
-/// Decodes a packet that both strictnesses accept.
+/// Decodes a packet that both strictness levels accept.
 fn both(bytes: &[u8]) -> Packet {
     let strict = read(bytes, Strictness::Strict).expect("strict").expect("complete");
     assert_eq!(read(bytes, Strictness::Lenient), Ok(Some(strict.clone())));
@@ -29,7 +29,7 @@ fn written(write: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
     out[6..].to_vec()
 }
 
-/// §3.1.2.10, figure 3.6: the variable header of the non-normative example, with the payload order of §3.1.3.
+/// §3.1.2.10, figure 3.6: the variable header of the non-normative example, with the payload order from §3.1.3.
 #[test]
 fn connect_round_trips() {
     let bytes =
@@ -215,7 +215,7 @@ fn remaining_lengths_of_every_size_round_trip() {
     assert_eq!(decode(&mut input, 1024, Strictness::Lenient), Err(too_large), "before the body is received");
 }
 
-/// Packets that both strictnesses refuse.
+/// Packets that both strictness levels refuse.
 #[test]
 fn malformed_packets_are_always_refused() {
     for bytes in [

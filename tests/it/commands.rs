@@ -89,8 +89,8 @@ fn doctor_warns_about_too_few_descriptors() {
     let output = limited.output().expect("a shell");
     let stdout = String::from_utf8_lossy(&output.stdout);
     for part in [
-        "no device: too few descriptors",
-        "warning: a load of a few thousand devices needs 4,096 open files, and the limit of this process is 256\n",
+        "no devices: not enough descriptors",
+        "warning: a load of a few thousand devices needs 4,096 open files, but the limit of this process is 256\n",
         "ulimit -n 4096\n",
     ] {
         assert!(stdout.contains(part), "{part}: {stdout}");
@@ -203,7 +203,7 @@ fn other_file_types_are_recognized() {
         refused.stderr
     );
     let refused = hubstorm(&["report", &page]);
-    assert!(refused.exits(1).stderr.contains("Specify the .json file beside it"), "{}", refused.stderr);
+    assert!(refused.exits(1).stderr.contains("Specify the .json file next to it"), "{}", refused.stderr);
     let work =
         Workplace::new("").file("cut.json", &fs::read_to_string(&result).expect("the file exists")[..5000]);
     let cut = work.scenario().with_file_name("cut.json").display().to_string();

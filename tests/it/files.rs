@@ -237,7 +237,7 @@ fn invalid_results_exit_1_and_write_nothing() {
     let mut bomb = serde_json::to_value(sample::pass()).expect("JSON");
     bomb["operations"][0]["response"]["hdr"] = "HISTFAAAABx4nJNpmSzMgAH////////HQMPAgBMAAC0kBEM=".into();
     for (text, part) in [
-        (newer.to_string(), "version 2, and this hubstorm reads version 1. Use a newer hubstorm"),
+        (newer.to_string(), "version 2, but this hubstorm only reads version 1. Use a newer hubstorm"),
         (bomb.to_string(), " is damaged: connect of fleet "),
         ("{\"schema\":".to_owned(), "is cut off"),
         (String::new(), "is empty"),

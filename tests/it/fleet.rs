@@ -137,7 +137,7 @@ duration = "1h"
     let finished = running.wait();
     // The measurement is invalid, and the run was not interrupted.
     finished.exits(120);
-    assert!(finished.stderr.contains("the built-in hub has ended"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("the built-in hub exited"), "{}", finished.stderr);
     let result = work.result();
     assert!(result.emulator.is_none() && !result.run.complete);
     let reasons = &result.verdict.reasons;

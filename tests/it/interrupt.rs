@@ -412,7 +412,7 @@ fn full_disks_leave_the_summary_and_both_errors() {
     );
     let places =
         [work.out(), elsewhere.path().to_owned()].map(|folder| format!("cannot write {}/", folder.display()));
-    for part in [places[0].as_str(), &places[1], "the result file is lost"] {
+    for part in [places[0].as_str(), &places[1], "the result file could not be written"] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
 }

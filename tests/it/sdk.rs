@@ -151,7 +151,7 @@ fn reads_its_twin_and_reports_properties(sdk: Sdk) {
     let why = device.fails(json!({"do": "report", "patch": {"a.b": 1}}));
     let refused = match sdk {
         Sdk::Python => "status 400",
-        Sdk::Node => "a key has a control character, a dot, a dollar sign or a space",
+        Sdk::Node => "a key contains a control character, a dot, a dollar sign or a space",
     };
     assert!(why.contains(refused), "{why}");
     // A new connection reads the reported properties.

@@ -130,7 +130,7 @@ fn reconnect_policy(reconnect: &Reconnect) -> String {
     };
     let first = match reconnect.first {
         None => String::new(),
-        Some(Duration::ZERO) => "at once, then ".to_owned(),
+        Some(Duration::ZERO) => "immediately, then ".to_owned(),
         Some(first) => format!("after {}, then ", human(first)),
     };
     let gives_up = match (reconnect.gives_up_after, reconnect.gives_up_refused) {

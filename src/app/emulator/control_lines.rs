@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-/// Executes the commands from stdin. The end of stdin drops `ended`, which stops `serving`.
+/// Executes the commands from stdin. At the end of stdin, drops `ended`, which stops `serving`.
 pub(super) async fn control(
     hub: &Arc<Hub>,
     mut lines: mpsc::UnboundedReceiver<Zeroizing<String>>,
@@ -40,7 +40,7 @@ pub(super) async fn control(
                     let (hub, replies) = (Arc::clone(hub), replies.clone());
                     tokio::task::spawn_local(async move {
                         let result = hub.call(&device, request).await.map_err(ServiceFailure::from);
-                        // Fails if the hub no longer serves.
+                        // Ignore the error: the hub may no longer be serving.
                         let _ = replies.send(ControlReply::from(ServiceResult { id, result }));
                     });
                 }
@@ -48,7 +48,7 @@ pub(super) async fn control(
                 Some(Ok(ControlCommand::Config(_))) => {
                     return Err(EmulatorCommandError::Control("config must be the first command".to_owned()));
                 }
-                // This stops `serving`.
+                // Dropping `ended` stops `serving`.
                 None => drop(ended.take()),
             },
         }
@@ -83,7 +83,7 @@ fn without_values(error: &str, is_json: bool) -> String {
     if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
 }
 
-/// Parses a line after the first one. An invalid call with an id gives the reply to it; any other invalid line is an error.
+/// Parses a line after the first one. If an invalid call has an id, returns the reply to it; any other invalid line is an error.
 pub(super) fn parse_next(line: &str) -> Result<Result<ControlCommand, ControlReply>, EmulatorCommandError> {
     parse(line).map(Ok).or_else(|error| match call_id(line) {
         Some(id) => {
@@ -114,7 +114,7 @@ pub(super) fn print(out: &mut dyn Write, line: &impl serde::Serialize) -> io::Re
     out.flush()
 }
 
-/// Reads stdin on a separate thread. A runtime cannot shut down while its own stdin reader waits for a line.
+/// Reads stdin on a separate thread, because a tokio runtime cannot shut down while tokio's stdin is waiting for a line.
 pub(super) fn stdin_lines() -> io::Result<mpsc::UnboundedReceiver<Zeroizing<String>>> {
     let (sender, lines) = mpsc::unbounded_channel();
     let read = move || {

@@ -1,5 +1,5 @@
 //! The preflight connections: one device of each fleet connects and disconnects before the load, so that a wrong host, certificate or key ends
-//! the run at once. The result does not count these connections. `run` calls it; `doctor` uses the fixes.
+//! the run immediately. The result does not count these connections. `run` makes the connections; `doctor` uses the fixes.
 
 use super::super::AppError;
 use super::trial_device::TrialDevice;
@@ -14,8 +14,7 @@ use std::sync::Arc;
 
 /// Connects and disconnects the first device of each fleet.
 ///
-/// # Errors
-/// A device cannot connect. The text has the device, the cause and a fix.
+/// # Errors A device cannot connect. The text names the device, the cause and a fix.
 pub(in crate::app) async fn connections(plan: &Plan, endpoint: &Arc<Endpoint>) -> Result<(), AppError> {
     for (before, fleet) in plan.fleets.iter().enumerate() {
         let device = fleet.device_id(0);
@@ -36,7 +35,7 @@ pub(in crate::app) async fn connections(plan: &Plan, endpoint: &Arc<Endpoint>) -
 
 /// Why a device cannot connect, and what to do.
 struct Failure {
-    /// Error or return code.
+    /// The error or the return code.
     cause: String,
     /// Advice in the imperative.
     fix: &'static str,
@@ -48,7 +47,7 @@ impl Failure {
     }
 }
 
-/// Connects one device. `others_connected`: the server has accepted devices of other fleets.
+/// Connects one device. `others_connected` is true if the server has accepted a device of another fleet.
 async fn connect(
     plan: &Plan,
     fleet: &FleetPlan,
@@ -110,10 +109,10 @@ pub(in crate::app) fn dial_fix(error: &DialError, endpoint: &Endpoint) -> &'stat
     match error.class {
         "dns" => "check the host name of the target, and the DNS settings of this machine",
         "tcp_refused" | "tcp_timeout" | "tcp_unreachable" => {
-            "check the host, the port, and firewalls on the way (MQTT over TLS uses port 8883)"
+            "check the host, the port, and any firewalls in between (MQTT over TLS uses port 8883)"
         }
         "source_address" => {
-            "check source_ips in [target]: they must be addresses of this machine, all IPv4 or all IPv6 as the host's address"
+            "check source_ips in [target]: they must be addresses of this machine, and all IPv4 or all IPv6, like the host's address"
         }
         "fd_limit" => "raise the limit of open files (`ulimit -n`)",
         "ports_exhausted" => {
@@ -156,7 +155,7 @@ fn closed(why: Closed) -> &'static str {
     }
 }
 
-/// Returns the fix for a connection without CONNACK. If the server has accepted another device, port and TLS are right.
+/// Returns the fix for a connection without CONNACK. If the server has accepted another device, the port and the TLS settings are right.
 fn no_connack_fix(kind: TargetKind, endpoint: &Endpoint, others_connected: bool) -> &'static str {
     match kind {
         _ if others_connected => {
@@ -170,7 +169,7 @@ fn no_connack_fix(kind: TargetKind, endpoint: &Endpoint, others_connected: bool)
             "check that an MQTT 3.1.1 server listens on this port; see its log for why it closed the connection"
         }
         TargetKind::IotHub => {
-            "check that an IoT hub listens on this port; a hub that throttles connections answers late"
+            "check that an IoT hub listens on this port; if the hub is throttling connections, it responds late"
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The preflight check of `run`: this machine's resources, the output folder, and one connection per fleet. A plan comes in; an error with a
-//! fix goes out, before the load starts. `check` and `doctor` use parts of it. Read `connection.rs` first.
+//! The preflight check of `run`: this machine's resources, the output folder, and one connection per fleet. The input is a plan; the output
+//! is an error with a fix, before the load starts. `check` and `doctor` use parts of it. Read `connection.rs` first.
 
 mod connection;
 mod output_folder;

@@ -1,5 +1,5 @@
-//! Compares the needs of a plan with this machine: file descriptors, local ports, source addresses, memory. Each error has the needed number
-//! and the command that provides it. `run` refuses a plan that cannot work; `check` only prints warnings.
+//! Compares the needs of a plan with this machine: file descriptors, local ports, source addresses, memory. Each error contains the needed
+//! amount and a command to provide it. `run` refuses a plan that cannot work; `check` only prints warnings.
 
 use super::super::AppError;
 use super::super::machine::{descriptors_max, ephemeral_ports, memory_available};
@@ -27,7 +27,8 @@ pub(in crate::app) async fn resources(plan: &Plan, workers: usize) -> Result<(),
     }
 }
 
-/// Returns a warning with a fix for each resource that this machine lacks, or may lack by an estimate. Empty if nothing is missing.
+/// Returns a warning with a fix for each resource that this machine lacks, or may lack according to an estimate. Empty if nothing is
+/// missing.
 #[must_use]
 pub(in crate::app) async fn shortfalls(plan: &Plan, workers: usize) -> String {
     let needs = plan.needs(workers);
@@ -50,7 +51,7 @@ fn source_ips(ips: &[IpAddr]) -> Result<(), AppError> {
     failed.map_or(Ok(()), |(ip, error)| {
         Err(AppError::Environment(format!(
             "devices cannot connect from {ip} in [target] source_ips: {error}\n  \
-             remove it, or add it to this machine (as root):  ip address add {ip} dev <interface>"
+             remove the address from source_ips, or add it to this machine (as root):  ip address add {ip} dev <interface>"
         )))
     })
 }
@@ -60,9 +61,9 @@ fn source_ips(ips: &[IpAddr]) -> Result<(), AppError> {
 struct Offer {
     first: u64,
     last: u64,
-    /// Number of pairs of a source and a target address. Each pair has the whole range.
+    /// The number of pairs of a source and a target address. Each pair can use the whole range.
     pairs: u64,
-    /// Number of source addresses: those in `source_ips`, or the one that the system chooses.
+    /// Number of source addresses: the addresses in `source_ips`, or one address that the system chooses.
     sources: u64,
     /// True for the built-in hub, which has no `source_ips`.
     embedded: bool,
@@ -73,7 +74,7 @@ impl Offer {
         (self.last + 1).saturating_sub(self.first).saturating_mul(self.pairs)
     }
 
-    /// Returns the ways to get the needed number of ports, one line each. Leaves out ways that would not be enough.
+    /// Returns the ways to get the needed number of ports, one per line. Leaves out ways that would not be enough.
     fn fixes(self, needed: u64) -> String {
         let widest = Offer { first: PORT_FIRST, last: PORT_LAST, ..self };
         let widen = (widest.ports() >= needed.max(self.ports() + 1)).then(|| {
@@ -105,7 +106,7 @@ impl fmt::Display for Offer {
     }
 }
 
-/// Returns the ports for this plan. Resolves the target's name only if one address is not enough.
+/// Returns the ports available to this plan. Resolves the target's name only if the ports for one target address are not enough.
 async fn offered(plan: &Plan, needed: u64) -> Option<Offer> {
     let (first, last) = ephemeral_ports()?;
     let Target { host, port, source_ips, .. } = &plan.target;
@@ -123,12 +124,12 @@ async fn offered(plan: &Plan, needed: u64) -> Option<Offer> {
     }
 }
 
-/// Warns if ports of closed connections, which the kernel reserves for a minute, may use up the range.
+/// Warns if closed connections, whose ports the kernel reserves for a minute, may use up the range.
 fn closing_ports(needs: &Needs, offer: &Offer) -> Option<String> {
     let together = needs.ports + needs.ports_closing;
     (ports(needs.ports, offer).is_ok() && ports(together, offer).is_err()).then(|| {
         format!(
-            "warning: this plan may need {} local ports for connections closed in the last minute, besides {} in use; the \
+            "warning: this plan may need {} local ports for connections closed in the last minute, in addition to {} in use; the \
              system offers {offer}; do one of:\n{}  \
              use fewer devices, renew tokens less often (ttl), or change the online share more slowly\n",
             human_count(needs.ports_closing),
@@ -145,7 +146,7 @@ fn descriptors(needed: u64, limit: u64) -> Result<(), AppError> {
     Err(AppError::Environment(format!("this plan needs {}", more_descriptors(needed, limit))))
 }
 
-/// Describes the needed and the allowed number of open files, and how to raise the limit.
+/// Describes the needed number of open files and the limit, and how to raise the limit.
 pub(in crate::app) fn more_descriptors(needed: u64, limit: u64) -> String {
     let first = match descriptors_max() {
         Some(most) if most < needed => {
@@ -154,7 +155,7 @@ pub(in crate::app) fn more_descriptors(needed: u64, limit: u64) -> String {
         _ => String::new(),
     };
     format!(
-        "{} open files, and the limit of this process is {}\n  \
+        "{} open files, but the limit of this process is {}\n  \
          {first}raise the limit in the shell that starts hubstorm (as root):  ulimit -n {needed}\n  \
          or permanently in /etc/security/limits.conf:  * hard nofile {needed}",
         human_count(needed),
@@ -167,7 +168,7 @@ fn ports(needed: u64, offer: &Offer) -> Result<(), AppError> {
         return Ok(());
     }
     Err(AppError::Environment(format!(
-        "this plan needs {} local ports to the target, and the system offers {offer}; do one of:\n{}  \
+        "this plan needs {} local ports to the target, but the system offers {offer}; do one of:\n{}  \
          use at most {} devices",
         human_count(needed),
         offer.fixes(needed),
@@ -175,7 +176,7 @@ fn ports(needed: u64, offer: &Offer) -> Result<(), AppError> {
     )))
 }
 
-/// Warns about too little memory. The need is an estimate, so it is never an error.
+/// Warns if there may be too little memory. The needed amount is an estimate, so this is never an error.
 fn memory(needs: &Needs, available: u64) -> Option<String> {
     let (about, most) = (needs.memory_bytes, needs.memory_max_bytes);
     let [about, most] = [about, most].map(|bytes| (bytes > available).then(|| human_bytes(bytes)));
@@ -189,7 +190,7 @@ fn memory(needs: &Needs, available: u64) -> Option<String> {
         ),
         (None, None) => return None,
     };
-    Some(format!("warning: this plan {need}, and {} are available; {fix}\n", human_bytes(available)))
+    Some(format!("warning: this plan {need}, but only {} is available; {fix}\n", human_bytes(available)))
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ impl Machine for TrialDevice {
                 username: self.user_name.as_deref(),
                 password: self.password.as_ref().map(|password| password.as_slice()),
             };
-            // The plan limits the length of every string.
+            // `connect` cannot fail: the plan limits the length of every string.
             drop(self.session.connect(now, &offer, out));
         }
         if self.connack == Some(0) {

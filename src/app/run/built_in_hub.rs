@@ -38,7 +38,7 @@ pub(super) fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
     config
 }
 
-/// Sets the started hub as the target of the plan. Returns its CA certificate in PEM.
+/// Sets the started hub as the target of the plan. Returns the hub's CA certificate in PEM format.
 pub(super) fn set_target(plan: &mut Plan, ready: Ready) -> Result<Vec<u8>, AppError> {
     let port = ready.mqtt.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     let port = port.ok_or_else(|| {
@@ -50,10 +50,10 @@ pub(super) fn set_target(plan: &mut Plan, ready: Ready) -> Result<Vec<u8>, AppEr
     ca.ok_or_else(|| AppError::Environment("the built-in hub's ready line has no certificate".to_owned()))
 }
 
-/// Gets the counts and the health of the built-in hub, and stops it.
+/// Gets the counts and the health of the built-in hub, and stops the hub.
 pub(super) async fn stop_emulator(mut hub: EmulatorProcess) -> Result<EmulatorReport, AppError> {
     let ControlReply::Stats { counted, cpu_us, rss_peak_bytes, shards, .. } = hub.stats().await? else {
-        return Err(AppError::Environment("the built-in hub sent another answer than its stats".to_owned()));
+        return Err(AppError::Environment("the built-in hub did not answer with its stats".to_owned()));
     };
     hub.stop().await?;
     let Stats { accepted, refused, telemetry, taken_over, expired, protocol_errors, tls_failed, .. } =

@@ -1,5 +1,5 @@
-//! The load of a run: starts the fleet, prints progress and trace lines, and passes on Ctrl-C and the calls to the built-in hub. Used by
-//! `run`. It does not judge or write anything.
+//! The load of a run: starts the fleet, prints progress and trace lines, stops the load on Ctrl-C, and forwards calls to the built-in
+//! hub. Used by `run`. It does not judge the run or write files.
 
 use super::super::early_end::{EarlyEnd, EarlyEndCheck};
 use super::super::emulator_process::EmulatorProcess;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 
-/// Finds the device of `--trace`. Returns its tracer and the receiver of its lines.
+/// Finds the device for `--trace`. Returns its tracer and the receiver of the trace lines.
 pub(super) fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), AppError> {
     let mut devices = (0_u16..).zip(&plan.fleets).flat_map(|(number, fleet)| {
         (0..fleet.devices).map(move |index| (number, index, fleet.device_id(index)))
@@ -32,7 +32,7 @@ pub(super) fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver
     Ok((Tracer { device: DeviceRef { fleet, index }, id, lines }, trace_lines))
 }
 
-/// Runs the fleet until the load has ended and drained. Returns the measurement, and why it ended early if it did.
+/// Runs the fleet until the load has ended and drained. Returns the measurement, and the reason if the load ended early.
 pub(super) async fn run_load(
     args: &RunArgs,
     env: &mut Env,
@@ -67,7 +67,7 @@ pub(super) async fn run_load(
     Ok((finished, ui.early.into_inner()))
 }
 
-/// The parts of the plan that a progress line shows.
+/// Returns the parts of the plan that the progress lines show.
 fn outline(plan: &Plan) -> Outline {
     Outline {
         phases: plan.schedule.phases().iter().map(|phase| phase.name.clone()).collect(),
@@ -77,10 +77,10 @@ fn outline(plan: &Plan) -> Outline {
     }
 }
 
-/// The console and the command channel, shared by the tasks beside the fleet. All of them run on one thread.
+/// The console and the command channel, shared by the tasks that run alongside the fleet. They all run on one thread.
 ///
-/// Write errors of the console are ignored: a closed stderr must not end the run. So are send errors of the command channel, which mean
-/// that the fleet has ended.
+/// Console write errors are ignored: a closed stderr must not end the run. Send errors on the command channel are ignored too: they
+/// mean that the fleet has ended.
 struct Ui<W> {
     console: RefCell<Console<W>>,
     commands: UnboundedSender<Command>,
@@ -119,7 +119,7 @@ impl<W: Write> Ui<W> {
         std::future::pending().await
     }
 
-    /// Relays calls to the built-in hub, if there is one, and stops the load when the hub has ended.
+    /// Relays calls to the built-in hub, if there is one, and stops the load if the hub exits.
     async fn relay_calls(
         &self,
         emulator: Option<&mut EmulatorProcess>,
@@ -128,7 +128,7 @@ impl<W: Write> Ui<W> {
     ) -> Infallible {
         if let Some(emulator) = emulator {
             emulator.relay_calls(calls, results).await;
-            self.command(Command::Stop, "the built-in hub has ended: stopping");
+            self.command(Command::Stop, "the built-in hub exited: stopping");
         }
         std::future::pending().await
     }
@@ -143,7 +143,7 @@ impl<W: Write> Ui<W> {
         std::future::pending().await
     }
 
-    /// Prints what the fleet had queued when it ended.
+    /// Prints the events and trace lines that were still queued when the fleet ended.
     fn print_rest(
         &self,
         events: &mut UnboundedReceiver<Event>,
@@ -159,7 +159,7 @@ impl<W: Write> Ui<W> {
         drop(console.progress().finish());
     }
 
-    /// Tells the person and the fleet.
+    /// Shows `text` to the user and sends the command to the fleet.
     fn command(&self, command: Command, text: &str) {
         drop(self.console.borrow_mut().progress().note(text));
         drop(self.commands.send(command));

@@ -18,7 +18,7 @@ fn scenario_configures_the_built_in_hub() {
 }
 
 #[test]
-fn ctrl_c_works_while_a_question_is_open() {
+fn ctrl_c_works_while_waiting_for_an_answer() {
     use clap::Parser as _;
     #[derive(Clone, Default)]
     struct SharedBuffer(Arc<std::sync::Mutex<Vec<u8>>>);
@@ -94,7 +94,8 @@ fn ctrl_c_works_while_the_hub_starts() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("mute.sh"), "#!/bin/sh\n: > \"$0.started\"\ncat > /dev/null\n").unwrap();
-    // Another process writes the program: this one may fork a child of another test that holds the file open for writing.
+    // Let another process write the program. If this one did, a child that another test forks at the same time could keep
+    // the file open for writing.
     let installed = std::process::Command::new("install")
         .args(["-m", "755"])
         .args([path("mute.sh"), path("mute")])

@@ -60,7 +60,7 @@ fn a_device_is_admitted_with_any_group_key_or_policy_key() {
 }
 
 #[test]
-fn a_device_with_its_own_key_is_admitted_with_no_other_key() {
+fn a_device_with_its_own_key_is_admitted_only_with_that_key() {
     let with = |key: &Key| decide(&connect("own", &token(key, "hub.test/devices/own", NOW + 60, None)));
     assert!(with(&key(4)).is_ok());
     assert_eq!(with(&key(1).derive("own")), Err(Refusal::Signature));

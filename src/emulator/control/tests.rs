@@ -1,4 +1,4 @@
-//! The control lines byte for byte, which configurations are refused, and that unknown keys are errors.
+//! The exact form of control lines, and which configurations and keys are refused.
 
 use super::*;
 use crate::iothub::service::ServiceRequest;
@@ -179,7 +179,7 @@ fn unknown_keys_are_refused_in_every_part_of_a_line() {
 }
 
 #[test]
-fn a_wrong_type_is_described_without_names_of_rust_types() {
+fn a_wrong_type_is_described_without_rust_type_names() {
     for (line, expected) in [
         (r#"{"call":5}"#, "expected a call with id, device and ask"),
         (r#"{"call":{"id":1,"device":"d","ask":{"method":5}}}"#, "expected a request as in docs/emulator.md"),

@@ -52,7 +52,7 @@ async fn a_blocked_shard_reports_its_stall() {
     let shard = Shard::start();
     let connection = shard.pulse.open(clock::now());
     shard.runs_for(50).await;
-    assert_eq!(shard.health().stalls, [], "it runs");
+    assert_eq!(shard.health().stalls, [], "the shard is running");
 
     let blocked_us = shard.unix_us();
     blocked_for(300).await;
@@ -91,7 +91,7 @@ async fn a_shard_with_work_beats_more_often() {
     assert!(shard.next_beat() > QUIET_BEAT, "no connections again");
     let _connection = shard.pulse.open(clock::now());
     shard.runs_for(1).await;
-    assert!(shard.next_beat() <= BUSY_BEAT, "work soon after work");
+    assert!(shard.next_beat() <= BUSY_BEAT, "busy again soon after it was busy");
     assert_eq!(stalls, []);
 }
 
@@ -109,9 +109,9 @@ async fn a_thread_that_never_waits_is_busy() {
     assert!((all - 1.0).abs() < 1e-9 && less > 0.9 && less < 1.0, "{all} {less}");
 }
 
-/// The run converts its own zero with the same clock at the same time.
+/// A run converts its own start to wall clock time with the same clock and at the same time.
 #[tokio::test(start_paused = true)]
-async fn stalls_are_dated_by_the_wall_clock_when_they_are_read() {
+async fn stalls_are_converted_to_wall_clock_time_when_read() {
     let shard = Shard::start();
     let _connection = shard.pulse.open(clock::now());
     shard.runs_for(50).await;

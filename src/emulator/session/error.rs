@@ -1,9 +1,9 @@
-//! Why a hub closes a connection without a response. Returned by `session`, and shown as part of a `notice`.
+//! The reasons why a hub closes a connection without a response. Returned by `session`, and displayed as part of a `notice`.
 
 use crate::iothub::limits;
 use crate::wire::DecodeError;
 
-/// Why the hub closes a connection without a response. MQTT 3.1.1 has no packet for it.
+/// The reason why the hub closes a connection without a response. MQTT 3.1.1 has no packet to report it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HubError {
     /// The input is not MQTT 3.1.1.
@@ -15,7 +15,7 @@ pub enum HubError {
     /// CONNECT did not arrive in time.
     #[error("CONNECT did not arrive in time")]
     ConnectTimeout,
-    /// A device must not send this packet, or not in this state.
+    /// A device must not send this packet at all, or not in this state.
     #[error("unexpected {0}")]
     Unexpected(&'static str),
     /// No packet arrived within one and a half times the keep-alive.
@@ -28,18 +28,18 @@ pub enum HubError {
     #[error("a PUBLISH has a topic that does not belong to the device")]
     ForeignTopic,
     /// A message is too large.
-    #[error("a message has {0} bytes, more than {max}", max = limits::TELEMETRY_BYTES_MAX)]
+    #[error("a message is {0} bytes long; the limit is {max}", max = limits::TELEMETRY_BYTES_MAX)]
     TooLarge(usize),
-    /// A property bag has a character that must be percent-encoded.
-    #[error("a property bag has {0:?}, which must be percent-encoded")]
+    /// A property bag contains a character that must be percent-encoded.
+    #[error("a property bag contains {0:?}, which must be percent-encoded")]
     Unescaped(char),
     /// A request id is too long for the topic of its response.
     #[error("a request id is too long for the topic of its response")]
     RequestId,
-    /// A SUBSCRIBE has a filter that a hub does not grant.
-    #[error("a SUBSCRIBE has a filter that a hub does not grant")]
+    /// A SUBSCRIBE has a filter that IoT Hub does not allow.
+    #[error("a SUBSCRIBE has a filter that IoT Hub does not allow")]
     ForeignFilter,
     /// There are too many subscriptions.
-    #[error("{0} subscriptions, more than {max}", max = limits::SUBSCRIPTIONS_MAX)]
+    #[error("{0} subscriptions are too many; the limit is {max}", max = limits::SUBSCRIPTIONS_MAX)]
     TooManySubscriptions(usize),
 }

@@ -1,5 +1,5 @@
-//! The requests of a device other than telemetry, and everything that the hub sends on its own. The part of [`HubSession`] that uses the
-//! state of the device in the directory. Independent of sockets, like the rest of the session.
+//! A device's requests other than telemetry, and everything that the hub sends on its own initiative. This is the part of [`HubSession`]
+//! that uses the device's state in the directory. Independent of sockets, like the rest of the session.
 
 use super::method::SentCall;
 use super::{HubError, HubSession, OutgoingPacket, State};
@@ -17,8 +17,8 @@ use serde_json::Value;
 use std::time::Instant;
 
 impl HubSession {
-    /// A session has at most five subscriptions, over all SUBSCRIBE packets (Azure: "Communicate with an IoT hub using the MQTT
-    /// protocol"). Subscribing again to the same filter replaces the subscription (MQTT 3.1.1 §3.8.4).
+    /// Handles a SUBSCRIBE. A session has at most five subscriptions, across all SUBSCRIBE packets (Azure: "Communicate with an IoT hub
+    /// using the MQTT protocol"). Subscribing again to the same filter replaces the subscription (MQTT 3.1.1 §3.8.4).
     pub(super) fn handle_subscribe(&mut self, subscribe: &wire::Subscribe) -> Result<(), HubError> {
         let requested: Vec<_> = subscribe
             .filters
@@ -39,7 +39,7 @@ impl HubSession {
             entry.device.subscriptions = subscriptions;
             Ok(())
         })?;
-        // Messages and calls may have waited for this subscription.
+        // Messages and calls may be waiting for this subscription.
         self.woken = true;
         let granted = requested.into_iter().map(|(_, granted)| granted as u8).collect();
         self.outgoing.push_back(OutgoingPacket::SubAck { pid: subscribe.pid, granted });
@@ -76,7 +76,7 @@ impl HubSession {
         let unix = self.unix(now);
         // No twin has version 0, so a version that is not a number never matches.
         let base = topics::query_value(query, "$version").map(|version| version.parse().unwrap_or(0));
-        // The user name `{host}/{device}` allows telemetry, but not twin updates: seen in practice, not documented.
+        // The user name `{host}/{device}` allows telemetry, but not twin updates. This is observed in practice, but not documented.
         let patch = match self.has_api_version {
             true => twin_patch::parse(body),
             false => Err(TwinError::NoApiVersion),
@@ -95,7 +95,7 @@ impl HubSession {
         }
     }
 
-    /// Ends the method call that a response belongs to. A response without a call, or after its timeout, has no effect.
+    /// Ends the method call that a response belongs to. A response to an unknown call, or after the call's timeout, has no effect.
     pub(super) fn handle_method_response(&mut self, response: &str, body: &[u8]) -> Result<(), HubError> {
         let (status, rid) = topics::method_answer(response).ok_or(HubError::ForeignTopic)?;
         let Ok(number) = u64::from_str_radix(rid, 16) else { return Ok(()) };
@@ -106,14 +106,14 @@ impl HubSession {
     }
 
     pub(super) fn handle_puback(&mut self, pid: u16) {
-        // The hub sends responses and notifications only once, acknowledged or not.
+        // Smaller packet ids belong to responses and notifications, which the hub sends only once, acknowledged or not.
         if pid >= FIRST_PID {
             self.directory.visit(&self.device, |entry| entry.device.acknowledge(pid));
             self.woken = true;
         }
     }
 
-    /// Writes the next packet that the hub sends on its own. Returns false without such a packet.
+    /// Writes the next packet that the hub sends on its own initiative. Returns false if there is nothing to send.
     pub(super) fn write_outbound(&mut self, now: Instant, out: &mut BytesMut) -> bool {
         if self.state != State::Online {
             return false;
@@ -124,7 +124,8 @@ impl HubSession {
         self.woken = outbound.is_some();
         let publish = |out: &mut BytesMut, topic: &str, payload: &[u8], qos: QoS, dup: bool, pid: u16| {
             let publish = PublishRef { topic, payload, qos, dup, retain: false, pid };
-            encode::publish(out, &publish).expect("the topic and size of a service request are checked");
+            encode::publish(out, &publish)
+                .expect("the topic and size of a service request have been checked");
         };
         match outbound {
             None => {
@@ -150,7 +151,7 @@ impl HubSession {
         true
     }
 
-    /// Returns the next deadline of a method call or of the redelivery of a message.
+    /// Returns the next time at which a method call times out or a message is redelivered.
     pub(super) fn exchange_timeout(&self) -> Option<Instant> {
         self.sent_calls.iter().filter_map(|call| call.answer_by).chain(self.retry_at).min()
     }
@@ -182,7 +183,7 @@ impl HubSession {
         self.last_pid
     }
 
-    /// Queues a response. It is sent once, acknowledged or not.
+    /// Queues a response. It is sent only once, whether or not it is acknowledged.
     fn send(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), HubError> {
         let pid = self.next_pid(qos);
         let publish = PublishRef { topic, payload, qos, dup: false, retain: false, pid };
@@ -195,13 +196,13 @@ impl HubSession {
     }
 }
 
-/// Returns the request id as the device sent it. Azure does not document what happens without one. As there is no topic for a response,
-/// the emulator treats such a topic as foreign.
+/// Returns the request id as the device sent it. Azure does not document what happens if there is no request id. The emulator then treats
+/// the topic as foreign, because it cannot build the topic of a response.
 fn request_id(query: &str) -> Result<&str, HubError> {
     topics::query_value(query, "$rid").ok_or(HubError::ForeignTopic)
 }
 
-/// Converts a device's response to a method call. That an empty body becomes `null` is our choice.
+/// Converts a device's response to a method call. An empty body becomes `null` (our choice).
 fn method_result(status: i32, body: &[u8]) -> Result<ServiceResponse, ServiceError> {
     let (bytes, bytes_max) = (body.len(), limits::METHOD_BYTES_MAX);
     if bytes > bytes_max {

@@ -1,4 +1,4 @@
-//! One connection as the hub sees it, in virtual time: CONNECT, telemetry, subscriptions, deadlines and the end.
+//! One connection as the hub sees it, in virtual time: CONNECT, telemetry, subscriptions, deadlines and closing.
 
 mod twin;
 
@@ -56,7 +56,7 @@ impl Hub {
         self.session.admit(self.now);
     }
 
-    /// Ends the connection and begins another one.
+    /// Ends the connection and opens another one.
     fn reconnect(mut self) -> Hub {
         self.session.handle_closed(self.now, Closed::Eof);
         self.session.release();
@@ -67,7 +67,7 @@ impl Hub {
         self.session.directory.visit("d1", |entry| entry.device.subscriptions)
     }
 
-    /// Returns a session that is online and whose CONNACK is read.
+    /// Returns a session that is online and whose CONNACK has been read.
     fn online(keep_alive_s: u16, clean_session: bool) -> Hub {
         let mut hub = Hub::new();
         hub.connect(keep_alive_s, clean_session, "d1").unwrap();
@@ -89,7 +89,7 @@ impl Hub {
         hub
     }
 
-    /// Sends CONNECT with a token that the key of the device `key_of` signs.
+    /// Sends CONNECT with a token that is signed with the key of the device `key_of`.
     fn connect_with(
         &mut self,
         keep_alive_s: u16,
@@ -147,7 +147,7 @@ fn a_valid_connect_is_answered_when_the_device_id_is_free() {
     hub.connect(60, true, "d1").unwrap();
     assert_eq!((hub.session.poll_event(), hub.session.device()), (Some(Event::Authorized), "d1"));
     assert!(!hub.session.wants_input() && hub.output().is_empty());
-    // A packet that follows CONNECT at once is read later, not lost or refused.
+    // A packet that is sent right after CONNECT is read later, neither lost nor refused.
     let mut early = BytesMut::from(&[0xC0, 0][..]);
     hub.session.handle_input(hub.now, &mut early).unwrap();
     assert_eq!(early.len(), 2);
@@ -239,14 +239,14 @@ fn a_will_is_telemetry_if_there_was_no_disconnect() {
     assert_eq!(end("gone/d1", true, false), 0, "Azure does not document other topics");
 }
 
-/// Returns the result of these bytes on a new connection.
+/// Returns the result of sending these bytes on a new connection.
 fn begins_with(bytes: &[u8]) -> Result<(), HubError> {
     let mut hub = Hub::new();
     hub.session.handle_input(hub.now, &mut BytesMut::from(bytes))
 }
 
 #[test]
-fn a_first_byte_other_than_that_of_connect_is_an_error() {
+fn a_connection_must_begin_with_connect() {
     for first in (0..=u8::MAX).filter(|&first| first != CONNECT) {
         assert_eq!(begins_with(&[first]), Err(HubError::NotConnect), "{first:#x}");
     }
@@ -293,8 +293,8 @@ fn packets_that_azure_answers_by_closing_are_errors() {
 }
 
 #[test]
-fn a_message_may_have_262_144_bytes() {
-    // 2 bytes of a user property; 16 and 5 bytes of system property values; 5 bytes whose encoding is longer.
+fn a_message_may_be_262_144_bytes_long() {
+    // 2 bytes for a user property; 16 and 5 bytes for system property values; 5 bytes whose encoding is longer.
     for (bag, bytes) in
         [("", 0), ("a=1", 2), ("%24.ct=application%2Fjson&$.ce=utf-8", 21), ("n%C3%A4=%26%20", 5)]
     {
@@ -308,7 +308,7 @@ fn a_message_may_have_262_144_bytes() {
 }
 
 #[test]
-fn subscriptions_are_granted_with_qos_1_at_most() {
+fn subscriptions_are_granted_at_most_qos_1() {
     let mut hub = Hub::online(60, false);
     let c2d = topics::c2d("d1");
     hub.subscribe(&[(&c2d, QoS::ExactlyOnce), (topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
@@ -316,7 +316,7 @@ fn subscriptions_are_granted_with_qos_1_at_most() {
     let stored = hub.subscriptions();
     assert_eq!(stored.get(Subscription::C2d), Some(QoS::AtLeastOnce));
     assert_eq!(stored.get(Subscription::TwinResponses), Some(QoS::AtMostOnce));
-    // UNSUBSCRIBE of both, and of a filter without subscription (MQTT 3.1.1 §3.10.4: acknowledged too).
+    // UNSUBSCRIBE from both, and from a filter without a subscription, which is acknowledged too (MQTT 3.1.1 §3.10.4).
     let mut body = vec![0, 9];
     for filter in [c2d.as_str(), topics::TWIN_RESPONSES, "x"] {
         body.extend_from_slice(&u16::try_from(filter.len()).unwrap().to_be_bytes());
@@ -405,7 +405,7 @@ fn takeover_and_disconnect_close_after_flushing() {
 }
 
 #[test]
-fn a_device_that_reads_nothing_is_not_read_for_ever() {
+fn the_hub_stops_reading_from_a_device_that_does_not_read() {
     let mut hub = Hub::online(60, true);
     for _ in 0..OUTGOING_MAX {
         assert!(hub.session.wants_input());

@@ -1,4 +1,4 @@
-//! How patches merge, what counts towards the size of a twin, and what devices and service clients see of it.
+//! How patches merge, what counts toward the size of a twin, and how devices and service clients see it.
 
 use super::*;
 
@@ -67,7 +67,7 @@ fn a_refused_patch_leaves_the_twin_unchanged() {
 }
 
 #[test]
-fn control_characters_do_not_count_towards_the_size() {
+fn control_characters_do_not_count_toward_the_size() {
     // Half of each string's characters are control characters.
     let values = |n: usize| (0..n).map(|i| (format!("{i:04}"), "v\n".repeat(2044).into()));
     let patch = |n: usize, more: usize| {
@@ -86,7 +86,7 @@ fn control_characters_do_not_count_towards_the_size() {
 }
 
 #[test]
-fn size_is_that_of_the_merged_section_not_of_the_patch() {
+fn the_size_limit_applies_to_the_merged_section() {
     let mut twin = Twin::default();
     for index in 0..8 {
         let key = format!("{index}").repeat(4);

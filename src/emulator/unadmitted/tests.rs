@@ -8,7 +8,7 @@ fn unadmitted(bytes_max: usize, silence_max: Duration) -> Arc<Unadmitted> {
     Unadmitted::new(bytes_max, silence_max, FIRST_BYTE)
 }
 
-/// Requests room for a read that fills a connection. Returns the connections that are closed for it as an error.
+/// Requests room for a read that fills a connection's buffers. If there is no room, returns the connections that must close as an error.
 fn fill(ticket: &Ticket) -> Result<(), Vec<u64>> {
     let mut closed = Vec::new();
     let bytes = CONNECTION_BYTES_MAX - BASE_BYTES;
@@ -31,9 +31,9 @@ fn above_the_limit_the_oldest_connections_are_closed() {
     let held = all.held_bytes();
     assert_eq!(fill(&tickets[fit]), Err(vec![0]));
     assert!(tickets[0].is_closing() && !tickets[1].is_closing());
-    // It counts until its memory is free, and no other connection is closed for the same room.
+    // The closing connection counts until its memory is freed, and no other connection is closed to make the same room.
     assert_eq!((fill(&tickets[fit]), all.held_bytes()), (Err(vec![]), held));
-    assert_eq!(fill(&tickets[0]), Err(vec![]), "a closing connection reads nothing more");
+    assert_eq!(fill(&tickets[0]), Err(vec![]), "a closing connection no longer reads");
     tickets.remove(0);
     assert_eq!(fill(&tickets[fit - 1]), Ok(()));
     assert!(all.held_bytes() <= BYTES_MAX, "{}", all.held_bytes());
@@ -43,7 +43,7 @@ fn above_the_limit_the_oldest_connections_are_closed() {
 }
 
 #[test]
-fn connections_that_all_read_at_once_stay_below_the_limit() {
+fn connections_that_read_concurrently_stay_below_the_limit() {
     let bytes_max = BYTES_MAX / 16;
     let all = unadmitted(bytes_max, Duration::from_secs(10));
     let mut tickets: Vec<Ticket> = std::iter::from_fn(|| (!all.is_full()).then(|| all.enter(0))).collect();
@@ -82,7 +82,7 @@ fn a_connection_that_waits_for_room_is_woken() {
     assert!(second.poll_room(&cx, bytes, |at| closed.push(at)).is_pending());
     assert_eq!(closed, [first.address()]);
     second.hold(false, 0, |_| ());
-    assert!(!woken.0.load(Ordering::Relaxed), "no memory became free, so a wake would repeat for ever");
+    assert!(!woken.0.load(Ordering::Relaxed), "no memory was freed, so waking would loop forever");
     all.sweep(0);
     all.sweep(0);
     assert_eq!(all.close_idle(), None, "a connection that waits for room is not silent");
@@ -103,7 +103,7 @@ fn a_connection_without_a_byte_is_closed_after_a_second() {
     assert_eq!(
         all.close_idle(),
         None,
-        "not before the time is over, because the first sweep may follow at once"
+        "not yet, because the first sweep may come right after the connection"
     );
     all.sweep(0);
     assert_eq!(all.close_idle(), Some(unsent.address()));
@@ -127,7 +127,7 @@ fn silent_connections_are_closed_before_devices_wait() {
     }
     assert_eq!(all.close_idle(), Some(silent.address()));
     assert_eq!(all.close_idle(), None);
-    assert!(!other_shard.is_closing(), "its shard did not run, so it was not silent");
+    assert!(!other_shard.is_closing(), "its shard did not run, so its silence was not counted");
     // A connection that keeps sending may stay three times as long.
     for _ in 0..3 {
         talking.hold(true, 0, |_| ());

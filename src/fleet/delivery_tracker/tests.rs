@@ -97,7 +97,7 @@ fn missing_delivery_is_lost_in_the_phase_of_its_due_time() {
 }
 
 #[test]
-fn unacknowledged_message_makes_up_for_no_lost_one() {
+fn unacknowledged_message_does_not_hide_a_lost_one() {
     let mut run = Run::new();
     run.arrives(0, 0);
     run.published(0);

@@ -1,8 +1,8 @@
 //! Received cloud-to-device messages: their age, and whether each arrived once and in order. Part of `device`, called by
 //! `received`.
 //!
-//! An age is correct only if the clocks of the sender and of this machine agree. If the run sends the messages itself, both
-//! stamps come from a clock without steps.
+//! An age is correct only if the clocks of the sender and of this machine agree. If the run sends the messages itself, both times
+//! come from a clock without steps.
 
 use super::Device;
 use crate::clock::Step;
@@ -28,7 +28,7 @@ impl Device {
             }),
             None => {}
         }
-        // Messages of an earlier run have numbers of their own.
+        // Ignore the numbers of messages from an earlier run, which are a separate sequence.
         let seq = seq.filter(|_| sent.is_none_or(|sent| sent >= zero_unix));
         let counted = seq.map(|seq| self.iot_hub().c2d.record(seq)).unwrap_or_default();
         self.count_hub(|counts| {
@@ -51,7 +51,7 @@ enum Age {
 }
 
 impl Device {
-    /// Returns the age of a message that was stamped at `sent`, since the Unix epoch.
+    /// Returns the age of a message whose stamp is `sent`, a time since the Unix epoch.
     fn age(&self, sent: Duration, now: Instant) -> Age {
         let context = &self.context;
         if context.plan.drives.iter().any(|drive| matches!(drive.call, CallPlan::C2d { .. })) {

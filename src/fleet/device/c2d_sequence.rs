@@ -1,11 +1,11 @@
-//! The numbers of received cloud-to-device messages: which arrived, twice, late or never. Used by `c2d`.
+//! The numbers of received cloud-to-device messages: which arrived once, twice, late or never. Used by `c2d`.
 
 use crate::measure::FromHub;
 
-/// How far back message numbers are remembered.
+/// Number of recent message numbers that are remembered.
 const WINDOW: u64 = 64;
 
-/// Maximum number of messages that one jump of the number counts as skipped, so that an invented number cannot saturate the
+/// Maximum number of messages that one jump in the numbers can count as skipped, so that a bogus number cannot saturate the
 /// counter.
 const SKIPPED_MAX: u64 = u32::MAX as u64;
 
@@ -19,7 +19,7 @@ pub(super) struct C2dSequence {
 }
 
 impl C2dSequence {
-    /// Records a message number. Returns what to count for it.
+    /// Records a message number. Returns the counts to add for it.
     pub(super) fn record(&mut self, seq: u64) -> FromHub {
         let mut counts = FromHub::default();
         if let Some(skipped) = seq.checked_sub(self.next) {

@@ -1,5 +1,5 @@
-//! Determines whether a step of this machine's wall clock may be why a hub rejects a device's token. If so, the failure counts as
-//! the load generator's. Part of `device`.
+//! Determines whether a step of this machine's wall clock may be why a hub rejects a device's token. If so, the load generator is
+//! the culprit for the failure. Part of `device`.
 
 use super::state::Reached;
 use super::{ConnectionState, Device, Excuse};
@@ -12,32 +12,33 @@ use std::time::{Duration, Instant};
 /// Tolerated difference between this machine's clock and the hub's (our choice).
 pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
-/// Longest time from a token's expiry until a hub closes its connection.
+/// Maximum time between a token's expiry and the hub closing the connection.
 const RECENT: Duration = EXPIRY_GRACE_MAX.saturating_add(CLOCK_TOLERANCE);
 
-/// A token and both clocks when the hub checked it.
+/// A token's expiry, and the readings of the monotonic and the wall clock when the hub checked it.
 struct TokenCheck {
     /// Expiry of the token, since the Unix epoch.
     expiry: Duration,
     /// When the token was created.
     made: Instant,
     now: Instant,
-    /// Wall clock at `now`.
+    /// Wall-clock time at `now`.
     unix: Duration,
-    /// The hub's clock is known to have made all steps before this instant.
+    /// The hub's clock is known to have made the same steps as this machine's clock up to this instant.
     hub_stepped_until: Option<Instant>,
     /// Whether only a recent expiry or step counts. A connection outlives its token by at most [`RECENT`].
     recent_only: bool,
 }
 
 impl TokenCheck {
-    /// Returns the sum of the steps that change the token's validity, in microseconds. The hub's clock may show what this
-    /// machine's clock would show without its last steps. Either clock may be right, so only their disagreement counts.
+    /// Returns the sum of the steps that change the token's validity, in microseconds. The hub's clock may not have made this
+    /// machine's latest steps. Either clock may be right, so a step counts only if the two disagree on whether the token has
+    /// expired.
     fn clock_step(&self, steps: &[Step]) -> Option<i64> {
         let expired = |unix: Duration| self.expiry <= unix + CLOCK_TOLERANCE;
         for (step, by_us, without) in without_last_steps(steps, self.unix) {
             let disagreed = match (expired(self.unix), expired(without)) {
-                // Only for a token from before the step: a later one was stamped by the new clock.
+                // Only for a token from before the step: the expiry of a later one was computed with the new clock.
                 (true, false) => (step.at > self.made).then_some(self.unix),
                 (false, true) => {
                     self.hub_stepped_until.is_none_or(|until| step.at > until).then_some(without)
@@ -64,7 +65,7 @@ impl Device {
         self.clock_step(sent, now, false)
     }
 
-    /// Returns the same for a connection that the hub closed.
+    /// Returns by how much this machine's clock stepped, if that may be why the hub closed the connection.
     pub(super) fn clock_step_behind_close(&self, now: Instant) -> Option<i64> {
         match self.online_since() {
             Some(since) => self.clock_step(since, now, true),
@@ -72,8 +73,8 @@ impl Device {
         }
     }
 
-    /// Notes that the hub accepted a token. If the token is valid only by a clock with this machine's steps, the hub's clock made
-    /// them too, and later refusals have another reason.
+    /// Notes that the hub accepted a token. If the token is valid only on a clock with this machine's steps, the hub's clock has
+    /// made them too, so later refusals have another cause.
     pub(super) fn record_token_accepted(&self, now: Instant) {
         if !self.context.steps.borrow().steps().is_empty() && self.clock_step_behind_refusal(now).is_some() {
             self.context.hub_stepped_until.set(Some(now));
@@ -103,7 +104,7 @@ impl Device {
             .map(|(_, by_us, _)| by_us)
     }
 
-    /// Records a failure as the load generator's, because its clock stepped by `by_us`.
+    /// Records a failure with the load generator as the culprit, because its clock stepped by `by_us`.
     pub(super) fn record_clock_step_failure(
         &mut self,
         by_us: i64,
@@ -159,20 +160,20 @@ mod tests {
     #[test]
     fn step_is_the_cause_if_the_clocks_disagree() {
         let same = |_: &mut TokenCheck, _| {};
-        // Forward: a token from before the step, which the new clock finds expired.
+        // A step forward: a token from before the step has expired according to the new clock.
         assert_eq!(clock_step(FORWARD_US, HOUR, 5, 11, same), Some(FORWARD_US));
         assert_eq!(clock_step(FORWARD_US, 12 * HOUR, 5, 11, same), None, "the token outlives the step");
         assert_eq!(clock_step(FORWARD_US, HOUR, 12, 13, same), None, "created after the step");
         assert_eq!(clock_step(FORWARD_US, HOUR, 12, 80, same), None, "expired without a step");
-        // Back: a token from after the step, which the old clock finds expired.
+        // A step back: a token from after the step has expired according to the old clock.
         assert_eq!(clock_step(BACK_US, HOUR, 12, 13, same), Some(BACK_US));
         assert_eq!(clock_step(BACK_US, 12 * HOUR, 12, 13, same), None);
-        assert_eq!(clock_step(BACK_US, HOUR, 5, 13, same), None, "both clocks find it valid");
-        assert_eq!(clock_step(BACK_US, HOUR, 5, 80, same), Some(BACK_US), "expired by the old clock only");
+        assert_eq!(clock_step(BACK_US, HOUR, 5, 13, same), None, "valid on both clocks");
+        assert_eq!(clock_step(BACK_US, HOUR, 5, 80, same), Some(BACK_US), "expired only on the old clock");
     }
 
     #[test]
-    fn hub_that_stepped_too_has_another_reason() {
+    fn step_is_not_the_cause_if_the_hub_stepped_too() {
         let accepted_at = |minutes: u32| {
             move |check: &mut TokenCheck, start: Instant| {
                 check.hub_stepped_until = Some(start + minutes * MINUTE);
@@ -187,14 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn loss_long_after_step_and_expiry_has_another_reason() {
+    fn step_is_not_the_cause_long_after_step_and_expiry() {
         let recent_only = |check: &mut TokenCheck, _| check.recent_only = true;
         assert_eq!(clock_step(FORWARD_US, HOUR, 5, 11, recent_only), Some(FORWARD_US), "the step was recent");
         assert_eq!(clock_step(FORWARD_US, HOUR, 5, 21, recent_only), None);
         assert_eq!(
             clock_step(BACK_US, 3 * HOUR, 12, 74, recent_only),
             Some(BACK_US),
-            "expired two minutes ago by the old clock"
+            "expired two minutes ago on the old clock"
         );
         assert_eq!(clock_step(BACK_US, 3 * HOUR, 12, 90, recent_only), None);
     }
@@ -203,7 +204,7 @@ mod tests {
     fn several_steps_are_considered_together() {
         let start = crate::clock::now();
         let at = |minutes: u32| start + minutes * MINUTE;
-        // An hour and a half forward, in two steps, for a token of an hour.
+        // Two steps forward of 45 minutes each, and a one-hour token.
         let steps =
             [Step { at: at(10), by_us: FORWARD_US / 8 * 3 }, Step { at: at(11), by_us: FORWARD_US / 8 * 3 }];
         let (made, now, hub_stepped_until, recent_only) = (at(5), at(12), None, false);

@@ -72,7 +72,7 @@ impl Device {
         }
     }
 
-    /// Returns the topic and payload of the will for this connection. Not cached, because most devices connect once.
+    /// Returns the topic and payload of the will for this connection. Not cached, because most devices connect only once.
     fn will<'a>(&self, will: &'a WillPlan, id: &str, now: Instant) -> (&'a WillPlan, String, Vec<u8>) {
         let context = &self.context;
         let global = self.plan().first + u64::from(self.device.index);
@@ -100,7 +100,7 @@ impl Device {
         }
     }
 
-    /// Returns the deadline of SUBACK, if it has not arrived.
+    /// Returns the deadline for SUBACK, if it has not arrived.
     pub(super) fn suback_by(&self) -> Option<Instant> {
         match &self.subscribe {
             SubscribeState::Sent(open) => Some(self.context.at(open.due_ns()) + self.plan().ack_timeout),
@@ -129,7 +129,7 @@ impl Device {
         self.on_subscriptions_granted(granted, now);
     }
 
-    /// Handles the timeout of SUBACK. The connection continues, because messages can still be published.
+    /// Handles a SUBACK that did not arrive in time. The connection continues, because messages can still be published.
     pub(super) fn on_timeout_suback(&mut self, now: Instant) {
         if self.suback_by().is_none_or(|by| now < by) {
             return;
@@ -142,7 +142,7 @@ impl Device {
         });
     }
 
-    /// Returns the filters of a connection, in the order of SUBSCRIBE.
+    /// Returns the filters of a connection, in the order in which SUBSCRIBE lists them.
     pub(super) fn filters(&self) -> Vec<(String, QoS)> {
         let fleet = self.plan();
         let id = self.id();
@@ -187,7 +187,7 @@ impl Device {
     }
 }
 
-/// The only CONNACK code that asks to try again (MQTT 3.1.1 §3.2.2.3).
+/// The only CONNACK code that suggests trying again (MQTT 3.1.1 §3.2.2.3).
 pub(super) const CONNACK_UNAVAILABLE: u8 = 3;
 
 /// Returns true if a CONNACK code may refer to the token (MQTT 3.1.1 §3.2.2.3).
@@ -207,7 +207,7 @@ pub(super) fn connack_class(code: u8) -> &'static str {
     }
 }
 
-/// Returns the standard's name of a CONNACK return code (MQTT 3.1.1 §3.2.2.3).
+/// Returns the standard's name for a CONNACK return code (MQTT 3.1.1 §3.2.2.3).
 pub(super) fn connack_meaning(code: u8) -> &'static str {
     match code {
         1 => "unacceptable protocol version",

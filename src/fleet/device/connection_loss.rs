@@ -1,5 +1,5 @@
-//! Handles a lost connection. Determines its error class, as far as the wire and the device's token show it, updates the counters
-//! that findings need, and computes the delay before the next attempt. Part of `device`.
+//! Handles a lost connection. Determines the error class from the evidence on the wire and from the device's token, updates the
+//! counters that findings need, and computes the delay before the next attempt. Part of `device`.
 
 use super::clock_step::CLOCK_TOLERANCE;
 use super::{ConnectionState, Device};
@@ -15,18 +15,18 @@ use std::time::{Duration, Instant};
 /// A connection that the peer closes sooner than this after CONNACK counts as short (our choice).
 const SHORT_CONNECTION: Duration = Duration::from_secs(60);
 
-/// A stall excuses the failures of a device for this many times the stall. By then the target can have handled the reconnects of
-/// all devices (our choice, the same as for an echo).
+/// A stall excuses the failures of a device for this many times its duration. By then the target should have handled the
+/// reconnects of all devices (our choice, the same factor as for an echo).
 const EXCUSED_STALLS: u64 = 20;
 
-/// This many short connections in a row are no coincidence (our choice).
+/// Number of consecutive short connections that are not a coincidence (our choice).
 const SHORT_CONNECTIONS_MAX: u8 = 3;
 
 /// The unacknowledged messages of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unacknowledged {
     count: usize,
-    /// Sending time of the oldest one.
+    /// When the oldest one was sent.
     since: Option<Instant>,
 }
 
@@ -38,8 +38,8 @@ impl Device {
     }
 
     /// Returns true if a stall of this worker may be why the peer closed the connection. The stall must last at least half the
-    /// keep-alive and be at most one keep-alive old. Extends the worker's excuse until the target can have handled the reconnects
-    /// of all devices.
+    /// keep-alive and be at most one keep-alive old. Extends the worker's excuse until the target should have handled the
+    /// reconnects of all devices.
     pub(super) fn is_excused_by_stall(&self, now_ns: u64) -> bool {
         let keep_alive_ns = u64::from(self.plan().keep_alive_s) * 1_000_000_000;
         let stalls = self.context.deadlines.stalls();
@@ -57,8 +57,8 @@ impl Device {
         true
     }
 
-    /// Records an unexpected end of the connection by its cause, as far as the wire shows it. `stepped` is the step of this
-    /// machine's clock that may be the cause. `open` are the messages that were unacknowledged before the end.
+    /// Records why the connection ended unexpectedly, as far as the wire shows it. `stepped` is the step of this machine's clock
+    /// that may be the cause. `open` are the messages that were unacknowledged before the end.
     pub(super) fn record_loss(
         &mut self,
         why: Closed,
@@ -78,13 +78,13 @@ impl Device {
         }
         let expired = self.token_expired_for(now).filter(|_| matches!(why, Closed::Eof | Closed::Reset));
         let (class, culprit) = match why {
-            // The token is ours, so its expiry is certain, whatever the peer's reason was.
+            // The expiry of the device's token is certain, whatever the peer's reason was.
             _ if expired.is_some() => ("closed_after_expiry", Culprit::Target),
             Closed::Eof => ("closed_by_peer", Culprit::Target),
             Closed::Reset => ("reset", Culprit::Network),
             Closed::Unreachable => ("tcp_timeout", Culprit::Network),
             Closed::TlsAlert(_) => ("tls_alert", Culprit::Target),
-            // An error of the session, which `record_session_error` counts.
+            // A session error, which `record_session_error` counts.
             Closed::Local => return,
         };
         let Some(online_since) = self.online_since() else {
@@ -117,7 +117,7 @@ impl Device {
     }
 
     /// Records that the connection turned out to be dead, so that QoS 0 messages since the last received byte may be lost. Not
-    /// used when the peer closes the connection: as far as TCP shows, it has read everything before.
+    /// used when the peer closes the connection: as far as TCP shows, the peer has read everything sent before.
     pub(super) fn record_dead_connection(&mut self) {
         let unconfirmed = std::mem::take(&mut self.qos0_unconfirmed);
         if unconfirmed > 0 {
@@ -141,7 +141,7 @@ impl Device {
         delay
     }
 
-    /// Counts successive short connections. A connection that lasted, or that ended as planned, resets the count.
+    /// Counts successive short connections. A longer connection, or one that ended as planned, resets the count.
     pub(super) fn count_short_connection(&mut self, soon: bool) {
         self.short_connections = if soon { self.short_connections.saturating_add(1) } else { 0 };
         if self.short_connections == SHORT_CONNECTIONS_MAX {
@@ -162,18 +162,18 @@ impl Device {
     fn token_expired_for(&self, now: Instant) -> Option<Duration> {
         let expiry = Duration::from_secs(self.token_expiry_unix);
         let ago = (self.context.unix(now) + CLOCK_TOLERANCE).checked_sub(expiry)?;
-        // Without a token, the expiry is 1970.
+        // Without a token, the expiry is in 1970, which is never recent enough.
         let lately = ago <= EXPIRY_GRACE_MAX + CLOCK_TOLERANCE && self.online_since().is_some();
         lately.then_some(ago.saturating_sub(CLOCK_TOLERANCE))
     }
 }
 
-/// Describes the end of a connection, for use before a time.
+/// Describes the end of a connection. The caller appends when it ended, such as "5 s after CONNACK".
 fn in_words(why: Closed) -> Cow<'static, str> {
     match why {
         Closed::Eof => "the server closed the connection".into(),
         Closed::Reset => "the connection was reset".into(),
-        Closed::Unreachable => "the connection failed (no answer from the network)".into(),
+        Closed::Unreachable => "the connection failed (it timed out, or the host is unreachable)".into(),
         Closed::TlsAlert(end) => format!("TLS failed ({})", end.cause).into(),
         Closed::Local => "the device closed the connection".into(),
     }

@@ -17,7 +17,7 @@ impl Device {
         }
     }
 
-    /// Tracks a message of this send, given by number and due time, that was not acknowledged.
+    /// Tracks an unacknowledged message of this send, identified by its number and due time.
     pub(super) fn track_unacked(&self, send: u16, message: (u64, u64)) {
         let plan = &self.context.plan;
         if plan.deliveries.is_tracked(self.device.fleet, send) {
@@ -25,7 +25,8 @@ impl Device {
         }
     }
 
-    /// Handles a message from a broker. A retained message (MQTT 3.1.1 §3.3.1.3) answers the subscription and is not a delivery.
+    /// Handles a message from a broker. A retained message (MQTT 3.1.1 §3.3.1.3) is sent in response to the subscription and does
+    /// not count as a delivery.
     pub(super) fn on_delivery(&mut self, now: Instant, publish: &Publish) {
         if !self.context.plan.deliveries.receives(self.device.fleet) {
             return;
@@ -50,13 +51,13 @@ impl Device {
         };
         recorder.count(count);
         if arrival != Arrival::Duplicate {
-            // Its lag and wait are those of the PUBLISH.
+            // Lag and wait are recorded for the PUBLISH, not for its deliveries.
             recorder.done(recorder.due(Operation::Deliver, stamp.due_us * 1_000), now);
         }
     }
 
-    /// Returns true if deliveries to this device may still arrive after the load. Called when its own messages have ended; the
-    /// device stays online meanwhile.
+    /// Returns true if deliveries to this device may still arrive after the load. Called once the device's own messages have
+    /// ended. The device stays online while this returns true.
     pub(super) fn awaits_deliveries(&mut self) -> bool {
         let over = self.offline_at_ns() >= self.context.load_end_ns() && !self.is_reconnecting();
         if over && self.session.open().next().is_none() {

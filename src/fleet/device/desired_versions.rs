@@ -2,10 +2,10 @@
 
 use crate::measure::FromHub;
 
-/// Maximum number of changes that wait for the whole twin. More are counted at once.
+/// Maximum number of changes that wait for the whole twin. Further ones are counted immediately.
 const EARLY_MAX: usize = 64;
 
-/// Maximum number of changes that one jump of the version counts as missed, so that an invented version cannot saturate the
+/// Maximum number of changes that one jump in the versions can count as missed, so that a bogus version cannot saturate the
 /// counter.
 const MISSED_MAX: u64 = u32::MAX as u64;
 
@@ -19,7 +19,7 @@ pub(super) struct DesiredVersions {
 }
 
 impl DesiredVersions {
-    /// Handles a change. Returns what to count for it. Nothing counts as missed while the whole twin is in transit.
+    /// Handles a change. Returns the counts to add for it. Nothing counts as missed while the whole twin is in transit.
     pub(super) fn on_change(&mut self, version: u64, getting: bool) -> FromHub {
         if getting && self.early.len() < EARLY_MAX {
             self.early.push(version);

@@ -1,4 +1,5 @@
-//! Disconnects a device when its span, the run or its token ends, after its in-flight messages. Part of `device`.
+//! Disconnects a device when its span or the run ends or its token must be renewed, after its in-flight messages have ended. Part
+//! of `device`.
 
 use super::state::{Disconnecting, SubscribeState};
 use super::{ConnectionEnd, ConnectionState, Device};
@@ -8,7 +9,7 @@ use crate::session::SessionError;
 use bytes::BytesMut;
 use std::time::{Duration, Instant};
 
-/// How long a device waits for room to write DISCONNECT after its drain. The peer has stopped reading then.
+/// How long a device waits for room to write DISCONNECT after its drain. If there is still no room, the peer has stopped reading.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a device that the service client calls stays online after the load, unless the drain is shorter: the last calls are
@@ -48,7 +49,7 @@ impl Device {
         Ok(())
     }
 
-    /// Starts to disconnect and then reconnect at once. Messages wait until then.
+    /// Starts a disconnect that is followed by an immediate reconnect. Messages wait until the device is online again.
     pub(super) fn start_reconnect(&mut self, reason: ConnectionEnd, now: Instant) {
         self.start_disconnect(reason, now);
         self.messages.block(self.context.ns(now));
@@ -56,7 +57,7 @@ impl Device {
 
     fn start_disconnect(&mut self, reason: ConnectionEnd, now: Instant) {
         let online_since = self.online_since();
-        // Without a session there is no DISCONNECT.
+        // A device that is not online does not send DISCONNECT.
         let close = if online_since.is_some() { None } else { Some(Close::AfterFlush) };
         let drain_until = match reason {
             ConnectionEnd::Finished => now + self.context.plan.drain,
@@ -67,7 +68,7 @@ impl Device {
             ConnectionState::Disconnecting(Disconnecting { reason, online_since, close, drain_until });
     }
 
-    /// Returns true if the device is about to disconnect and reconnect at once.
+    /// Returns true if the device is about to disconnect and will then reconnect immediately.
     pub(super) fn is_reconnecting(&self) -> bool {
         matches!(&self.connection, ConnectionState::Disconnecting(disconnecting) if disconnecting.reason != ConnectionEnd::Finished)
     }
@@ -100,7 +101,7 @@ impl Device {
         }
     }
 
-    /// Unsubscribes before a planned end if the fleet does so. Returns true once there is nothing to wait for.
+    /// Unsubscribes before a planned end if the fleet is configured to. Returns true once there is nothing to wait for.
     fn has_unsubscribed(&mut self, reason: ConnectionEnd, now: Instant, out: &mut BytesMut) -> bool {
         match &self.subscribe {
             _ if reason != ConnectionEnd::Finished || !self.plan().unsubscribe => true,
@@ -125,14 +126,14 @@ impl Device {
         }
     }
 
-    /// Returns when the last calls have arrived, if the service client calls the device until the load's end.
+    /// Returns when the last calls should have arrived, if the service client calls the device until the load's end.
     fn last_calls(&self) -> Option<Instant> {
         let load_end_ns = self.context.load_end_ns();
         let called = self.context.plan.drives.iter().any(|drive| drive.fleet == self.device.fleet);
         (called && self.span.to_ns >= load_end_ns).then(|| self.context.at(load_end_ns) + LAST_CALLS_WAIT)
     }
 
-    /// Returns when `on_timeout_connection` has something to do.
+    /// Returns when `on_timeout_connection` next has something to do.
     pub(super) fn next_boundary(&self) -> Option<Instant> {
         let off = || self.context.at(self.offline_at_ns());
         match &self.connection {

@@ -15,7 +15,7 @@ impl Device {
         let fleet = self.device.fleet(&context.plan);
         match event {
             Event::Connected { session_present } => {
-                // A client may continue in this case (MQTT 3.1.1 §3.2.2.2). This one does, to go on measuring.
+                // A client may continue in this case (MQTT 3.1.1 §3.2.2.2). This one does, in order to continue measuring.
                 if session_present && fleet.clean_session {
                     recorder.count(|counts| counts.clean_sessions_present += 1);
                 }
@@ -73,7 +73,7 @@ impl Device {
         }
     }
 
-    /// Handles the acknowledgment of a message. A request waits for its answer instead.
+    /// Handles the acknowledgment of a message. Ignores requests, which wait for their answer instead.
     fn acked(&mut self, outgoing: Outgoing, sent: Instant, now: Instant) {
         match outgoing {
             Outgoing::Request => {}
@@ -90,7 +90,7 @@ impl Device {
         }
     }
 
-    /// Handles a message that was not acknowledged. For a request only its answer counts.
+    /// Handles a message that was not acknowledged. Ignores requests, whose outcome depends only on the answer.
     pub(super) fn not_acked(&mut self, outcome: Outcome, outgoing: Outgoing, now: Instant) {
         match outgoing {
             Outgoing::Request => {}
@@ -104,7 +104,7 @@ impl Device {
         }
     }
 
-    /// Starts the operation of a PINGREQ that the session may have written.
+    /// Starts an operation for a PINGREQ, if the session has written one.
     pub(super) fn record_ping(&mut self) {
         if self.ping.is_none()
             && let Some(sent) = self.session.ping_sent()

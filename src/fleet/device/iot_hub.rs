@@ -40,7 +40,7 @@ impl Device {
         }
     }
 
-    /// Returns when `on_timeout_iot_hub` has something to do.
+    /// Returns when `on_timeout_iot_hub` next has something to do.
     pub(super) fn iot_hub_timeout(&self) -> Option<Instant> {
         let requests = self.messages.requests();
         let request = requests.and_then(|requests| requests.next_expiry(self.plan().twin.timeout));

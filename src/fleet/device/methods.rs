@@ -1,7 +1,7 @@
 //! Direct methods: when and how each call is answered, and what the device does afterwards. Part of `device`.
 //!
-//! A call is due when it arrives. The scenario's delay is its wait, the delay of the device's timer is its lag, and it ends
-//! when the answer has been sent.
+//! A call is due when it arrives. The delay set in the scenario counts as its wait and the delay of the device's timer as its
+//! lag. The call ends when the answer has been sent.
 
 use super::pending_calls::PendingCall;
 use super::{ConnectionEnd, ConnectionState, Device, DeviceRecorder, Excuse};
@@ -18,11 +18,11 @@ use bytes::BytesMut;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-/// Maximum number of unanswered calls. More are dropped (our choice).
+/// Maximum number of unanswered calls. Further calls are dropped (our choice).
 const WAITING_MAX: usize = 1024;
 
-/// Status for a method that the scenario does not define. Azure's .NET SDK answers it without a handler (`MethodNotImplemented`).
-/// Other SDKs leave it to the program or do not answer.
+/// Status for a method that the scenario does not define. Azure's .NET SDK returns it if there is no handler
+/// (`MethodNotImplemented`). Other SDKs leave the answer to the program or do not answer.
 const NOT_IMPLEMENTED: u32 = 501;
 
 /// Status if the scenario's payload is not valid JSON for this device, so that the service client does not wait in vain.
@@ -46,7 +46,7 @@ impl Device {
             calls.on_timeout(now);
         } else {
             self.recorder().error("method_overflow", Culprit::Target, now, || {
-                format!("{}: more than {WAITING_MAX} calls were unanswered", self.id())
+                format!("{}: more than {WAITING_MAX} method calls were unanswered", self.id())
             });
             let open = self.recorder().due(Operation::Method, self.context.ns(now));
             self.recorder().ended(open, Outcome::Lost, now);
@@ -122,12 +122,12 @@ impl Device {
         }
         let message = Message { topic: &topic, payload: &payload, qos, retain: false };
         if let Err(NotPublished { error, tag }) = self.session.publish(now, &message, outgoing, out) {
-            // `received` rejects request ids that cannot be sent back.
+            // This would be a bug: `received` rejects request ids that cannot be sent back.
             self.fail_answer(tag, "encode", &error.to_string(), now);
         }
     }
 
-    /// Ends a call without its answer. The failure is the load generator's.
+    /// Ends a call whose answer could not be sent. The load generator is the culprit.
     fn fail_answer(&self, outgoing: Outgoing, class: &'static str, text: &str, now: Instant) {
         self.recorder().error(class, Culprit::Generator, now, || format!("{}: {text}", self.id()));
         if let Outgoing::MethodAnswer(open) = outgoing {
@@ -135,7 +135,7 @@ impl Device {
         }
     }
 
-    /// Returns the payload state of a method and its number of answers.
+    /// Returns the payload state of a method, and the number of answers so far.
     fn answer_state(&mut self, method: usize) -> &mut (PayloadState, u64) {
         let context = self.context.clone();
         let global = self.global_index();

@@ -1,4 +1,4 @@
-//! Unanswered calls of direct methods, in the order in which their answers are due. Used by `methods`.
+//! Unanswered direct method calls, in the order in which their answers are due. Used by `methods`.
 
 use crate::fleet::open::Open;
 use crate::plan::PayloadState;
@@ -9,14 +9,14 @@ use std::time::Instant;
 pub(super) struct PendingCalls {
     /// In the order of their due times.
     pub(super) waiting: Vec<PendingCall>,
-    /// By method of the plan. Allocated with the first answer.
+    /// Indexed by the method's index in the plan. Allocated for the first answer.
     pub(super) states: Box<[(PayloadState, u64)]>,
 }
 
 /// One unanswered call.
 #[derive(Debug)]
 pub(super) struct PendingCall {
-    /// Due when the call arrived. `None` if the device must not answer.
+    /// The operation, due when the call arrived. `None` if the device must not answer.
     pub(super) open: Option<Open>,
     /// When to answer.
     pub(super) at: Instant,

@@ -7,7 +7,7 @@ use rand::RngExt;
 use std::time::Instant;
 
 impl Device {
-    /// Schedules the renewal of the token that CONNECT carries, with the device's own jitter.
+    /// Schedules the renewal of the token that CONNECT carries, with jitter.
     pub(super) fn plan_renewal(&mut self, life: &TokenLife, now: Instant) {
         let earlier = 1.0 - life.jitter * self.rng.random::<f64>();
         self.renew_at = life.renewed_after().map(|after| now + after.mul_f64(earlier));
@@ -24,7 +24,7 @@ impl Device {
         self.renewal = Some(Box::new(open.picked(self.context.ns(now))));
     }
 
-    /// Ends the renewal at CONNACK. The token is new, whatever happened in between. `begun_ns` is the start of this attempt.
+    /// Ends the renewal at CONNACK. The token is new even if attempts failed in between. `begun_ns` is the start of this attempt.
     pub(super) fn end_renewal(&mut self, begun_ns: u64, now: Instant) {
         let Some(open) = self.renewal.take() else { return };
         let sent_ns = begun_ns.max(open.picked_ns());

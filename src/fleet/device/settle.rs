@@ -34,7 +34,7 @@ impl Device {
         }
     }
 
-    /// Ends the operations that wait for the peer as unfinished.
+    /// Ends the operations that are waiting for the peer. They are unfinished.
     pub(super) fn settle_open(&mut self, now: Instant) {
         for outgoing in self.session.take_open() {
             self.not_acked(Outcome::Unfinished, outgoing, now);
@@ -51,14 +51,14 @@ impl Device {
         if reached != Reached::Nothing {
             recorder.step_failed(Operation::ConnectMqtt, outcome, due_ns, now);
         }
-        // A failed renewal counts as offline time from its due time.
+        // If the attempt belonged to a renewal, the device counts as offline from the time when the attempt was due.
         if self.online_operation.is_none() {
             self.online_operation = Some(self.recorder().due(Operation::Online, due_ns));
         }
         self.messages.block(due_ns);
     }
 
-    /// Takes the current attempt, if any. The device is offline then.
+    /// Takes the current attempt, if any. The device is offline afterwards.
     pub(super) fn take_attempt(&mut self) -> Option<Attempt> {
         match std::mem::replace(&mut self.connection, ConnectionState::Offline) {
             ConnectionState::Connecting(attempt) => Some(attempt),

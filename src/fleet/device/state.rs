@@ -1,5 +1,5 @@
-//! What a device remembers about its connection and its hub. Used by all parts of `device`; depends on none of them but the counters of
-//! hub messages.
+//! The state of a device's connection and of its messages from the hub. Used by all parts of `device`; depends only on the parts
+//! that hold the state of hub messages.
 
 use super::c2d_sequence::C2dSequence;
 use super::desired_versions::DesiredVersions;
@@ -26,7 +26,7 @@ pub(super) enum ConnectionState {
 pub(crate) enum ConnectionEnd {
     /// The plan takes the device offline, or the run ends.
     Finished,
-    /// The token is about to expire: the device reconnects at once with a new one.
+    /// The token is about to expire: the device reconnects immediately with a new one.
     Renewal,
     /// A method call made the device reconnect.
     Method,
@@ -40,7 +40,7 @@ pub(crate) enum ConnectionEnd {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) open: Open,
-    /// When the attempt times out, including CONNACK.
+    /// When the attempt, including the wait for CONNACK, times out.
     pub(super) deadline: Instant,
     pub(super) reached: Reached,
 }
@@ -50,7 +50,7 @@ pub(super) struct Attempt {
 pub(super) enum Reached {
     /// Dialing.
     Nothing,
-    /// TCP and TLS are connected. A failure is one of MQTT from here on, even before CONNECT is sent.
+    /// TCP and TLS are connected. From here on, a failure counts for the MQTT step, even before CONNECT is sent.
     Transport,
     /// CONNECT was sent at this instant.
     Connect(Instant),
@@ -82,7 +82,7 @@ pub(super) struct Disconnecting {
     pub(super) drain_until: Instant,
 }
 
-/// Allocated when the first message of the hub arrives.
+/// State for messages from the hub. Allocated when the first one arrives.
 #[derive(Debug, Default)]
 pub(super) struct IotHubState {
     pub(super) desired: DesiredVersions,

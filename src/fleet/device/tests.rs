@@ -23,7 +23,7 @@ use crate::wire::{self, Packet, Strictness, encode};
 use std::sync::Arc;
 
 /// Returns the context of a plan with one fleet and one phase of `load_s` seconds. `fleet` is appended to the fleet's table,
-/// `send` to its send.
+/// `send` to its `send` table.
 fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
     let text = format!(
         "seed = 1\ndrain = \"2s\"\n[fleet.a]\ndevices = 1\n{fleet}\n\
@@ -59,7 +59,7 @@ impl Wire {
         Wire::of(context(load_s, fleet, send))
     }
 
-    /// Returns a device in a load of twelve hours. The wall clock steps between the run's zero and the first attempt.
+    /// Returns a device in a load of twelve hours. The wall clock steps between the start of the run and the first attempt.
     fn stepped_at_the_start(by_us: i64, fleet: &str, send: &str) -> Wire {
         let context = context(12 * 3_600, fleet, send);
         context.wall.step(by_us);
@@ -91,7 +91,7 @@ impl Wire {
         self.turn().unwrap();
     }
 
-    /// Does what the link does in one wake. `sent` takes the packets that the device sent.
+    /// Does what the link does each time it is woken. `sent` takes the packets that the device sent.
     fn turn(&mut self) -> Result<(), SessionError> {
         self.device.handle_input(self.now, &mut self.to_device)?;
         self.device.handle_timeout(self.now)?;
@@ -115,7 +115,7 @@ impl Wire {
         std::iter::from_fn(|| wire::decode(&mut self.out, 1 << 20, Strictness::Strict).unwrap()).collect()
     }
 
-    /// Acknowledges the messages published since. Returns their number.
+    /// Acknowledges the messages published since the last call. Returns their number.
     fn ack(&mut self) -> usize {
         let sent = self.sent();
         let published = sent.iter().filter_map(|packet| match packet {
@@ -135,7 +135,7 @@ impl Wire {
         self.totals_and_errors(operation).0
     }
 
-    /// Returns what was recorded since the last call.
+    /// Returns the numbers recorded since the last call.
     fn measurement(&self) -> Measurement {
         let mut collector = crate::fleet::collector(&self.context.plan);
         collector.add(&self.context.recorder.borrow_mut().swap(), Source::Worker(0));
@@ -153,7 +153,7 @@ impl Wire {
     }
 }
 
-/// A test may end while operations are open. They end as at the end of a run.
+/// A test may end while operations are open. They then end as they would at the end of a run.
 impl Drop for Wire {
     fn drop(&mut self) {
         if !std::thread::panicking() {

@@ -96,8 +96,8 @@ impl Device {
     }
 }
 
-/// Returns the error class of a twin answer. If the body has a known error code that matches the status, the class is that of the
-/// code ("Troubleshooting Azure IoT Hub error codes"), otherwise that of the status.
+/// Returns the error class of a twin answer. If the body has a known error code that matches the status, the class names that
+/// code ("Troubleshooting Azure IoT Hub error codes"), otherwise the status.
 fn class(status: u16, code: Option<u32>) -> &'static str {
     match code.filter(|code| error_code::status(*code) == u32::from(status)) {
         Some(error_code::INVALID_PROTOCOL_VERSION) => return "twin_400001",

@@ -100,7 +100,7 @@ fn calls_continue_in_appended_load() {
 }
 
 #[test]
-fn a_device_that_the_plan_has_offline_is_not_called() {
+fn device_that_should_be_offline_is_not_called() {
     let mut bench = bench(METHOD, &format!("{STEADY}\nonline = \"50% -> 50%\""));
     let calls = bench.calls(10 * S);
     assert!((20..=30).contains(&calls.len()), "{}", calls.len());
@@ -164,7 +164,7 @@ fn an_invalid_payload_is_the_generators_error() {
     let lost = totals.outcome(Outcome::Lost);
     assert!(lost > 0 && sent > 0, "{totals:?}");
     assert_eq!((totals.excused[Outcome::Lost], totals.due), (lost, lost + sent as u64));
-    assert_eq!(totals.outcome(Outcome::Refused), 0, "the hub refused nothing");
+    assert_eq!(totals.outcome(Outcome::Refused), 0, "the hub did not refuse any call");
     let errors: Vec<_> = measurement.errors.iter().map(|e| (e.class.as_str(), e.culprit, e.count)).collect();
     assert_eq!(errors, [("call_payload", Culprit::Generator, lost)]);
 }

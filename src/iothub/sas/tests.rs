@@ -1,11 +1,11 @@
-//! Tests of keys and tokens, with published vectors.
+//! Tests for keys and tokens, with published test vectors.
 
 use super::*;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const SE: u64 = 1_893_456_000;
 const DEVICE_TOKEN: &str = "SharedAccessSignature sr=example-hub.azure-devices.net%2Fdevices%2Fdev-1&sig=16TMWISNAQHbvHgpFWCXZfRxM42mIGbNiEx6R8VTlLY%3D&se=1893456000";
-/// The same resource with lower-case escapes, which has a different valid signature.
+/// The same resource with lowercase escapes, which has a different valid signature.
 const LOWER_TOKEN: &str = "SharedAccessSignature sr=example-hub.azure-devices.net%2fdevices%2fdev-1&sig=OQCtjoxbqL%2F08OiIbi%2BXG%2FOZ3ZKA4j%2BN2gFw9Uyde%2FI%3D&se=1893456000";
 
 fn key() -> Key {
@@ -54,7 +54,7 @@ fn signature_covers_the_resource_as_sent() {
 }
 
 #[test]
-fn fields_have_any_order_and_case() {
+fn fields_may_be_in_any_order_and_case() {
     let text = "SharedAccessSignature &SE=1893456000&x=1&&Sig=16TMWISNAQHbvHgpFWCXZfRxM42mIGbNiEx6R8VTlLY%3D&SR=example-hub.azure-devices.net%2Fdevices%2Fdev-1&skn=";
     let parsed = Token::parse(text).unwrap();
     assert!(parsed.verify(&key()));

@@ -1,4 +1,4 @@
-//! Twin patches: parsing, limits and sizes.
+//! Tests for twin patches: parsing, limits and sizes.
 
 use super::*;
 use serde_json::json;
@@ -73,7 +73,7 @@ fn keys_and_values_outside_the_limits_are_refused() {
     }
 }
 
-/// The example of "Understand and use device twins in IoT Hub", which is valid there.
+/// A valid example from "Understand and use device twins in IoT Hub".
 const TEN_LEVELS: &str = r#"{"one":{"two":{"three":{"four":{"five":{"six":{"seven":{"eight":{"nine":{"ten":
     {"property":"value"}}}}}}}}}}}"#;
 

@@ -21,7 +21,7 @@ impl WakeCounter {
     }
 }
 
-/// A task's alarm, and the counter of the task's wakes.
+/// Returns a task's alarm, and the counter of the task's wakes.
 fn task(deadlines: &Rc<Deadlines>) -> (Alarm, Arc<WakeCounter>) {
     (deadlines.alarm(), Arc::default())
 }

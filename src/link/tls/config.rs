@@ -1,5 +1,5 @@
-//! TLS configurations: one for all devices of a run, one for the emulator. Created by `app`, `emulator` and tests. They pass
-//! the crypto provider explicitly, so that no global default is needed.
+//! TLS configurations: one for all devices of a run, one for the emulator. Created by `app`, `emulator` and tests. The
+//! configurations name the crypto provider explicitly, so that no global default is needed.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
@@ -26,9 +26,9 @@ use crate::text_file;
 pub struct ClientOptions {
     /// PEM file with the trusted roots, instead of the system's roots.
     pub ca: Option<PathBuf>,
-    /// Trusted roots as PEM, instead of the system's roots: the built-in hub's own certificate.
+    /// Trusted roots as PEM, instead of the system's roots. Used for the built-in hub's certificate.
     pub roots_pem: Option<Vec<u8>>,
-    /// False accepts any certificate. Only an explicit flag or key sets it, and the report shows it.
+    /// If false, any certificate is accepted. Only an explicit flag or key sets this to false, and the report shows it.
     pub verify: bool,
 }
 
@@ -38,7 +38,7 @@ impl Default for ClientOptions {
     }
 }
 
-/// Why a TLS configuration cannot be created.
+/// The reason why a TLS configuration cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -76,11 +76,11 @@ pub enum TlsError {
     Verifier(#[from] VerifierBuilderError),
 }
 
-/// Creates the configuration for all devices of a run: TLS 1.2 and 1.3, with verified chain and server name, and without
-/// resumption. A chain is verified once per second for all connections that present it.
+/// Creates the configuration for all devices of a run: TLS 1.2 and 1.3, with verification of the chain and the server
+/// name, and without resumption. A chain is verified once per second for all connections that present it.
 ///
-/// rustls's default resumption keeps one cache per configuration, keyed by server name. A fleet would resume with another
-/// device's ticket.
+/// rustls's default resumption keeps one cache per configuration, keyed by server name. With it, a device would resume
+/// with another device's ticket.
 ///
 /// # Errors
 /// The roots cannot be read, or there are none.
@@ -102,9 +102,9 @@ pub fn client(options: &ClientOptions) -> Result<Arc<ClientConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-/// Creates the configuration of a server with one certificate: `chain` as DER, beginning with the server's certificate, and
-/// its key as PKCS#8 DER. It requests no client certificates. Resumption is off, so that every connection costs as much as a
-/// device's first.
+/// Creates the configuration of a server with one certificate: `chain` as DER, beginning with the server's certificate,
+/// and its key as PKCS#8 DER. It does not request client certificates. Resumption is off, so that every connection
+/// costs as much as a device's first connection.
 ///
 /// # Errors
 /// The key is unusable or does not belong to the certificate.
@@ -117,8 +117,8 @@ pub fn server(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Arc<ServerConfig>, Tl
     Ok(without_resumption(config))
 }
 
-/// Creates a configuration like [`server`] with an additional RSA certificate, for clients that cannot verify ECDSA. The
-/// first such client causes one call of `make_rsa`, on the thread that serves it.
+/// Creates a configuration like [`server`] with an additional RSA certificate, for clients that cannot verify ECDSA.
+/// The first such client causes one call to `make_rsa`, on the thread that serves the client.
 ///
 /// # Errors
 /// The ECDSA key is unusable or does not belong to the certificate.
@@ -139,8 +139,8 @@ fn without_resumption(mut config: ServerConfig) -> Arc<ServerConfig> {
 }
 
 /// Returns the crypto provider: aws-lc-rs, with the key-exchange groups that devices use. X25519 comes first, and the
-/// ClientHello has a key share for it only. TLS 1.2 servers with a P-256 certificate require P-256. P-384 comes last, for
-/// servers that accept nothing else. The post-quantum hybrid is left out, because devices do not spend its cost.
+/// ClientHello has a key share for it only. TLS 1.2 servers with a P-256 certificate require P-256. P-384 comes last,
+/// for servers that accept nothing else. The post-quantum hybrid is omitted, because devices avoid its cost.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         kx_groups: vec![
@@ -152,11 +152,11 @@ fn provider() -> Arc<CryptoProvider> {
     })
 }
 
-/// Seeds this thread's random generator. Its first use takes tens of milliseconds in aws-lc, which must not delay the first
-/// measured handshake.
+/// Seeds this thread's random number generator. Its first use takes tens of milliseconds in aws-lc, which must not
+/// delay the first measured handshake.
 pub fn warm_up() {
     let mut seed = [0; 32];
-    // A failure here repeats at the first handshake, which reports it.
+    // Ignore the error: a failure here recurs in the first handshake, which reports it.
     let _ = provider().secure_random.fill(&mut seed);
 }
 
@@ -220,17 +220,17 @@ fn add_pem(
 }
 
 thread_local! {
-    /// A server has requested a client certificate since this was last read.
+    /// True if a server has requested a client certificate since this was last read.
     static REQUESTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Offers no client certificate, and records the request, because it explains a refusal.
+/// Offers no client certificate, but records that the server requested one, because the request explains a refusal.
 #[derive(Debug)]
 pub(in crate::link) struct NoClientCertificate;
 
 impl NoClientCertificate {
-    /// Returns true once after a request on this thread. Call it after each handshake step: a step runs on one thread,
-    /// so the request belongs to that handshake.
+    /// Returns true once after a request on this thread. Call this after each handshake step: a step runs on one
+    /// thread, so the request belongs to that handshake.
     pub(in crate::link) fn take_request() -> bool {
         REQUESTED.replace(false)
     }
@@ -281,8 +281,8 @@ impl TlsFacts {
     }
 }
 
-/// Accepts every certificate, even one that rustls cannot read, such as X.509 version 1. It does not verify the handshake's
-/// signature either, which would only show that the server has the key of an untrusted certificate.
+/// Accepts every certificate, even one that rustls cannot read, such as X.509 version 1. It does not verify the
+/// handshake's signature either, which would only show that the server has the key for an untrusted certificate.
 #[derive(Debug)]
 struct AnyCertificate(WebPkiSupportedAlgorithms);
 

@@ -1,5 +1,6 @@
 //! Explains TLS failures: the cause, for messages and examples, and the fix. Created by `stream`; read by `dial_error`,
-//! `driver` and `config`. rustls's own texts print names of Rust enums, which no message may contain.
+//! `driver` and `config`. rustls's own messages contain names of Rust enum variants, which hubstorm's messages must
+//! not.
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 use std::borrow::Cow;
@@ -14,7 +15,7 @@ use crate::sansio::TlsEnd;
 #[derive(Debug)]
 pub(in crate::link) struct TlsFailure {
     error: Error,
-    /// The server requested a client certificate on this connection.
+    /// True if the server requested a client certificate on this connection.
     client_certificate_requested: bool,
 }
 
@@ -25,11 +26,11 @@ pub(in crate::link) static NO_CLIENT_CERTIFICATE: TlsEnd = TlsEnd {
 };
 
 const CHECK_PARAMETERS: &str = "check that the server supports TLS 1.2 or 1.3 with AES-GCM or ChaCha20-Poly1305, and one of the groups X25519, \
-                       P-256 and P-384. The server's log may say more";
+                       P-256 or P-384. The server's log may say more";
 
 const CHECK_LOG: &str = "check the server's log; its TLS library may be at fault";
 
-const CHECK_PORT: &str = "check the port; for a server without TLS set tls = false in [target]";
+const CHECK_PORT: &str = "check the port; for a server without TLS, set tls = false in [target]";
 
 impl TlsFailure {
     pub(in crate::link) fn new(error: Error, client_certificate_requested: bool) -> TlsFailure {
@@ -66,8 +67,8 @@ impl TlsFailure {
         matches!(self.error, Error::InvalidMessage(_))
     }
 
-    /// Returns the cause, without details such as names and times, and the fix. Certificate errors have [`certificate_kind`]
-    /// and [`certificate_fix`] instead.
+    /// Returns the cause, without details such as names and times, and the fix. For certificate errors, use
+    /// [`certificate_kind`] and [`certificate_fix`] instead.
     pub(in crate::link) fn end(&self) -> &'static TlsEnd {
         macro_rules! end {
             ($cause:literal, $fix:expr) => {
@@ -95,9 +96,9 @@ impl TlsFailure {
             Error::InappropriateMessage { .. }
             | Error::InappropriateHandshakeMessage { .. }
             | Error::PeerMisbehaved(_) => end!("the server violated the TLS protocol", CHECK_LOG),
-            Error::NoCertificatesPresented => end!("the server presented no certificate", CHECK_LOG),
+            Error::NoCertificatesPresented => end!("the server did not present a certificate", CHECK_LOG),
             Error::EncryptError => {
-                end!("this connection reached the limit of its TLS keys", CHECK_LOG)
+                end!("this connection reached the usage limit of its TLS keys", CHECK_LOG)
             }
             Error::FailedToGetCurrentTime => {
                 end!("this machine's clock cannot be read", "check this machine")
@@ -151,7 +152,7 @@ impl fmt::Display for TlsFailure {
 
 impl std::error::Error for TlsFailure {}
 
-/// Describes an error of rustls about roots or keys, outside of any connection.
+/// Describes a rustls error about roots or keys that did not occur on a connection.
 pub(in crate::link) fn setup_error_in_words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::BadEncoding) => {
@@ -166,7 +167,7 @@ pub(in crate::link) fn setup_error_in_words(error: &Error) -> String {
     }
 }
 
-/// Returns the cause and the fix of an alert. The names are those of RFC 8446 §6 and RFC 5246 §7.2.
+/// Returns the cause of an alert and how to fix it. The names are from RFC 8446 §6 and RFC 5246 §7.2.
 fn alert_in_words(alert: AlertDescription) -> &'static TlsEnd {
     macro_rules! alerts {
         ($($name:ident => $text:literal, $fix:expr;)+) => {
@@ -217,7 +218,7 @@ fn alert_in_words(alert: AlertDescription) -> &'static TlsEnd {
     }
 }
 
-/// Returns the webpki error inside a rustls error without a variant of its own.
+/// Returns the webpki error inside a rustls error, if rustls has no variant of its own for it.
 fn webpki_error(error: &CertificateError) -> Option<&webpki::Error> {
     let CertificateError::Other(other) = error else { return None };
     other.0.downcast_ref()
@@ -271,7 +272,7 @@ fn certificate_kind(error: &CertificateError) -> &'static str {
     }
 }
 
-/// Returns details of this certificate, to append to [`certificate_kind`].
+/// Returns details about this certificate, to append to [`certificate_kind`].
 fn certificate_details(error: &CertificateError) -> String {
     if let Some(SignatureProblem::ShortKey { bits } | SignatureProblem::ShortCaKey { bits }) =
         SignatureProblem::of(error)
@@ -351,7 +352,7 @@ fn other_certificate_fix(error: &CertificateError, own_roots: bool) -> &'static 
             }
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "give the server a certificate whose extendedKeyUsage has serverAuth, or one without extendedKeyUsage"
+            "give the server a certificate whose extendedKeyUsage includes serverAuth, or one without extendedKeyUsage"
         }
         other => match webpki_error(other) {
             Some(webpki::Error::CaUsedAsEndEntity) => {
@@ -360,7 +361,7 @@ fn other_certificate_fix(error: &CertificateError, own_roots: bool) -> &'static 
             }
             Some(webpki::Error::NameConstraintViolation) => {
                 "give the server a certificate whose subjectAltName and subject are within the name constraints of each CA in its chain \
-                 (see openssl x509 -text), or one of another CA"
+                 (see openssl x509 -text), or one from another CA"
             }
             Some(webpki::Error::PathLenConstraintViolated) => {
                 "sign the server's certificate with a CA that may have this many CAs below it (pathlen in its basicConstraints)"

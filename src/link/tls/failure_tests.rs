@@ -1,4 +1,4 @@
-//! Messages about TLS failures: the cause and the fix, without names of Rust enums.
+//! Messages about TLS failures: the cause and the fix, without names of Rust enum variants.
 
 use super::failure::TlsFailure;
 use super::{ClientOptions, client};
@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Created with `openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 -keyout v1.key -out
-/// v1.csr` and `openssl x509 -req -in v1.csr -signkey v1.key -days 36500 -out v1.pem`. Without extensions, openssl creates
-/// version 1. It is self-signed.
+/// v1.csr` and `openssl x509 -req -in v1.csr -signkey v1.key -days 36500 -out v1.pem`. The certificate is self-signed.
+/// It has X.509 version 1, because openssl creates that version if there are no extensions.
 const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
 MIIBIzCBywIUdekQw4ebnLiwbEn5NVDu2GCfYjIwCgYIKoZIzj0EAwIwFDESMBAG
 A1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyNzE4MzIyN1oYDzIxMjYxMTAzMTgzMjI3
@@ -41,7 +41,7 @@ GiSGDgljPgUYOlagKKhI9kz7Gq+E116MODNTfUtS82l/wYCvqlrwZbX1
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
-/// A self-signed certificate for 127.0.0.1 with its key, as PEM.
+/// Returns a self-signed certificate for 127.0.0.1 with its key, as PEM.
 fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> String {
     let key = KeyPair::generate().expect("randomness");
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
@@ -50,7 +50,7 @@ fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> String {
     certificate.pem() + &key.serialize_pem()
 }
 
-/// A server that presents any certificate. rustls's own resolver would reject version 1.
+/// Returns a server that presents any given certificate. rustls's own resolver would reject version 1.
 fn server(pem: &str) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")];
@@ -83,7 +83,7 @@ async fn meet_with(
         ..Endpoint::default()
     };
     let serve = async {
-        let (stream, _) = listener.accept().await.expect("a client comes");
+        let (stream, _) = listener.accept().await.expect("a client connects");
         accept_tls(stream, &server, test_deadline()).await
     };
     let (dialed, accepted) = tokio::join!(dial(&endpoint, 0, test_deadline()), serve);
@@ -114,7 +114,7 @@ async fn unusable_certificates_are_explained_even_if_ca_has_them() {
     }
 }
 
-/// A CA named "our CA" with a new key, and its certificate as PEM.
+/// Returns a CA named "our CA" with a new key, and its certificate as PEM.
 fn authority(change: impl FnOnce(&mut CertificateParams)) -> (String, CertifiedIssuer<'static, KeyPair>) {
     let mut params = CertificateParams::new(vec![]).expect("no name");
     params.distinguished_name.push(DnType::CommonName, "our CA");
@@ -163,7 +163,7 @@ async fn a_root_with_the_same_name_and_another_key_is_explained() {
     let (_, ca) = authority(|_| ());
     let presented = signed(&ca, |_| ());
     let (same_name, _) = authority(|_| ());
-    // The same with a key of another type.
+    // The same name with a key of another type.
     let mut params = CertificateParams::new(vec![]).expect("no name");
     params.distinguished_name.push(DnType::CommonName, "our CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -209,7 +209,7 @@ async fn verify_false_accepts_x509_version_1() {
     }
 }
 
-/// The certificates that a server accepts from clients.
+/// Returns the roots of the certificates that a server accepts from clients.
 fn roots(pem: &str) -> Arc<RootCertStore> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
@@ -252,7 +252,7 @@ async fn a_required_client_certificate_is_named_as_the_cause() {
     }
 }
 
-/// Connects on one thread to servers that request an optional certificate, and to one that requests none.
+/// Connects, on one thread, to servers that request an optional certificate and to one that does not request any.
 #[tokio::test]
 async fn a_certificate_request_belongs_to_its_connection() {
     let pem = self_signed(|_| ());
@@ -293,7 +293,7 @@ fn an_alert_means_a_client_certificate_only_after_a_request() {
     assert!(required.to_string().contains("client certificate"));
 }
 
-/// True if a text has a word such as `UnknownIssuer`, or punctuation of `{:?}`.
+/// Returns true if a text contains a word such as `UnknownIssuer`, or punctuation from `{:?}`.
 fn looks_like_rust(text: &str) -> bool {
     let is_variant = |word: &str| {
         let mut before = ' ';
@@ -349,7 +349,7 @@ fn tls_messages_contain_no_rust_debug_text() {
             assert!(!failure.fix(false).is_empty() && !failure.fix(true).is_empty());
         }
     }
-    assert!(looks_like_rust("received fatal alert: HandshakeFailure"), "this test can fail");
+    assert!(looks_like_rust("received fatal alert: HandshakeFailure"), "the check recognizes Rust names");
 }
 
 #[test]

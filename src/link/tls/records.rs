@@ -1,9 +1,9 @@
-//! One end of a TLS connection without a socket: rustls's unbuffered connection, as bytes in and bytes out. `stream` puts it
-//! on a socket and lends it the memory to work in.
+//! One end of a TLS connection without a socket: rustls's unbuffered connection, as bytes in and bytes out. `stream`
+//! connects it to a socket and lends it the memory to work in.
 //!
-//! It owns memory only for incomplete input and for unsent output. Between two calls rustls holds no plaintext, and the kept
-//! input holds no complete record, so a write never meets readable input. A reply to the peer's key update is sent before
-//! the next record.
+//! It owns memory only for incomplete input and for unsent output. Between two calls rustls holds no plaintext, and the
+//! kept input holds no complete record, so there is never unread input when a write begins. A reply to the peer's key
+//! update is sent before the next record.
 
 use bytes::BytesMut;
 use rustls::client::UnbufferedClientConnection;
@@ -17,22 +17,24 @@ use std::sync::Arc;
 
 use super::config::NoClientCertificate;
 
-/// The limit of kept input during the handshake, whose messages may be this large.
+/// The limit on kept input during the handshake, in which messages may be this large.
 const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
 
-/// The limit of kept input after the handshake: the largest record, which is that of TLS 1.2 (RFC 5246 §6.2.3). Handshake
-/// messages are smaller by then.
+/// The limit on kept input after the handshake: the size of the largest record, which TLS 1.2 allows (RFC 5246 §6.2.3).
+/// Handshake messages that follow the handshake are smaller.
 const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
 
 /// One end of a TLS connection.
 pub(in crate::link) struct Records {
-    /// Replaced by the first error: rustls must not see input after it, and its memory is freed.
+    /// The connection, or the first error, which replaces it: rustls must not see any input after an error, and the
+    /// connection's memory is freed.
     connection: Result<Connection, Error>,
     /// Incomplete input: a part of a record, or records that hold a part of a handshake message.
     partial: Vec<u8>,
-    /// The server has requested a client certificate.
+    /// True if the server has requested a client certificate.
     client_certificate_requested: bool,
-    /// Ciphertext to send, in order. Handshake messages and alerts are added here; the caller takes it and may add to it.
+    /// Ciphertext to send, in order. Handshake messages and alerts are added here; the caller takes the data and may
+    /// append more.
     pub(in crate::link) unsent: BytesMut,
     peer_closed: bool,
 }
@@ -45,13 +47,13 @@ enum Connection {
 /// Data to encrypt.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::link) enum Outgoing<'a> {
-    /// Plaintext. It becomes one record if it has at most 16 KiB.
+    /// Plaintext. It becomes one record if it is at most 16 KiB long.
     Data(&'a [u8]),
     /// TLS's `close_notify`.
     CloseNotify,
 }
 
-/// The result of one step of rustls.
+/// The result of one rustls step.
 enum Progress {
     /// rustls has more to process.
     More,
@@ -104,7 +106,7 @@ impl Records {
         self.client_certificate_requested
     }
 
-    /// Returns rustls's state of the connection; `None` once it has failed.
+    /// Returns rustls's connection state; `None` once the connection has failed.
     pub(in crate::link) fn common(&self) -> Option<&CommonState> {
         match self.connection.as_ref().ok()? {
             Connection::Client(connection) => Some(connection),
@@ -112,12 +114,12 @@ impl Records {
         }
     }
 
-    /// Returns true until the handshake is over. Its last messages may still be in `unsent` then.
+    /// Returns true until the handshake is over. When it is over, its last messages may still be in `unsent`.
     pub(in crate::link) fn is_handshaking(&self) -> bool {
         self.common().is_some_and(CommonState::is_handshaking)
     }
 
-    /// Returns true once the peer has sent close_notify. Nothing more is decrypted then.
+    /// Returns true once the peer has sent close_notify. Nothing more is decrypted after that.
     pub(in crate::link) fn peer_closed(&self) -> bool {
         self.peer_closed
     }
@@ -127,7 +129,7 @@ impl Records {
         self.partial.len()
     }
 
-    /// Returns the size of the buffers in bytes, without rustls's own state.
+    /// Returns the size of the buffers in bytes, not counting rustls's own state.
     pub(in crate::link) fn owned_bytes(&self) -> usize {
         self.partial.capacity() + self.unsent.capacity()
     }
@@ -136,7 +138,8 @@ impl Records {
     /// free space, followed by the new input.
     ///
     /// # Errors
-    /// TLS failed, perhaps after some plaintext. The alert about it is in `unsent`. Every later call returns the same error.
+    /// TLS failed, possibly after some plaintext was appended. The alert for the peer is in `unsent`. Every later call
+    /// returns the same error.
     pub(in crate::link) fn decrypt(
         &mut self,
         input: &mut [u8],
@@ -172,7 +175,7 @@ impl Records {
     /// Encrypts into `buffer`, which grows if necessary, and returns the length of the ciphertext.
     ///
     /// # Errors
-    /// As [`Records::decrypt`]. TLS 1.2 also ends when its keys have encrypted their limit.
+    /// The same as for [`Records::decrypt`]. In addition, TLS 1.2 fails when its keys have reached their usage limit.
     pub(in crate::link) fn encrypt(
         &mut self,
         outgoing: Outgoing<'_>,
@@ -192,7 +195,7 @@ impl Records {
 }
 
 impl Connection {
-    /// Performs one step of rustls. Returns the number of consumed bytes of `input`, which is also valid with an error,
+    /// Performs one rustls step. Returns the number of consumed bytes of `input`, which is valid even after an error,
     /// and how to proceed.
     fn step(
         &mut self,
@@ -206,7 +209,7 @@ impl Connection {
         }
     }
 
-    /// Encrypts. rustls must be shown the partial input in every call, because it remembers offsets in it.
+    /// Encrypts `outgoing`. Every call must pass the partial input to rustls, because rustls remembers offsets into it.
     fn encrypt(
         &mut self,
         partial: &mut [u8],
@@ -238,8 +241,8 @@ impl Connection {
         }
     }
 
-    /// Takes the alert that an error has queued. While output is queued, rustls does not look at its input, which it
-    /// must not do after an error, because it would fail a second time.
+    /// Takes the alert that an error has queued. While output is queued, rustls does not process input. It must not do
+    /// that after an error, because it would fail again.
     fn take_alert(&mut self, unsent: &mut BytesMut) {
         let mut unread = BytesMut::new();
         while self.wants_write() && self.step(&mut [], &mut unread, unsent).1.is_ok() {}
@@ -304,7 +307,7 @@ fn encrypt<D>(
             }
         },
         // Both ends have sent close_notify.
-        state => Err(Error::General(format!("TLS takes no data: {state:?}"))),
+        state => Err(Error::General(format!("TLS cannot send data in this state: {state:?}"))),
     }
 }
 

@@ -1,5 +1,5 @@
-//! `records` with rustls's buffered connections, in memory. However the input is split, nothing is lost, no memory is owned
-//! while idle, and an error is reported to both sides once.
+//! `records` against rustls's buffered connections, in memory. However the input is split, nothing is lost, an idle
+//! connection owns no memory, and an error is reported to both sides once.
 
 use bytes::BytesMut;
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock};
 use super::records::{Outgoing, Records};
 use super::{self as tls, ClientOptions, TlsFacts};
 
-/// One certificate for all tests of this file.
+/// One certificate, and configurations that use it, for all tests in this file.
 struct Configs {
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
@@ -37,7 +37,8 @@ static CONFIGS: LazyLock<Configs> = LazyLock::new(|| {
 const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-/// A server that supports one version, and otherwise has rustls's defaults, which include tickets.
+/// Returns a server configuration that supports one version, and otherwise has rustls's defaults, which include
+/// tickets.
 fn server_config(versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
     ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
@@ -50,7 +51,7 @@ fn server_config(versions: &[&'static SupportedProtocolVersion]) -> ServerConfig
         .expect("key and certificate match")
 }
 
-/// A client that supports one version.
+/// Returns a client configuration that supports one version.
 fn client_config(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CONFIGS.certificate.clone()).expect("a certificate");
@@ -72,14 +73,14 @@ struct Pair {
 }
 
 impl Pair {
-    /// Our end is the client. The handshake has not started.
+    /// Returns a pair in which our end is the client. The handshake has not started.
     fn client_to(server: ServerConfig) -> Pair {
         let name = "hub.example".try_into().expect("a name");
         let ours = Records::client(Arc::clone(&CONFIGS.client), name).expect("a client");
         Pair::new(ours, ServerConnection::new(Arc::new(server)).expect("a server").into())
     }
 
-    /// Our end is the server. The handshake has not started.
+    /// Returns a pair in which our end is the server. The handshake has not started.
     fn server_to(client: ClientConfig) -> Pair {
         let name = "hub.example".try_into().expect("a name");
         let ours = Records::server(Arc::clone(&CONFIGS.server)).expect("a server");
@@ -90,7 +91,7 @@ impl Pair {
         Pair { ours, theirs, buffer: Vec::new(), received: BytesMut::new(), peer_received: Vec::new() }
     }
 
-    /// Both roles in both versions, after the handshake.
+    /// Returns pairs for both roles and both versions, after the handshake.
     fn each() -> Vec<Pair> {
         let mut pairs = Vec::new();
         for versions in [TLS12, TLS13] {
@@ -112,27 +113,27 @@ impl Pair {
         bytes
     }
 
-    /// Our end reads `bytes`, as `stream` would.
+    /// Lets our end read `bytes`, as `stream` would.
     fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let mut input = vec![0xee; self.ours.partial_bytes()];
         input.extend_from_slice(bytes);
         self.ours.decrypt(&mut input, &mut self.received)
     }
 
-    /// Our end encrypts plaintext after all unsent output.
+    /// Encrypts at our end, and appends the ciphertext to the unsent output.
     fn send(&mut self, outgoing: Outgoing<'_>) {
         let n = self.ours.encrypt(outgoing, &mut self.buffer).expect("it may write");
         self.ours.unsent.extend_from_slice(&self.buffer[..n]);
     }
 
-    /// The peer reads all our unsent output.
+    /// Lets the peer read all of our unsent output.
     fn deliver(&mut self) -> Result<(), Error> {
         let bytes = std::mem::take(&mut self.ours.unsent);
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             self.theirs.read_tls(&mut rest).expect("memory");
             self.theirs.process_new_packets()?;
-            // It returns an error at close_notify.
+            // Ignore the error: the reader may report that there is no more data for now.
             let _ = self.theirs.reader().read_to_end(&mut self.peer_received);
         }
         Ok(())
@@ -155,7 +156,7 @@ impl Pair {
         }
     }
 
-    /// Both ends send a message and receive it. Afterwards our end owns no memory.
+    /// Lets each end send a message and receive the other's. Afterwards, our end owns no memory.
     fn talk(&mut self, cut: &mut dyn FnMut() -> usize) {
         self.received.clear();
         self.peer_received.clear();
@@ -288,7 +289,7 @@ fn a_key_update_is_answered_with_the_next_record() {
 
 #[test]
 fn writes_work_between_fragments_of_a_handshake_message() {
-    // Tickets after the handshake, in fragments: the kept input is decrypted in part.
+    // Tickets arrive in fragments after the handshake, so part of the kept input is already decrypted.
     let mut config = server_config(TLS13);
     config.max_fragment_size = Some(48);
     let mut pair = Pair::client_to(config);
@@ -313,7 +314,7 @@ fn writes_work_between_fragments_of_a_handshake_message() {
 #[test]
 fn an_endless_handshake_message_is_refused() {
     let mut pair = Pair::client_to(server_config(TLS13));
-    // A ServerHello in records of one byte each: a message of 64 KiB would take six times as much memory.
+    // A ServerHello in records of one byte each: a 64 KiB message would take six times as much memory.
     let mut sent = 0;
     let error = [&[2, 0, 0xff, 0xff][..], &[0; 0xffff][..]].concat().iter().find_map(|&byte| {
         sent += 6;
@@ -386,7 +387,7 @@ fn an_alert_ends_tls() {
 fn garbage_and_untrusted_certificates_cause_an_alert() {
     for mut pair in [Pair::client_to(server_config(TLS13)), Pair::server_to(client_config(TLS13))] {
         pair.ours.unsent.clear();
-        let error = pair.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect_err("no TLS");
+        let error = pair.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect_err("not TLS");
         assert!(matches!(error, Error::InvalidMessage(_)), "{error:?}");
         // An unencrypted alert: fatal, decode_error.
         assert_eq!(&pair.ours.unsent[..], [21, 3, 3, 0, 2, 2, 50]);

@@ -1,5 +1,5 @@
 //! Chooses the server's certificate: ECDSA for clients that can verify it, RSA for others. Used by `config`. The choice
-//! depends on the ClientHello only.
+//! depends only on the ClientHello.
 
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 /// A certificate chain as DER, beginning with the server's certificate, and its key as PKCS#8 DER.
 pub type Identity = (Vec<Vec<u8>>, Vec<u8>);
 
-/// Creates the RSA certificate when the first client needs it. Returns `None` on failure.
+/// A function that creates the RSA certificate. Called when the first client needs it; returns `None` on failure.
 pub type MakeRsa = Box<dyn Fn() -> Option<Identity> + Send + Sync>;
 
 /// An ECDSA P-256 certificate, and an RSA certificate that is created on demand.
@@ -50,7 +50,7 @@ impl ResolvesServerCert for Certificates {
         }
         match self.rsa().filter(|rsa| rsa.key.choose_scheme(schemes).is_some()) {
             Some(rsa) => Some(rsa),
-            // The client may support more than it announces. If not, rustls's alert explains more.
+            // The client may support more than it announces. If not, rustls's alert explains the failure.
             None => Some(Arc::clone(&self.ecdsa)),
         }
     }

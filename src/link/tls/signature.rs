@@ -1,31 +1,32 @@
 //! Explains rejected signatures of server certificates. rustls reports an RSA key that is too short as a wrong
-//! signature, and does not say whether the signature of the chain or of the handshake is wrong. `verifier` calls this
-//! after a failure; `failure` has the messages.
+//! signature, and does not say whether it is the chain's signature or the handshake's that is wrong. `verifier` calls
+//! this after a failure; `failure` has the messages.
 //!
-//! Certificates come from the network: every length is checked, and an unreadable certificate only costs the explanation.
+//! Certificates come from the network: every length is checked, and if a certificate is unreadable, only the
+//! explanation is lost.
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use rustls::{CertificateError, Error, OtherError};
 use std::fmt;
 use std::sync::Arc;
 
-/// rustls's verifier rejects signatures of shorter RSA keys.
+/// The minimum size of an RSA key, in bits. rustls's verifier rejects signatures by shorter keys.
 pub(super) const RSA_BITS_MIN: usize = 2048;
 
-/// Why a signature was rejected, in cases where rustls only reports that it is wrong.
+/// The reason why a signature was rejected, in cases where rustls only reports that the signature is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SignatureProblem {
-    /// The server's own RSA key has too few bits.
+    /// The server's own RSA key is too short.
     ShortKey { bits: usize },
-    /// The RSA key of a CA in the chain has too few bits.
+    /// The RSA key of a CA in the chain is too short.
     ShortCaKey { bits: usize },
-    /// The server signed the handshake with another key than the certificate's.
+    /// The server signed the handshake with a key other than the certificate's.
     Handshake,
 }
 
 impl fmt::Display for SignatureProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `OtherError` requires it. The messages are in `failure`.
+        // `OtherError` requires `Display`. The messages are in `failure`.
         write!(f, "{self:?}")
     }
 }
@@ -33,7 +34,7 @@ impl fmt::Display for SignatureProblem {
 impl std::error::Error for SignatureProblem {}
 
 impl SignatureProblem {
-    /// Returns the problem inside an error of [`explain_handshake`] or [`explain_chain`].
+    /// Returns the problem inside an error from [`explain_handshake`] or [`explain_chain`].
     pub(super) fn of(error: &CertificateError) -> Option<SignatureProblem> {
         let CertificateError::Other(other) = error else { return None };
         other.0.downcast_ref().copied()
@@ -44,7 +45,8 @@ impl SignatureProblem {
     }
 }
 
-/// Adds the cause, if known, to an error about the handshake's signature by the key of `certificate`.
+/// Adds the cause, if known, to an error about the handshake's signature, which was verified with the key in
+/// `certificate`.
 pub(super) fn explain_handshake(error: Error, certificate: &[u8]) -> Error {
     if !is_bad_signature(&error) {
         return error;
@@ -90,7 +92,7 @@ const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
-/// The version of a certificate, explicitly tagged `[0]`; version 1 has none.
+/// The tag of a certificate's version, which is explicitly tagged `[0]`; version 1 omits it.
 const VERSION: u8 = 0xa0;
 /// 1.2.840.113549.1.1.1, `rsaEncryption` (RFC 3279 §2.3.1).
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];

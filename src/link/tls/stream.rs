@@ -1,7 +1,7 @@
 //! TLS on a socket: the handshake for `dial` and `accept`, then the reads and writes of `transport`. The TLS protocol
 //! itself is in `records`.
 //!
-//! All connections of a worker encrypt and decrypt in one scratch buffer, so an idle connection owns none.
+//! All connections of a worker encrypt and decrypt in one scratch buffer, so an idle connection does not own a buffer.
 
 use bytes::{Buf, BytesMut};
 use rustls::CommonState;
@@ -18,8 +18,8 @@ use super::failure::TlsFailure;
 use super::records::{Outgoing, Records};
 use crate::link::handshake_memory::HandshakeMemory;
 
-/// The limit of one read from the socket, and of one write before encryption. A flooding peer gets no more memory than
-/// this, and a peer that stops reading causes back-pressure after it.
+/// The maximum size of one read from the socket, and of one write before encryption. A flooding peer cannot make a
+/// connection use more memory than this, and a peer that stops reading causes back-pressure after this many bytes.
 pub(in crate::link) const CHUNK_BYTES: usize = 16 * 1024;
 
 thread_local! {
@@ -33,13 +33,13 @@ pub struct TlsStream {
     records: Records,
     /// Plaintext that arrived together with the end of the handshake.
     first_plaintext: BytesMut,
-    /// close_notify is written.
+    /// True once close_notify has been written.
     close_notify_sent: bool,
 }
 
 impl TlsStream {
-    /// Performs the handshake on `socket`; `records` is the client's or the server's end. `memory` allows each read,
-    /// and learns the size of the connection's buffers after it.
+    /// Performs the handshake on `socket`; `records` is the client's or the server's end. `memory` must allow each
+    /// read, and receives the size of the connection's buffers after the read.
     ///
     /// # Errors
     /// `InvalidData` around a [`TlsFailure`] if TLS failed, `UnexpectedEof` if the peer closed the connection, otherwise the
@@ -86,8 +86,8 @@ impl TlsStream {
         }
     }
 
-    /// Flushes. If the peer has closed the connection, reads its alert first: it explains more than the failed write,
-    /// and it is chance which of them this side meets first.
+    /// Flushes the output. If the peer has closed the connection, reads the peer's alert first, because it explains
+    /// more than the failed write. Which of the two this side encounters first is a matter of chance.
     async fn flush_or_read_alert(&mut self, first_plaintext: &mut BytesMut) -> io::Result<()> {
         let Err(failed) = poll_fn(|cx| self.poll_flush(cx)).await else { return Ok(()) };
         if !matches!(failed.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {
@@ -98,7 +98,7 @@ impl TlsStream {
         Err(if failed.kind() == io::ErrorKind::ConnectionReset { failed } else { closed_during_handshake() })
     }
 
-    /// Returns rustls's state of the connection; `None` once TLS has failed.
+    /// Returns rustls's connection state; `None` once TLS has failed.
     pub(in crate::link) fn common(&self) -> Option<&CommonState> {
         self.records.common()
     }
@@ -113,13 +113,14 @@ impl TlsStream {
         self.records.client_certificate_requested()
     }
 
-    /// Returns the buffer memory of this connection in bytes, without rustls's own state.
+    /// Returns the buffer memory of this connection in bytes, not counting rustls's own state.
     pub(in crate::link) fn owned_bytes(&self) -> usize {
         self.records.owned_bytes() + self.first_plaintext.capacity()
     }
 
-    /// Reads once from the socket, and appends all its plaintext. Returns 0 after close_notify, and `UnexpectedEof`
-    /// after an end of stream without one. If an error follows plaintext in the same read, the next call returns it.
+    /// Reads once from the socket, and appends the decrypted plaintext. Returns 0 after close_notify, and
+    /// `UnexpectedEof` after an end of stream without one. If an error follows plaintext in the same read, the next
+    /// call returns it.
     pub(in crate::link) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -179,7 +180,8 @@ impl TlsStream {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 
-    /// Reads once from the socket and decrypts. Returns the number of bytes that the socket had; 0 is the end of the stream.
+    /// Reads once from the socket and decrypts. Returns the number of bytes read from the socket; 0 means the end of
+    /// the stream.
     fn poll_receive(&mut self, cx: &mut Context<'_>, plaintext: &mut BytesMut) -> Poll<io::Result<usize>> {
         if let Some(error) = self.records.failure() {
             return Poll::Ready(Err(tls_io_error(
@@ -192,7 +194,8 @@ impl TlsStream {
             if scratch.len() < kept + CHUNK_BYTES {
                 scratch.resize(kept + CHUNK_BYTES, 0);
             }
-            // tokio treats a read that does not fill its buffer as the last one, so the next call does not ask the kernel.
+            // tokio treats a read that does not fill its buffer as the last one, so the next call does not make a
+            // system call.
             let mut room = ReadBuf::new(&mut scratch[kept..kept + CHUNK_BYTES]);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
             let n = room.filled().len();
@@ -204,7 +207,8 @@ impl TlsStream {
         })
     }
 
-    /// Encrypts and writes, and keeps what the socket does not take. Nothing may be unsent before.
+    /// Encrypts and writes, and keeps the bytes that the socket does not accept. There must be no unsent data before
+    /// the call.
     fn send(&mut self, cx: &mut Context<'_>, outgoing: Outgoing<'_>) -> io::Result<()> {
         SCRATCH.with_borrow_mut(|scratch| {
             let n = self.records.encrypt(outgoing, scratch).map_err(|error| self.report_failure(error))?;
@@ -217,9 +221,10 @@ impl TlsStream {
         })
     }
 
-    /// Sends the alert if the socket takes it at once, and converts the error to the form that `dial` and `driver` expect.
+    /// Sends the alert if the socket accepts it immediately, and converts the error to the form that `dial` and
+    /// `driver` expect.
     fn report_failure(&mut self, error: rustls::Error) -> io::Error {
-        // If the alert cannot be sent, the connection ends in the same way.
+        // Ignore the error: if the alert cannot be sent, the connection ends in the same way.
         if let Ok(n) = self.socket.try_write(&self.records.unsent) {
             self.records.unsent.advance(n);
         }

@@ -146,7 +146,7 @@ async fn data_with_the_handshakes_end_needs_no_further_wake() {
         }
     };
     let server = async {
-        let (socket, _) = listener.accept().await.expect("a client comes");
+        let (socket, _) = listener.accept().await.expect("a client connects");
         accept_tls(socket, &identity.server(), test_deadline()).await.expect("a handshake")
     };
     let (_socket, transport) = tokio::join!(client, server);

@@ -1,13 +1,14 @@
-//! Verifies each server certificate chain once per second, for all connections that present it. `config` puts it into the
-//! client's configuration. It knows certificates and names, not sockets.
+//! Verifies each server certificate chain once per second, for all connections that present it. `config` adds the
+//! verifier to the client's configuration. Independent of sockets.
 //!
-//! Verifying the chain is the most expensive thing that a connecting client does, and a fleet sees the same chain thousands
-//! of times. The cache weakens nothing:
+//! Verifying the chain is the most expensive thing that a connecting client does, and a fleet sees the same chain
+//! thousands of times. The cache does not weaken verification:
 //!
-//! - An entry is one success of rustls's own verifier, for exactly these bytes in this order, this name and **this second**.
-//!   The verifier decides by nothing else, so it would decide the same again. A chain that expires is refused from that second
-//!   on. Failures are not cached.
-//! - The handshake's signature is checked on every connection: a server that presents a cached chain must have its key.
+//! - An entry is one success of rustls's own verifier for exactly these bytes in this order, this name and **this
+//!   second**. The verifier's decision depends on nothing else, so it would be the same again. A chain that expires is
+//!   refused from that second on. Failures are not cached.
+//! - The handshake's signature is checked on every connection: a server that presents a cached chain must have the
+//!   chain's private key.
 //!
 //! A stapled OCSP response has no effect, because rustls's verifier does not read it.
 
@@ -18,7 +19,7 @@ use std::sync::{Arc, RwLock};
 
 use super::signature::{explain_chain, explain_handshake};
 
-/// The maximum number of cached successes. A hub presents one chain, behind a load balancer perhaps a few.
+/// The maximum number of cached successes. A hub presents one chain, or perhaps a few if it is behind a load balancer.
 pub(super) const CACHE_MAX: usize = 8;
 
 /// A verifier that caches what `inner` accepts. Shared by all workers.
@@ -37,12 +38,13 @@ struct Verified {
     /// The server's certificate and then the others, as presented.
     chain: Vec<CertificateDer<'static>>,
     name: ServerName<'static>,
-    /// The second of the verification, which is the resolution of webpki's clock.
+    /// The second in which the chain was verified. webpki's clock has a resolution of one second.
     at: UnixTime,
 }
 
 impl CachingVerifier {
-    /// Creates a cache for `inner`, which must decide by chain, name and second alone, and which trusts `roots`.
+    /// Creates a cache for `inner`, which trusts `roots` and whose decisions must depend only on the chain, the name
+    /// and the second.
     pub(super) fn new(inner: Arc<dyn ServerCertVerifier>, roots: Arc<RootCertStore>) -> CachingVerifier {
         CachingVerifier { inner, roots, cache: RwLock::default() }
     }

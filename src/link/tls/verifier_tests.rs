@@ -1,4 +1,4 @@
-//! The cache of verified chains, compared with rustls's own verifier: it accepts nothing that rustls refuses.
+//! The cache of verified chains, compared with rustls's own verifier: it must not accept anything that rustls refuses.
 
 use rcgen::{
     BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd,
@@ -75,7 +75,7 @@ impl Authority {
     }
 }
 
-/// rustls's verifier, with a count of verified chains.
+/// rustls's verifier, with a counter of verified chains.
 #[derive(Debug)]
 struct Counting {
     webpki: Arc<WebPkiServerVerifier>,
@@ -151,7 +151,7 @@ fn a_chain_is_verified_once_per_second() {
         }
     }
     assert_eq!(inner.chains(), 5);
-    // An IP address is another name.
+    // An IP address counts as a different name.
     for _ in 0..2 {
         verify(&verifier, &chain, "127.0.0.1", WITHIN_S).unwrap();
     }
@@ -226,7 +226,7 @@ fn order_and_number_of_certificates_matter() {
 }
 
 #[test]
-fn one_changed_byte_is_another_chain() {
+fn one_changed_byte_makes_a_different_chain() {
     let authority = authority("a");
     let chain = authority.chain(&["hub.test"]);
     let (verifier, inner) = authority.caching();

@@ -1,4 +1,4 @@
-//! The collector with recorders of several workers, and measurements that merge.
+//! The collector with recorders from several workers, and merging measurements.
 
 use super::super::{Culprit, Key, Outcome, Recorder, Times};
 use super::*;
@@ -151,7 +151,7 @@ fn merging_adds_counts_and_keeps_a_clock_step_once() {
         collector.measurement().clone()
     };
     const HOUR_US: i64 = 3_600_000_000;
-    // Another process notices the first step a little later, and reads it a little differently.
+    // Another process notices the first step slightly later, and measures a slightly different size.
     let mut whole = part(&[(40 * S, HOUR_US), (50 * S, -HOUR_US)], 2, 1);
     whole.merge(&part(&[(10 * S, HOUR_US), (40 * S + S / 2, HOUR_US + 1_000)], 3, 0));
     let steps: Vec<_> = whole.clock_steps.iter().map(|step| (step.at_us / 1_000_000, step.by_us)).collect();
@@ -161,8 +161,8 @@ fn merging_adds_counts_and_keeps_a_clock_step_once() {
 }
 
 proptest! {
-    /// Random operations over several workers, swaps and recycled histograms: each due operation has exactly one
-    /// outcome, and every ok or unfinished one has a sample.
+    /// Random operations on several workers, with swaps and recycled histograms: each due operation has exactly one
+    /// outcome, and every ok or unfinished operation has a sample.
     #[test]
     fn outcomes_add_up_to_due_operations(
         events in prop::collection::vec(
@@ -224,9 +224,9 @@ proptest! {
             parts.push((Recorder::new(layout(), stalls.clone()), stalls));
         }
         let mut events = events;
-        // A recorder receives errors in the order of time.
+        // A recorder receives errors in chronological order.
         events.sort_by_key(|event| event.5);
-        // The fourth part has all events.
+        // The fourth part receives all events.
         for (part, operation, fleet, phase, outcome, due, took) in events {
             let key = key(Operation::ALL[operation], fleet, phase);
             for index in [part, 3] {
@@ -249,7 +249,7 @@ proptest! {
         let mut whole = measured.pop().unwrap();
         for (part, from, length) in stalls {
             let entry = StallEntry { from_us: from * 1_000, to_us: (from + length) * 1_000, stalled_us: length * 1_000 };
-            // The stalls of a source are in the order of time.
+            // A source's stalls are in chronological order.
             let mut one = Measurement { phases: whole.phases.clone(), ..Measurement::default() };
             one.add_stall(Source::Worker(0), entry);
             for target in [&mut measured[part], &mut whole] {

@@ -1,4 +1,4 @@
-//! Histograms in files: exact round trips, and damaged ones that are refused within bounded memory.
+//! Histograms in files: round trips are exact, and damaged histograms are refused using bounded memory.
 
 use super::super::latency::Latency;
 use super::*;
@@ -13,7 +13,7 @@ fn an_empty_distribution_has_no_figures() {
 }
 
 #[test]
-fn figures_by_hand() {
+fn figures_match_a_manual_calculation() {
     let mut hdr = Hdr::new_with_max(60_000_000, 3).unwrap();
     for us in 1..=1_000 {
         hdr.record(us).unwrap();
@@ -32,7 +32,7 @@ fn garbage_is_an_error() {
     }
 }
 
-/// A histogram with these fields in its header, as an encoder would write it.
+/// Returns a histogram with these fields in its header, as an encoder would write it.
 fn forged(payload_bytes: u32, digits: u32, lowest: u64, highest: u64, payload: &[u8]) -> String {
     let mut plain = Vec::new();
     for word in [PLAIN, payload_bytes, 0, digits] {
@@ -60,7 +60,7 @@ fn headers_that_claim_too_much_memory_are_refused() {
     let huge_count = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     let most_negative = [0xff; 9];
     for (hdr, what) in [
-        (forged(1, 5, 1, 1_000, &[2]), "digits is 5, and at most 3"),
+        (forged(1, 5, 1, 1_000, &[2]), "digits is 5, but the limit is 3"),
         (forged(1, 3, 1, u64::MAX, &[2]), "highest value is 18446744073709551615"),
         (forged(1, 3, 1, HIGHEST_US_MAX + 1, &[2]), "highest value"),
         (forged(1, 3, u64::MAX, 1_000, &[2]), "lowest value"),
@@ -86,7 +86,7 @@ proptest! {
         let _ = decode(&deflated(&[&PLAIN.to_be_bytes()[..], &bytes].concat()));
     }
 
-    /// Valid headers, so that the counts are read. Decoded histograms can be merged and queried.
+    /// The headers are valid, so that the counts are read. Decoded histograms can be merged and queried.
     #[test]
     fn arbitrary_counts_never_panic(
         payload in prop::collection::vec(any::<u8>(), 0..100),

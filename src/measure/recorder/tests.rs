@@ -1,4 +1,5 @@
-//! The recorder: what each call counts, what a swap returns, and which delays count as the generator's.
+//! The recorder: the counters that each call changes, the contents of a swap, and the delays that are
+//! attributed to the generator.
 
 use super::super::Operation;
 use super::*;
@@ -13,7 +14,7 @@ fn recorder() -> Recorder {
 }
 
 #[test]
-fn the_four_times_give_four_latencies() {
+fn the_four_times_produce_four_latencies() {
     let mut recorder = recorder();
     recorder.due(SEND, S);
     recorder.ok(SEND, &Times { due: S, picked: S + MS, sent: S + 5 * MS, acked: S + 20 * MS });
@@ -29,7 +30,7 @@ fn the_four_times_give_four_latencies() {
 }
 
 #[test]
-fn received_messages_have_no_service_time_and_are_no_load() {
+fn received_messages_have_no_service_time_and_are_not_load() {
     for operation in [Operation::Deliver, Operation::C2d] {
         let (mut recorder, key) = (recorder(), Key { operation, ..SEND });
         recorder.due(key, 0);
@@ -97,10 +98,10 @@ fn open_counts_due_operations_that_have_not_ended() {
     assert_eq!(recorder.open(), 1);
     recorder.duration(SEND, MS, MS);
     recorder.lost(SEND, 5, S);
-    assert_eq!(recorder.open(), 1, "due and ended at once");
+    assert_eq!(recorder.open(), 1, "due and ended immediately");
 }
 
-/// A recorder of a thread that stalled from `from_ms` to `to_ms`.
+/// Returns a recorder for a thread that stalled from `from_ms` to `to_ms`.
 fn stalled(from_ms: u64, to_ms: u64) -> Recorder {
     let zero = crate::clock::now();
     let stalls = Rc::new(Stalls::new(zero));
@@ -119,7 +120,7 @@ fn own_delay_is_lag_plus_later_stalls() {
         (300, 320, 330, Some(20)),
     ] {
         let mut recorder = stalled(100, 200);
-        // Ends the echo of the stall.
+        // This ends the echo of the stall.
         recorder.heartbeat(250 * MS, 0);
         let [due, picked, acked] = [due, picked, acked].map(|ms: u64| ms * MS);
         recorder.ok(SEND, &Times { due, picked, sent: picked, acked });
@@ -136,7 +137,7 @@ fn own_delay_is_lag_plus_later_stalls() {
 fn an_operation_due_in_an_echo_waits_for_the_burst() {
     let mut recorder = stalled(100, 200);
     recorder.heartbeat(200 * MS, 98 * MS);
-    // The burst of messages that fell due in the stall, and one that was due after it.
+    // The burst of messages that fell due during the stall, and one message that was due after it.
     for n in 0..10 {
         recorder.due(SEND, (100 + n * 10) * MS);
     }
@@ -145,7 +146,7 @@ fn an_operation_due_in_an_echo_waits_for_the_burst() {
         |due: u64, acked: u64| Times { due: due * MS, picked: due * MS, sent: due * MS, acked: acked * MS };
     recorder.ok(SEND, &at(205, 290));
     let totals = &recorder.swap().cells[0].1;
-    assert_eq!(totals.own_delay_max_us, 85_000, "at most the response");
+    assert_eq!(totals.own_delay_max_us, 85_000, "at most the response time");
     assert_eq!(totals.delayed_lower.max(), Some(1));
 }
 
@@ -161,20 +162,21 @@ fn an_echo_excuses_a_timeout() {
 #[test]
 fn only_a_long_stall_excuses_a_lost_connection_attempt() {
     for (operation, stall_ms, at_ms, excused) in [
-        // Half of the shortest server timeout, and a tenth of it.
+        // Delays of a half and a tenth of the shortest server timeout.
         (Operation::Connect, 1_000, 2_100, 1),
         (Operation::ConnectTls, 200, 400, 1),
-        // Half of a server's timeout of 10 s.
+        // A delay of half of a server timeout of 10 s.
         (Operation::Connect, 5_000, 10_100, 1),
-        // The server closed the connection at once, without waiting.
+        // The server closed the connection immediately, without waiting.
         (Operation::Connect, 5, 150, 0),
         (Operation::Connect, 199, 310, 0),
-        // A tenth of the shortest server timeout, but not of the time that this server waited.
+        // A delay of a tenth of the shortest server timeout, but less than a tenth of the time that this
+        // server waited.
         (Operation::Connect, 200, 10_000, 0),
         (Operation::Telemetry, 1_000, 2_100, 0),
     ] {
         let (mut recorder, key) = (stalled(100, 100 + stall_ms), Key { operation, ..SEND });
-        // Ends the echo of the stall.
+        // This ends the echo of the stall.
         recorder.heartbeat((100 + 2 * stall_ms) * MS, 0);
         recorder.due(key, 50 * MS);
         recorder.ended(key, Outcome::Lost, 50 * MS, (50 + at_ms) * MS);

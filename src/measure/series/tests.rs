@@ -1,4 +1,4 @@
-//! The series: rows that merge, ticks, and the limits on rows and memory.
+//! The series: merging rows, ticks, and the limits on rows and memory.
 
 use super::super::latency::Pool;
 use super::super::operation::Operation;
@@ -47,11 +47,11 @@ fn late_additions_go_to_their_row_after_a_merge() {
     assert_eq!(series.rows[325].interval.offered, 1);
 }
 
-/// An interval with `times` samples in each of `buckets` buckets of every operation.
+/// Returns an interval with `times` samples in each of `buckets` buckets, for every operation.
 fn scattered(pool: &mut Pool, buckets: u64, times: u64) -> Interval {
     let mut interval = Interval::default();
     for latency in &mut interval.response.0 {
-        // With two digits, a bucket is at most a hundredth of its values wide.
+        // With two digits, the width of a bucket is at most a hundredth of its values.
         let mut us = 1;
         for _ in 0..buckets {
             latency.record_n(us, times, pool);
@@ -69,13 +69,13 @@ fn a_row_costs_a_few_bytes_per_bucket() {
     (0..600).for_each(|second| series.add(second, &interval));
     assert_eq!(series.rows.len(), ROWS_MAX);
     let each = series.heap_bytes / (ROWS_MAX * Operation::ALL.len());
-    // Unpacked, they would take 23 KiB each.
+    // Unpacked, each would be 23 KiB.
     assert!((50..=200).contains(&each), "{each} bytes for each row and operation");
 }
 
 #[test]
 fn rows_never_take_more_than_64_mib() {
-    // More samples than any run has: each count takes seven bytes.
+    // More samples than any run has: each count is seven bytes long.
     const BUCKETS: u64 = 2_400;
     const TIMES: u64 = 1 << 42;
     let mut pool = Pool::new(2, 1 << 44);
@@ -113,7 +113,7 @@ proptest! {
         let mut sum = Interval::default();
         for (n, row) in (0_u64..).zip(&series.rows) {
             sum.merge(&row.interval);
-            // Each row has exactly the numbers of its seconds.
+            // Each row is exactly the sum of its seconds.
             let mut expected = Interval::default();
             for (second, offered, errors, response_us) in &events {
                 if second * US_PER_S / series.interval_us == n {

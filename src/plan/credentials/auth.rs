@@ -1,5 +1,5 @@
-//! The user name and password of each CONNECT, and their expiry. Called by devices before every connection attempt. `now` is an
-//! argument.
+//! The user name and password of each CONNECT, and their expiry. Called by devices before every connection attempt. The
+//! current time is an argument.
 
 use super::device_list::DeviceList;
 use super::token::TokenLife;
@@ -43,7 +43,7 @@ pub enum Auth {
 pub enum Keys {
     /// Device keys are derived from a group key.
     Group(sas::Key),
-    /// A shared access policy signs for all devices.
+    /// The key of a shared access policy signs for all devices.
     Policy {
         /// Policy name.
         policy: String,
@@ -66,7 +66,7 @@ pub struct Credentials {
 }
 
 impl Auth {
-    /// Returns the device list, if the devices come from a file. Indices are those within the fleet.
+    /// Returns the device list, if the devices come from a file. It is indexed by the device's index within the fleet.
     #[must_use]
     pub fn device_list(&self) -> Option<&DeviceList> {
         match self {
@@ -86,7 +86,7 @@ impl Auth {
         }
     }
 
-    /// Returns whether devices send a password in CONNECT.
+    /// Returns whether devices log in with a password. SAS tokens do not count as passwords.
     #[must_use]
     pub fn has_password(&self) -> bool {
         matches!(self, Auth::Password { .. } | Auth::PasswordFile { .. })
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn group_key_signs_with_a_key_per_device() {
+    fn group_key_gives_each_device_a_different_key() {
         let auth = sas(Keys::Group(group_key()));
         let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
         assert_eq!(
@@ -192,7 +192,7 @@ mod tests {
         );
         let auth = sas(Keys::PerDevice(read.devices));
         let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
-        // Test vector computed from the documented rule.
+        // Test vector, computed from the documented rule.
         assert_eq!(
             text(&credentials),
             "SharedAccessSignature sr=example-hub.azure-devices.net%2Fdevices%2Fdev-1&sig=16TMWISNAQHbvHgpFWCXZfRxM42mIGbNiEx6R8VTlLY%3D&se=1893456000"

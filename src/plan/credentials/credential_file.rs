@@ -1,6 +1,6 @@
 //! Parses files that list devices with their keys or passwords. Called by `resolve`.
 //!
-//! Errors name the line and never repeat its text, which may be a misplaced secret.
+//! Errors give the line number and never repeat the line, which may contain a misplaced secret.
 
 use super::device_list::DeviceList;
 use crate::iothub::connection_string::ConnectionString;
@@ -15,17 +15,17 @@ use zeroize::Zeroizing;
 /// The format of a credential file.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::plan) enum CredentialFormat<'a> {
-    /// Keys of an IoT hub: `id,key`, connection strings, or a registry export.
+    /// Keys for an IoT hub: `id,key`, connection strings, or a registry export.
     Keys {
-        /// Host that connection strings must name. `None` for the built-in hub, which accepts any.
+        /// Host that connection strings must name. `None` for the built-in hub, which accepts any host.
         host: Option<&'a str>,
     },
-    /// Passwords of a broker: `id,username,password`.
+    /// Passwords for a broker: `id,username,password`.
     Passwords,
 }
 
 impl CredentialFormat<'_> {
-    /// Describes permitted lines, for errors.
+    /// Returns a description of the permitted lines, for error messages.
     pub(in crate::plan) fn allowed(self) -> &'static str {
         match self {
             CredentialFormat::Keys { .. } => {
@@ -39,7 +39,7 @@ impl CredentialFormat<'_> {
     }
 }
 
-/// An invalid line. The first line is 1.
+/// An invalid line. Line numbers start at 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::plan) struct BadLine {
     pub(in crate::plan) line: usize,
@@ -56,8 +56,8 @@ pub(in crate::plan) struct CredentialFile {
 
 /// Parses a whole file. Skips empty lines and a header (`id,..`).
 pub(in crate::plan) fn parse(text: &[u8], format: CredentialFormat<'_>) -> CredentialFile {
-    // A kept device is never longer than its line. With this capacity the block never moves, which would leave copies of
-    // secrets behind.
+    // A stored device is never longer than its line, so the list never outgrows this capacity. Growing would move its contents
+    // and leave copies of the secrets behind.
     let devices = DeviceList::with_capacity(0, text.len());
     let file = CredentialFile { devices, bad_lines: Vec::new(), unusable: 0 };
     let mut parser = Parser { file, ids: Duplicates::default() };
@@ -76,7 +76,7 @@ pub(in crate::plan) fn parse(text: &[u8], format: CredentialFormat<'_>) -> Crede
     parser.file
 }
 
-/// The state of parsing.
+/// The state of the parser.
 struct Parser {
     file: CredentialFile,
     ids: Duplicates<Box<str>>,
@@ -89,7 +89,7 @@ impl Parser {
         if let Some(&(line, Ok(first))) = lines.peek()
             && has_semicolons(first)
         {
-            // One error instead of one for every line.
+            // Report one error instead of one for every line.
             return self.bad(line, "fields are separated by semicolons; use commas".into());
         }
         for (number, line) in lines {
@@ -107,7 +107,7 @@ impl Parser {
         }
     }
 
-    /// Parses a JSON list. Errors name the number of the entry.
+    /// Parses a JSON list. Errors give the number of the entry.
     fn list(&mut self, text: &[u8]) {
         let Ok(text) = std::str::from_utf8(text) else { return self.bad(1, "not UTF-8".into()) };
         let entries = match registry::parse_list(text) {
@@ -125,24 +125,24 @@ impl Parser {
         self.file.bad_lines.push(BadLine { line, what });
     }
 
-    /// Adds a device unless its id is a duplicate. `None` is an identity without a usable key.
+    /// Adds a device, or returns an error if its id is a duplicate. `None` stands for an identity without a usable key.
     fn add(&mut self, device: Option<Device>, unit: &str, number: usize) -> Result<(), Message> {
         let Some(device) = device else {
             self.file.unusable += 1;
             return Ok(());
         };
         if let Some(first) = self.ids.first(device.id.as_str().into(), number) {
-            return Err(format!("duplicate id, first in {unit} {first}").into());
+            return Err(format!("duplicate id, first used in {unit} {first}").into());
         }
         if self.file.devices.push(device.parts()) {
             Ok(())
         } else {
-            Err("the file is longer than 4 GiB".into())
+            Err("the file is larger than 4 GiB".into())
         }
     }
 }
 
-/// Returns whether a line is CSV with semicolons, as some spreadsheets write it.
+/// Returns whether a line is CSV with semicolons, which some spreadsheet programs write.
 fn has_semicolons(line: &str) -> bool {
     line.contains(';') && !line.contains(',') && !line.starts_with('{') && !is_connection_string(line)
 }
@@ -178,7 +178,7 @@ fn device(line: &str, format: CredentialFormat<'_>) -> Result<Option<Device>, Me
         CredentialFormat::Keys { host } if is_connection_string(line) => {
             let parsed = ConnectionString::parse(line).map_err(|error| error.to_string())?;
             if host.is_some_and(|host| !host.eq_ignore_ascii_case(parsed.host)) {
-                return Err("the connection string names another hub than [target] host".into());
+                return Err("the connection string names a hub other than [target] host".into());
             }
             device_with_key(parsed.device, parsed.key).map(Some)
         }
@@ -199,13 +199,13 @@ fn exported(identity: Exported) -> Result<Option<Device>, Message> {
 fn is_connection_string(line: &str) -> bool {
     const NAMES: [&str; 3] = ["HostName", "DeviceId", "SharedAccessKey"];
     let names = line.split(';').filter_map(|field| field.split_once('=')).map(|(name, _)| name.trim());
-    // A device id in a CSV file may contain both characters, but is unlikely to contain two of these names.
+    // A device id in a CSV file may contain `;` and `=`, but is unlikely to contain two of these names.
     names.filter(|name| NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))).count() >= 2
 }
 
 fn device_with_key(id: &str, key: &str) -> Result<Device, Message> {
     if !names::is_device_id(id) {
-        return Err("not a device id of an IoT hub (1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ')".into());
+        return Err("not a valid device id for an IoT hub (1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ')".into());
     }
     let key = sas::Key::from_base64(key).map_err(|error| error.to_string())?;
     let secret = Zeroizing::new(key.expose().to_vec());
@@ -235,7 +235,7 @@ fn device_with_password(line: &str) -> Result<Device, Message> {
     Ok(Device { id: id.to_string(), user_name: user_name.to_string(), secret })
 }
 
-/// Splits a line of CSV (RFC 4180) into fields. Unquoted fields are trimmed; in quoted ones, `""` is a quote.
+/// Splits a line of CSV (RFC 4180) into fields. Unquoted fields are trimmed; in quoted fields, `""` stands for a quote.
 fn fields(line: &str) -> Result<Vec<Zeroizing<String>>, Message> {
     let mut fields = Vec::new();
     let mut rest = line;
@@ -257,7 +257,7 @@ fn fields(line: &str) -> Result<Vec<Zeroizing<String>>, Message> {
     }
 }
 
-/// Parses a field after its opening quote. Returns the field and the rest of the line.
+/// Parses a quoted field, starting after its opening quote. Returns the field and the rest of the line.
 fn quoted_field(mut rest: &str) -> Result<(Zeroizing<String>, &str), Message> {
     let mut field = Zeroizing::new(String::with_capacity(rest.len()));
     loop {

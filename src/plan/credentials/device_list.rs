@@ -1,14 +1,15 @@
-//! A list of devices from a file, each with its own key or password. All are stored in one block of bytes, which is wiped when
-//! dropped: a list may have tens of thousands of devices. Read by devices before every connection attempt.
+//! A list of devices from a file, each with its own key or password. Devices read it before every connection attempt.
+//!
+//! A list may have tens of thousands of devices, so all of them are stored in a single block of bytes. It is wiped when dropped.
 
 use std::collections::HashMap;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Devices by index: id, user name and secret.
+/// The id, user name and secret of each device, by index.
 pub struct DeviceList {
     bytes: Zeroizing<Vec<u8>>,
-    /// Ends of each device's id, user name and secret in `bytes`.
+    /// Where each device's id, user name and secret end in `bytes`.
     ends: Vec<[u32; 3]>,
 }
 
@@ -35,19 +36,19 @@ impl DeviceList {
         self.ends.is_empty()
     }
 
-    /// Returns a device id. Empty if there is no such device.
+    /// Returns a device's id, or an empty string if there is no such device.
     #[must_use]
     pub fn id(&self, index: u32) -> &str {
         std::str::from_utf8(self.part(index, 0)).unwrap_or_default()
     }
 
-    /// Returns a user name. Empty if the list has none.
+    /// Returns a device's user name, or an empty string if the list has no user names.
     #[must_use]
     pub fn user_name(&self, index: u32) -> &str {
         std::str::from_utf8(self.part(index, 1)).unwrap_or_default()
     }
 
-    /// Returns a key or a password.
+    /// Returns a device's key or password.
     #[must_use]
     pub fn secret(&self, index: u32) -> &[u8] {
         self.part(index, 2)
@@ -64,7 +65,7 @@ impl DeviceList {
         let Some(ends) = self.ends.get(index) else { return &[] };
         let before = index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |ends| ends[2]);
         let start = part.checked_sub(1).map_or(before, |part| ends[part]);
-        // `push` computed both from lengths of `bytes`.
+        // Always in range, because `push` took both positions from the length of `bytes`.
         self.bytes.get(start as usize..ends[part] as usize).unwrap_or_default()
     }
 
@@ -86,13 +87,13 @@ impl DeviceList {
         let bytes = indices.iter().flat_map(|&index| parts(index)).map(<[u8]>::len).sum();
         let mut picked = DeviceList::with_capacity(indices.len(), bytes);
         for &index in indices {
-            // Never longer than this list, as long as no index occurs twice.
+            // `push` cannot fail: without repeated indices, `picked` is never longer than this list.
             picked.push(parts(index));
         }
         picked
     }
 
-    /// Returns the index of each id.
+    /// Returns a map from each id to its index.
     pub(in crate::plan) fn by_id(&self) -> HashMap<&str, u32> {
         (0..u32::try_from(self.len()).unwrap_or(u32::MAX)).map(|index| (self.id(index), index)).collect()
     }

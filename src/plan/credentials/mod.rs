@@ -1,7 +1,7 @@
-//! Credentials of devices. Keys, passwords and device lists come in; the user name and password of each CONNECT go out. Start
+//! Device credentials. Keys, passwords and device lists come in; the user name and password of each CONNECT go out. Start
 //! with `auth`.
 //!
-//! Must not depend on sockets or clocks: `now` is an argument. Secrets must not reach a log, an error or `Debug`.
+//! Must not depend on sockets or clocks: `now` is an argument. Secrets must not appear in logs, errors or `Debug` output.
 
 mod auth;
 mod credential_file;

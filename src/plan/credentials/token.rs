@@ -1,28 +1,29 @@
-//! Lifetime and renewal of SAS tokens, and the clock that stamps them. Used by `auth`, by devices and by `forecast`. Pure.
+//! The lifetime and renewal of SAS tokens, and the skew of the device clock that sets their expiry. Used by `auth`, by devices and
+//! by `forecast`. Pure.
 
 use std::time::Duration;
 
 const TTL: Duration = Duration::from_secs(3600);
-/// The renewal share of Azure's .NET and Java SDKs.
+/// The share of a token's lifetime after which Azure's .NET and Java SDKs renew it.
 const RENEW_AT: f64 = 0.85;
-/// Renewals are spread evenly over the last tenth before their time, so that devices of a ramp do not all renew at once (our
-/// choice).
+/// Renewals are spread evenly over the last tenth of the time until they are due, so that devices that connected at the same time
+/// do not all renew at the same time (our choice).
 const JITTER: f64 = 0.10;
 
 /// Lifetime and renewal of a fleet's tokens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TokenLife {
-    /// Validity of a token.
+    /// How long a token is valid.
     pub ttl: Duration,
-    /// Time of renewal, before jitter.
+    /// When a token is renewed, before jitter.
     pub renew: Renew,
-    /// Largest share of the time until renewal by which jitter may advance it; a fraction of 1.
+    /// The maximum share of the time until renewal by which jitter may advance the renewal, as a fraction of 1.
     pub jitter: f64,
     /// How far the devices' clocks are ahead of real time, in microseconds. Negative if they are behind.
     pub clock_skew_us: i64,
 }
 
-/// The time of a token's renewal.
+/// When a token is renewed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Renew {
     /// At this share of its lifetime.
@@ -50,7 +51,8 @@ impl TokenLife {
         }
     }
 
-    /// Returns the expiry of a token issued at `now_unix` (time since the Unix epoch) by the device's clock, in whole seconds.
+    /// Returns the expiry of a token that a device issues at `now_unix` (time since the Unix epoch), in whole seconds. The skew of the
+    /// device's clock is added.
     #[must_use]
     pub fn expiry_unix(&self, now_unix: Duration) -> u64 {
         let skew = Duration::from_micros(self.clock_skew_us.unsigned_abs());

@@ -1,4 +1,4 @@
-//! The tracked sends of a plan, and how many copies of each message should arrive, and where. Built once from the plan's
+//! The tracked sends of a plan: for each message, how many copies should arrive, and at which devices. Built once from the plan's
 //! fleets; read by `fleet`.
 
 use super::matching::{Group, filters, receivers};
@@ -19,28 +19,29 @@ pub struct Deliveries {
 
 #[derive(Debug)]
 struct Fleet {
-    /// Index of its first device among the devices of all fleets.
+    /// Index of the fleet's first device among the devices of all fleets.
     first: u64,
     devices: u32,
-    /// Tracked sends.
+    /// The fleet's sends. `None` for a send that is not tracked.
     sends: Vec<Option<Tracked>>,
-    /// Number of devices that can receive, over time: devices that are online, and devices with a kept session.
+    /// Number of devices that can receive messages, over time: without and with a kept session. `None` if the fleet should not receive
+    /// any tracked messages.
     present: Option<[Presence; 2]>,
 }
 
 /// A send with tracked messages.
 #[derive(Debug)]
 struct Tracked {
-    /// Number of the send among all sends of the plan.
+    /// Number of the send among all sends in the plan.
     number: usize,
-    /// Receivers of each sender's messages. One element if they are the same for every sender.
+    /// Receivers of each sender's messages. A single element if they are the same for every sender.
     receivers: Vec<Arc<[Group]>>,
 }
 
 /// A stream that a device should receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedStream {
-    /// Number of the send among all sends of the plan.
+    /// Number of the send among all sends in the plan.
     pub send: usize,
     /// Whether the broker keeps messages while the subscriber is offline.
     pub kept: bool,
@@ -75,13 +76,13 @@ impl Deliveries {
         Deliveries { run: run & Stamp::RUN_MASK, fleets: found, sends: number }
     }
 
-    /// Returns the run number in this run's stamps.
+    /// Returns the run number that this run's stamps contain.
     #[must_use]
     pub fn run(&self) -> u64 {
         self.run
     }
 
-    /// Returns the number of sends of the plan, tracked or not.
+    /// Returns the number of sends in the plan, tracked or not.
     #[must_use]
     pub fn sends(&self) -> usize {
         self.sends
@@ -117,8 +118,8 @@ impl Deliveries {
         self.fleets.get(usize::from(fleet))?.sends.get(usize::from(stream))?.as_ref()
     }
 
-    /// Returns how many devices of which fleets should receive a message of a device's stream that was due at `due_ns`. Each
-    /// item is the number of the send, the receiving fleet, and the number of copies.
+    /// Returns the expected copies of the message that was due at `due_ns` in a device's stream. Each item is the number of the send,
+    /// the receiving fleet, and the number of copies.
     pub fn copies(
         &self,
         fleet: u16,
@@ -139,7 +140,7 @@ impl Deliveries {
         })
     }
 
-    /// Returns the expected stream of a sender at a device. `None` if the device should not receive it.
+    /// Returns the stream that the device should receive from the sender, or `None` if it should receive nothing from it.
     #[must_use]
     pub fn expected_stream(
         &self,
@@ -162,7 +163,7 @@ impl Deliveries {
         Some(ExpectedStream { send: tracked.number, kept: group.kept })
     }
 
-    /// Returns whether a device should receive messages that are due at that time.
+    /// Returns whether a device should receive messages that are due at `due_ns`.
     #[inline]
     #[must_use]
     pub fn expects(&self, fleet: u16, index: u32, kept: bool, due_ns: u64) -> bool {
@@ -174,7 +175,7 @@ impl Deliveries {
         present.map_or(0, |present| present[usize::from(kept)].at(due_ns))
     }
 
-    /// Returns the fewest and the most copies of a message of a send, over all its senders. `None` if the send is not tracked.
+    /// Returns the minimum and the maximum number of copies of a message in a send, over all senders. `None` if the send is not tracked.
     #[must_use]
     pub fn copies_planned(&self, fleet: u16, stream: u16) -> Option<[u64; 2]> {
         let receivers = &self.tracked(fleet, stream)?.receivers;
@@ -182,7 +183,8 @@ impl Deliveries {
         Some([counts.clone().min().unwrap_or(0), counts.max().unwrap_or(0)])
     }
 
-    /// Returns the copies of a message of a send to the fleet `to`, or to all fleets, averaged over its senders.
+    /// Returns the number of copies of a message in a send that the fleet `to`, or all fleets together, should receive. Averaged over
+    /// the senders.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts of devices are far below 2^52")]
     pub fn copies_mean(&self, fleet: u16, stream: u16, to: Option<u16>) -> f64 {

@@ -1,4 +1,4 @@
-//! Matches topics of sends with topic filters of subscriptions. Used by `expected`.
+//! Matches the topics of sends with the topic filters of subscriptions. Used by `expected`.
 
 use super::topic_index::TopicIndex;
 use crate::plan::model::{FleetPlan, Subscription};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Group {
     pub(super) fleet: u16,
-    /// Whether the broker kept messages for them while they are offline.
+    /// Whether the broker keeps messages for these devices while they are offline.
     pub(super) kept: bool,
     /// Indices in ascending order. `None` for the whole fleet.
     pub(super) devices: Option<Box<[u32]>>,
@@ -48,7 +48,8 @@ pub(super) fn filters(fleets: &[FleetPlan]) -> TopicIndex<Subscriber> {
     filters
 }
 
-/// Returns the receivers of each device of a fleet, or one element if all devices send to one topic. Equal groups share memory.
+/// Returns the receivers of each device's messages, or a single element if all devices send to the same topic. Equal lists of groups
+/// share memory.
 pub(super) fn receivers(
     fleet: &FleetPlan,
     send: usize,
@@ -72,12 +73,12 @@ pub(super) fn receivers(
 }
 
 /// Groups subscribers so that each device occurs once: with its whole fleet, or by index. A broker delivers at the highest QoS
-/// of the matching filters (MQTT 3.1.1 §3.3.5), so one filter with a kept session is enough.
+/// of the matching filters (MQTT 3.1.1 §3.3.5), so it keeps a message for a device if one of them asks for that.
 fn groups(found: &mut [Subscriber], qos: u8) -> Vec<Group> {
     for subscriber in found.iter_mut() {
         subscriber.kept &= qos > 0;
     }
-    // The last subscription of a device is the one with a kept session.
+    // After sorting, the last subscription of a device is one with a kept session, if there is any.
     found.sort_unstable();
     let mut groups: Vec<Group> = Vec::new();
     let mut single: HashMap<(u16, bool), Vec<u32>> = HashMap::new();

@@ -1,21 +1,21 @@
-//! How many devices of a fleet can receive messages, over time. Used by `expected`.
+//! The number of devices in a fleet that can receive messages, over time. Used by `expected`.
 
 use crate::plan::schedule::{Schedule, Span, ns};
 use std::time::Duration;
 
-/// Time around a planned connect or disconnect in which no message counts as missing.
+/// The time after a planned connect, and before a planned disconnect, in which no message counts as missing.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// The number of devices that can receive, over time. Devices connect in the order of their indices and disconnect in reverse
-/// order, so the number says which ones.
+/// order, so the number also determines which devices can receive.
 #[derive(Debug)]
 pub(super) struct Presence {
-    /// Start of each step, in nanoseconds, and the number of devices from then on. In order of time.
+    /// Start of each step, in nanoseconds, and the number of devices from then on. In chronological order.
     steps: Vec<(u64, u32)>,
 }
 
 impl Presence {
-    /// Creates the number of online devices over time. With `kept`, devices also count between their online spans.
+    /// Computes the number of devices over time. With `kept`, devices also count between their online spans.
     pub(super) fn new(schedule: &Schedule, devices: u32, kept: bool) -> Presence {
         let (end, settle) = (ns(schedule.end()), ns(SETTLE));
         let mut changes: Vec<(u64, i32)> = Vec::new();
@@ -47,7 +47,7 @@ impl Presence {
         Presence { steps }
     }
 
-    /// Returns the number of devices at a time.
+    /// Returns the number of devices at `t_ns`.
     pub(super) fn at(&self, t_ns: u64) -> u32 {
         let after = self.steps.partition_point(|(from_ns, _)| *from_ns <= t_ns);
         after.checked_sub(1).and_then(|step| self.steps.get(step)).map_or(0, |(_, count)| *count)

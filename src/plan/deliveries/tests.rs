@@ -1,4 +1,4 @@
-//! Which sends are tracked, and how many copies of each message are expected.
+//! Tracked sends, and the expected number of copies of each message.
 
 use super::ExpectedStream;
 use crate::plan::{Plan, test_support};
@@ -13,7 +13,7 @@ fn plan(text: &str) -> Plan {
     load(text).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// A plan with ten senders and three subscribers that lasts 10 s.
+/// Returns a plan that lasts 10 s, with ten senders and three subscribers.
 fn between(topic: &str, payload: &str, subscribe: &str) -> Plan {
     plan(&format!(
         "[fleet.out]\ndevices = 10\n[[fleet.out.send]]\nevery = \"1s\"\ntopic = \"{topic}\"\npayload = {payload}\n\
@@ -78,13 +78,13 @@ fn copies_follow_the_planned_online_devices() {
     let clean = plan(&ramp.replace("CLEAN", "true"));
     let kept = plan(&ramp.replace("CLEAN", "false"));
     let present = |plan: &Plan, due_s: u64| copies(plan, 0, due_s * S)[0].2;
-    // Device n connects at n - 0.5 s and receives from one second later.
+    // The n-th device connects at n - 0.5 s and can receive messages one second later.
     let counts = |plan: &Plan| [0, 2, 5, 10, 15, 19, 25, 32, 39, 50].map(|due_s| present(plan, due_s));
     assert_eq!(counts(&clean), [0, 1, 4, 9, 4, 0, 0, 10, 10, 10]);
     assert_eq!(
         counts(&kept),
         [0, 1, 4, 9, 10, 10, 10, 10, 10, 10],
-        "the broker kept messages for offline devices"
+        "the broker keeps messages for offline devices"
     );
     for due_s in 0..40 {
         let expecting = (0..10).filter(|index| clean.deliveries.expects(1, *index, false, due_s * S)).count();
@@ -93,7 +93,7 @@ fn copies_follow_the_planned_online_devices() {
 }
 
 #[test]
-fn broker_keeps_no_messages_at_qos_0() {
+fn broker_does_not_keep_messages_at_qos_0() {
     let plan = |filter: &str, qos: u8| {
         let text = format!(
             "[fleet.out]\ndevices = 1\n[[fleet.out.send]]\nqos = {qos}\nevery = \"1s\"\ntopic = \"a\"\n\

@@ -6,19 +6,19 @@ use std::collections::HashMap;
 /// Topic filters, each with a value (MQTT 3.1.1 §4.7).
 #[derive(Debug)]
 pub(super) struct TopicIndex<T> {
-    /// The first is the root. Nodes refer to each other by index.
+    /// The first node is the root. Nodes refer to each other by index.
     nodes: Vec<Node<T>>,
 }
 
 #[derive(Debug)]
 struct Node<T> {
-    /// Next level, by its text.
+    /// Node of the next level, by the level's text.
     named: HashMap<Box<str>, usize>,
-    /// Next level of `+`.
+    /// Node of the next level if that level is `+`.
     any: Option<usize>,
     /// Values of filters that end here.
     here: Vec<T>,
-    /// Values of filters that end in `#` here.
+    /// Values of filters whose next level is `#`.
     below: Vec<T>,
 }
 
@@ -55,7 +55,7 @@ impl<T: Copy> TopicIndex<T> {
         self.nodes[at].here.push(value);
     }
 
-    /// Appends the values of all filters that match. A wildcard in the first level does not match topics that begin with `$`
+    /// Appends the values of all filters that match `topic`. A wildcard in the first level does not match topics that begin with `$`
     /// (§4.7.2).
     pub(super) fn matching(&self, topic: &str, found: &mut Vec<T>) {
         let hidden = topic.starts_with('$');
@@ -94,7 +94,7 @@ mod tests {
     }
 
     proptest! {
-        /// The index finds the same filters as comparing one by one.
+        /// The index finds the same filters as comparing them one by one.
         #[test]
         fn index_agrees_with_matching_one_by_one(
             filters in prop::collection::vec(prop_oneof![4 => filter(), 1 => Just("#".to_owned())], 0..12),

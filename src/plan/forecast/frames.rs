@@ -4,15 +4,15 @@ use crate::plan::model::FleetPlan;
 use crate::plan::payload::{Payload, TemplateContext};
 use crate::wire::QoS;
 
-/// Packet header, and request id in the topic.
+/// The maximum size of a packet header, plus the request id in a topic.
 const FRAME_BYTES: u64 = 16;
 
 /// A packet that devices of a fleet send repeatedly.
 pub(super) struct Frame {
     pub(super) bytes: u64,
-    /// Whether its QoS is 1 or 2.
+    /// Whether the packet's QoS is 1 or 2.
     pub(super) acked: bool,
-    /// Rate per second and device.
+    /// Packets per second and device.
     pub(super) rate_hz: f64,
     pub(super) burst: u32,
 }
@@ -23,7 +23,8 @@ pub(super) fn largest_acked_bytes(fleet: &FleetPlan) -> u64 {
     acked.map(|frame| frame.bytes).max().unwrap_or(0)
 }
 
-/// Returns the packets of a fleet's devices: messages, twin requests, and answers to method calls, whose rate is unknown.
+/// Returns the packets that a fleet's devices send: messages, twin requests, and answers to method calls. The rate of answers is
+/// unknown, so it is infinite.
 pub(super) fn frames(fleet: &FleetPlan) -> Vec<Frame> {
     let id = fleet.device_id(fleet.devices.saturating_sub(1));
     let names = TemplateContext { device: &id, index: fleet.devices.saturating_sub(1) };

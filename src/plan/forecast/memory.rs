@@ -7,21 +7,21 @@ use crate::measure::{Layout, kept_bytes, series_bytes};
 use crate::plan::model::{Plan, Subscription};
 use std::time::Duration;
 
-/// Program, command line, root certificates and threads, independent of the plan.
+/// Program, command line, root certificates and threads. Does not depend on the plan.
 const BASE_BYTES: u64 = 256 * 1024;
 /// A worker thread: its runtime, and the buffers that its links share.
 const WORKER_BYTES: u64 = 128 * 1024;
 /// A device with its TLS stream.
 const DEVICE_TLS_BYTES: u64 = 5_500;
-/// A device's window of unacknowledged messages, allocated for the first one.
+/// A device's window of unacknowledged messages, allocated with the first message.
 const WINDOW_BYTES: u64 = 1024;
-/// Packet ids in use after messages at QoS 2: at most eight more, in a table that doubles.
+/// A device's packet ids that stay in use after messages at QoS 2: at most eight, in a table that grows by doubling.
 const QOS2_IDS_BYTES: u64 = 1_152;
-/// State of an IoT hub device: twin, method calls and cloud-to-device messages.
+/// State of a device of an IoT hub: twin, method calls and cloud-to-device messages.
 const HUB_BYTES: u64 = 3 * 1024;
 /// A device over plain TCP.
 const DEVICE_PLAIN_BYTES: u64 = 2_000;
-/// Copies of the largest message while it is sent: rendered, encoded, and waiting to be written.
+/// Number of copies of the largest message while it is sent: rendered, encoded, and waiting to be written.
 const MESSAGE_COPIES: u64 = 3;
 /// A subscriber's entry for one stream, in a table that is at least half full.
 const STREAM_BYTES: u64 = 112;
@@ -45,7 +45,7 @@ impl Plan {
             + self.collector_bytes(&uses)
     }
 
-    /// Returns the memory of devices that do more than connect.
+    /// Returns the memory that devices need in addition to their connections.
     fn device_state_bytes(&self) -> u64 {
         let each = self.fleets.iter().map(|fleet| {
             let window = if largest_acked_bytes(fleet) > 0 { WINDOW_BYTES } else { 0 };
@@ -64,14 +64,14 @@ impl Plan {
         fleets.map(|fleet| u64::from(fleet.devices) * largest_acked_bytes(fleet)).sum()
     }
 
-    /// Returns the size of the measurement. Its histograms cover the longest wait that the plan permits.
+    /// Returns the layout of the measurement. Its histograms cover the longest wait that the plan permits.
     #[must_use]
     pub fn layout(&self) -> Layout {
         let longest = Duration::from_micros(self.highest_us());
         Layout::new(self.fleets.len(), self.schedule.phases().len(), longest)
     }
 
-    /// Returns the memory of all recorders: of the workers and of the service client.
+    /// Returns the memory of all recorders: those of the workers, and that of the service client.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     fn recorders_bytes(&self, uses: &[OperationUse], workers: u64) -> u64 {
         let layout = self.layout();
@@ -89,8 +89,8 @@ impl Plan {
         let phases = self.schedule.phases();
         let in_use = (0..phases.len()).map(|phase| {
             let seconds = (phases[phase].end - phases[phase].start).as_secs_f64();
-            // During each second, histograms of the previous one are on their way to the collector and back. Those of a phase's
-            // last second are back when the next phase needs as many for its late messages.
+            // During each second, the histograms of the previous second are on their way to the collector and back. The histograms of
+            // a phase's last second are back when the next phase needs just as many for late messages.
             if seconds >= 2.0 {
                 sum(&|used| {
                     used.in_first_second(phase, worker_count)

@@ -1,4 +1,4 @@
-//! The resources of this machine that a plan needs, so that a lack of them is an error before the run and not a wrong result.
+//! The resources of this machine that a plan needs, so that a shortage is an error before the run instead of a wrong result.
 //! Printed by `check`; compared with the limits of this machine by `app`.
 
 use super::frames::frames;
@@ -7,28 +7,28 @@ use crate::plan::model::{FleetPlan, Plan, Subscription};
 /// The resources of this machine that a plan needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// File descriptors of this process. The built-in hub needs as many in its own process.
+    /// File descriptors of this process. The built-in hub, a separate process, needs as many.
     pub descriptors: u64,
     /// Ephemeral ports to the target that are in use at the same time.
     pub ports: u64,
-    /// Further ephemeral ports that may be closing: of devices that renew tokens, or disconnect and reconnect. An upper
-    /// estimate. 0 on loopback, where Linux reuses such ports after a second.
+    /// Upper estimate of further ephemeral ports in TIME_WAIT, because devices renew tokens, or disconnect and reconnect. 0 on
+    /// loopback, where Linux reuses such ports after a second.
     pub ports_closing: u64,
     /// Approximate memory of this process while the target responds, in bytes.
     pub memory_bytes: u64,
-    /// The same in the worst case: the target neither reads nor acknowledges, and devices keep their messages.
+    /// Approximate memory of this process in the worst case: the target neither reads nor acknowledges, and devices keep their messages.
     pub memory_max_bytes: u64,
 }
 
 /// Memory for an unacknowledged message, in tables that grow by doubling.
 const SLOT_BYTES: u64 = 160;
-/// Packet ids of a device that messages can use.
+/// Number of packet ids that a device's messages can use.
 const PACKET_IDS: u64 = 65_279;
 /// Memory of a device over TLS under load: in this process and in the kernel's buffers (our choice).
 const DEVICE_ROOM_BYTES: u64 = 16 * 1024;
-/// The program with its threads, and measurements of a few operations.
+/// Memory of the program with its threads, and of measurements of a few operations.
 const PROGRAM_BYTES: u64 = 48 * 1024 * 1024;
-/// A device encodes no further message while more than this waits to be written.
+/// A device does not encode another message while more than this is waiting to be written.
 const OUTPUT_BYTES: u64 = 64 * 1024;
 
 impl Needs {
@@ -36,7 +36,7 @@ impl Needs {
     /// closing while their successors open.
     pub const DESCRIPTORS_BESIDE: u64 = 256;
 
-    /// Returns the number of devices over TLS that fit into this much memory, beside the program.
+    /// Returns the number of devices over TLS that fit into this much memory, together with the program.
     #[must_use]
     pub fn devices_in(memory_bytes: u64) -> u64 {
         memory_bytes.saturating_sub(PROGRAM_BYTES) / DEVICE_ROOM_BYTES
@@ -67,7 +67,7 @@ impl Plan {
     fn worst_case_bytes(&self, fleet: &FleetPlan, largest: u64) -> u64 {
         let mut frames = frames(fleet);
         frames.sort_by_key(|frame| std::cmp::Reverse(frame.bytes));
-        // Timed-out messages still use slots: as many again, except for the one that makes the device give up.
+        // Timed-out messages still use slots: up to `in_flight` more, minus the last one, which makes the device close the connection.
         let mut slots = (2 * u64::from(fleet.in_flight)).saturating_sub(1).clamp(1, PACKET_IDS);
         let (mut kept, mut unwritten) = (0_u64, 0_u64);
         for frame in frames {
@@ -76,16 +76,16 @@ impl Plan {
             if frame.acked {
                 let count = due.min(slots);
                 slots -= count;
-                // Only a kept session sends unacknowledged messages again.
+                // Unacknowledged messages are sent again only in a kept session.
                 kept += count * (SLOT_BYTES + if fleet.clean_session { 0 } else { frame.bytes });
             }
         }
-        // A subscriber may hold a part of the largest message.
+        // A subscriber may have received part of the largest message.
         let has_filters = fleet.subscribe.iter().any(|to| matches!(to, Subscription::Filter(..)));
         kept + unwritten + if has_filters { largest } else { 0 }
     }
 
-    /// Returns how many messages of a stream are due for a device in the whole run. Poisson streams may have a few more.
+    /// Returns the number of a device's messages that are due in a stream in the whole run. A Poisson stream may have a few more.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -1,24 +1,24 @@
-//! How often each operation of a plan is due in each phase, and how many recorders need histograms for it. Used by `memory`.
+//! How often each operation in a plan is due in each phase, and how many recorders need histograms for it. Used by `memory`.
 
 use crate::measure::Operation;
 use crate::plan::credentials::TokenLife;
 use crate::plan::model::{CallPlan, FleetPlan, Plan, Subscription};
 use crate::plan::schedule::PhasePlan;
 
-/// Approximate number of connections per second if all are due at once.
+/// Approximate number of connections per second if all of them are due at the same time.
 const CONNECTS_PER_S: f64 = 300.0;
 
-/// Share of a second's histograms that are not back from the collector when the next second needs them. Nearly none on an idle
-/// machine, and all of them on a machine that stalls (`tests/memory.rs` covers both).
+/// The share of a second's histograms that are not back from the collector when the next second needs them. It is nearly 0 on an
+/// idle machine, and 1 on a machine that stalls (`tests/memory.rs` covers both).
 pub(super) const NOT_RETURNED: f64 = 0.85;
 
-/// At this rate, most phases end with an open message. It is recorded together with messages of the next phase.
+/// At this rate, a message is unacknowledged at the end of most phases. It is recorded during the next phase.
 const OPEN_PER_S: f64 = 10.0;
 
 /// An operation of a fleet.
 pub(super) struct OperationUse {
     pub(super) operation: Operation,
-    /// Most recorders that share it: one for the service client, otherwise one per device.
+    /// The maximum number of recorders that share the operation: one for the service client, otherwise one per device.
     recorders_max: f64,
     /// For each phase: number of operations, and the seconds over which they are spread.
     pub(super) phases: Vec<(f64, f64)>,
@@ -42,12 +42,12 @@ impl OperationUse {
     pub(super) fn in_next_seconds(&self, phase: usize, workers: f64) -> f64 {
         let recorders = workers.min(self.recorders_max);
         let (count, seconds) = self.phases[phase];
-        // The service client's recorder gets its histograms back at once.
+        // The service client's recorder gets its histograms back immediately.
         let is_reused = if self.is_service_call() { 0.0 } else { (seconds - 1.0).clamp(0.0, 1.0) };
         recorders * (3.0 * count / recorders / seconds).min(1.0) * is_reused * NOT_RETURNED
     }
 
-    /// Returns the expected number of recorders with a message of the previous phase in the first second of a phase.
+    /// Returns the expected number of recorders that record a message from the previous phase in the first second of a phase.
     pub(super) fn late_in_first_second(&self, phase: usize, workers: f64) -> f64 {
         let recorders = workers.min(self.recorders_max);
         let before = phase.checked_sub(1).filter(|_| self.operation.is_message());
@@ -62,7 +62,7 @@ impl OperationUse {
 }
 
 impl Plan {
-    /// Returns all operations of the plan.
+    /// Returns all operations in the plan.
     pub(super) fn operation_uses(&self) -> Vec<OperationUse> {
         let mut uses = Vec::new();
         for (fleet, number) in self.fleets.iter().zip(0_u16..) {
@@ -132,7 +132,7 @@ impl Plan {
             };
             self.add(operation, fleet.devices.into(), count, uses);
         }
-        // A device that sends no packet during the keep-alive sends PINGREQ.
+        // A device that does not send any other packet within its keep-alive sends PINGREQ.
         let keep_alive_s = f64::from(fleet.keep_alive_s);
         let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
         if keep_alive_s > 0.0 && rate_hz * keep_alive_s < 1.0 {
@@ -174,7 +174,7 @@ impl Plan {
         }
     }
 
-    /// Returns the copies of all fleets' messages that this fleet should receive.
+    /// Returns the number of copies of all fleets' messages that this fleet should receive in a phase.
     fn copies_to(&self, to: u16, phase: &PhasePlan) -> f64 {
         self.fleets.iter().zip(0_u16..).map(|from| self.copies_in(from, Some(to), phase)).sum()
     }

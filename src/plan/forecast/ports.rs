@@ -1,14 +1,14 @@
-//! How many ephemeral ports are closing at the same time during a run. Used by `needs`.
+//! The maximum number of ephemeral ports that are in TIME_WAIT at any time during a run. Used by `needs`.
 
 use crate::plan::credentials::TokenLife;
 use crate::plan::model::{FleetPlan, Plan};
 use std::time::Duration;
 
-/// Time that a port stays closed after this side has closed the connection first (TIME_WAIT on Linux).
+/// How long a port stays in TIME_WAIT on Linux if this side closes the connection first, in seconds.
 const PORT_CLOSING_S: usize = 60;
 
 impl Plan {
-    /// Returns the most ports that are closing at the same time. Loopback connections do not count.
+    /// Returns the maximum number of ports in TIME_WAIT at the same time. Ports of loopback connections do not count.
     pub(super) fn ports_closing(&self) -> u64 {
         if self.emulator.is_some() || self.target.is_loopback() {
             return 0;
@@ -19,7 +19,7 @@ impl Plan {
             .sum()
     }
 
-    /// Returns the most ports of a fleet that are closing at the same time because of token renewals. A device renews once per
+    /// Returns the maximum number of a fleet's ports in TIME_WAIT at the same time because of token renewals. A device renews once per
     /// interval, counted from its connect, so devices that connect within a minute also renew within a minute.
     fn closing_after_renewals(&self, fleet: &FleetPlan) -> u64 {
         let Some(interval) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0 };
@@ -41,7 +41,7 @@ impl Plan {
         most_within(around.enumerate().map(|(second, count)| (second as u64, *count)))
     }
 
-    /// Returns the most ports of a fleet that are closing at the same time because devices disconnect and soon reconnect.
+    /// Returns the maximum number of a fleet's ports in TIME_WAIT at the same time because devices disconnect and soon reconnect.
     fn closing_after_disconnects(&self, fleet: &FleetPlan) -> u64 {
         let closing = Duration::from_secs(PORT_CLOSING_S as u64);
         let devices = u64::from(fleet.devices);
@@ -57,7 +57,7 @@ impl Plan {
     }
 }
 
-/// Returns the largest sum of counts within the time that a port stays closed. `counts` are by second, in order.
+/// Returns the maximum sum of counts within `PORT_CLOSING_S`. Each item of `counts` is a second and its count, in chronological order.
 fn most_within(counts: impl Iterator<Item = (u64, u64)>) -> u64 {
     let mut window = std::collections::VecDeque::new();
     let (mut sum, mut most) = (0, 0);

@@ -1,5 +1,5 @@
-//! How many samples a threshold needs, and how many the plan gives it. A percentile without enough samples is reported before
-//! the run. Called by `app`; `report` uses the same rule.
+//! The number of samples that a threshold needs, and the number that the plan produces. A percentile without enough samples is
+//! reported before the run. Called by `app`; `report` uses the same rule.
 
 use crate::measure::{Operation, Test};
 use crate::plan::credentials::TokenLife;
@@ -18,8 +18,8 @@ pub fn samples_needed(quantile: f64) -> u64 {
 }
 
 impl Plan {
-    /// Returns the thresholds without enough planned samples, each with the needed and the planned number. Counts need no
-    /// samples.
+    /// Returns the thresholds without enough planned samples, each with the needed and the planned number. Thresholds on
+    /// counts do not need samples.
     #[must_use]
     pub fn undersampled_thresholds(&self) -> Vec<(&Threshold, u64, u64)> {
         let found = self.thresholds.iter().filter_map(|threshold| {
@@ -29,8 +29,8 @@ impl Plan {
                 _ => 1,
             };
             let planned = self.planned_samples(threshold)?;
-            // Without planned connections, the threshold is about devices that lose their connection, which the plan cannot
-            // know.
+            // Without planned connections, the threshold is about devices that lose their connection, and the plan does not
+            // contain those.
             if planned == 0 && matches!(threshold.metric, Operation::Connect | Operation::Online) {
                 return None;
             }
@@ -39,7 +39,7 @@ impl Plan {
         found.collect()
     }
 
-    /// Returns how many operations of a threshold will be due. `None` if the plan does not determine it.
+    /// Returns the number of due operations that a threshold covers. `None` if the plan does not determine it.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of samples")]
     fn planned_samples(&self, threshold: &Threshold) -> Option<u64> {
         let phases: Vec<&PhasePlan> = self
@@ -95,20 +95,20 @@ impl Plan {
         Some(samples.round() as u64)
     }
 
-    /// Returns the planned connections of a fleet: connects and renewals.
+    /// Returns the planned number of a fleet's connections: connects and renewals.
     #[must_use]
     pub fn planned_connects(&self, fleet: &FleetPlan) -> f64 {
         self.schedule.phases().iter().map(|phase| self.connects_in(fleet, phase)).sum()
     }
 
-    /// Returns the planned calls of the service client in the whole run.
+    /// Returns the planned number of calls in the whole run.
     #[must_use]
     pub fn planned_calls(&self, drive: &DrivePlan) -> f64 {
         self.calls_of(drive, &self.schedule.phases().iter().collect::<Vec<_>>())
     }
 
-    /// Returns the planned messages per second in a short time span, under a load that may have been extended. `None` with a
-    /// closed loop, whose rate is not planned.
+    /// Returns the planned messages per second in a short time span, under a load that may have been extended. `None` if there is
+    /// a closed loop, because its rate is not planned.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     pub fn offered_per_s(&self, load: &Load, from_ns: u64, to_ns: u64) -> Option<f64> {
@@ -135,7 +135,8 @@ impl Plan {
         rate_hz * self.load_seconds_in(fleet, phase)
     }
 
-    /// Returns the expected copies of a fleet's messages to the fleet `to`, or to all, with every device online.
+    /// Returns the number of copies of a fleet's messages that the fleet `to`, or all fleets together, should receive in a phase,
+    /// provided that every device is online.
     pub(super) fn copies_in(
         &self,
         (fleet, number): (&FleetPlan, u16),
@@ -149,13 +150,12 @@ impl Plan {
         if rate_hz == 0.0 { 0.0 } else { rate_hz * self.load_seconds_in(fleet, phase) }
     }
 
-    /// Returns the seconds at a load of 100% for which a fleet's devices are planned to send in a phase, summed over all
-    /// devices.
+    /// Returns how long a fleet's devices are planned to send in a phase, in seconds at a load of 100%, summed over all devices.
     pub(super) fn load_seconds_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         self.load_seconds_between(fleet, ns(phase.start), ns(phase.end))
     }
 
-    /// Returns the renewals that are due in a phase, without jitter and if each took no time.
+    /// Returns the number of renewals that are due in a phase. Ignores jitter and the duration of a renewal.
     #[expect(clippy::cast_precision_loss, reason = "a count of renewals")]
     pub(super) fn renewals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         let Some(after) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0.0 };
@@ -167,7 +167,7 @@ impl Plan {
         spans.map(|span| (before(&span, end) - before(&span, start)) as f64).sum()
     }
 
-    /// Returns the calls to devices that are online. The online share in the middle of a phase stands for the whole phase.
+    /// Returns the number of calls to online devices. Assumes that the online share in the middle of a phase holds for the whole phase.
     pub(super) fn calls_of(&self, drive: &DrivePlan, phases: &[&PhasePlan]) -> f64 {
         let load = self.schedule.load();
         let calls = phases.iter().map(|phase| {
@@ -178,7 +178,7 @@ impl Plan {
         calls.sum()
     }
 
-    /// Returns the devices that connect in a phase.
+    /// Returns the number of devices that connect in a phase.
     #[expect(clippy::cast_precision_loss, reason = "a count of devices")]
     pub(super) fn arrivals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         let devices = u64::from(fleet.devices);
@@ -187,7 +187,7 @@ impl Plan {
     }
 }
 
-/// Returns the service client's operation for an operation at the device.
+/// Returns the service client's operation that causes a device's operation.
 fn service_operation(operation: Operation) -> Operation {
     match operation {
         Operation::Method => Operation::ServiceMethod,

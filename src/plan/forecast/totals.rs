@@ -1,5 +1,5 @@
-//! Totals over all fleets: devices, messages, the longest duration, and limits on them. Used by `resolve` and by every room
-//! above. Pure.
+//! Totals over all fleets: devices, messages, the longest duration, and limits on them. Used by `resolve`, and by the
+//! rooms that read the plan. Pure.
 
 use crate::plan::model::{FleetPlan, Plan};
 use crate::plan::schedule::Schedule;
@@ -8,11 +8,11 @@ use crate::units::human_count;
 use crate::wire::STRING_BYTES_MAX;
 use std::time::Duration;
 
-/// Most messages per second of all fleets together. Our choice: far more than a machine can send, and few enough to count the
-/// backlog one by one.
+/// The maximum number of messages per second for all fleets together. Our choice: far more than a machine can send, and few enough to
+/// count the backlog one by one.
 const RATE_MAX: f64 = 10_000_000.0;
 
-/// Checks the total message rate. More is a wrong unit, or a zero too many.
+/// Checks the total message rate. A higher rate is probably a wrong unit or an extra zero.
 pub(in crate::plan) fn check_rate(
     specs: &[FleetSpec],
     fleets: &[FleetPlan],
@@ -37,10 +37,10 @@ pub(in crate::plan) fn check_rate(
     }
 }
 
-/// Returns the largest packet that a device accepts, in MiB. It covers all messages that other devices of the run send, and is
-/// at least 1, well above the 64 KB of a cloud-to-device message.
+/// Returns the largest packet that a device accepts, in MiB. It covers all messages that other devices in the run send, and is
+/// at least 1, well above the maximum size of a cloud-to-device message (64 KB).
 pub(in crate::plan) fn packet_mib_max(fleets: &[FleetPlan]) -> u16 {
-    // Ids and topics have at most the size of an MQTT string. The rest of a packet is less than 16 bytes.
+    // Ids and topics are at most as long as an MQTT string. The rest of a packet takes less than 16 bytes.
     let payloads =
         fleets.iter().flat_map(|fleet| &fleet.sends).map(|send| send.payload.bytes_max(STRING_BYTES_MAX));
     let bytes = payloads.max().unwrap_or(0).saturating_add(STRING_BYTES_MAX + 16);
@@ -48,13 +48,13 @@ pub(in crate::plan) fn packet_mib_max(fleets: &[FleetPlan]) -> u16 {
 }
 
 impl Plan {
-    /// Returns the number of devices of all fleets.
+    /// Returns the number of devices in all fleets.
     #[must_use]
     pub fn devices(&self) -> u64 {
         self.fleets.iter().map(|fleet| u64::from(fleet.devices)).sum()
     }
 
-    /// Returns the planned number of online devices at a time, in nanoseconds since the run's zero.
+    /// Returns the planned number of online devices at `t_ns`, in nanoseconds since the start of the run.
     #[must_use]
     pub fn planned_online(&self, t_ns: u64) -> u64 {
         self.fleets.iter().map(|fleet| self.schedule.planned_online(t_ns, u64::from(fleet.devices))).sum()
@@ -71,12 +71,12 @@ impl Plan {
         let calls = self.drives.iter().map(|drive| drive.timeout);
         let run = self.schedule.end() + self.drain;
         let highest = message.chain(calls).max().unwrap_or_default().max(run);
-        // Rounded up to a second, plus one for the resolution of clocks.
+        // Rounded up to whole seconds, plus one second for the resolution of clocks.
         (highest.as_secs() + 2).saturating_mul(1_000_000)
     }
 
-    /// Returns the number of messages that will be due in the whole run. Exact to one per device and stream for regular
-    /// arrivals, and the mean for Poisson.
+    /// Returns the number of messages that will be due in the whole run. For regular arrivals, it is off by at most one per device
+    /// and stream; for Poisson arrivals, it is the mean.
     #[must_use]
     pub fn planned_messages(&self) -> f64 {
         let fleet = |fleet: &FleetPlan| {
@@ -87,13 +87,13 @@ impl Plan {
         self.fleets.iter().map(fleet).sum()
     }
 
-    /// Returns the seconds at a load of 100% for which a fleet's devices are planned to send, summed over all devices.
+    /// Returns how long a fleet's devices are planned to send, in seconds at a load of 100%, summed over all devices.
     #[must_use]
     pub fn load_seconds(&self, fleet: &FleetPlan) -> f64 {
         self.load_seconds_between(fleet, 0, u64::MAX)
     }
 
-    /// Returns the same between two times, in nanoseconds since the run's zero.
+    /// Like [`load_seconds`](Plan::load_seconds), but only from `start` to `end`, in nanoseconds since the start of the run.
     pub(super) fn load_seconds_between(&self, fleet: &FleetPlan, start: u64, end: u64) -> f64 {
         let load = self.schedule.load();
         let devices = u64::from(fleet.devices);

@@ -15,31 +15,31 @@ pub struct FleetPlan {
     pub name: String,
     /// Number of devices.
     pub devices: u32,
-    /// Index of its first device among the devices of all fleets.
+    /// Index of the fleet's first device among the devices of all fleets.
     pub first: u64,
-    /// Azure SDK whose preset it uses. `None`: hubstorm's defaults.
+    /// Azure SDK whose preset the fleet uses. `None`: hubstorm's defaults.
     pub sdk: Option<Sdk>,
-    /// Template of device ids, which are also client ids. Unused if `auth` has a device list.
+    /// Template for device ids, which are also client ids. Unused if `auth` has a device list.
     pub id: Template,
     /// Credentials.
     pub auth: Auth,
-    /// Keep-alive of CONNECT, in seconds. 0 turns it off.
+    /// Keep-alive in CONNECT, in seconds. 0 turns it off.
     pub keep_alive_s: u16,
-    /// Silence before PINGREQ, and timeout of PINGRESP.
+    /// When devices send PINGREQ, and the timeout for PINGRESP.
     pub pings: PingPolicy,
-    /// Clean-session flag of CONNECT.
+    /// Clean-session flag in CONNECT.
     pub clean_session: bool,
     /// Reconnect policy.
     pub reconnect: Reconnect,
-    /// Timeout of a connection attempt: DNS, TCP, TLS and CONNACK.
+    /// Timeout for a connection attempt: DNS, TCP, TLS and CONNACK.
     pub connect_timeout: Duration,
-    /// Timeout from PUBLISH to its last acknowledgment.
+    /// Timeout for the last acknowledgment of a message, counted from PUBLISH.
     pub ack_timeout: Duration,
-    /// Messages that are unsent this long after their due time expire.
+    /// How long after its due time an unsent message expires.
     pub send_by: Duration,
     /// Handling of messages that are due while a device is unexpectedly offline.
     pub offline: Offline,
-    /// In-flight window: most unacknowledged messages of a device.
+    /// In-flight window: the maximum number of unacknowledged messages per device.
     pub in_flight: u16,
     /// Subscriptions of each device.
     pub subscribe: Vec<Subscription>,
@@ -49,7 +49,7 @@ pub struct FleetPlan {
     pub subscribe_qos: SubscribeQos,
     /// Will message.
     pub will: Option<WillPlan>,
-    /// Message streams of each device, then its scheduled twin requests.
+    /// Each device's message streams, followed by its scheduled twin requests.
     pub sends: Vec<SendPlan>,
     /// Twin requests.
     pub twin: TwinPlan,
@@ -67,7 +67,7 @@ impl FleetPlan {
         }
     }
 
-    /// Returns whether its devices make twin requests.
+    /// Returns whether the fleet's devices make twin requests.
     #[must_use]
     pub fn makes_twin_requests(&self) -> bool {
         self.twin.get_on_connect || self.sends.iter().any(|send| send.operation.is_request())

@@ -1,4 +1,4 @@
-//! Messages of devices: streams, and the will. Data only.
+//! Device messages: streams, and the will. Data only.
 
 use crate::measure::Operation;
 use crate::plan::payload::{Payload, Template};
@@ -23,16 +23,16 @@ pub struct WillPlan {
 pub struct SendPlan {
     /// Due times.
     pub arrival: Arrival,
-    /// `telemetry` for an IoT hub, `publish` for a plain broker, both with `.qos0` at QoS 0; or a twin request.
+    /// `telemetry` for an IoT hub or `publish` for a plain broker (with `.qos0` appended at QoS 0), or a twin request.
     pub operation: Operation,
-    /// Topic with the property bag. `${device}` is replaced per device. For twin requests, the request id is appended.
+    /// Topic, including the property bag. `${device}` is replaced per device. For twin requests, the request id is appended.
     pub topic: Template,
-    /// QoS: 0, 1, or for a plain broker 2.
+    /// QoS: 0 or 1; for a plain broker also 2.
     pub qos: u8,
     /// Retain flag. A broker stores retained messages; an IoT hub only adds a property to them.
     pub retain: bool,
     /// Payload.
     pub payload: Payload,
-    /// Bytes that the properties add to the size that an IoT hub limits and bills.
+    /// Number of bytes that the properties add to the size that an IoT hub limits and bills.
     pub properties_bytes: usize,
 }

@@ -1,4 +1,4 @@
-//! The plain types of a plan: filled in by `resolve`, read by every room above. Start with `plan`.
+//! The plain types of a plan. `resolve` fills them in; the rest of `plan`, `fleet`, `report` and `app` read them. Start with `plan`.
 
 mod fleet;
 mod message;

@@ -29,19 +29,19 @@ pub struct Plan {
     pub drives: Vec<DrivePlan>,
     /// Phases, planned online share, and load over time.
     pub schedule: Schedule,
-    /// Messages that the run's own subscribers should receive.
+    /// Messages that the run's subscribers should receive.
     pub deliveries: Deliveries,
     /// How long to wait for acknowledgments after the last phase.
     pub drain: Duration,
-    /// End the run after all devices have been unexpectedly offline for this long. `None`: never.
+    /// How long all devices must be unexpectedly offline before the run ends early. `None`: the run never ends early for this reason.
     pub abort_when_unreachable: Option<Duration>,
-    /// Thresholds of the scenario.
+    /// Thresholds from the scenario.
     pub thresholds: Vec<Threshold>,
-    /// Limits of the load generator's own delays.
+    /// Limits for delays in the load generator.
     pub validity: Limits,
 }
 
-/// The scenario as it was read, for the result file. It contains no secrets.
+/// The scenario as read, for the result file. It contains no secrets.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
     /// Path as given.
@@ -52,6 +52,6 @@ pub struct Source {
     pub sha256: String,
     /// `--set` overrides as `key=value`.
     pub overrides: Vec<String>,
-    /// Files that were read: the scenario and the files that it names. They must not be overwritten.
+    /// Files that were read: the scenario, and the files that it names. The run must not overwrite them.
     pub files: Vec<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Calls of the service client. Data only.
+//! Calls that the service client makes. Data only.
 
 use crate::iothub::message_size::message_bytes;
 use crate::iothub::properties;
@@ -7,20 +7,20 @@ use crate::plan::payload::Payload;
 use crate::plan::schedule::{Arrival, RoundRobin};
 use std::time::Duration;
 
-/// A stream of calls to the devices of a fleet. No call is due for a device that the plan has offline.
+/// A stream of calls to the devices of a fleet. No call is due for a device while it is planned to be offline.
 #[derive(Debug)]
 pub struct DrivePlan {
     /// Index of the fleet.
     pub fleet: u16,
     /// Kind of call.
     pub call: CallPlan,
-    /// Due times of calls, for the whole fleet while all its devices are online.
+    /// Due times of the calls to the whole fleet, while all devices are online.
     pub arrival: Arrival,
     /// Order in which evenly spaced calls go to the devices.
     pub order: RoundRobin,
     /// Payload.
     pub payload: Payload,
-    /// Timeout of a call.
+    /// Timeout for a call.
     pub timeout: Duration,
 }
 
@@ -36,11 +36,11 @@ pub enum CallPlan {
         /// How long the hub waits for the device to connect.
         connect_timeout: Duration,
     },
-    /// A change of desired properties.
+    /// A change to desired properties.
     Desired,
     /// A cloud-to-device message.
     C2d {
-        /// Properties of the scenario. Send time and sequence number are added.
+        /// Properties from the scenario. The send time and the sequence number are added to them.
         properties: Vec<(String, String)>,
         /// How long the hub keeps the message. `None`: the hub's default.
         ttl: Option<Duration>,
@@ -48,7 +48,7 @@ pub enum CallPlan {
 }
 
 impl CallPlan {
-    /// Returns the operation that measures these calls.
+    /// Returns the operation under which these calls are measured.
     #[must_use]
     pub fn operation(&self) -> Operation {
         match self {
@@ -58,8 +58,8 @@ impl CallPlan {
         }
     }
 
-    /// Returns the most bytes that properties add to the size of a call as an IoT hub counts it. The destination does not count,
-    /// because the hub adds it.
+    /// Returns the maximum number of bytes that the properties add to the size of a call, as an IoT hub counts it. The destination
+    /// does not count, because the hub adds it.
     #[must_use]
     pub fn properties_bytes_max(&self) -> usize {
         let CallPlan::C2d { properties, .. } = self else { return 0 };

@@ -1,4 +1,4 @@
-//! Subscriptions of devices, and their QoS. Data only.
+//! Device subscriptions, and their QoS. Data only.
 
 use crate::plan::payload::Template;
 use crate::wire::QoS;
@@ -17,7 +17,7 @@ pub enum Subscription {
 }
 
 impl Subscription {
-    /// Returns whether both have the same filter. Ignores QoS.
+    /// Returns whether both subscriptions have the same filter. Ignores QoS.
     pub(in crate::plan) fn same_filter(&self, other: &Subscription) -> bool {
         match (self, other) {
             (Subscription::Filter(one, _), Subscription::Filter(two, _)) => one == two,

@@ -1,7 +1,7 @@
-//! The system under test: where it is, how TLS is spoken, and the options of the built-in hub. Data only.
+//! The system under test: its address and its TLS options. Data only.
 
 use crate::scenario::TargetKind;
-use core::net::IpAddr; // Addresses only: sockets live in std::net.
+use core::net::IpAddr; // `core::net` has addresses but no sockets.
 use std::path::PathBuf;
 
 /// The system under test.
@@ -9,9 +9,9 @@ use std::path::PathBuf;
 pub struct Target {
     /// Kind of target.
     pub kind: TargetKind,
-    /// Host name or address. For the built-in hub, set from its ready line.
+    /// Host name or address. For the built-in hub, set from the line that it prints when it is ready.
     pub host: String,
-    /// Port. For the built-in hub, set from its ready line.
+    /// Port. For the built-in hub, set from the line that it prints when it is ready.
     pub port: u16,
     /// TLS options. `None` for plain TCP (plain brokers only).
     pub tls: Option<TlsPlan>,
@@ -20,7 +20,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Returns whether the host's name or address says that traffic stays on this machine.
+    /// Returns whether the host is a loopback name or address, so that traffic stays on this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")
@@ -35,10 +35,10 @@ impl Target {
     }
 }
 
-/// TLS options of devices.
+/// TLS options for devices.
 #[derive(Clone, Debug, Default)]
 pub struct TlsPlan {
-    /// PEM file with root certificates, instead of the system's.
+    /// PEM file with root certificates to use instead of the system's.
     pub ca: Option<PathBuf>,
     /// Whether to verify the server's certificate. If not, the report says so.
     pub verify: bool,

@@ -6,17 +6,17 @@ use std::time::Duration;
 /// A threshold with its names resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
-    /// Operation that it reads.
+    /// Operation that the threshold checks.
     pub metric: Operation,
-    /// Index of the phase that it names, if any.
+    /// Index of the phase that the threshold names, if any.
     pub phase: Option<u16>,
-    /// Index of the fleet that it names, if any.
+    /// Index of the fleet that the threshold names, if any.
     pub fleet: Option<u16>,
     /// Expression as written.
     pub expression: String,
     /// Parsed expression.
     pub test: Test,
-    /// Delay after which a failure ends the run early, counted from the start of the phase that the threshold names, or of the first
-    /// phase that is not a warm-up. `None`: it never ends the run. See [`Plan::abort_from`](super::Plan::abort_from).
+    /// How long after the start of its phase a failed threshold may end the run early. Its phase is the one that it names, or the
+    /// first one that is not a warm-up. `None`: the threshold never ends the run. See [`Plan::abort_from`](super::Plan::abort_from).
     pub abort_after: Option<Duration>,
 }

@@ -1,17 +1,17 @@
-//! Twin requests and direct methods of devices of an IoT hub. Data only.
+//! Twin requests and direct methods, for devices of an IoT hub. Data only.
 
 use crate::plan::payload::Payload;
 use crate::wire::QoS;
 use std::time::Duration;
 
-/// Twin requests of a device. Scheduled ones are in [`FleetPlan::sends`](super::FleetPlan::sends).
+/// A device's twin requests. Scheduled requests are in [`FleetPlan::sends`](super::FleetPlan::sends).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TwinPlan {
     /// Whether to request the whole twin after every connect and subscribe.
     pub get_on_connect: bool,
-    /// QoS of requests, 0 or 1.
+    /// QoS of the requests, 0 or 1.
     pub qos: u8,
-    /// Timeout from request to answer.
+    /// Timeout for the answer to a request.
     pub timeout: Duration,
 }
 
@@ -22,9 +22,9 @@ pub struct MethodPlan {
     pub name: String,
     /// Answer. `None`: the device never answers.
     pub answer: Option<AnswerPlan>,
-    /// Delay of the answer.
+    /// Delay before the answer.
     pub after: Duration,
-    /// Whether the device reconnects afterwards.
+    /// Whether the device reconnects after the call.
     pub then_reconnect: bool,
 }
 
@@ -33,7 +33,7 @@ pub struct MethodPlan {
 pub struct AnswerPlan {
     /// Status, usually an HTTP status code.
     pub status: u32,
-    /// Payload: JSON or empty. Its `${seq}` counts the calls.
+    /// Payload: JSON or empty. In it, `${seq}` counts the calls.
     pub payload: Payload,
     /// QoS, 0 or 1.
     pub qos: QoS,

@@ -4,10 +4,10 @@ use super::stamp::Stamp;
 use crate::rng::Rng;
 use rand::Rng as _;
 
-/// 64 characters that need no escape in JSON: one for six random bits.
+/// 64 characters that JSON does not escape. Each stands for six random bits.
 const FILLER: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Size of the smallest filler with room for a stamp between its quotes.
+/// The minimum size of a filler with room for a stamp between its quotes.
 pub(super) const STAMPED_BYTES_MIN: usize = Stamp::BYTES + 2;
 
 pub(super) fn fill(out: &mut Vec<u8>, bytes: usize, stamp: Option<&Stamp>, rng: &mut Rng) {

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-/// Most digits before and after the decimal point. Ten to the power of twice this fits in 64 bits.
+/// The maximum number of digits before, and also after, the decimal point. `10^(2 * DIGITS_MAX)` fits in 64 bits.
 const DIGITS_MAX: usize = 9;
 
 /// A decimal number as written.
@@ -15,7 +15,7 @@ pub(super) struct Fixed {
 }
 
 impl Fixed {
-    /// Parses `-12.50`. Permits at most nine digits before and nine after the decimal point.
+    /// Parses a number such as `-12.50`. Permits at most nine digits before and nine after the decimal point.
     pub(super) fn parse(text: &str) -> Option<Fixed> {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
         let (whole, decimals) = unsigned.split_once('.').unwrap_or((unsigned, ""));
@@ -28,7 +28,7 @@ impl Fixed {
         Some(Fixed { value, digits: u8::try_from(decimals.len()).ok()? })
     }
 
-    /// Converts to units of the last of `digits` decimals, which must not be fewer than its own.
+    /// Returns the value in units of the last of `digits` decimals. `digits` must not be less than the number's decimals.
     pub(super) fn at(self, digits: u8) -> i64 {
         self.value * 10_i64.pow(u32::from(digits.saturating_sub(self.digits)))
     }
@@ -54,7 +54,7 @@ impl FixedRange {
         }
     }
 
-    /// Returns the most bytes that `write` appends: sign, digits, leading zero and decimal point.
+    /// Returns the maximum number of bytes that `write` appends: sign, digits, leading zero and decimal point.
     pub(super) fn bytes_max(&self) -> usize {
         let digits = self.min.unsigned_abs().max(self.max.unsigned_abs()).to_string().len();
         digits.max(usize::from(self.digits) + 1) + 2

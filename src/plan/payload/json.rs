@@ -1,11 +1,11 @@
-//! Checks of messages that must be JSON. Used by `resolve` and by devices.
+//! Checks messages that must be JSON. Used by `resolve` and by devices.
 
 use super::parts::{JsonCheck, Part, Payload};
 use serde::de::IgnoredAny;
 
 impl Payload {
-    /// Requires messages to be JSON, or a JSON object. The caller must have checked one rendering. Messages are then checked
-    /// only if others may not be JSON.
+    /// Requires messages to be JSON, or a JSON object. The caller must have checked one rendered message. The others are checked when
+    /// they are rendered, unless all of them are sure to be JSON.
     pub(in crate::plan) fn require_json(&mut self, object: bool) {
         self.json = match (self.is_always_json(), object) {
             (true, _) => JsonCheck::None,
@@ -14,7 +14,7 @@ impl Payload {
         };
     }
 
-    /// Describes a rendered message that must be JSON and is not.
+    /// Returns the problem with a rendered message that must be JSON but is not.
     #[must_use]
     pub fn json_problem(&self, message: &[u8]) -> Option<&'static str> {
         let is_json = || serde_json::from_slice::<IgnoredAny>(message).is_ok();
@@ -27,9 +27,9 @@ impl Payload {
         }
     }
 
-    /// Returns whether every rendering is JSON if one is. This holds if placeholders occur only in strings, where their
-    /// characters need no escape, or are numbers that form a whole JSON value. It cannot be known for `1${seq}`, because a
-    /// number may be negative, and for lines of a file.
+    /// Returns whether all messages are sure to be JSON if one is. This holds if each placeholder is inside a string, where its
+    /// characters need no escape, or is a number that forms a whole JSON value. It does not hold for digits before a placeholder,
+    /// as in `1${uniform(..)}`, because the number may be negative, or for lines from a file.
     fn is_always_json(&self) -> bool {
         let literal = |at: Option<usize>| match at.and_then(|at| self.parts.get(at)) {
             Some(Part::Literal(bytes)) => Some(bytes.trim_ascii()),
@@ -52,7 +52,7 @@ impl Payload {
             Part::Index | Part::Seq | Part::Uptime | Part::Uniform(_) | Part::Walk { .. } | Part::Now => {
                 in_string
             }
-            // Device ids of an IoT hub contain no quotes or backslashes, and neither do stamps.
+            // The device ids of an IoT hub do not contain quotes or backslashes, and neither do stamps.
             Part::Device | Part::Stamp => in_string,
             Part::Filler { bytes, .. } => *bytes >= 2,
             Part::Line { .. } => false,

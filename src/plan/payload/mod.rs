@@ -1,6 +1,6 @@
-//! Payloads of messages. A template, a size or a file comes in from the scenario and is parsed once; each message is rendered
+//! Message payloads. A template, a size or a file comes in from the scenario and is parsed once; each message is rendered
 //! into a buffer that the worker reuses. Start with `parts`, then `parse` and `render`. `template` is the simpler template
-//! language of ids, topics and user names.
+//! language for ids, topics and user names.
 //!
 //! Must not depend on topics, clocks or the rest of `plan`.
 

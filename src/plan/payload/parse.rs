@@ -35,11 +35,11 @@ impl PayloadError {
     }
 }
 
-/// Names of all placeholders, for errors.
+/// Names of all placeholders, for error messages.
 pub(in crate::plan) const PLACEHOLDERS: [&str; 8] =
     ["device", "index", "seq", "now", "uptime", "stamp", "uniform", "walk"];
 
-/// Permitted placeholders, for errors.
+/// Permitted placeholders, for error messages.
 pub(in crate::plan) const ALLOWED: &str = "${device}, ${index}, ${seq}, ${now}, ${uptime}, ${stamp}, ${uniform(min=0, \
                                   max=1.0)}, ${walk(start=20.0, step=0.5, min=0, max=40)}";
 
@@ -94,7 +94,7 @@ impl Payload {
                 let (start, step) =
                     (arguments.require("start")?.at(digits), arguments.require("step")?.at(digits));
                 let bound = |name, otherwise| arguments.get(name).map_or(otherwise, |fixed| fixed.at(digits));
-                // Without bounds, a walk of 2^62 steps does not overflow 64 bits.
+                // The default bounds are half the range of `i64`, so a walk without explicit bounds stays far from an overflow.
                 let range =
                     arguments.range(bound("min", i64::MIN / 2), bound("max", i64::MAX / 2), digits)?;
                 if step < 0 || start < range.min || start > range.max {
@@ -138,7 +138,7 @@ impl<'a> Arguments<'a> {
         self.only(&[]).map(|_| part)
     }
 
-    /// Rejects arguments that are not in `known`. Returns the number of decimals of the most precise one.
+    /// Rejects arguments that are not in `known`. Returns the number of decimals in the most precise argument.
     fn only(&self, known: &[&str]) -> Result<u8, PayloadError> {
         for (name, _) in &self.pairs {
             if !known.contains(name) {

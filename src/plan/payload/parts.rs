@@ -42,7 +42,7 @@ pub(super) enum Part {
         step: i64,
         range: FixedRange,
     },
-    /// Lines of a file, in order or shuffled. The next line is stored in `walks`.
+    /// Lines of a file, in order or shuffled. The index of the next line is stored in `PayloadState::walks`.
     Line {
         slot: usize,
         lines: Arc<Lines>,
@@ -55,14 +55,14 @@ pub(super) enum Part {
     },
 }
 
-/// The state of a device's payloads in one stream: random generator, and the current value of each walk.
+/// The state of a device's payloads in one stream: the random number generator, and the current value of each walk.
 #[derive(Clone, Debug)]
 pub struct PayloadState {
     pub(super) rng: Rng,
     pub(super) walks: Box<[i64]>,
 }
 
-/// The facts that a message is rendered with.
+/// The values with which a message is rendered.
 #[derive(Clone, Copy, Debug)]
 pub struct PayloadContext<'a> {
     /// Device id: `${device}`.
@@ -73,7 +73,7 @@ pub struct PayloadContext<'a> {
     pub seq: u64,
     /// Time since the Unix epoch: `${now}`. Ignored if [`Payload::has_now`] is false.
     pub now_unix: Duration,
-    /// Time since the run's zero: `${uptime}`.
+    /// Time since the start of the run: `${uptime}`.
     pub uptime: Duration,
 }
 
@@ -84,19 +84,19 @@ impl Payload {
         Payload { parts: Vec::new(), walks: 0, has_now: false, json: JsonCheck::None }
     }
 
-    /// Creates a payload of `bytes` bytes that does not compress. From two bytes on, it is a JSON string.
+    /// Creates a payload of `bytes` bytes that does not compress. With at least two bytes, it is a JSON string.
     #[must_use]
     pub fn filler(bytes: usize) -> Payload {
         Payload { parts: vec![Part::Filler { bytes, stamped: false }], ..Payload::empty() }
     }
 
-    /// Creates a payload from the lines of a file: in order, with another first line for each device, or shuffled.
+    /// Creates a payload from the lines of a file: shuffled, or in order, with a different first line for each device.
     pub(in crate::plan) fn lines(lines: Lines, shuffled: bool) -> Payload {
         let parts = vec![Part::Line { slot: 0, lines: Arc::new(lines), shuffled }];
         Payload { parts, walks: 1, ..Payload::empty() }
     }
 
-    /// Returns whether it has a `${stamp}` or room for one. Filler has room from `STAMPED_BYTES_MIN` on.
+    /// Returns whether the payload has a `${stamp}` or room for a stamp. A filler of at least `STAMPED_BYTES_MIN` bytes has room.
     #[must_use]
     pub fn can_carry_stamp(&self) -> bool {
         self.parts.iter().any(|part| match part {
@@ -105,7 +105,7 @@ impl Payload {
         })
     }
 
-    /// Returns whether it has a `${now}`. If not, the caller need not read a clock.
+    /// Returns whether the payload has a `${now}`. If not, the caller need not read a clock.
     #[must_use]
     pub fn has_now(&self) -> bool {
         self.has_now
@@ -117,7 +117,7 @@ impl Payload {
         self.parts.contains(&Part::Stamp)
     }
 
-    /// Adds a stamp if there is room for one. Returns whether the payload has one.
+    /// Adds a stamp to a filler with room for one. Returns whether messages carry a stamp.
     pub(in crate::plan) fn carry_stamp(&mut self) -> bool {
         for part in &mut self.parts {
             if let Part::Filler { bytes, stamped } = part {

@@ -11,7 +11,7 @@ pub(in crate::plan) struct Lines {
 }
 
 impl Lines {
-    /// Splits a file into lines. Returns `None` if all lines are empty. Messages may be any bytes.
+    /// Splits a file into lines. Returns `None` if all lines are empty. Messages may contain any bytes.
     pub(in crate::plan) fn parse(text: &[u8]) -> Option<Lines> {
         let ranges = text_file::line_ranges(text).filter(|range| !range.is_empty());
         let places: Box<[_]> = ranges.map(|range| (range.start, range.end)).collect();
@@ -22,7 +22,7 @@ impl Lines {
         self.places.len()
     }
 
-    /// Returns the n-th line. After the last line, starts again with the first.
+    /// Returns line `n`, counted from 0. After the last line, starts again with the first.
     pub(super) fn get(&self, n: usize) -> &[u8] {
         let (start, end) = self.places[n % self.places.len()];
         &self.text[start..end]

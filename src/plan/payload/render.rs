@@ -9,7 +9,7 @@ use std::io::Write;
 use std::time::Duration;
 
 impl Payload {
-    /// Returns a device's state before the first message of a stream. Random numbers come from `purpose`.
+    /// Returns a device's state before the first message of a stream. `purpose` selects the sequence of random numbers.
     #[must_use]
     pub fn state(&self, seed: u64, device_global: u64, purpose: Purpose) -> PayloadState {
         let walks = self.parts.iter().filter_map(|part| match part {
@@ -71,7 +71,7 @@ impl Payload {
         }
     }
 
-    /// Returns an upper bound of the size of messages, given the size of the device id.
+    /// Returns an upper bound on the size of a message, given the size of the device id.
     #[must_use]
     pub fn bytes_max(&self, device_bytes: usize) -> usize {
         let size = |part: &Part| match part {
@@ -89,7 +89,7 @@ impl Payload {
     }
 }
 
-/// `2026-07-08T09:10:11.123Z`
+/// The size of a time such as `2026-07-08T09:10:11.123Z`.
 const TIME_BYTES: usize = 24;
 
 fn write_time(out: &mut Vec<u8>, unix: Duration) -> std::io::Result<()> {

@@ -1,7 +1,7 @@
 //! The stamp of a tracked message: sender, sequence number and due time, in 36 characters that any payload can contain. Written
 //! by `render`, and searched for by `fleet` in delivered messages, which are untrusted input.
 //!
-//! It consists of `~hs1` and 24 bytes in base64url (RFC 4648 §5). None of these characters has a meaning in JSON, XML, CSV or
+//! A stamp consists of `~hs1` and 24 bytes in base64url (RFC 4648 §5). None of these characters has a meaning in JSON, XML, CSV or
 //! URLs, and `~` is rare enough to search for.
 
 use base64::Engine as _;
@@ -10,22 +10,22 @@ use memchr::memchr_iter;
 
 /// Prefix of a stamp.
 const MARK: &[u8; 4] = b"~hs1";
-/// Bytes: run 7, device 4, stream 2, sequence number 5, due time 6.
+/// Size in binary form: 7 bytes for the run, 4 for the device, 2 for the stream, 5 for the sequence number, 6 for the due time.
 const RAW_BYTES: usize = 24;
 const TEXT_BYTES: usize = RAW_BYTES / 3 * 4;
 
 /// The contents of a stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// Random number of the run. 56 bits.
+    /// Random number that identifies the run. 56 bits.
     pub run: u64,
     /// Index of the sender among the devices of all fleets.
     pub device: u32,
-    /// Index of the stream within the sender.
+    /// Index of the stream among the sender's streams.
     pub stream: u16,
     /// Sequence number in the stream. 40 bits.
     pub seq: u64,
-    /// Due time, in microseconds since the run's zero. 48 bits.
+    /// Due time, in microseconds since the start of the run. 48 bits.
     pub due_us: u64,
 }
 
@@ -47,11 +47,11 @@ impl Stamp {
         let mut text = [0; Stamp::BYTES];
         text[..MARK.len()].copy_from_slice(MARK);
         let written = URL_SAFE_NO_PAD.encode_slice(raw, &mut text[MARK.len()..]);
-        debug_assert_eq!(written, Ok(TEXT_BYTES), "24 bytes are 32 letters");
+        debug_assert_eq!(written, Ok(TEXT_BYTES), "24 bytes are 32 characters in base64");
         text
     }
 
-    /// Returns the first stamp of a run in a payload. Does not allocate, and searches the payload once.
+    /// Returns the first stamp in a payload that belongs to `run`. Does not allocate, and searches the payload only once.
     #[must_use]
     pub fn find(payload: &[u8], run: u64) -> Option<Stamp> {
         let stamps = memchr_iter(MARK[0], payload).filter_map(|at| Stamp::parse(payload.get(at..)?));

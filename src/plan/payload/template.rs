@@ -1,4 +1,4 @@
-//! Templates of ids, topics and user names, with `{index}`, `{index:05}` and `${device}`. Parsed once by `resolve`, rendered
+//! Templates for ids, topics and user names, with `{index}`, `{index:05}` and `${device}`. Parsed once by `resolve`, rendered
 //! once per device.
 
 use std::fmt::{self, Write};
@@ -38,14 +38,14 @@ pub enum TemplateError {
     Unknown(String),
 }
 
-/// Permitted placeholders, for errors.
+/// Permitted placeholders, for error messages.
 pub(in crate::plan) const ALLOWED: &str = "${device}, {index}, and {index:05} for leading zeros";
 
-/// `u32::MAX` has ten digits.
+/// The maximum width of an index with leading zeros. Without them, an index has at most ten digits.
 const WIDTH_MAX: usize = 20;
 
 impl Template {
-    /// Parses `meter-{index:05}`, `bench/${device}`, `${index}`.
+    /// Parses a template such as `meter-{index:05}`, `bench/${device}` or `${index}`.
     ///
     /// # Errors
     /// A placeholder is unknown, or a brace is not closed.
@@ -97,7 +97,7 @@ impl Template {
         self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
     }
 
-    /// Returns whether it contains `${device}`, which an id must not.
+    /// Returns whether the template contains `${device}`. The template for ids must not contain it.
     #[must_use]
     pub fn uses_device(&self) -> bool {
         self.parts.contains(&Part::Device)

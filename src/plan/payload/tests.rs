@@ -79,7 +79,7 @@ fn filler_is_json_of_the_given_size() {
 #[test]
 fn lines_of_a_file_are_sent_in_order_or_shuffled() {
     let lines = || Lines::parse(b"a\nbb\nccc\n").unwrap();
-    // `messages` renders for device 3, so it starts with the fourth line.
+    // `messages` renders for device 3. It starts with line 3 modulo 3, which is the first.
     assert_eq!(messages(&Payload::lines(lines(), false), 4), ["a", "bb", "ccc", "a"]);
     let mut fifth = Payload::lines(lines(), false).state(7, 4, Purpose::Payload(0));
     let mut out = Vec::new();
@@ -87,7 +87,7 @@ fn lines_of_a_file_are_sent_in_order_or_shuffled() {
     assert_eq!(out, b"bb");
     let any = messages(&Payload::lines(lines(), true), 300);
     assert!(["a", "bb", "ccc"].iter().all(|line| any.iter().filter(|found| found == line).count() > 50));
-    assert_eq!(any, messages(&Payload::lines(lines(), true), 300), "the same seed, the same lines");
+    assert_eq!(any, messages(&Payload::lines(lines(), true), 300), "the same seed gives the same lines");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn only_payloads_that_may_not_be_json_are_checked() {
         (r#"{"v":1${uniform(min=-5,max=5)}}"#, true),
         (r#"{"v":${index}${seq}}"#, true),
         (r#"{"v":-${uniform(min=-5,max=5)}}"#, true),
-        // An escape such as \n is JSON only for some ids.
+        // A backslash before an id is a valid escape only for some ids, for example ids that begin with n.
         (r#"{"v":"\${device}"}"#, true),
         (r#"{"v":"a\"${now}"}"#, true),
     ] {

@@ -1,4 +1,4 @@
-//! Resolves `auth` of a fleet and checks it against the target. Used by `fleets`.
+//! Resolves a fleet's `auth` and checks it against the target. Used by `fleets`.
 
 use super::context::ResolveContext;
 use super::device_lists;
@@ -13,7 +13,7 @@ use crate::plan::sdk::DevicePreset;
 use crate::scenario::{AuthSpec, Errors, FleetSpec, RenewSpec, Secret, TokenSpec, Written};
 use crate::units::human_duration;
 
-/// Resolves the credentials of a fleet. `highest` is the id of its last device.
+/// Resolves the credentials of a fleet. `highest` is the id of the fleet's last device.
 pub(super) fn resolve(
     spec: &FleetSpec,
     id: &Template,
@@ -40,7 +40,7 @@ fn default_auth(
     let hub = context.kind == Some(TargetKind::IotHub);
     if hub && !context.is_built_in_hub {
         let problem =
-            errors.add(&spec.place.below("auth"), "missing: an IoT hub accepts no device without a key");
+            errors.add(&spec.place.below("auth"), "missing: an IoT hub requires a key for every device");
         problem.fix("add auth = { kind = \"sas\", group_key = \"${env.GROUP_KEY}\" }");
     }
     // Without a target, the run generates a key for the built-in hub.
@@ -48,7 +48,7 @@ fn default_auth(
     if hub { sas(Keys::Group(key), preset.tokens, preset) } else { Auth::None }
 }
 
-/// Checks that targets of this kind support the kind of `auth`.
+/// Checks that this kind of target supports this kind of `auth`.
 fn fits_target(written: &Written<AuthSpec>, context: &ResolveContext<'_>, errors: &mut Errors) -> bool {
     match (&written.value, context.kind) {
         (
@@ -89,8 +89,8 @@ fn explicit_auth(
     match &written.value {
         AuthSpec::SasGenerated { token } => {
             if !context.is_built_in_hub {
-                let problem =
-                    errors.add(&written.place, "no source of keys; only the built-in hub works without one");
+                let problem = errors
+                    .add(&written.place, "no source of keys is set; only the built-in hub works without one");
                 problem
                     .allowed("group_key, policy with key, or file")
                     .fix("group_key = \"${env.GROUP_KEY}\"");
@@ -122,8 +122,8 @@ fn explicit_auth(
             let Some(username) = parse_template(written, errors) else { return Auth::None };
             let rendered =
                 username.render(&TemplateContext { device: highest, index: spec.devices.unwrap_or(1) - 1 });
-            check_string(&rendered, "a user name", &written.place, errors);
-            check_string(password.value.expose(), "a password", &password.place, errors);
+            check_string(&rendered, "the user name", &written.place, errors);
+            check_string(password.value.expose(), "the password", &password.place, errors);
             Auth::Password { username, password: password.value.clone() }
         }
         AuthSpec::None | AuthSpec::Invalid => Auth::None,
@@ -140,13 +140,15 @@ fn read_key(secret: Option<&Written<Secret>>, errors: &mut Errors) -> Option<sas
         Ok(key) => Some(key),
         Err(error) => {
             let problem = errors.add(&secret.place, format!("not a key: {error}"));
-            problem.found(secret.text.clone()).allowed("16 to 64 bytes in base64, as the portal shows them");
+            problem
+                .found(secret.text.clone())
+                .allowed("16 to 64 bytes in base64, as shown in the Azure portal");
             None
         }
     }
 }
 
-/// Resolves the lifetime of tokens. Missing keys are taken from `default`.
+/// Resolves the lifetime and renewal of tokens. Missing keys are taken from `default`.
 fn token_life(spec: &TokenSpec, default: TokenLife, errors: &mut Errors) -> TokenLife {
     let ttl = spec.ttl.unwrap_or(default.ttl);
     let renew = spec.renew.as_ref().map_or(default.renew, |renew| match renew.value {

@@ -1,5 +1,5 @@
 //! The facts that all parts of a scenario are resolved against, and access to the files that it names. Made by `resolve`, used
-//! by the files beside this one.
+//! by the other files in this folder.
 
 use crate::iothub::sas;
 use crate::plan::model::TargetKind;
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 /// The facts that parts of a scenario are resolved against.
 pub(super) struct ResolveContext<'a> {
-    /// Kind of target. `None` after an error in it.
+    /// Kind of target. `None` if the scenario's `kind` is invalid.
     pub(super) kind: Option<TargetKind>,
     /// Whether the target is the built-in hub.
     pub(super) is_built_in_hub: bool,
-    /// Group key of fleets without keys, for the built-in hub.
+    /// Group key for fleets without keys. Used only with the built-in hub.
     pub(super) group_key: sas::Key,
     /// Host of the target. Empty for the built-in hub.
     pub(super) host: &'a str,
@@ -32,7 +32,7 @@ impl ResolveContext<'_> {
             Err(error) => {
                 let problem = errors.add(&file.place, format!("cannot read {}: {error}", path.display()));
                 problem.fix(
-                    "paths in a scenario are relative to its folder; check the path and its permissions",
+                    "paths in a scenario are relative to the scenario's folder; check the path and the file's permissions",
                 );
                 None
             }

@@ -1,4 +1,4 @@
-//! Resolves `id` of a fleet, and checks that all device ids differ. Used by `fleets`.
+//! Resolves a fleet's `id`, and checks that all device ids differ. Used by `fleets`.
 
 use super::context::ResolveContext;
 use super::mqtt_limits::check_string;
@@ -10,10 +10,10 @@ use crate::plan::model::{FleetPlan, TargetKind};
 use crate::plan::payload::{Template, TemplateContext};
 use crate::scenario::{Errors, FleetSpec};
 
-/// A longer id is not repeated in a suggestion.
+/// The maximum length of an id that a suggestion repeats.
 const ID_CHARS_REPEATED: usize = 40;
 
-/// Resolves `id` of a fleet.
+/// Resolves a fleet's `id`.
 pub(super) fn resolve(
     spec: &FleetSpec,
     devices: u32,
@@ -47,12 +47,12 @@ pub(super) fn resolve(
     }
     let longest = render(devices - 1);
     if context.kind == Some(TargetKind::IotHub) && !names::is_device_id(&longest) {
-        let problem = errors.add(&place, "not a device id of an IoT hub");
+        let problem = errors.add(&place, "not a valid device id for an IoT hub");
         problem
             .found(quoted(spec.id.as_ref().filter(|id| id.value != id.text).map_or(&longest, |id| &id.text)))
             .allowed("1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '");
     } else {
-        check_string(&longest, "a client id", &place, errors);
+        check_string(&longest, "the client id", &place, errors);
     }
     template
 }
@@ -71,7 +71,7 @@ pub(super) fn check_unique(specs: &[FleetSpec], fleets: &[FleetPlan], errors: &m
             let problem = errors.add(&place, format!("fleet {} has a device with the same id", other.name));
             problem.found(quoted(&fleet.device_id(index)));
             problem.fix(match fleet.auth.device_list() {
-                Some(_) => "give each fleet its own file, or an id that selects its devices".to_owned(),
+                Some(_) => "use a separate file for each fleet, or set id so that each fleet selects different devices".to_owned(),
                 None => format!("id = \"{}-{{index:05}}\"", fleet.name),
             });
             break;

@@ -1,4 +1,4 @@
-//! Reads the file of `auth = { file = ".." }` and matches its devices with the fleet's. Used by `authentication`. `credentials`
+//! Reads the file in `auth = { file = ".." }` and matches its devices with the fleet's. Used by `authentication`. `credentials`
 //! parses the lines.
 
 use super::context::ResolveContext;
@@ -8,10 +8,11 @@ use crate::plan::payload::{Template, TemplateContext};
 use crate::scenario::{Errors, FleetSpec, Written};
 use std::path::PathBuf;
 
-/// Number of reported invalid lines. In a file of another kind, every line is invalid.
+/// The maximum number of invalid lines to report. In a file of the wrong kind, every line is invalid.
 const REPORTED_LINES_MAX: usize = 5;
 
-/// Returns the fleet's devices from its file: those that `id` names, or the first ones. `None` after an error.
+/// Returns the fleet's devices from its file: the devices that `id` names or, without `id`, the first ones in the file. `None` after
+/// an error.
 pub(super) fn read(
     spec: &FleetSpec,
     file: Option<&Written<PathBuf>>,
@@ -36,7 +37,7 @@ pub(super) fn read(
     }
     let unusable = match list.unusable {
         0 => String::new(),
-        n => format!(", and {n} unusable (disabled, modules, or without a symmetric key)"),
+        n => format!(", and {n} unusable (disabled, a module, or without a symmetric key)"),
     };
     let found = format!("{} devices{unusable}", list.devices.len());
     let indices = match &spec.id {
@@ -44,7 +45,7 @@ pub(super) fn read(
             let problem = errors.add(&file.place, format!("{} has too few devices", path.display()));
             problem
                 .found(found)
-                .allowed(format!("at least {devices}, as many as the fleet has"))
+                .allowed(format!("at least {devices} devices, the size of the fleet"))
                 .fix(format!("devices = {}, or add lines", list.devices.len().max(1)));
             return None;
         }
@@ -68,7 +69,7 @@ pub(super) fn read(
 /// Returns the indices of the devices that `id` names.
 ///
 /// # Errors
-/// The first id that is not in the list.
+/// Returns the first id that is not in the list.
 fn indices_of(list: &DeviceList, id: &Template, devices: u32) -> Result<Vec<u32>, String> {
     let indices = list.by_id();
     let index_of = |index| {

@@ -1,4 +1,4 @@
-//! Resolves `[[drive]]`: the calls of the service client, checked against the fleets and the limits of an IoT hub. Used by
+//! Resolves `[[drive]]`: the service client's calls, checked against the fleets and the limits of an IoT hub. Used by
 //! `resolve`.
 
 use super::context::ResolveContext;
@@ -12,10 +12,10 @@ use crate::scenario::{ArrivalKind, CallKind, DriveSpec, Errors, PayloadSpec, Spa
 use serde_json::Value;
 use std::time::Duration;
 
-/// Extra time for the hub, the pipe and this machine (our choice).
+/// Added to the timeout of a call, for delays in the hub, the pipe to the hub and this machine (our choice).
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// Resolves all of `[[drive]]`.
+/// Resolves all `[[drive]]` tables.
 pub(super) fn resolve(
     specs: &[DriveSpec],
     fleets: &[FleetPlan],
@@ -26,12 +26,14 @@ pub(super) fn resolve(
     match context.kind {
         Some(TargetKind::Mqtt) => {
             let problem = errors.add(&first.place, "calls need an IoT hub; the target is a plain broker");
-            problem.fix("remove it, or let a fleet publish to the topics of the devices");
+            problem.fix("remove the [[drive]], or let a fleet publish to the devices' topics");
             return Vec::new();
         }
         Some(TargetKind::IotHub) if !context.is_built_in_hub => {
-            let what = "not built yet: service client calls to any hub but the built-in one";
-            errors.add(&first.place, what).fix("remove it, or remove [target]");
+            let what = "not supported yet: service client calls to a hub other than the built-in one";
+            errors
+                .add(&first.place, what)
+                .fix("remove the [[drive]], or remove [target] to use the built-in hub");
             return Vec::new();
         }
         Some(TargetKind::IotHub) | None => {}
@@ -55,7 +57,7 @@ fn drive(spec: &DriveSpec, fleets: &[FleetPlan], errors: &mut Errors) -> Option<
     let rate_hz = match spec.spacing? {
         Spacing::Every(every) => f64::from(fleet.devices) / every.as_secs_f64(),
         Spacing::Rate(rate) => rate.as_per_second(),
-        // Parsing rejects it.
+        // Cannot happen: parsing rejects a think time for calls.
         Spacing::Think(_) => return None,
     };
     if rate_hz <= 0.0 {
@@ -116,7 +118,7 @@ fn payload(spec: &DriveSpec, call: Option<&CallPlan>, errors: &mut Errors) -> Op
     let payload = payloads::payload_without_stamp(written, errors)?;
     let limit = match kind {
         CallKind::Method => limits::METHOD_BYTES_MAX,
-        // A hub counts these in its own way, and reports an error.
+        // A hub has special rules for the size of these, and reports an error if they are too large.
         CallKind::Desired => usize::MAX,
         CallKind::C2d => limits::C2D_BYTES_MAX,
     };
@@ -157,19 +159,19 @@ mod tests {
     }
 
     #[test]
-    fn calls_have_the_defaults_of_azure() {
+    fn calls_have_azure_defaults() {
         let plan =
             load("call = \"method\"\nfleet = \"meter\"\nname = \"reboot\"\nevery = \"5s\"", "").unwrap();
         let drive = &plan.drives[0];
         let (response_timeout, connect_timeout) = (Duration::from_secs(30), Duration::ZERO);
         let name = "reboot".to_owned();
         assert_eq!(drive.call, CallPlan::Method { name, response_timeout, connect_timeout });
-        assert!((drive.arrival.rate_hz - 2.0).abs() < 1e-9, "ten devices, each every 5 s");
+        assert!((drive.arrival.rate_hz - 2.0).abs() < 1e-9, "ten devices, each called every 5 s");
         assert_eq!(drive.timeout, Duration::from_secs(60));
         assert_eq!(drive.payload, Payload::empty());
     }
 
-    /// The property and both stamps count, besides the body. The destination does not.
+    /// The property, the two stamps and the body count. The destination does not.
     #[test]
     fn c2d_messages_count_their_properties() {
         let counted = (1 + 2) + (13 + 20) + (12 + 20);
@@ -208,7 +210,7 @@ mod tests {
             (format!("{desired}payload = '[1]'"), "", "not a JSON object"),
             (format!("{desired}name = \"x\"\npayload = '{{}}'"), "", "unknown key"),
             (format!("{desired}call_rate = 1\npayload = '{{}}'"), "", "unknown key"),
-            (method.to_owned(), hub, "not built yet: service client calls"),
+            (method.to_owned(), hub, "not supported yet: service client calls"),
             (method.to_owned(), broker, "calls need an IoT hub; the target is a plain broker"),
         ] {
             let error = load(&drive, more).unwrap_err();

@@ -1,4 +1,4 @@
-//! Resolves fleets. Used by `resolve`. Each part of a fleet has its own file beside this one.
+//! Resolves fleets. Used by `resolve`. Each part of a fleet is resolved in a separate file in this folder.
 
 use super::context::ResolveContext;
 use super::quoting::quoted;
@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 const IN_FLIGHT: u16 = 16;
 
-/// Defaults of `reconnect`.
+/// Defaults for `reconnect`.
 const BACKOFF_BASE: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
@@ -57,8 +57,8 @@ fn fleet(spec: &FleetSpec, first: u64, context: &ResolveContext<'_>, errors: &mu
         twin_methods::check_subscribed(spec, &subscribe, errors);
     }
     if spec.unsubscribe && spec.subscribe.is_empty() {
-        let problem = errors.add(&spec.place.below("unsubscribe"), "the fleet subscribes to nothing");
-        problem.fix("remove it, or add a subscription");
+        let problem = errors.add(&spec.place.below("unsubscribe"), "the fleet has no subscriptions");
+        problem.fix("remove unsubscribe, or add a subscription");
     }
     let will =
         spec.will.as_ref().and_then(|will| will::resolve(will, devices, &longest, (&auth, context), errors));

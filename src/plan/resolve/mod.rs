@@ -1,8 +1,8 @@
-//! Scenario to plan: applies defaults, resolves names, and finds contradictions. A parsed `Scenario` comes in; a [`Plan`] or
-//! errors go out. Start here, then read `fleets` and `context`. All errors of a scenario are reported at once, so they are
-//! added to the `Errors` of parsing.
+//! Turns a scenario into a plan: applies defaults, resolves names, and finds contradictions. A parsed `Scenario` comes in; a [`Plan`] or
+//! errors go out. Start here, then read `fleets` and `context`. All errors in a scenario are reported together, so these are
+//! added to the `Errors` from parsing.
 //!
-//! Must not depend on clocks, and reads files only through the function that it is given.
+//! Must not depend on clocks, and must read files only through the function that the caller passes.
 
 mod authentication;
 mod context;
@@ -40,25 +40,25 @@ use std::path::Path;
 use std::time::Duration;
 use thresholds::KnownNames;
 
-/// Seed of scenarios without one, so that these are repeatable too.
+/// Seed for scenarios that do not set one, so that they are repeatable too.
 const SEED: u64 = 1;
-/// Longest default of `drain`. A shorter `ack_timeout` wins.
+/// The maximum default for `drain`. The default is shorter if every fleet's `ack_timeout` is shorter.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// Parses and resolves a scenario.
 ///
 /// # Errors
-/// All errors of the scenario.
+/// Returns all errors in the scenario.
 pub fn load(input: &Input<'_>, rng: &mut impl rand::Rng) -> Result<Plan, Errors> {
     let (scenario, errors) = crate::scenario::read(input);
     resolve(&scenario, errors, input.files, rng)
 }
 
-/// Resolves a scenario. `errors` are those of parsing. `rng` generates the group key of a run without target and keys. `files`
-/// reads the files that the scenario names.
+/// Resolves a scenario. `errors` contains the errors from parsing. `rng` generates the group key for a run without a target.
+/// `files` reads the files that the scenario names.
 ///
 /// # Errors
-/// All errors of the scenario.
+/// Returns all errors in the scenario.
 pub fn resolve(
     scenario: &Scenario,
     mut errors: Errors,
@@ -80,7 +80,7 @@ pub fn resolve(
     };
     let mut fleets = fleets::resolve(&scenario.fleets, &context, &mut errors);
     let deliveries = match kind {
-        // After an error the plan is discarded, and the fleets' indices may be wrong.
+        // Skipped after an error, because the fleets' indices may be wrong and the plan is discarded anyway.
         Some(TargetKind::Mqtt) if errors.is_empty() => {
             Deliveries::resolve(&mut fleets, &schedule, rng.next_u64())
         }

@@ -1,11 +1,11 @@
-//! Checks of strings, topics, packets and QoS against the limits of MQTT 3.1.1 and of an IoT hub.
+//! Checks strings, topics, packets and QoS against the limits of MQTT 3.1.1 and of an IoT hub.
 
 use super::quoting::quoted;
 use crate::plan::model::TargetKind;
 use crate::scenario::{Errors, Place, Written};
 use crate::wire::{REMAINING_BYTES_MAX, STRING_BYTES_MAX};
 
-/// Checks a string. A longer one, or one with a NUL, would corrupt the stream (MQTT 3.1.1 §1.5.3).
+/// Checks a string. A string that is too long or contains a NUL would corrupt the stream (MQTT 3.1.1 §1.5.3).
 pub(super) fn check_string(rendered: &str, what: &str, place: &Place, errors: &mut Errors) {
     if rendered.len() > STRING_BYTES_MAX {
         let problem = errors.add(place, format!("{what} is too long for MQTT"));
@@ -18,16 +18,17 @@ pub(super) fn check_string(rendered: &str, what: &str, place: &Place, errors: &m
 
 /// Checks the topic of a PUBLISH (MQTT 3.1.1 §3.3.2.1).
 pub(super) fn check_topic(rendered: &str, written: &Written<String>, errors: &mut Errors) {
-    check_string(rendered, "a topic", &written.place, errors);
+    check_string(rendered, "the topic", &written.place, errors);
     if rendered.contains(['+', '#']) {
         errors
             .add(&written.place, "wildcards are for subscriptions")
             .found(quoted(&written.text))
-            .allowed("a topic without + and #");
+            .allowed("a topic without + or #");
     }
 }
 
-/// Checks the size of a PUBLISH with a packet id. Its remaining length has four bytes with seven bits each (MQTT 3.1.1 §2.2.3).
+/// Checks the size of a PUBLISH with a packet id. The remaining length is stored in four bytes with seven bits each (MQTT
+/// 3.1.1 §2.2.3).
 pub(super) fn check_packet(payload_bytes: usize, topic_bytes: usize, place: &Place, errors: &mut Errors) {
     let most = REMAINING_BYTES_MAX - 2 - 2 - topic_bytes.min(STRING_BYTES_MAX);
     if payload_bytes > most {

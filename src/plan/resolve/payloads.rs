@@ -10,12 +10,12 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Resolves a payload that no subscriber of the run receives.
+/// Resolves a payload for messages that the run does not track, so it must not have a stamp.
 pub(super) fn payload_without_stamp(written: &Written<PayloadSpec>, errors: &mut Errors) -> Option<Payload> {
     let payload = payload(written, errors)?;
     if payload.has_stamp() {
         let problem = errors.add(&written.place, "${stamp} is only for messages to a plain broker");
-        problem.fix("remove it; ${seq} and ${now} tell messages apart");
+        problem.fix("remove it; use ${seq} or ${now} to tell messages apart");
     }
     Some(payload)
 }
@@ -62,7 +62,7 @@ pub(super) fn read_lines(
     }
 }
 
-/// Renders the first message and parses it as JSON. Later messages may still not be JSON: see [`Payload::require_json`].
+/// Renders the first message and parses it as JSON. Later messages may not be JSON: see [`Payload::require_json`].
 pub(super) fn first_message(payload: &Payload, device: &str) -> Result<Value, serde_json::Error> {
     let facts = PayloadContext { device, index: 0, seq: 0, now_unix: Duration::ZERO, uptime: Duration::ZERO };
     let mut text = Vec::new();
@@ -75,7 +75,7 @@ mod tests {
     use crate::plan::Plan;
     use crate::scenario::Input;
 
-    /// A plan whose device sends the lines of `file`.
+    /// Returns a plan whose device sends the lines of `file`.
     fn load(file: &[u8]) -> Result<Plan, String> {
         let text = "[fleet.a]\ndevices = 1\n[[fleet.a.send]]\nevery = \"1s\"\npayload = { file = \"x.txt\" }\n\
                     [[phase]]\nname = \"p\"\nduration = \"1s\"\n";

@@ -6,18 +6,20 @@ use crate::scenario::{DURATION_MAX, Errors, Place, Scenario};
 use crate::units::human_duration;
 use std::time::Duration;
 
-/// Resolves all of `[[phase]]`.
+/// Resolves all `[[phase]]` tables.
 pub(super) fn resolve(scenario: &Scenario, errors: &mut Errors) -> Schedule {
     let mut names = Duplicates::default();
     if scenario.phases.len() > usize::from(u16::MAX) {
         let place = Place { key: "phase".to_owned(), ..Place::default() };
-        errors.add(&place, "too many phases").allowed("65535 at most");
+        errors.add(&place, "too many phases").allowed("at most 65535");
     }
     for (index, phase) in scenario.phases.iter().enumerate() {
         let Some(name) = &phase.name else { continue };
         if names.first(name.value.as_str(), index).is_some() {
             let problem = errors.add(&name.place, "two phases have this name");
-            problem.found(format!("{:?}", name.text)).fix(format!("rename one, such as {}-2", name.value));
+            problem
+                .found(format!("{:?}", name.text))
+                .fix(format!("rename one of them, for example to {}-2", name.value));
         }
     }
     let whole: Duration = scenario.phases.iter().filter_map(|phase| phase.duration).sum();

@@ -1,4 +1,4 @@
-//! Quotes text of a scenario in errors. Used by the files beside this one.
+//! Quotes text from a scenario in error messages. Used by the other files in this folder.
 
 /// Returns the text in double quotes, shortened to fit on a line.
 pub(super) fn quoted(text: &str) -> String {

@@ -53,8 +53,8 @@ pub(super) fn resolve(
         let rendered = topic.render(&TemplateContext { device: longest, index: devices - 1 });
         match &spec.topic {
             Some(written) if !hub => check_topic(&rendered, written, errors),
-            // The user did not choose the topic of an IoT hub.
-            _ => check_string(&rendered, "a topic", &spec.place, errors),
+            // With an IoT hub, the user does not choose the topic, so the error is reported for the whole send.
+            _ => check_string(&rendered, "the topic", &spec.place, errors),
         }
         if let (Some(payload), Some(written)) = (&payload, &spec.payload) {
             check_packet(payload.bytes_max(longest.len()), rendered.len(), &written.place, errors);
@@ -78,7 +78,7 @@ pub(super) fn resolve(
     })
 }
 
-/// Returns the topic of telemetry with its property bag, and the encoded bag.
+/// Returns the telemetry topic, including the property bag, and the encoded bag.
 fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, String) {
     if let Some(topic) = &spec.topic {
         let problem = errors.add(&topic.place, "the topic of telemetry to an IoT hub is fixed");
@@ -87,7 +87,7 @@ fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, String)
     let mut bag = Vec::new();
     for (name, value) in &spec.properties {
         if value.value.contains("${") {
-            let problem = errors.add(&value.place, "not built yet: templates in properties");
+            let problem = errors.add(&value.place, "not supported yet: templates in properties");
             problem.found(quoted(&value.text)).fix("write a fixed text; the payload may contain templates");
         }
         if name.is_empty() {

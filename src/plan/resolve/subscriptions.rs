@@ -1,4 +1,4 @@
-//! Resolves `subscribe` of a fleet. Used by `fleets`.
+//! Resolves a fleet's `subscribe`. Used by `fleets`.
 
 use super::context::ResolveContext;
 use super::mqtt_limits::check_string;
@@ -9,7 +9,7 @@ use crate::plan::payload::TemplateContext;
 use crate::scenario::{Errors, FleetSpec, SubscribeSpec, nearest};
 use crate::wire::QoS;
 
-/// Resolves `subscribe` of a fleet.
+/// Resolves a fleet's `subscribe`.
 pub(super) fn resolve(
     spec: &FleetSpec,
     longest: &str,
@@ -41,7 +41,7 @@ fn hub_subscription(subscribe: &SubscribeSpec, errors: &mut Errors) -> Option<Su
     let written = &subscribe.filter;
     if let Some(qos) = &subscribe.qos {
         let problem = errors.add(&qos.place, "the QoS of subscriptions to an IoT hub is fixed");
-        problem.found(qos.text.clone()).fix(format!("write \"{}\" alone", written.text));
+        problem.found(qos.text.clone()).fix(format!("write only \"{}\"", written.text));
     }
     match written.value.as_str() {
         "c2d" => Some(Subscription::C2d),
@@ -62,7 +62,7 @@ fn filter(subscribe: &SubscribeSpec, longest: &str, errors: &mut Errors) -> Opti
     let written = &subscribe.filter;
     let template = parse_template(written, errors)?;
     let rendered = template.render(&TemplateContext { device: longest, index: 0 });
-    check_string(&rendered, "a topic filter", &written.place, errors);
+    check_string(&rendered, "the topic filter", &written.place, errors);
     let levels: Vec<&str> = rendered.split('/').collect();
     let last = levels.len() - 1;
     let sound = levels.iter().enumerate().all(|(index, level)| match *level {
@@ -72,8 +72,8 @@ fn filter(subscribe: &SubscribeSpec, longest: &str, errors: &mut Errors) -> Opti
     });
     if !sound {
         // MQTT 3.1.1 §4.7.1.
-        let problem = errors.add(&written.place, "not a topic filter").found(quoted(&written.text));
-        problem.allowed("+ stands alone between slashes, # alone at the end");
+        let problem = errors.add(&written.place, "not a valid topic filter").found(quoted(&written.text));
+        problem.allowed("+ only as a whole level, # only as the whole last level");
     }
     let qos = subscribe.qos.as_ref().and_then(|qos| QoS::from_u8(qos.value)).unwrap_or(QoS::AtLeastOnce);
     Some(Subscription::Filter(template, qos))

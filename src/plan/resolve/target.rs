@@ -3,13 +3,14 @@
 use crate::iothub::emulator_options::EmulatorOptions;
 use crate::plan::model::{Target, TargetKind, TlsPlan};
 use crate::scenario::{Errors, Scenario, TargetSpec, resolve_path};
-use core::net::IpAddr; // Addresses only: sockets live in std::net.
+use core::net::IpAddr; // `core::net` has addresses but no sockets.
 
 /// Ports of MQTT over TLS and over TCP, as registered with IANA (`secure-mqtt`, `mqtt`).
 const TLS_PORT: u16 = 8883;
 const PLAIN_PORT: u16 = 1883;
 
-/// Resolves the target. The kind is `None` after an error in it, so that no error depends on a wrong kind.
+/// Resolves the target. The kind is `None` if the scenario's `kind` is invalid, so that other errors do not depend on a wrong
+/// kind.
 pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKind>) {
     let Some(spec) = &scenario.target else {
         let tls = Some(TlsPlan { ca: None, verify: true });
@@ -20,14 +21,14 @@ pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Optio
     let hub = spec.kind == Some(TargetKind::IotHub);
     if let Some(tls) = spec.tls.as_ref().filter(|tls| !tls.on) {
         if hub {
-            let problem = errors.add(&tls.place, "an IoT hub accepts MQTT over TLS only");
+            let problem = errors.add(&tls.place, "an IoT hub accepts MQTT only over TLS");
             problem.found("false").fix("remove it, or use kind = \"mqtt\" for a plain broker");
         }
         if let Some(ca) = &spec.ca {
             errors.add(&ca.place, "ca and tls = false contradict each other").fix("remove one of the two");
         }
     }
-    // Port 8883 implies TLS, so that a missing line does not send a password in clear text.
+    // Port 8883 implies TLS, so that a forgotten `tls` does not send a password in clear text.
     let meant = hub || spec.ca.is_some() || spec.port == Some(TLS_PORT);
     let on = spec.tls.as_ref().map_or(meant, |tls| tls.on);
     let tls = on.then(|| TlsPlan {
@@ -52,7 +53,7 @@ fn source_ips(spec: &TargetSpec, errors: &mut Errors) -> Vec<IpAddr> {
         let what = if ip.is_unspecified() || ip.is_multicast() {
             "not an address to connect from"
         } else if host.is_some_and(|host| host.is_ipv4() != ip.is_ipv4()) {
-            "the host's address is of the other family, IPv4 or IPv6"
+            "the host's address is of the other family (IPv4 or IPv6)"
         } else if found.contains(&ip) {
             "given twice"
         } else {
@@ -60,7 +61,9 @@ fn source_ips(spec: &TargetSpec, errors: &mut Errors) -> Vec<IpAddr> {
             continue;
         };
         let problem = errors.add(&written.place, what).found(format!("{:?}", written.text));
-        problem.allowed("addresses of this machine, each once, of the same family as the host's");
+        problem.allowed(
+            "addresses of this machine, without duplicates, of the same family as the host's address",
+        );
     }
     found
 }

@@ -1,4 +1,4 @@
-//! Resolves templates of ids, topics and user names. Used by the files beside this one.
+//! Resolves templates for ids, topics and user names. Used by the other files in this folder.
 
 use super::quoting::quoted;
 use crate::plan::payload::{TEMPLATE_ALLOWED, Template};
@@ -16,7 +16,8 @@ pub(super) fn parse_template(written: &Written<String>, errors: &mut Errors) -> 
     }
 }
 
-/// Describes an invalid template. After `${env.NAME}` was replaced, the placeholder may be a secret and is not repeated.
+/// Returns the message for an invalid template. If `${env.NAME}` was replaced in it, the placeholder may be a secret, so it is not
+/// repeated.
 pub(super) fn template_error(error: &impl Display, as_written: bool) -> String {
     if as_written {
         return error.to_string();

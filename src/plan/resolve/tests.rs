@@ -51,14 +51,14 @@ fn rejected_value_is_not_suggested() {
 }
 
 #[test]
-fn tiers_other_than_unlimited_are_not_built_yet() {
+fn tiers_other_than_unlimited_are_not_supported_yet() {
     for tier in limits::Tier::ALL {
         let error = plan(SMALL, &[&format!("emulator.tier={}", tier.name())]).unwrap_err();
-        let expected = format!("not built yet: \"{}\" (the throttles and quotas of a tier)", tier.name());
+        let expected = format!("not supported yet: \"{}\" (the throttles and quotas of a tier)", tier.name());
         assert!(error.contains(&expected), "{error}");
     }
     let error = plan(SMALL, &["emulator.units=1"]).unwrap_err();
-    assert!(error.contains("not built yet: the throttles and quotas of a tier"), "{error}");
+    assert!(error.contains("not supported yet: the throttles and quotas of a tier"), "{error}");
     assert!(plan(SMALL, &["emulator.tier=unlimited"]).is_ok());
 }
 
@@ -244,7 +244,7 @@ fn messages_at_qos_0_are_a_separate_operation() {
     let error = operation(&[unacked, &threshold("telemetry")]).unwrap_err();
     assert!(error.contains("never measures") && error.contains("ends in .qos0"), "{error}");
     let error = operation(&[&threshold("\"telemetry.qos0\"")]).unwrap_err();
-    assert!(error.contains("never measures") && error.contains("leave .qos0 out"), "{error}");
+    assert!(error.contains("never measures") && error.contains("remove .qos0 from the metric"), "{error}");
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn properties_are_encoded_in_the_topic() {
 
 #[test]
 fn telemetry_is_limited_to_262_144_bytes() {
-    // Names and values of user properties and values of system properties count. Escapes and separators do not.
+    // Names and values of user properties count, and values of system properties. Escapes and separators do not.
     for (properties, bytes) in [
         ("{}", 0),
         ("{ unit = \"k W&h\" }", 9),
@@ -292,17 +292,17 @@ fn telemetry_is_limited_to_262_144_bytes() {
 }
 
 #[test]
-fn strings_beyond_the_limits_of_mqtt_are_rejected() {
+fn strings_beyond_mqtt_limits_are_rejected() {
     let broker = ["target.kind=mqtt", "target.host=localhost"];
     let long = "x".repeat(65_536);
     let topic = format!("fleet.meter.send.0.topic={long}");
     let error = plan(SMALL, &[&broker[..], &[&topic]].concat()).unwrap_err();
-    assert!(error.contains("a topic is too long for MQTT") && error.len() < 1000, "{error}");
+    assert!(error.contains("the topic is too long for MQTT") && error.len() < 1000, "{error}");
     let error = plan(SMALL, &[&broker[..], &["fleet.meter.send.0.topic=a\0b"]].concat()).unwrap_err();
     assert!(error.contains("NUL"), "{error}");
     let id = format!("fleet.meter.id={{index}}{long}");
     let error = plan(SMALL, &[&broker[..], &["fleet.meter.send.0.topic=x", &id]].concat()).unwrap_err();
-    assert!(error.contains("a client id is too long"), "{error}");
+    assert!(error.contains("the client id is too long"), "{error}");
     let auth = format!("fleet.meter.auth={{ kind = \"password\", username = \"{long}\" }}");
     let error = plan(SMALL, &[&broker[..], &["fleet.meter.send.0.topic=x", &auth]].concat()).unwrap_err();
     assert!(error.contains("fleet.meter.auth.password: missing"), "{error}");
@@ -315,7 +315,7 @@ fn packet_size_is_limited() {
         let broker = ["target.kind=mqtt", "target.host=localhost", "fleet.meter.send.0.topic=t", &size];
         plan(SMALL, &broker).map(|_| ())
     };
-    // Topic with its length, and packet id.
+    // The other bytes: 3 for the topic with its length, and 2 for the packet id.
     assert_eq!(size(268_435_455 - 3 - 2), Ok(()));
     let error = size(268_435_455 - 4).unwrap_err();
     assert!(error.contains("payload: too large for MQTT"), "{error}");

@@ -19,7 +19,7 @@ fn wrong(what: &str, allowed: &str) -> ExpressionError {
 
 pub(super) fn expression(text: &str, place: &Place, errors: &mut Errors) -> Option<Test> {
     if text.trim_start().starts_with("recovery(") {
-        errors.not_built_yet(place, "recovery(..)");
+        errors.not_supported_yet(place, "recovery(..)");
         return None;
     }
     match parse(text) {
@@ -34,7 +34,7 @@ pub(super) fn expression(text: &str, place: &Place, errors: &mut Errors) -> Opti
     }
 }
 
-/// Longer operators first: `<` is a prefix of `<=`.
+/// All operators. Longer ones come first, because `<` is a prefix of `<=`.
 const OPERATORS: [(&str, Compare); 6] = [
     ("<=", Compare::LessOrEqual),
     (">=", Compare::GreaterOrEqual),
@@ -103,7 +103,7 @@ fn latency(compare: Compare, limit: &str) -> Result<(Compare, u64), ExpressionEr
 fn quantile(percent: &str) -> Result<f64, ExpressionError> {
     let share = format!("{percent}%").parse().map(Percent::as_fraction);
     let quantile = share.ok().filter(|quantile| *quantile > 0.0 && *quantile < 1.0);
-    quantile.ok_or_else(|| wrong("not a percentile", "p(50) to p(99.99); the largest is max"))
+    quantile.ok_or_else(|| wrong("not a percentile", "p(50) to p(99.99); use max for the largest value"))
 }
 
 fn share(limit: &str) -> Result<f64, ExpressionError> {

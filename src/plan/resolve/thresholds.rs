@@ -1,4 +1,4 @@
-//! Resolves `[thresholds]`, in k6's grammar with units: `"telemetry{phase:steady}" = ["p(99) < 500ms", "rate(ok) > 99.9%"]`.
+//! Resolves `[thresholds]`, in k6's syntax, with units: `"telemetry{phase:steady}" = ["p(99) < 500ms", "rate(ok) > 99.9%"]`.
 //! Used by `resolve`. All names must exist, so that a typo is an error and not a threshold that always passes.
 
 use super::threshold_expression::expression;
@@ -6,7 +6,7 @@ use crate::measure::{Operation, Outcome, Test};
 use crate::plan::model::Threshold;
 use crate::scenario::{Errors, Place, ThresholdSpec, Written, nearest};
 
-/// Metrics of later versions.
+/// Metrics that later versions will support.
 const LATER_METRICS: [&str; 3] = ["connect.ws", "twin.desired", "register"];
 
 /// The names that a threshold may contain.
@@ -35,7 +35,7 @@ pub(super) fn resolve(
     let mut found = Vec::new();
     let mut last: Option<(&Place, Option<Selector>)> = None;
     for spec in specs {
-        // The expressions of one key share it, so its error is reported once.
+        // All expressions under a key share its selector, so an error in the selector is reported once.
         let selected = match last {
             Some((place, selected)) if *place == spec.metric.place => selected,
             _ => selector(&spec.metric.value, &spec.metric.place, known, errors),
@@ -55,7 +55,7 @@ pub(super) fn resolve(
     found
 }
 
-/// Returns whether a `c2d` threshold passes whatever happens to the messages.
+/// Returns whether a `c2d` threshold passes regardless of what happens to the messages.
 fn never_fails(test: Test) -> bool {
     match test {
         Test::Rate { .. } => true,
@@ -66,7 +66,8 @@ fn never_fails(test: Test) -> bool {
 
 fn reject_c2d(spec: &ThresholdSpec, errors: &mut Errors) {
     let Written { text, place, .. } = &spec.expression;
-    let what = "a lost cloud-to-device message has no outcome, so every c2d operation is ok";
+    let what =
+        "this threshold cannot detect losses: only c2d messages that arrive are recorded, always as ok";
     let problem = errors.add(place, what).found(text).allowed("p(99), med, avg, max, count(ok)");
     problem.fix("use service.c2d for the outcomes of sends; a finding in the report counts missing messages");
 }
@@ -114,7 +115,7 @@ fn metric(name: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors
         return None;
     }
     if LATER_METRICS.contains(&name) {
-        errors.not_built_yet(place, &format!("the metric {name}"));
+        errors.not_supported_yet(place, &format!("the metric {name}"));
         return None;
     }
     let names = Operation::ALL.map(Operation::name);
@@ -130,7 +131,7 @@ fn index_of(kind: &str, name: &str, names: &[String], place: &Place, errors: &mu
     let index = names.iter().position(|known| known == name).and_then(|index| u16::try_from(index).ok());
     if index.is_none() {
         let problem = errors.add(place, format!("unknown {kind}"));
-        // Duplicate names are a separate error.
+        // Duplicate names are a separate error, so list each name once.
         let mut allowed: Vec<&str> = Vec::new();
         for name in names.iter().filter(|name| !name.is_empty()) {
             if !allowed.contains(&name.as_str()) {

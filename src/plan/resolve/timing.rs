@@ -4,7 +4,7 @@ use crate::plan::schedule::{Arrival, RoundRobin, Spread};
 use crate::scenario::{ArrivalKind, Errors, Place, Spacing, Timing};
 use std::time::Duration;
 
-/// Shortest assumed time to an acknowledgment, for an upper estimate of a closed loop's rate.
+/// The minimum assumed time until an acknowledgment, for an upper bound on the rate of a closed loop.
 const CLOSED_ACK_MIN: Duration = Duration::from_millis(1);
 
 pub(super) fn arrival(timing: &Timing, place: &Place, devices: u32, errors: &mut Errors) -> Option<Arrival> {
@@ -24,7 +24,7 @@ pub(super) fn arrival(timing: &Timing, place: &Place, devices: u32, errors: &mut
         errors
             .add(&place.below("rate"), "a rate of 0 sends no messages")
             .allowed("more than 0/s")
-            .fix("remove it");
+            .fix("increase the rate, or remove the stream");
         return None;
     }
     let burst = timing.burst.unwrap_or(1);

@@ -1,4 +1,4 @@
-//! Resolves twin requests and direct methods of a fleet's devices. Used by `fleets`.
+//! Resolves the twin requests and direct methods of a fleet. Used by `fleets`.
 
 use super::context::ResolveContext;
 use super::quoting::quoted;
@@ -14,9 +14,9 @@ use crate::wire::QoS;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Timeout of a twin request in Azure's .NET and C SDKs.
+/// Timeout for a twin request in Azure's .NET and C SDKs.
 const TWIN_TIMEOUT: Duration = Duration::from_secs(60);
-/// Default status of a method's answer.
+/// Default status in the answer to a method call.
 const STATUS: u32 = 200;
 
 /// Twin requests and direct methods of a fleet.
@@ -102,7 +102,7 @@ pub(super) fn check_subscribed(spec: &FleetSpec, subscriptions: &[Subscription],
     }
 }
 
-/// Resolves a change of reported properties: a JSON object.
+/// Resolves a change to reported properties: a JSON object.
 fn reported_properties(
     written: &Written<PayloadSpec>,
     longest: &str,
@@ -125,7 +125,7 @@ fn reported_properties(
 fn method(spec: &MethodSpec, longest: &str, errors: &mut Errors) -> Option<MethodPlan> {
     if spec.name.is_empty() || spec.name.contains(['/', '+', '#', '\0']) {
         let problem = errors.add(&spec.place, "a method's name is part of a topic");
-        problem.found(quoted(&spec.name)).allowed("a name without / + #");
+        problem.found(quoted(&spec.name)).allowed("a name without /, + or #");
     }
     let payload = match &spec.payload {
         Some(written) => answer_payload(written, longest, errors)?,

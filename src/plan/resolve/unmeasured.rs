@@ -1,4 +1,4 @@
-//! Finds metrics that a plan never measures. A threshold on one of them would never have a sample. Used by `resolve`.
+//! Finds metrics that a plan never measures. A threshold on such a metric would never have a sample. Used by `resolve`.
 
 use crate::measure::Operation;
 use crate::plan::credentials::TokenLife;
@@ -27,8 +27,10 @@ pub(super) fn unmeasured(
         }
         Some(TargetKind::Mqtt) => {
             found.extend([Telemetry, TelemetryQos0].map(|other| (other, "for a plain broker, use publish")));
-            found
-                .extend(HUB_OPERATIONS.map(|other| (other, "only an IoT hub has this operation: remove it")));
+            found.extend(
+                HUB_OPERATIONS
+                    .map(|other| (other, "only an IoT hub has this operation; remove the threshold")),
+            );
             (Publish, PublishQos0)
         }
         None => return found,
@@ -42,31 +44,31 @@ pub(super) fn unmeasured(
             found.push((acked, "every stream has qos = 0: use the metric that ends in .qos0"));
         }
         if !has_unacked {
-            found.push((unacked, "no stream has qos = 0: leave .qos0 out"));
+            found.push((unacked, "no stream has qos = 0: remove .qos0 from the metric"));
         }
     }
     if target.tls.is_none() {
-        found.push((Operation::ConnectTls, "turn TLS on, or remove it"));
+        found.push((Operation::ConnectTls, "turn on TLS, or remove the threshold"));
     }
     if fleets.iter().all(|fleet| fleet.auth.tokens().and_then(TokenLife::renewed_after).is_none()) {
-        found.push((Operation::Renewal, "let a fleet renew its tokens, or remove it"));
+        found.push((Operation::Renewal, "let a fleet renew its tokens, or remove the threshold"));
     }
     if fleets.iter().all(|fleet| fleet.subscribe.is_empty()) {
-        found.push((Operation::Subscribe, "let a fleet subscribe to something, or remove it"));
+        found.push((Operation::Subscribe, "let a fleet subscribe to something, or remove the threshold"));
     }
     if fleets.iter().all(|fleet| !fleet.unsubscribe) {
-        found.push((Operation::Unsubscribe, "give a fleet unsubscribe = true, or remove it"));
+        found.push((Operation::Unsubscribe, "set unsubscribe = true in a fleet, or remove the threshold"));
     }
     found.extend(unmeasured_device_operations(fleets));
     for call in [Operation::ServiceMethod, Operation::ServiceDesired, Operation::ServiceC2d] {
         if drives.iter().all(|drive| drive.call.operation() != call) {
-            found.push((call, "add a [[drive]] that makes these calls, or remove it"));
+            found.push((call, "add a [[drive]] that makes these calls, or remove the threshold"));
         }
     }
     found
 }
 
-/// Operations that a plain broker never has.
+/// Operations that exist only with an IoT hub.
 const HUB_OPERATIONS: [Operation; 8] = [
     Operation::Renewal,
     Operation::TwinGet,
@@ -78,21 +80,29 @@ const HUB_OPERATIONS: [Operation; 8] = [
     Operation::ServiceC2d,
 ];
 
-/// Returns the same for twin requests, methods and cloud-to-device messages.
+/// Returns the unmeasured operations among twin requests, methods and cloud-to-device messages, each with a fix.
 fn unmeasured_device_operations(fleets: &[FleetPlan]) -> impl Iterator<Item = (Operation, &'static str)> {
     let sends =
         |operation| fleets.iter().flat_map(|fleet| &fleet.sends).any(|send| send.operation == operation);
     let gets_twins = sends(Operation::TwinGet) || fleets.iter().any(|fleet| fleet.twin.get_on_connect);
     let has = |wanted| fleets.iter().any(|fleet| fleet.subscribe.contains(&wanted));
     [
-        (gets_twins, Operation::TwinGet, "give a fleet twin = { get = \"on-connect\" }, or remove it"),
+        (
+            gets_twins,
+            Operation::TwinGet,
+            "set twin = { get = \"on-connect\" } in a fleet, or remove the threshold",
+        ),
         (
             sends(Operation::TwinReport),
             Operation::TwinReport,
-            "give a fleet a [[fleet.NAME.report]], or remove it",
+            "add a [[fleet.NAME.report]], or remove the threshold",
         ),
-        (has(Subscription::Methods), Operation::Method, "let a fleet subscribe to \"methods\", or remove it"),
-        (has(Subscription::C2d), Operation::C2d, "let a fleet subscribe to \"c2d\", or remove it"),
+        (
+            has(Subscription::Methods),
+            Operation::Method,
+            "let a fleet subscribe to \"methods\", or remove the threshold",
+        ),
+        (has(Subscription::C2d), Operation::C2d, "let a fleet subscribe to \"c2d\", or remove the threshold"),
     ]
     .into_iter()
     .filter(|(measured, ..)| !measured)

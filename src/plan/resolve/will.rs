@@ -1,4 +1,4 @@
-//! Resolves `will` of a fleet. Used by `fleets`.
+//! Resolves a fleet's `will`. Used by `fleets`.
 
 use super::context::ResolveContext;
 use super::mqtt_limits::{check_qos, check_topic};
@@ -30,15 +30,15 @@ pub(super) fn resolve(
     let bytes = payload.bytes_max(longest.len());
     if bytes > STRING_BYTES_MAX {
         // MQTT 3.1.1 §3.1.3.3.
-        let problem = errors.add(&written.place, "a will is too long for MQTT");
+        let problem = errors.add(&written.place, "the will is too long for MQTT");
         problem.found(format!("up to {bytes} bytes")).allowed(format!("{STRING_BYTES_MAX} bytes"));
     } else if context.is_built_in_hub
         && let Some(most) = built_in_hub_bytes_max(longest, auth)
         && bytes > most
     {
-        let problem = errors.add(&written.place, "a will is too long for the built-in hub");
+        let problem = errors.add(&written.place, "the will is too long for the built-in hub");
         problem.found(format!("up to {bytes} bytes")).allowed(format!(
-            "{most} bytes: a CONNECT packet may have {}, including the will, user name and token",
+            "{most} bytes: a CONNECT packet may be up to {} bytes long, including the will, user name and token",
             limits::CONNECT_BYTES_MAX
         ));
         problem.fix("make the payload smaller, or use another target");
@@ -48,9 +48,9 @@ pub(super) fn resolve(
     Some(WillPlan { topic: topic?, payload, qos, retain: spec.retain })
 }
 
-/// Returns the largest payload that fits into a CONNECT to the built-in hub, beside its other fields (MQTT 3.1.1 §3.1).
+/// Returns the maximum size of a payload that fits into a CONNECT to the built-in hub with all other fields (MQTT 3.1.1 §3.1).
 fn built_in_hub_bytes_max(longest: &str, auth: &Auth) -> Option<usize> {
-    // Host name under which a run connects to its built-in hub.
+    // The host name by which a run connects to the built-in hub.
     const HOST: &str = "localhost";
     const FIXED_HEADER_BYTES: usize = 5;
     const VARIABLE_HEADER_BYTES: usize = 10;

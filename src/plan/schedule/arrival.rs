@@ -1,12 +1,12 @@
 //! Due times of messages: a pure function of the seed and the load. A device has one [`Cursor`] per stream, which returns one
-//! due time after the other. Must not depend on clocks or on the contents of messages.
+//! due time after another. Must not depend on clocks or on the contents of messages.
 //!
-//! The n-th message of a regular stream is due when `rate * L(t)` reaches `n + phase`. The n-th message of a Poisson stream is
-//! due when it reaches the sum of n exponential gaps. No due time is computed from the previous one, so there is no drift. A
-//! burst is several messages with the same due time.
+//! `L(t)` is the integral of the load. The n-th message of a regular stream is due when `rate * L(t)` reaches `n + phase`. The n-th
+//! message of a Poisson stream is due when `rate * L(t)` reaches the sum of n exponential gaps. No due time is computed from the
+//! previous one, so there is no drift. A burst is several messages with the same due time.
 //!
-//! In a closed loop, a message is due when the previous one has ended, plus the think time. A slow target therefore slows the
-//! load, and the load does not follow the phases.
+//! In a closed loop, a message is due when the think time has passed since the end of the previous message. A slow target therefore
+//! slows the load, and the load does not follow the phases.
 
 use super::load::{Load, RunLoad};
 use super::phases::Span;
@@ -17,13 +17,13 @@ use rand::RngExt;
 /// The arrival process of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
-    /// Evenly spaced, with a random phase for each device.
+    /// Evenly spaced, with a random phase per device.
     Regular,
     /// Evenly spaced over the whole fleet: the devices take turns.
     Stratified(RoundRobin),
     /// A Poisson process for each device.
     Poisson,
-    /// A closed loop: each message is due a fixed time after the end of the previous one.
+    /// A closed loop: each message is due a fixed time after the end of the previous message.
     Closed {
         /// Think time, in nanoseconds.
         think_ns: u64,
@@ -52,9 +52,9 @@ impl Arrival {
 /// A due message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Sequence number: messages of this stream and device that were due before.
+    /// Sequence number: how many messages in the device's stream were due before this one.
     pub seq: u64,
-    /// Due time, in nanoseconds since the run's zero.
+    /// Due time, in nanoseconds since the start of the run.
     pub at_ns: u64,
 }
 
@@ -66,17 +66,17 @@ pub struct Cursor {
     rate_hz: f64,
     position: Position,
     burst: u32,
-    /// Remaining messages of the current burst, including the one that `peek` returns.
+    /// Remaining messages in the current burst, including the one that `peek` returns.
     left: u32,
     span: Span,
     due: Option<Due>,
     seq: u64,
 }
 
-/// The position of the next burst: in operational time, counted in bursts, or in time.
+/// The position of the next burst: in operational time, counted in bursts, or (in a closed loop) in nanoseconds.
 #[derive(Clone, Debug)]
 enum Position {
-    /// At `n + phase`. Counting keeps it exact.
+    /// At `n + phase`. An integer `n` keeps the position exact.
     Regular { n: u64, phase: f64 },
     /// At `sum`.
     Poisson { sum: f64, rng: Rng },
@@ -103,13 +103,13 @@ impl Position {
         }
     }
 
-    /// Skips everything before `from`. A Poisson process has no memory, so its gap starts anew there instead of looping over
-    /// the skipped messages. A closed loop starts again unless a message is in flight.
+    /// Skips all bursts before `from`. A Poisson process has no memory, so a new gap starts at `from`; there is no need to loop over
+    /// the skipped bursts. A closed loop starts again unless a message is in flight.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "the casts saturate, at 0 too; message counts and times to think are far below 2^52"
+        reason = "the casts saturate, at 0 too; message counts and think times are far below 2^52"
     )]
     fn skip_to(&mut self, from_ns: u64, from: f64) {
         match self {
@@ -125,15 +125,15 @@ impl Position {
     }
 }
 
-/// Returns a gap of a Poisson process of rate 1.
+/// Returns a random gap of a Poisson process with a rate of 1.
 fn exponential(rng: &mut Rng) -> f64 {
     let uniform: f64 = rng.random();
     -(1.0 - uniform).ln()
 }
 
 impl Cursor {
-    /// Creates a cursor for a device, given by its index among all devices and its index within the fleet. Random numbers come
-    /// from `purpose`. No message is due before [`enter`](Cursor::enter).
+    /// Creates a cursor for a device, given by its index among all devices and its index within the fleet. `purpose`
+    /// selects the sequence of random numbers. No message is due before [`enter`](Cursor::enter).
     #[must_use]
     pub fn new(
         arrival: &Arrival,
@@ -172,15 +172,15 @@ impl Cursor {
         self.due = self.find();
     }
 
-    /// Returns the next due message. `None` if no more are due in this span, as far as the load is known. The load may have
-    /// been extended, so this looks again if no message was due.
+    /// Returns the next due message. `None` if no further message is due in this span under the current load. The load may be
+    /// extended, so after `None` the next call searches again.
     #[must_use]
     #[inline]
     pub fn peek(&self) -> Option<Due> {
         if self.due.is_some() { self.due } else { self.look_again() }
     }
 
-    /// Separate from `peek` and `advance`, so that these stay small if a message is due.
+    /// Searches again for a due message. A separate function, so that `peek` stays small if a message is due.
     #[cold]
     fn look_again(&self) -> Option<Due> {
         self.find()
@@ -200,7 +200,7 @@ impl Cursor {
     }
 
     /// Records the end of the previous message. In a closed loop, returns when the next message is due. Has no effect on other
-    /// streams.
+    /// arrival processes.
     pub fn ended(&mut self, at_ns: u64) -> Option<u64> {
         let Position::Closed { think_ns, next_ns, in_flight, .. } = &mut self.position else { return None };
         if !*in_flight {

@@ -1,21 +1,21 @@
-//! The load factor over time, its integral and inverse. Read by `arrival`; may be extended during a run.
+//! The load factor over time, its integral, and the inverse of the integral. Read by `arrival`; may be extended during a run.
 
 use super::nanoseconds::{nanoseconds, ns, seconds};
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A piece of load that is appended to a running plan, from the end of the load.
+/// A segment that extends the load of a running plan. It starts where the existing load ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Segment {
-    /// End, since the run's zero.
+    /// End, measured from the start of the run.
     pub until: Duration,
     /// Load factor at start and end. Linear in between.
     pub factor: [f64; 2],
 }
 
-/// The load factor over time: an append-only list of linear pieces from the run's zero, with its exact integral `L(t)` and the
-/// inverse. The unit of `L` is seconds at a load of 100%.
+/// The load factor over time: an append-only list of linear pieces, beginning at the start of the run. Computes the exact integral
+/// `L(t)` and its inverse. The unit of `L` is seconds at a load of 100%.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Load {
     pieces: Vec<Piece>,
@@ -27,9 +27,9 @@ pub struct Load {
 /// A time span with a linear load factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Piece {
-    /// Start, in seconds since the run's zero.
+    /// Start, in seconds since the start of the run.
     start: f64,
-    /// End, in seconds since the run's zero.
+    /// End, in seconds since the start of the run.
     end: f64,
     /// Load factor at start and end.
     factor: [f64; 2],
@@ -52,7 +52,7 @@ impl Piece {
 }
 
 impl Load {
-    /// Appends a piece that starts at the end of the last one.
+    /// Appends a piece that starts where the last piece ends.
     pub fn push(&mut self, end_ns: u64, factor: [f64; 2]) {
         let piece = Piece { start: seconds(self.end_ns), end: seconds(end_ns), factor, before: self.total };
         if piece.end > piece.start {
@@ -75,7 +75,7 @@ impl Load {
         fits
     }
 
-    /// Returns the end of the last piece, in nanoseconds since the run's zero.
+    /// Returns the end of the last piece, in nanoseconds since the start of the run.
     #[must_use]
     pub fn end_ns(&self) -> u64 {
         self.end_ns
@@ -95,15 +95,15 @@ impl Load {
         self.pieces.get(index).map_or(0.0, |piece| piece.before + piece.area(t.min(piece.end) - piece.start))
     }
 
-    /// Returns the latest time with `L(t) <= area`, so that an event at the edge of a pause is due after it. `None` if the load
-    /// ends before.
+    /// Returns the latest time with `L(t) <= area`, so that an event at the edge of a pause is due after the pause. `None` if
+    /// the load ends before that time.
     #[must_use]
     pub fn inverse(&self, area: f64) -> Option<u64> {
         // Also rejects NaN.
         if !(area >= 0.0 && area < self.total()) {
             return None;
         }
-        // A growing load is read mostly in its last piece.
+        // While the load grows, most reads are in its last piece.
         let piece = match self.pieces.last() {
             Some(last) if last.before <= area => last,
             _ => {
@@ -116,13 +116,13 @@ impl Load {
     }
 }
 
-/// A load that grows while cursors read it. All cursors of a thread share one. It belongs to its thread, so reading it takes no
-/// lock. Appending changes only the time after the end: due times that a cursor has found do not change.
+/// A load that grows while cursors read it. All cursors of a thread share it. It never leaves the thread, so reading it does not
+/// take a lock. Appending affects only the time after the previous end, so due times that a cursor has found do not change.
 #[derive(Clone, Debug)]
 pub struct RunLoad(Rc<RefCell<Load>>);
 
 impl RunLoad {
-    /// Creates a load from the planned one.
+    /// Creates a growing load that starts with the planned load.
     #[must_use]
     pub fn new(planned: &Load) -> RunLoad {
         RunLoad(Rc::new(RefCell::new(planned.clone())))
@@ -134,7 +134,7 @@ impl RunLoad {
         self.0.borrow_mut().append(segment)
     }
 
-    /// Returns the current end of the load, in nanoseconds since the run's zero.
+    /// Returns the current end of the load, in nanoseconds since the start of the run.
     #[must_use]
     pub fn end_ns(&self) -> u64 {
         self.read().end_ns()

@@ -1,8 +1,8 @@
 //! The timing of a plan: phases, the planned online share, the load, and the due times of messages. Phases and a seed come in;
-//! due times go out, in nanoseconds since the run's zero. Read by devices, by the report and by `forecast`. Start with
+//! due times go out, in nanoseconds since the start of the run. Read by devices, by the report and by `forecast`. Start with
 //! `phases`, then `load` and `arrival`.
 //!
-//! Pure functions. Must not depend on the rest of `plan`, nor on clocks.
+//! Pure functions. Must not depend on the rest of `plan` or on clocks.
 
 mod arrival;
 mod load;

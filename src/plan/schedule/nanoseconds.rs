@@ -8,7 +8,7 @@ pub fn ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Exact to the nanosecond for a hundred days.
+/// Converts nanoseconds to seconds. Exact to the nanosecond for up to a hundred days.
 #[expect(clippy::cast_precision_loss, reason = "see above; scenarios are shorter")]
 pub(super) fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9

@@ -1,4 +1,4 @@
-//! Phases, and the planned online share: how many devices are online at any time, and when each one is. Read by `arrival`, by
+//! Phases, and the planned online share: how many devices are online at any time, and when each device is. Read by `arrival`, by
 //! every device and by the report.
 
 use super::load::Load;
@@ -10,11 +10,11 @@ use std::time::Duration;
 pub struct PhasePlan {
     /// Name in the scenario.
     pub name: String,
-    /// Whether thresholds that name no phase ignore it.
+    /// Whether thresholds that do not name a phase ignore this one.
     pub warmup: bool,
-    /// Start, since the run's zero.
+    /// Start, measured from the start of the run.
     pub start: Duration,
-    /// End, since the run's zero.
+    /// End, measured from the start of the run.
     pub end: Duration,
     /// Planned online share at start and end, as fractions of 1. Linear in between.
     pub online: [f64; 2],
@@ -22,7 +22,7 @@ pub struct PhasePlan {
     pub load: [f64; 2],
 }
 
-/// A time span in which the plan has a device online, in nanoseconds since the run's zero.
+/// A time span in which a device is planned to be online, in nanoseconds since the start of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// First nanosecond in the span.
@@ -31,7 +31,7 @@ pub struct Span {
     pub to_ns: u64,
 }
 
-/// Consecutive phases from the run's zero.
+/// Consecutive phases. The first begins at the start of the run.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     phases: Vec<PhasePlan>,
@@ -60,20 +60,20 @@ impl Schedule {
         &self.phases
     }
 
-    /// Returns the end of the last phase. No message is due from then on.
+    /// Returns the end of the last phase. After that, no message is due.
     #[must_use]
     pub fn end(&self) -> Duration {
         self.phases.last().map_or(Duration::ZERO, |phase| phase.end)
     }
 
-    /// Returns the index of the phase at a time. After the end, this is the last phase.
+    /// Returns the index of the phase at `t_ns`. After the end, this is the last phase.
     #[must_use]
     pub fn phase_at(&self, t_ns: u64) -> u16 {
         let index = self.phases.partition_point(|phase| ns(phase.end) <= t_ns);
         u16::try_from(index.min(self.phases.len().saturating_sub(1))).unwrap_or(u16::MAX)
     }
 
-    /// Returns the planned online share at a time, as a fraction of 1. After the end, this is the final share.
+    /// Returns the planned online share at `t_ns`, as a fraction of 1. After the end, this is the final share.
     #[must_use]
     pub fn planned_online_share(&self, t_ns: u64) -> f64 {
         let Some(phase) = self.phases.get(usize::from(self.phase_at(t_ns))) else { return 0.0 };
@@ -82,7 +82,7 @@ impl Schedule {
         phase.online[0] + (phase.online[1] - phase.online[0]) * passed
     }
 
-    /// Returns the planned number of online devices of a fleet at a time.
+    /// Returns the planned number of a fleet's devices that are online at `t_ns`.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -94,8 +94,8 @@ impl Schedule {
         (self.planned_online_share(t_ns) * devices as f64 + 0.5).floor() as u64
     }
 
-    /// Returns when the plan has a device online, in order. `rank` is the device's index within its fleet. Low ranks connect
-    /// first and disconnect last: a device is online while the planned number of devices, rounded, exceeds its rank.
+    /// Returns the spans in which a device is planned to be online, in order. `rank` is the device's index within its fleet. Low
+    /// ranks connect first and disconnect last: a device is online while the planned number of devices, rounded, exceeds its rank.
     #[must_use]
     pub fn online_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
         let bar = bar(rank, devices);
@@ -120,8 +120,8 @@ impl Schedule {
         spans
     }
 
-    /// Returns the same spans, except that a span until the plan's end has no end. Running devices use these: the load may be
-    /// extended, and the device then stays online.
+    /// Like [`online_spans`](Schedule::online_spans), except that a span that lasts until the end of the plan has no end. Running
+    /// devices use these spans: the load may be extended, and the device then stays online.
     #[must_use]
     pub fn open_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
         let mut spans = self.online_spans(rank, devices);
@@ -132,14 +132,14 @@ impl Schedule {
         spans
     }
 
-    /// Returns the planned load in operational time.
+    /// Returns the planned load.
     #[must_use]
     pub fn load(&self) -> &Load {
         &self.load
     }
 }
 
-/// Returns the online share from which on a device is online.
+/// Returns the minimum online share at which a device is online.
 #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
 fn bar(rank: u64, devices: u64) -> f64 {
     (rank as f64 + 0.5) / devices as f64
@@ -203,7 +203,7 @@ mod tests {
     fn open_spans_have_no_end() {
         let schedule = schedule(&[(10, [0.0, 1.0], [1.0; 2]), (10, [1.0, 0.5], [1.0; 2])]);
         assert_eq!(schedule.open_spans(0, 2), [Span { from_ns: 2 * S + S / 2, to_ns: u64::MAX }]);
-        assert_eq!(schedule.open_spans(1, 2), schedule.online_spans(1, 2), "it disconnects before the end");
+        assert_eq!(schedule.open_spans(1, 2), schedule.online_spans(1, 2), "disconnects before the end");
         let off = self::schedule(&[(10, [1.0; 2], [1.0; 2]), (5, [0.0; 2], [1.0; 2])]);
         assert_eq!(off.open_spans(0, 1), [Span { from_ns: 0, to_ns: 10 * S }]);
     }

@@ -1,16 +1,16 @@
-//! The order in which devices of a fleet take turns. Used by `arrival` and for service calls. Pure.
+//! The order in which the devices of a fleet take turns. Used by `arrival` and for service calls. Pure.
 
 use std::fmt;
 
 /// The order of a fleet's devices in one round. Each device has one slot, so the fleet as a whole is exactly regular. Devices
-/// with neighboring indices are far apart, so that half a fleet (the low indices) is nearly regular.
+/// with neighboring indices have distant slots, so that half a fleet (the low indices) is nearly regular.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RoundRobin {
     devices: u64,
     step: u64,
 }
 
-/// The text is part of `Plan::fingerprint`, so it keeps the type's name of earlier versions.
+/// The text is part of `Plan::fingerprint`, so it keeps the name that the type had in earlier versions.
 impl fmt::Debug for RoundRobin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Turns").field("devices", &self.devices).field("step", &self.step).finish()
@@ -21,7 +21,7 @@ impl RoundRobin {
     /// Creates the order for a number of devices. Expensive: call it once per fleet, not per device.
     #[must_use]
     pub fn new(devices: u32) -> RoundRobin {
-        /// Number of steps to try, from the golden section on. One of them is good.
+        /// Number of steps to try, starting at the golden section. At least one of them spreads the turns well.
         const STEPS_TRIED: u64 = 64;
         let devices = u64::from(devices.max(1));
         let golden = devices * 618 / 1000;
@@ -30,14 +30,14 @@ impl RoundRobin {
         RoundRobin { devices, step }
     }
 
-    /// Returns the index of the device with the n-th turn.
+    /// Returns the index of the device that has turn `n`, counted from 0.
     #[must_use]
     pub fn nth(self, n: u64) -> u32 {
         let index = (n % self.devices) * self.step % self.devices;
         u32::try_from(index).unwrap_or(u32::MAX)
     }
 
-    /// Returns where a device's turn is within a round, from 0 to 1.
+    /// Returns the position of a device's turn within a round, from 0 to 1.
     #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
     pub(super) fn phase(self, index: u32) -> f64 {
         let slot = u64::from(index) * self.step % self.devices;
@@ -45,8 +45,8 @@ impl RoundRobin {
     }
 }
 
-/// Returns how unevenly the multiples of `step` modulo `devices` fill a round: the largest partial quotient of their ratio. The
-/// golden section has only ones. Returns `u64::MAX` for a step that misses slots.
+/// Returns how unevenly the multiples of `step` modulo `devices` fill a round: the largest partial quotient in the continued
+/// fraction of `step / devices`. For the golden section, all of them are 1. Returns `u64::MAX` for a step that misses slots.
 fn unevenness(step: u64, devices: u64) -> u64 {
     let (mut a, mut b, mut worst) = (devices, step, 0);
     while b != 0 {

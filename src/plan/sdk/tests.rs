@@ -1,4 +1,4 @@
-//! The presets have the figures of their sources.
+//! The presets have the values from their sources.
 
 use super::*;
 use crate::policy::backoff::{Loss, Retries};
@@ -26,7 +26,7 @@ fn waits(sdk: Sdk) -> [(u128, u128); 6] {
     for device in 0..500 {
         let (mut retries, mut rng) = (Retries::default(), generator(1, device, Purpose::Connection));
         for (least, most) in &mut spans {
-            let delay = retries.next_delay(&policy, Loss::default(), &mut rng).expect("it tries again");
+            let delay = retries.next_delay(&policy, Loss::default(), &mut rng).expect("the device retries");
             (*least, *most) = ((*least).min(delay.as_millis()), (*most).max(delay.as_millis()));
         }
     }
@@ -46,7 +46,8 @@ fn gives_up(sdk: Sdk) -> (Option<Duration>, bool) {
     (gives_up_after, gives_up_refused)
 }
 
-/// Returns the silence before a PINGREQ, and its interval and timeout in seconds, for the preset's keep-alive and for 20 s.
+/// Returns what counts as silence before a PINGREQ, and the ping interval and timeout in seconds, for the preset's keep-alive and
+/// for 20 s.
 fn pings(sdk: Sdk) -> (Silence, [(f64, f64); 2]) {
     let DevicePreset { pings, keep_alive_s, .. } = device_preset(Some(sdk));
     let seconds = |keep_alive_s| {
@@ -76,7 +77,7 @@ fn python_renews_before_expiry_and_retries_every_10_s() {
 #[test]
 fn node_renews_every_45_minutes_and_gives_up_after_4() {
     assert_eq!(facts(Sdk::Node), (180, 45, [1, 0, 0, 0], "2021-04-12"));
-    // At once, then 100 ms + (2^n - 1) * 0..25 ms, n from 0.
+    // Immediately, then 100 ms + (2^n - 1) * 0..25 ms, n from 0.
     let bounds = [(0, 0), (100, 100), (100, 125), (100, 175), (100, 275), (100, 475)];
     within(waits(Sdk::Node), bounds);
     assert_eq!(gives_up(Sdk::Node), (Some(Duration::from_secs(240)), false));
@@ -100,7 +101,7 @@ fn java_backs_off_and_gives_up_after_four_minutes() {
 }
 
 #[test]
-fn c_retries_at_once_and_doubles_up_to_thirty_seconds() {
+fn c_retries_immediately_and_doubles_up_to_thirty_seconds() {
     assert_eq!(facts(Sdk::C), (240, 48, [1, 0, 0, 0], "2020-09-30"));
     let bounds = [(0, 0), (1_000, 1_050), (2_000, 2_100), (4_000, 4_200), (8_000, 8_400), (16_000, 16_800)];
     within(waits(Sdk::C), bounds);

@@ -1,4 +1,4 @@
-//! Tests of delays, jitter, and giving up.
+//! Tests for delays, jitter, and giving up.
 
 use super::*;
 use crate::rng::{Purpose, generator};
@@ -67,7 +67,7 @@ fn immediate_first_retry_does_not_repeat() {
         retries.next_delay(&policy, loss, &mut rng).expect("it always retries").as_secs()
     };
     assert_eq!([next(Some(9)), next(None), next(None)], [0, 1, 2]);
-    assert_eq!([next(Some(60)), next(Some(0)), next(Some(0))], [0, 1, 2], "accepted and closed at once");
+    assert_eq!([next(Some(60)), next(Some(0)), next(Some(0))], [0, 1, 2], "accepted and closed immediately");
 }
 
 #[test]
@@ -120,7 +120,7 @@ proptest::proptest! {
         for policy in [stepped, BackOff::Fixed { delay: BASE }].into_iter().chain(jitters) {
             let [least, most] = policy.first_between().expect("it always retries");
             let delay = policy.delay(0, &mut rng).expect("it always retries");
-            // Only one of the two is rounded to nanoseconds.
+            // `delay` or the bounds are rounded to nanoseconds, but not both.
             let rounding = Duration::from_nanos(2);
             proptest::prop_assert!(least <= delay + rounding && delay <= most + rounding, "{:?} {:?}", policy, delay);
         }
@@ -128,7 +128,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn never_has_no_delay_and_fixed_a_constant_one() {
+fn never_does_not_retry_and_fixed_has_a_constant_delay() {
     let mut rng = generator(1, 1, Purpose::Connection);
     assert_eq!(BackOff::Never.delay(0, &mut rng), None);
     assert_eq!(BackOff::Never.first_between(), None);

@@ -1,4 +1,4 @@
-//! The axis of every chart: positions of values, and ticks with labels. Called by the charts. Independent of what the values measure.
+//! The axes of the charts: positions of values, and ticks with labels. Called by the charts. Independent of what the values measure.
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use std::ops::Range;
@@ -26,13 +26,13 @@ impl Axis {
         Axis { low: 0.0, high: count * step, log: false, ticks: list }
     }
 
-    /// Creates an axis from `low` to `high`. Ticks outside are left out.
+    /// Creates an axis from `low` to `high`. Ticks outside this range are left out.
     pub(in crate::report) fn fixed(low: f64, high: f64, ticks: Vec<(f64, String)>) -> Axis {
         let ticks = ticks.into_iter().filter(|(at, _)| (low..=high).contains(at)).collect();
         Axis { low, high, log: false, ticks }
     }
 
-    /// Creates a logarithmic axis over whole steps of 1, 2, 5 around `min..=max`, which are positive.
+    /// Creates a logarithmic axis that covers `min..=max` (both positive) and begins and ends at 1, 2 or 5 times a power of ten.
     pub(in crate::report) fn log(min: f64, max: f64, label: impl Fn(f64) -> String) -> Axis {
         let min = min.max(1.0);
         let steps = log_steps();
@@ -45,7 +45,7 @@ impl Axis {
         }
         let high = high.max(low * 10.0);
         let inside: Vec<f64> = steps.into_iter().filter(|step| (low..=high).contains(step)).collect();
-        // Over a wide range, only decades have labels, because more would overlap. There are at least two decades.
+        // On a wide range, only powers of ten have labels, because more labels would overlap. There are at least two.
         let decades_only = high / low > 100.5;
         let is_decade = |step: f64| (step.log10() - step.log10().round()).abs() < 1e-9;
         let ticks = inside
@@ -83,7 +83,7 @@ fn log_steps() -> Vec<f64> {
     (0..=12).flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(power))).collect()
 }
 
-/// Returns the smallest of 1, 2, 5 times a power of ten that is at least `raw`.
+/// Returns the smallest number that is 1, 2 or 5 times a power of ten and at least `raw`.
 fn nice_step(raw: f64) -> f64 {
     if !raw.is_finite() || raw <= 0.0 {
         return 1.0;
@@ -133,7 +133,7 @@ fn clock(seconds: f64, hours: bool) -> String {
     }
 }
 
-/// Creates a time axis over `0..=end` seconds with at most `most` ticks at round times.
+/// Creates a time axis over `0..=end` seconds with about `most` ticks at round times.
 pub(in crate::report) fn time(end: f64, most: u32) -> Axis {
     const STEPS: [f64; 16] = [
         1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0,
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!((axis.low(), axis.high()), (500.0, 100_000.0));
         assert_eq!(labels(&axis), ["1000", "10000", "100000"]);
         assert_eq!(axis.map(&500.0, (0, 100)), 0);
-        assert_eq!(axis.map(&1.0, (0, 100)), 0, "values below are clamped");
+        assert_eq!(axis.map(&1.0, (0, 100)), 0, "smaller values are clamped");
         let between = Axis::log(110_000.0, 3_000_000.0, |value| format!("{}", value / 1e3));
         assert_eq!(labels(&between), ["100", "200", "500", "1000", "2000", "5000"]);
         for (low, high) in (1..60).flat_map(|low| (low..60).map(move |high| (low, high))) {

@@ -1,9 +1,9 @@
-//! Charts as SVG. A result comes in, static SVG goes out; no script draws anything later. Read `timeline.rs` first. Called by the page.
+//! Charts. The input is a result; the output is static SVG, so the page needs no script. Read `timeline.rs` first. Called by `page`.
 //! Independent of the page's structure.
 //!
-//! Plotters maps values to positions and draws. [`theme`] makes colors follow the reader's color scheme, and [`axis`] places ticks. Each
-//! chart is drawn once for each of [`SIZES`], and style sheets show the size that is readable on the reader's screen. Plotters rounds
-//! positions to whole pixels, so a chart is drawn [`SCALE`] times larger, and its view box scales it down.
+//! Plotters maps values to positions and draws. [`theme`] makes the colors follow the reader's color scheme, and [`axis`] places the
+//! ticks. Each chart is drawn once for each of [`SIZES`], and the style sheet shows the size that fits the reader's screen. Plotters
+//! rounds positions to whole pixels, so a chart is drawn [`SCALE`] times larger, and the view box scales it down.
 
 pub(super) mod axis;
 pub(super) mod spectrum;
@@ -28,27 +28,27 @@ const SCALE: u32 = 4;
 /// A size of a chart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
-    /// CSS class. The style sheet selects the screens.
+    /// CSS class. The style sheet defines which screens show this size.
     class: &'static str,
     /// Width in CSS pixels.
     width: u32,
-    /// Height of a timeline panel in CSS pixels. Other charts choose their own.
+    /// Height of a timeline panel in CSS pixels. Other charts have their own height.
     height: u32,
     font: u32,
-    /// Space left of the plot for the labels of the vertical axis.
+    /// Space for the labels of the vertical axis, to the left of the plot.
     gutter: u32,
     /// Maximum number of ticks on the time axis.
     time_ticks: u32,
 }
 
-/// Wide, middle and narrow.
+/// The sizes: wide, middle and narrow.
 const SIZES: [Size; 3] = [
     Size { class: "wide", width: 1040, height: 150, font: 12, gutter: 64, time_ticks: 12 },
     Size { class: "middle", width: 640, height: 150, font: 13, gutter: 66, time_ticks: 8 },
     Size { class: "narrow", width: 340, height: 140, font: 12, gutter: 56, time_ticks: 5 },
 ];
 
-/// A line of a chart. `None` interrupts it.
+/// A line in a chart. `None` is a gap in the line.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     pub(super) role: Role,
@@ -58,8 +58,8 @@ pub(super) struct Line {
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 
-/// Draws a chart in every size. `height` is in CSS pixels and overrides the height of the size. `title` names the chart, `description`
-/// describes it in words, `id` is unique on the page.
+/// Draws a chart in every size. `height` is in CSS pixels and overrides the height of the size. `title` is the name of the chart,
+/// `description` describes it in words, and `id` is unique on the page.
 fn in_every_size(
     id: &str,
     title: &str,
@@ -76,7 +76,7 @@ fn in_every_size(
             draw(&size, &area)?;
             area.present().map_err(|error| ReportError::chart(&error))?;
         }
-        // Replaces the root element of plotters, which has a fixed size, by one with a name, a description and a class.
+        // Replace the root element from plotters, which has a fixed size, with one that has a name, a description and a class.
         let body = svg.split_once(">\n").map_or("", |(_, body)| body);
         let class = size.class;
         page.push_str(&format!(
@@ -98,7 +98,7 @@ fn number(count: u64) -> f64 {
 /// Returns the label of a latency on an axis.
 fn latency_label(us: f64) -> String {
     let text = human_duration(Duration::from_secs_f64(us / 1e6));
-    // `1.00 ms` on an axis is `1 ms`.
+    // On an axis, `1.00 ms` is shortened to `1 ms`.
     text.replacen(".00 ", " ", 1).replacen(".0 ", " ", 1)
 }
 
@@ -112,11 +112,11 @@ fn pixels(css: u32) -> i32 {
 }
 
 fn text_style(size: &Size, role: Role) -> TextStyle<'static> {
-    // The SVG backend divides sizes by 1.24.
+    // The SVG backend divides font sizes by 1.24.
     ("sans-serif", pixels(size.font) * 31 / 25).into_font().color(&role.color())
 }
 
-/// Draws axes, ticks and horizontal rules. `header` pixels above the plot stay free.
+/// Draws axes, ticks and horizontal grid lines. Leaves `header` pixels above the plot free.
 fn frame<'a>(size: &Size, area: &Area<'a>, header: u32, x: Axis, y: Axis) -> Result<Chart<'a>, ReportError> {
     let mut chart = ChartBuilder::on(area)
         .margin_top(pixels(header + 6))
@@ -181,7 +181,7 @@ fn caption(
 
 /// Shortens `text` to `width` drawing units. Returns an empty string if the space is too small.
 fn fitted(size: &Size, text: &str, width: i32) -> String {
-    // An estimate of the mean letter width, which depends on the reader's system font.
+    // An estimate of the mean letter width; the exact width depends on the reader's system font.
     let letter = (pixels(size.font) * 6 / 10).max(1);
     let room = usize::try_from(width / letter).unwrap_or(0);
     if room < 4 && text.chars().count() > room { String::new() } else { shorten(text, room) }

@@ -1,5 +1,5 @@
 //! The percentile spectrum: latency over a horizontal axis on which each additional nine has the same width, so that the tail is visible.
-//! Called by the page. Independent of thresholds.
+//! Called by `page`. Independent of thresholds.
 
 use super::axis::Axis;
 use super::theme;
@@ -21,7 +21,7 @@ pub(in crate::report) struct Spectrum {
     pub(in crate::report) svg: String,
 }
 
-/// Draws response and service time. Returns `None` without samples. `scope` describes the scope of `totals` in words.
+/// Draws response and service time. Returns `None` if there are no samples. `scope` says in words which operations are in `totals`.
 ///
 /// # Errors
 /// Returns an error if drawing fails.
@@ -31,12 +31,12 @@ pub(in crate::report) fn draw(
     totals: &Totals,
 ) -> Result<Option<Spectrum>, ReportError> {
     let (response, service) = (&totals.response, &totals.service);
-    // Starts at the first percentile, so that a single fast sample does not flatten the chart.
+    // Start at the first percentile, so that a single fast sample does not flatten the chart.
     let (Some(low), Some(high)) = (response.quantile(0.01), response.max()) else { return Ok(None) };
     let low = service.quantile(0.01).map_or(low, |service| service.min(low)).max(1);
     let high = service.max().map_or(high, |service| service.max(high)).max(low);
     let service_p99 = match service.quantile(0.99) {
-        // A device answers a method call, so the service time covers the sending of its answer.
+        // A device answers a method call, so the service time is the time that it took to send the answer.
         Some(us) if operation == Operation::Method => {
             format!("Sending the answer took {} at the 99th percentile.", human_us(us))
         }
@@ -70,7 +70,7 @@ fn at(latency: &Latency, quantile: f64) -> String {
     latency.quantile(quantile).map_or_else(|| NONE.to_owned(), human_us)
 }
 
-/// Returns the length of the axis in nines: up to the largest of `count` samples, limited to the ticks.
+/// Returns the length of the axis in nines: long enough to show the largest of `count` samples, but no longer than the ticks.
 fn nines(count: u64) -> f64 {
     number(count.max(1)).log10().clamp(1.0, 6.0)
 }

@@ -1,17 +1,18 @@
-//! The colors of the page and its charts, by role, for light and dark schemes. Called by the charts and the page. Independent of results.
+//! The colors of the page and its charts, by role, for light and dark schemes. Called by the charts and by `page`. Independent of
+//! results.
 //!
-//! Charts contain the light colors as presentation attributes, so they are readable without styles. [`css`] maps these attributes to
-//! variables, which the dark scheme changes.
+//! Charts contain the light colors as presentation attributes, so they are readable without a style sheet. [`css`] maps these
+//! attributes to variables, which the dark scheme changes.
 
 use plotters::style::RGBColor;
 use std::fmt::Write as _;
 
-/// A color, by its meaning.
+/// A color, identified by its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::report) struct Role {
     /// Name of the CSS variable, without the dashes.
     pub(in crate::report) name: &'static str,
-    /// Color on a light page. Unique, because the style sheet selects chart elements by it.
+    /// Color on a light page. It must be unique, because the style sheet selects chart elements by this color.
     pub(in crate::report) light: (u8, u8, u8),
     /// Color on a dark page.
     pub(in crate::report) dark: (u8, u8, u8),

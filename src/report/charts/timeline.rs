@@ -1,4 +1,4 @@
-//! The run over time: small panels, one below the other, with a common time axis and a band for each phase. Called by the page. Independent
+//! The run over time: small panels, one below the other, with a common time axis and a band for each phase. Called by `page`. Independent
 //! of the page's structure.
 
 use super::axis::{self, Axis};
@@ -49,7 +49,7 @@ struct Draft {
     bars: Vec<(f64, f64, f64)>,
 }
 
-/// Draws all panels, or none for a run without a series. The response panel shows `operation`.
+/// Draws all panels; none for a run without a series. The response panel shows `operation`.
 ///
 /// # Errors
 /// Returns an error if drawing fails.
@@ -90,8 +90,8 @@ impl<'a> Time<'a> {
         Time { result, rows, interval, end }
     }
 
-    /// Returns a gauge at time zero (`begin`) and at the end of each row before the end of the load. The last value extends to the end of
-    /// the load, so that the planned disconnects at the end do not look like a loss.
+    /// Returns a gauge at the start of the run (`begin`) and at the end of each row before the end of the load. The last value extends to
+    /// the end of the load, so that the planned disconnects at the end do not look like lost connections.
     fn at_ends(&self, begin: f64, value: impl Fn(&Row) -> f64) -> Vec<Option<(f64, f64)>> {
         let load_end_us =
             self.result.measurement.phases.iter().map(|phase| phase.end_us).max().unwrap_or(u64::MAX);
@@ -104,13 +104,13 @@ impl<'a> Time<'a> {
         [(0.0, begin)].into_iter().chain(read).chain([(end, last)]).map(Some).collect()
     }
 
-    /// Returns a value for each row, at its middle.
+    /// Returns a value for each row, at the middle of the row.
     fn at_middles(&self, value: impl Fn(&Row) -> Option<f64>) -> Vec<Option<(f64, f64)>> {
         let at = |row: &Row| (seconds(row.t_us) + self.interval / 2.0).min(self.end);
         self.rows.iter().map(|row| value(row).map(|value| (at(row), value))).collect()
     }
 
-    /// Returns the length of a row. `None` if the run ended in its first half, because a mean would be unreliable.
+    /// Returns the length of a row. `None` if the run ended in the first half of the row, because a mean would be unreliable.
     fn length(&self, row: &Row) -> Option<f64> {
         let length = (self.end - seconds(row.t_us)).min(self.interval);
         (length >= self.interval / 2.0).then_some(length)
@@ -146,7 +146,7 @@ fn online(time: &Time<'_>) -> Draft {
         ),
         y: Axis::linear(time.peak(actual).max(time.peak(planned)).max(planned_first), 3, tick_label),
         lines: vec![
-            // No device is online before the run starts.
+            // No devices are online before the run starts.
             Line { role: theme::FIRST, points: time.at_ends(0.0, actual) },
             Line { role: theme::PLANNED, points: time.at_ends(planned_first, planned) },
         ],
@@ -154,7 +154,7 @@ fn online(time: &Time<'_>) -> Draft {
     }
 }
 
-/// Returns the label of a tick of a linear axis: `1,500`, `0.25`.
+/// Returns the label of a tick on a linear axis: `1,500`, `0.25`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ticks are not negative")]
 fn tick_label(value: f64) -> String {
     if (value - value.round()).abs() < 1e-6 {
@@ -298,7 +298,7 @@ fn draw(time: &Time<'_>, draft: Draft, names: bool) -> Result<Panel, ReportError
     let svg = in_every_size(draft.id, draft.title, &draft.words, None, |size, area| {
         let x = axis::time(time.end, size.time_ticks);
         let (y_low, y_high) = (draft.y.low(), draft.y.high());
-        // The bands are drawn first, so that they lie under the grid.
+        // Draw the bands first, so that they are under the grid.
         let mut chart = frame(size, area, header, x.clone(), draft.y.clone())?;
         bands(time, &mut chart, (y_low, y_high))?;
         super::rules(size, &mut chart)?;

@@ -1,5 +1,5 @@
-//! Steps of this machine's wall clock: the finding about them, and refusals that they may explain. Called by the findings and by `judge`.
-//! Pure.
+//! Steps of this machine's wall clock: the finding about them, and the refusals that they may explain. Called by `findings` and by
+//! `judge`. Pure.
 
 use super::finding::finding;
 use crate::measure::{ClockStep, Measurement, Source};
@@ -7,7 +7,7 @@ use crate::report::format::instant;
 use crate::result::model::{Finding, Severity};
 use crate::units::human_signed_us;
 
-/// The number of steps that the finding lists.
+/// The maximum number of steps that the finding lists.
 const LISTED_MAX: usize = 3;
 
 /// Returns the finding about clock steps. It concerns this machine, not the hub.

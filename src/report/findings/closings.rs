@@ -1,5 +1,5 @@
-//! Findings about closed, expired and dead connections. MQTT 3.1.1 does not say why a server closes a connection, so each finding names
-//! its symptoms, and none is an error class. Called by `findings`. Pure.
+//! Findings about closed, expired and dead connections. In MQTT 3.1.1, a server cannot say why it closes a connection, so each finding
+//! describes the symptoms, and none of them is an error class. Called by `findings`. Pure.
 
 use super::TargetFacts;
 use super::finding::finding;
@@ -7,11 +7,11 @@ use crate::measure::{FleetCounts, Measurement, Outcome, Totals};
 use crate::result::model::{Finding, Severity};
 use crate::units::{human_count, human_us, plural};
 
-/// Closed connections are many from this number on, and from this share of the online devices, as a divisor.
+/// The number of closed connections is large if it is at least `MANY_MIN` and at least 1/`MANY_DIVISOR` of the online devices.
 const MANY_MIN: u64 = 3;
 const MANY_DIVISOR: u64 = 100;
 
-/// An acknowledgment is delayed if it is outstanding for this long, and for this multiple of the median.
+/// An acknowledgment is delayed if it is outstanding for at least `LONG_US`, and for at least `LONG_FACTOR` times the median.
 const LONG_US: u64 = 1_000_000;
 const LONG_FACTOR: u64 = 4;
 
@@ -51,7 +51,7 @@ fn throttled(counts: &FleetCounts, online: u64, target: TargetFacts, messages: &
     })
 }
 
-/// Closed connections with unacknowledged messages. Connections that ended before CONNACK had no messages.
+/// Closed connections with unacknowledged messages. Connections that ended before CONNACK are excluded, because they had no messages.
 fn closed_with_unacknowledged(
     measurement: &Measurement,
     counts: &FleetCounts,
@@ -78,7 +78,7 @@ fn token_expired(measurement: &Measurement) -> Option<Finding> {
     Some(finding(Severity::Warning, text, format!("{count}, the first {first} into the run")))
 }
 
-/// Two clients that share an id: each new connection ends the other one (MQTT 3.1.1 §3.1.4).
+/// Two clients that share an id: each new connection ends the other client's connection (MQTT 3.1.1 §3.1.4).
 fn shared_id(counts: &FleetCounts, devices: u64) -> Option<Finding> {
     let ended = counts.closed_soon_devices;
     (ended > 0).then(|| {
@@ -90,7 +90,7 @@ fn shared_id(counts: &FleetCounts, devices: u64) -> Option<Finding> {
     })
 }
 
-/// QoS 0 messages on dead connections. They are ok when the kernel accepts them, but may not have arrived.
+/// QoS 0 messages on dead connections. They count as ok as soon as the kernel accepts them, but may not have arrived.
 pub(super) fn qos_0_on_dead_connections(measurement: &Measurement) -> Option<Finding> {
     let unconfirmed = measurement.count(|counts| counts.qos0_on_dead_connections);
     (unconfirmed > 0).then(|| {

@@ -1,5 +1,6 @@
 //! Findings about connection attempts: refusals, certificates, a port with another protocol, a server that rejects some devices, an
-//! unexpected session. Called by `findings`. Pure. If a device has connected, no finding doubts the port or the TLS setting.
+//! unexpected session. Called by `findings`. Pure. If a device has connected, no finding suggests that the port or the TLS setting is
+//! wrong.
 
 use super::finding::finding;
 use super::{TargetFacts, clock_steps};
@@ -40,7 +41,7 @@ fn refused(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
         .collect()
 }
 
-/// Rejected certificates. Cause and fix depend on the certificate and the `ca` file, so the example gives them.
+/// Rejected certificates. The cause and the fix depend on the certificate and the `ca` file, so they are in the example.
 fn certificate_rejected(measurement: &Measurement) -> Option<Finding> {
     let error = measurement.errors.iter().find(|error| error.class == "tls_certificate")?;
     let connections = plural(error.count, "connection", "connections");
@@ -48,12 +49,12 @@ fn certificate_rejected(measurement: &Measurement) -> Option<Finding> {
     Some(finding(Severity::Warning, "The server's certificate was not accepted", evidence))
 }
 
-/// Returns whether at least one operation of this kind ended ok.
+/// Returns true if at least one operation of this kind ended ok.
 fn has_worked(measurement: &Measurement, operation: Operation) -> bool {
     measurement.of(operation).outcome(Outcome::Ok) > 0
 }
 
-/// A port with another protocol. Advises to turn TLS on or off only if no device has connected with the current setting.
+/// A port with another protocol. Suggests turning TLS on or off only if no device has connected with the current setting.
 fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
     let (step, classes): (Operation, &[&str]) = if target.tls_wanted {
         (Operation::ConnectTls, &["closed_by_peer", "reset"])
@@ -79,7 +80,7 @@ fn other_protocol(measurement: &Measurement, target: TargetFacts) -> Option<Find
 }
 
 /// Connections that were closed or reset before CONNACK, although the server accepted other devices. Attempts that the load generator
-/// ended do not count, for example because of a rejected certificate.
+/// ended, for example because of a rejected certificate, do not count.
 fn closed_before_connack(measurement: &Measurement, target: TargetFacts) -> Option<Finding> {
     // Excused attempts count too: a finding does not affect the verdict.
     let count = measurement.count(|counts| counts.closed_before_connack + counts.reset_before_connack);

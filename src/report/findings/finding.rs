@@ -1,8 +1,8 @@
-//! Makes a [`Finding`]. Used by every file of this folder. Independent of measurements.
+//! Creates a [`Finding`]. Used by every file in this folder. Independent of measurements.
 
 use crate::result::model::{Finding, Severity};
 
-/// Makes a finding.
+/// Creates a finding.
 pub(super) fn finding(severity: Severity, text: impl Into<String>, evidence: impl Into<String>) -> Finding {
     Finding { severity, text: text.into(), evidence: evidence.into() }
 }

@@ -1,8 +1,8 @@
-//! The findings of a run: observations besides the verdict, each with evidence and advice. A measurement and facts about the target come
-//! in, a list of findings goes out. This file has most of them; `connecting`, `closings` and `clock_steps` have the others. Called by
-//! `judge`. Pure.
+//! The findings of a run: observations in addition to the verdict, each with evidence and advice. The input is a measurement and facts
+//! about the target; the output is a list of findings. Most findings are in this file; the others are in `connecting`, `closings` and
+//! `clock_steps`. Called by `judge`. Pure.
 //!
-//! A finding about a cause that the wire does not show describes the symptoms, not a certain cause.
+//! If the traffic does not show the cause, a finding describes the symptoms and does not claim a cause.
 
 pub(super) mod clock_steps;
 mod closings;
@@ -105,7 +105,8 @@ pub(super) fn cleartext_password(is_sent: bool) -> Option<Finding> {
     })
 }
 
-/// A built-in hub that counted fewer messages than devices. It may count more, because acknowledgments can be lost.
+/// A built-in hub that counted fewer messages than the devices. If it counted more, that is no error, because acknowledgments can be
+/// lost.
 pub(super) fn counts_disagree(hub: &Emulator, measurement: &Measurement) -> Option<Finding> {
     let acked = measurement.of(Operation::Telemetry).outcome(Outcome::Ok);
     (hub.telemetry < acked).then(|| {
@@ -160,7 +161,7 @@ fn expired(messages: &Totals) -> Option<Finding> {
     })
 }
 
-/// Acknowledgments after the timeout.
+/// Acknowledgments that arrived after the timeout.
 fn late_acks(measurement: &Measurement) -> Option<Finding> {
     let late = measurement.count(|counts| counts.late_acks);
     (late > 0).then(|| {
@@ -169,7 +170,7 @@ fn late_acks(measurement: &Measurement) -> Option<Finding> {
     })
 }
 
-/// SUBACKs after the timeout. The subscription is in effect, but the operation timed out.
+/// SUBACKs that arrived after the timeout. The subscription is in effect, but the operation timed out.
 fn late_subacks(measurement: &Measurement) -> Option<Finding> {
     let late = measurement.count(|counts| counts.late_subacks);
     (late > 0).then(|| {
@@ -207,7 +208,7 @@ fn late_answers(measurement: &Measurement) -> Option<Finding> {
 fn missed_desired_versions(measurement: &Measurement) -> Option<Finding> {
     let missed = from_hub(measurement, |hub| hub.desired_missed);
     (missed > 0).then(|| {
-        let text = "Devices missed changes of desired properties. A hub sends a change only to connected devices that have subscribed";
+        let text = "Devices missed changes to their desired properties. A hub sends a change only to connected devices that have subscribed";
         finding(Severity::Note, text, plural(missed, "version missed", "versions missed"))
     })
 }
@@ -217,7 +218,7 @@ fn c2d_deliveries(measurement: &Measurement) -> Option<Finding> {
     let [skipped, later, twice]: [fn(&FromHub) -> u64; 3] =
         [|hub| hub.c2d_skipped, |hub| hub.c2d_reordered, |hub| hub.c2d_duplicates];
     let [skipped, later, twice] = [skipped, later, twice].map(|count| from_hub(measurement, count));
-    // Each message gets its number before the call to the hub, so a message that the hub did not accept leaves a gap.
+    // Messages are numbered before the call to the hub, so a message that the hub did not accept leaves a gap.
     let sends = measurement.of(Operation::ServiceC2d);
     let unconfirmed = sends.due.saturating_sub(sends.outcome(Outcome::Ok));
     let missing = skipped.saturating_sub(later).saturating_sub(unconfirmed);
@@ -232,12 +233,13 @@ fn c2d_deliveries(measurement: &Measurement) -> Option<Finding> {
     })
 }
 
-/// Messages that an IoT hub does not send.
+/// Messages that a real IoT hub does not send.
 fn unexpected_messages(measurement: &Measurement) -> Option<Finding> {
     let unreadable = from_hub(measurement, |hub| hub.unreadable);
     let unknown = from_hub(measurement, |hub| hub.unknown_answers);
     (unreadable > 0 || unknown > 0).then(|| {
-        let text = "The hub sent messages that an IoT hub does not send, or answers that match no request";
+        let text =
+            "The hub sent messages that an IoT hub does not send, or answers that do not match any request";
         let evidence = format!(
             "{}, {}",
             plural(unreadable, "unreadable message", "unreadable messages"),

@@ -1,11 +1,12 @@
-//! The facts about the target that findings depend on. Made by `app` and [`judge_again`](crate::report::judge_again).
+//! The facts about the target that findings depend on. Created by `app` and by
+//! [`judge_again`](crate::report::judge_again).
 
 use crate::result::model;
 
 /// Facts about the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TargetFacts {
-    /// Whether it is an IoT hub, not a plain broker.
+    /// Whether the target is an IoT hub, not a plain broker.
     pub is_hub: bool,
     /// Whether devices use TLS.
     pub tls_wanted: bool,

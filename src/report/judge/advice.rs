@@ -1,5 +1,5 @@
-//! The last reason of an invalid run: what to do. It depends on the causes of undecided thresholds and of the load's shortfalls. Called
-//! by `judge`. Pure.
+//! Builds the last reason listed for an invalid run, which tells the user what to do. It depends on why thresholds are undecided, and
+//! on why the load was not offered as planned. Called by `judge`. Pure.
 
 use super::reason::{Code, reason};
 use super::undecided::LocalCause;
@@ -7,17 +7,18 @@ use crate::measure::{Culprit, Measurement};
 use crate::result::model::Detail;
 use crate::units::{Percent, human_us};
 
-/// A source that is late although it is busy for less than this share was kept from running (our choice).
+/// If a source starts operations late although it is busy for less than this share of the time, something kept it from running (our
+/// choice).
 const LOW_BUSY_SHARE: f64 = 0.5;
 
-/// Returns the causes of a load that was not offered as planned.
+/// Returns the causes of the load not being offered as planned.
 pub(super) fn shortcoming_causes(measurement: &Measurement, shortcomings: &[Detail]) -> Vec<LocalCause> {
     let has = |code: Code| shortcomings.iter().any(|detail| detail.code == code.name());
     let mut causes = Vec::new();
     if has(Code::MachineShort) {
         causes.extend(local_errors(measurement));
     }
-    // An idle machine does not help operations that failed because of a local error.
+    // For operations that failed because of a local error, the advice to use an idle machine would not help.
     let is_late = has(Code::LateStart) || has(Code::ClosedLoopDelayed);
     if is_late || (has(Code::NotSent) && causes.is_empty()) {
         causes.push(LocalCause::Delay);
@@ -25,13 +26,14 @@ pub(super) fn shortcoming_causes(measurement: &Measurement, shortcomings: &[Deta
     causes
 }
 
-/// Returns the error classes that this machine caused, as causes.
+/// Returns the classes of the errors that this machine caused, as causes.
 pub(super) fn local_errors(measurement: &Measurement) -> Vec<LocalCause> {
     let ours = measurement.errors.iter().filter(|error| error.culprit == Culprit::Generator);
     ours.map(|error| LocalCause::Error(error.class.clone())).collect()
 }
 
-/// Returns what to do about these causes. `None` if the run was too short to measure a busy share.
+/// Returns a reason that says what to do about these causes. `None` if the only cause is a delay, and the run was too short to
+/// measure a busy share.
 pub(super) fn advice(
     measurement: &Measurement,
     causes: &[LocalCause],
@@ -71,7 +73,7 @@ fn fix(cause: &LocalCause) -> Option<String> {
         }
         "ports_exhausted" => "Set source_ips in [target] to get more local ports, or use fewer devices",
         "source_address" => {
-            "Correct source_ips in [target]. List addresses of this machine, of the same family (IPv4 or IPv6) as the host's address"
+            "Correct source_ips in [target]. List addresses of this machine that are of the same family (IPv4 or IPv6) as the host's address"
         }
         "no_memory" => "Use fewer devices, or a machine with more memory",
         "clock_step" => clock,

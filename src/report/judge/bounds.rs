@@ -1,12 +1,12 @@
 //! Intervals of observed values, and how they decide a threshold. The upper bound of a latency is the measured value. Its lower bound
-//! excludes delays that this machine may have added. A threshold is decided if all values of the interval agree. Used by `threshold`.
-//! Pure.
+//! excludes delays that this machine may have added. A threshold is decided if every value in the interval gives the same result. Used by
+//! `threshold`. Pure.
 
 use crate::measure::Compare;
 use crate::result::model::ThresholdStatus;
 
-/// The resolution of a latency: shorter stalls may go unnoticed. It is the worker's tick while operations are open (2 ms), plus 5 ms
-/// for code that runs between two ticks.
+/// The resolution of latencies: shorter stalls may go unnoticed. It is the sum of the worker's tick while operations are open (2 ms) and
+/// 5 ms for code that runs between two ticks.
 pub(in crate::report) const RESOLUTION_US: u64 = 7_000;
 
 /// The relative resolution of histograms with three significant digits. For limits above 7 s, it is coarser than [`RESOLUTION_US`].
@@ -17,7 +17,7 @@ const BUCKET_SHARE: f64 = 0.001;
 pub(super) enum Bound {
     /// A value.
     At(f64),
-    /// Above the limit by an unknown amount: failures count as slower than any limit.
+    /// Above the limit by an unknown amount, because failures count as slower than any limit.
     AboveLimit,
 }
 
@@ -49,7 +49,10 @@ impl Interval {
     }
 
     /// Decides a threshold on a count or a rate.
-    #[expect(clippy::float_cmp, reason = "counts are exact, and a share is compared as it was written")]
+    #[expect(
+        clippy::float_cmp,
+        reason = "counts are exact, and a share is compared with the limit as written in the scenario"
+    )]
     pub(super) fn decide(self, compare: Compare, limit: f64) -> ThresholdStatus {
         let (low, high) = (self.low.number(), self.high.number());
         let one_value = low == limit && high == limit;
@@ -69,8 +72,8 @@ impl Interval {
         }
     }
 
-    /// Decides a threshold on a latency. Unexcused failures fail it, whatever the comparison. A value that exceeds the limit by less than
-    /// the resolution is undecided.
+    /// Decides a threshold on a latency. If unexcused failures determine the value, the threshold fails, whatever the comparison. If the
+    /// value exceeds the limit by less than the resolution, the threshold is undecided.
     #[expect(clippy::cast_precision_loss, reason = "microseconds stay far below 2^53")]
     pub(super) fn decide_latency(self, compare: Compare, limit_us: u64) -> ThresholdStatus {
         if self.low == Bound::AboveLimit {
@@ -97,7 +100,7 @@ mod tests {
     #[test]
     fn every_comparison_uses_the_whole_interval() {
         use Compare::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
-        // With the limit 10: below, up to, around, from, above, and exactly the limit.
+        // With a limit of 10: intervals below the limit, up to it, around it, from it, above it, and exactly the limit.
         let intervals = [(5.0, 9.0), (5.0, 10.0), (9.0, 11.0), (10.0, 12.0), (11.0, 12.0), (10.0, 10.0)];
         for (compare, expected) in [
             (Less, [Passed, Undecided, Undecided, Failed, Failed, Failed]),
@@ -113,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn fail_within_the_resolution_is_undecided() {
+    fn failure_within_the_resolution_is_undecided() {
         let limit_us = 500_000;
         for (low, high, expected) in [
             (499_000.0, 499_999.0, Passed),

@@ -1,4 +1,5 @@
-//! Finds a threshold with `abort = true` that has failed for certain while a run continues. Called by `app` once a second. Pure.
+//! Finds a threshold with `abort = true` that has certainly failed although the run is still in progress. Called by `app` once a
+//! second. Pure.
 //!
 //! Only a final failure counts: open operations may still end ok, counts may still grow, and more samples may arrive.
 
@@ -7,7 +8,7 @@ use super::unattributed::UnattributedDelay;
 use crate::measure::{Compare, Measurement, Outcome, Rule, Rules, Test, Totals};
 use crate::result::model::ThresholdStatus;
 
-/// Returns the first threshold that has failed for certain by `at_us`, with the observation in words.
+/// Returns the first threshold that has certainly failed by `at_us`, with the observation in words.
 #[must_use]
 pub fn failed_early<'r>(
     measurement: &Measurement,
@@ -28,20 +29,20 @@ pub fn failed_early<'r>(
     })
 }
 
-/// Counts operations without an outcome as excused failures, because they may still end in any way.
+/// Counts operations without an outcome as excused failures, because they may still end with any outcome.
 fn count_open_as_lost(totals: &mut Totals) {
     let open = totals.due.saturating_sub(totals.ended());
     totals.outcomes[Outcome::Lost] += open;
     totals.excused[Outcome::Lost] += open;
 }
 
-/// Returns whether a test can fail before the end. A count that must be reached, or avoided, is decided only at the end.
+/// Returns true if a test can fail before the end. A count that must be reached or avoided is decided only at the end.
 fn may_be_final(test: &Test) -> bool {
     let must_grow = matches!(test.compare(), Compare::Greater | Compare::GreaterOrEqual | Compare::NotEqual);
     !(matches!(test, Test::Count { .. }) && must_grow)
 }
 
-/// Returns whether later operations can still change a failure: a count may still grow to its required value.
+/// Returns true if later operations can turn a failure into a pass: a count may still grow to its required value.
 fn may_still_change(test: &Test, totals: &Totals) -> bool {
     match *test {
         Test::Count { outcome, compare: Compare::Equal, limit } => {
@@ -72,7 +73,7 @@ mod tests {
         Rules { thresholds: vec![rule], ..Rules::default() }
     }
 
-    /// Records `ok` operations of 10 ms, `lost` ones, and `open` ones.
+    /// Records `ok` operations that took 10 ms, `lost` operations that were lost, and `open` operations without an outcome.
     fn run(ok: u64, lost: u64, open: u64) -> Measurement {
         measured(1, 1, |recorder: &mut Recorder| {
             for n in 0..ok + lost + open {
@@ -86,7 +87,7 @@ mod tests {
         })
     }
 
-    /// 12 of 1,000 were lost. With 5,000 more ok, that share would be small.
+    /// 12 of 1,000 operations were lost. If the 5,000 open operations end ok, the share of lost operations is small.
     #[test]
     fn percentile_waits_for_open_operations() {
         let p99 = Test::Percentile { quantile: 0.99, compare: Compare::Less, limit_us: 500_000 };

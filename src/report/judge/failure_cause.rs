@@ -8,7 +8,7 @@ use crate::report::format::instant;
 use crate::result::model::Detail;
 use crate::units::{human_count, plural};
 
-/// An event is a cause if it concerns at least this share of connections or messages, as a divisor: 10%.
+/// An event counts as the cause if it affects at least this fraction (1/n) of the connections or messages: 10%.
 const CAUSE_DIVISOR: u64 = 10;
 
 /// Returns why a run failed. `None` if the failed thresholds have no common cause.
@@ -24,14 +24,14 @@ pub(super) fn failure_cause(measurement: &Measurement) -> Option<Detail> {
         .or_else(|| acks_missing(measurement))
 }
 
-/// Returns whether the load generator may have caused most failures. Then no cause may name the hub.
+/// Returns true if the load generator may have caused most failures. Then the cause must not name the hub.
 fn is_mostly_excused(measurement: &Measurement) -> bool {
     let all = measurement.sum(|_| true);
     let failed = all.ended().saturating_sub(all.ok());
     failed > 0 && all.excused.sum() > failed / 2
 }
 
-/// Returns a cause if no device of any fleet ever connected. The most frequent error explains it.
+/// Returns a cause if no device in any fleet ever connected. The text contains the most frequent error.
 fn never_connected(measurement: &Measurement) -> Option<Detail> {
     let connects = measurement.of(Operation::Connect);
     if connects.outcome(Outcome::Ok) > 0 {
@@ -52,12 +52,13 @@ fn never_connected(measurement: &Measurement) -> Option<Detail> {
     Some(reason(Code::NeverConnected, text))
 }
 
-/// Returns the sum of the fleets' peaks of connected devices.
+/// Returns the sum of the peak numbers of connected devices in each fleet.
 fn online_peak(measurement: &Measurement) -> u64 {
     measurement.fleets.iter().map(|fleet| fleet.connected_peak).sum()
 }
 
-/// Returns the number of errors that match and are not the load generator's, the time of the first, and the most frequent class.
+/// Returns the number of matching errors that the load generator did not cause, the time of the first error, and the most frequent
+/// class.
 fn matching_errors(
     measurement: &Measurement,
     is_match: impl Fn(&ErrorTotals) -> bool,
@@ -69,12 +70,12 @@ fn matching_errors(
     Some((count, first_us, matching().max_by_key(|error| error.count)?))
 }
 
-/// Returns whether a count is at least the share that makes it a cause.
+/// Returns true if a count is large enough to be a cause.
 fn is_large_share(count: u64, whole: u64) -> bool {
     count > 0 && count >= whole / CAUSE_DIVISOR
 }
 
-/// Returns a cause if devices were online and later connection attempts failed in DNS or TCP.
+/// Returns a cause if devices were online, and later connection attempts failed during the name resolution or the TCP handshake.
 fn unreachable(measurement: &Measurement) -> Option<Detail> {
     let dial = |error: &ErrorTotals| error.class.starts_with("tcp_") || error.class.starts_with("dns");
     let (count, first_us, most) = matching_errors(measurement, dial)?;
@@ -127,7 +128,7 @@ impl Ending {
         }
     }
 
-    /// Returns the number of connection attempts among these errors: they ended before CONNACK and have the same classes.
+    /// Returns the number of errors of these classes that were connection attempts, which ended before CONNACK.
     fn attempts(self, measurement: &Measurement) -> u64 {
         match self {
             Ending::Closed => measurement.count(|counts| counts.closed_before_connack),
@@ -141,16 +142,16 @@ impl Ending {
             (Ending::Closed, _) => format!("The hub closed {connections}"),
             (Ending::Expired, 1) => format!("{connections} ended after its token expired"),
             (Ending::Expired, _) => format!("{connections} ended after their tokens expired"),
-            // The wire does not show who reset a connection.
+            // The traffic does not show whether the hub or the network reset a connection.
             (Ending::Reset, 1) => format!("{connections} was reset"),
             (Ending::Reset, _) => format!("{connections} were reset"),
-            // The device closed these connections.
-            (Ending::Silent, _) => format!("The hub stopped answering on {connections}"),
+            // Here the devices closed the connections.
+            (Ending::Silent, _) => format!("The hub stopped responding on {connections}"),
         }
     }
 }
 
-/// Returns a cause if many connections ended. It describes the most frequent way.
+/// Returns a cause if many connections ended. It describes the most common way in which they ended.
 fn connections_ended(measurement: &Measurement) -> Option<Detail> {
     let (all, _, most) = matching_errors(measurement, |error| Ending::of(&error.class).is_some())?;
     let ending = Ending::of(&most.class)?;

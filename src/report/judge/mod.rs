@@ -1,11 +1,11 @@
-//! Judges a run: verdict, reasons, threshold results and findings, as a pure function of the measurement and its rules. `app` calls
-//! [`judge`] at the end of a run and [`judge_again`] for a result file. Independent of sockets and workers.
+//! Judges a run: computes the verdict, reasons, threshold results and findings as a pure function of the measurement and the rules.
+//! `app` calls [`judge`] at the end of a run and [`judge_again`] for a result file. Independent of sockets and workers.
 //!
-//! Each observed value is an interval: the value as measured, and the value without delays that the load generator may have added. A
-//! threshold whose whole interval misses the limit fails the run. Otherwise, an undecided threshold or a load that was not offered as
-//! planned makes the measurement invalid.
+//! Each observed value is an interval between the measured value and the value without the delays that the load generator may have
+//! added. If the whole interval of a threshold misses the limit, the run fails. Otherwise, an undecided threshold or a load that was
+//! not offered as planned makes the measurement invalid.
 //!
-//! [`threshold`] evaluates one threshold, [`offered`] checks the load, [`failure_cause`] and [`advice`] explain the verdict.
+//! [`threshold`] evaluates one threshold, [`offered`] checks the load, and [`failure_cause`] and [`advice`] explain the verdict.
 
 mod advice;
 mod bounds;
@@ -37,7 +37,7 @@ use threshold::{Observation, evaluate, sum_covered};
 use unattributed::UnattributedDelay;
 use undecided::{LocalCause, UndecidedThreshold};
 
-/// The run to judge, and its rules.
+/// The run to judge, and the rules.
 #[derive(Clone, Copy, Debug)]
 pub struct JudgeInput<'a> {
     /// Measurement of the run.
@@ -57,13 +57,13 @@ pub struct JudgeInput<'a> {
 pub struct Judgment {
     /// Status, exit code and reasons.
     pub verdict: Verdict,
-    /// All thresholds, the implicit ones last.
+    /// All thresholds, with the implicit ones last.
     pub thresholds: Vec<ThresholdResult>,
     /// Findings, warnings first.
     pub findings: Vec<Finding>,
 }
 
-/// Judges a run from its result file. Returns `None` for files of earlier versions, which lack the rules.
+/// Judges a run from its result file. Returns `None` for files from earlier versions, which do not contain the rules.
 #[must_use]
 pub fn judge_again(result: &RunResult) -> Option<Judgment> {
     Some(judge(&JudgeInput {
@@ -136,7 +136,7 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
     }
 }
 
-/// An evaluated threshold, with everything that its reason needs.
+/// An evaluated threshold, with the data for its reason.
 struct Evaluated {
     result: ThresholdResult,
     rule: Rule,
@@ -148,7 +148,7 @@ struct Evaluated {
     phases: Vec<String>,
 }
 
-/// `telemetry{phase:steady} p(99) < 500ms`
+/// Returns the label of a threshold: `telemetry{phase:steady} p(99) < 500ms`
 fn label(threshold: &ThresholdResult) -> String {
     let ThresholdResult { metric, expression, phase, fleet, .. } = threshold;
     format!("{} {expression}", threshold_label(metric, phase.as_deref(), fleet.as_deref()))
@@ -164,7 +164,7 @@ fn threshold_detail(code: Code, threshold: &ThresholdResult, text: String) -> De
 }
 
 impl JudgeInput<'_> {
-    /// Evaluates all thresholds. The implicit ones come last: every fleet connected at least once, in any phase.
+    /// Evaluates all thresholds. The implicit ones come last: every fleet must connect at least once, in any phase.
     fn thresholds(&self) -> Vec<Evaluated> {
         let written = self
             .rules
@@ -185,7 +185,7 @@ impl JudgeInput<'_> {
         written.chain(implicit).collect()
     }
 
-    /// Evaluates a threshold on the sum of the operations that it covers.
+    /// Evaluates a threshold on the totals of the operations that it covers.
     fn threshold(&self, rule: &Rule, covers: impl Fn(&str) -> bool) -> Evaluated {
         let covered = sum_covered(self.measurement, rule, &covers);
         let unattributed = UnattributedDelay::of(self.measurement, self.rules, &covers);
@@ -228,14 +228,15 @@ impl JudgeInput<'_> {
         undecided.reason()
     }
 
-    /// Returns whether the load of a phase affects the verdict: every phase except warm-ups without a latency threshold.
+    /// Returns true if the load of a phase affects the verdict, which is the case for all phases except warm-ups without a latency
+    /// threshold.
     fn is_evaluated(&self, phase: &Phase) -> bool {
         let names =
             |rule: &Rule| rule.phase.as_ref() == Some(&phase.name) && rule.test.latency_limit_us().is_some();
         !phase.warmup || self.rules.thresholds.iter().any(names)
     }
 
-    /// Returns the shortfalls of the offered load: reasons for evaluated phases, findings for the others.
+    /// Returns the shortfalls in the offered load: reasons for evaluated phases, and findings for the others.
     fn offered(&self) -> (Vec<Detail>, Vec<Finding>) {
         let (mut blocking, mut warnings) = (Vec::new(), Vec::new());
         for phase in &self.measurement.phases {
@@ -257,7 +258,7 @@ impl JudgeInput<'_> {
     fn advice(&self, mut causes: Vec<LocalCause>, shortcomings: &[Detail]) -> Option<Detail> {
         causes.extend(advice::shortcoming_causes(self.measurement, shortcomings));
         if causes.is_empty() {
-            // Every device was offline, and the target may not be the cause.
+            // Every device was offline, but the target may not be the cause.
             causes.extend(advice::local_errors(self.measurement));
         }
         if causes.is_empty() {
@@ -269,12 +270,12 @@ impl JudgeInput<'_> {
         advice::advice(self.measurement, &causes, is_evaluated)
     }
 
-    /// Returns whether the run was interrupted before the first connection attempt.
+    /// Returns true if the run was interrupted before the first connection attempt.
     fn is_interrupted_before_the_load(&self) -> bool {
         self.ended_by == EndedBy::Interrupt && self.measurement.of(Operation::Connect).due == 0
     }
 
-    /// Adds the reason why the run ended before its plan.
+    /// Adds the reason why the run ended before the end of its plan.
     fn add_end_reason(&self, details: &mut Vec<Detail>) {
         let (code, text) = match self.ended_by {
             EndedBy::Plan | EndedBy::Breakdown => return,
@@ -293,14 +294,14 @@ impl JudgeInput<'_> {
                 "The run ended early: every device was offline for longer than abort_when_unreachable",
             ),
         };
-        // Without another cause, the unreachable target is the cause.
+        // If there is no other cause, the unreachable target is the cause.
         let is_cause = self.ended_by == EndedBy::Unreachable
             && details.iter().all(|detail| detail.code != Code::HubUnreachable.name());
         details.insert(if is_cause { 0 } else { details.len() }, reason(code, text));
     }
 
-    /// Returns whether the target was unreachable: every device was offline for too long, and neither this machine nor a stall of the
-    /// built-in hub explains it.
+    /// Returns true if the target was unreachable: every device was offline for too long, and neither this machine nor a stall of the
+    /// built-in hub explains why.
     fn is_unreachable(&self) -> bool {
         self.ended_by == EndedBy::Unreachable
             && self.measurement.errors.iter().any(|error| error.culprit != Culprit::Generator)

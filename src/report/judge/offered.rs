@@ -1,5 +1,6 @@
-//! Checks whether the load was offered as planned. If the load generator started operations late, did not send them, or slowed a closed
-//! loop, the target received less load than the scenario specifies. That blocks a pass, but not a fail. Called by `judge`. Pure.
+//! Checks whether the load was offered as planned. If the load generator started operations late, did not send them, or slowed down a
+//! closed loop, the target received less load than the scenario specifies. Then a run cannot pass, but it can still fail. Called by
+//! `judge`. Pure.
 
 use super::numbers::ratio;
 use super::reason::{Code, of_phase};
@@ -26,7 +27,7 @@ pub(super) fn shortcomings(measurement: &Measurement, rules: &Rules, phase: &Pha
     found
 }
 
-/// Returns the strictest latency limit of the thresholds that cover this operation in this phase.
+/// Returns the lowest latency limit of the thresholds that cover this operation in this phase.
 fn strictest_us(
     measurement: &Measurement,
     rules: &Rules,
@@ -49,8 +50,8 @@ struct PhaseOperation<'a> {
 }
 
 impl PhaseOperation<'_> {
-    /// Returns whether late starts of this operation reduce the offered load. Late connects do so only if a threshold reads a connect
-    /// latency: a plan may let a whole fleet connect at one instant.
+    /// Returns true if late starts of this operation reduce the offered load. Late connection attempts count only if a threshold
+    /// tests their latency, because a plan may let a whole fleet connect at the same time.
     fn must_start_in_time(&self, measurement: &Measurement, rules: &Rules) -> bool {
         use Operation::{Connect, Method, Renewal, ServiceC2d, ServiceDesired, ServiceMethod};
         let is_read = || {
@@ -67,14 +68,14 @@ impl PhaseOperation<'_> {
         }
     }
 
-    /// Returns a reason if too large a share started too late.
+    /// Returns a reason if too large a share of the operations started too late.
     fn late(&self, strictest_us: Option<u64>) -> Option<Detail> {
         let after_us = self.limits.late_after_us.min(strictest_us.unwrap_or(u64::MAX));
         let (late, started) = (self.totals.lag.count_above(after_us), self.totals.lag.count());
         let share = ratio(late, started);
         (share > self.limits.late_share).then(|| {
             let text = format!(
-                "Phase {}: the load generator started {} of {} {} operations ({}) more than {} late, but at most {} is allowed. \
+                "Phase {}: the load generator started {} of {} {} operations ({}) more than {} late; the limit is {}. \
                  The largest lag was {}",
                 self.phase.name,
                 human_count(late),
@@ -89,14 +90,15 @@ impl PhaseOperation<'_> {
         })
     }
 
-    /// Returns a reason if the load generator did not send too large a share. Messages that the target held back do not count.
+    /// Returns a reason if the load generator left too large a share of the messages unsent. Messages that the target held back do
+    /// not count.
     fn not_sent(&self) -> Option<Detail> {
         let excused = &self.totals.excused;
         let not_sent = excused[Outcome::Expired] + excused[Outcome::Offline];
         let sent = 1.0 - ratio(not_sent, self.totals.due);
         (sent < self.limits.sent_share).then(|| {
             let text = format!(
-                "Phase {}: the load generator did not send {} of {} due {} operations ({}), but at most {} is allowed",
+                "Phase {}: the load generator failed to send {} of the {} {} operations that were due ({}; the limit is {})",
                 self.phase.name,
                 human_count(not_sent),
                 human_count(self.totals.due),
@@ -108,7 +110,7 @@ impl PhaseOperation<'_> {
         })
     }
 
-    /// Returns a reason if the load generator's own delay slowed a closed loop too much.
+    /// Returns a reason if the load generator's own delay slowed down a closed loop too much.
     #[expect(clippy::cast_precision_loss, reason = "sums of microseconds stay far below 2^53")]
     fn closed_loop(&self) -> Option<Detail> {
         if !self.totals.closed_loop {
@@ -119,7 +121,7 @@ impl PhaseOperation<'_> {
         let share = if cycles_us > 0.0 { self.totals.own_delay_sum_us as f64 / cycles_us } else { 0.0 };
         (share > self.limits.closed_loop_share).then(|| {
             let text = format!(
-                "Phase {}: the load generator's own delay was {} of the response and think time of the closed loop {}, but at most {} is allowed",
+                "Phase {}: the load generator's own delay was {} of the response and think time in the closed loop {}; the limit is {}",
                 self.phase.name,
                 rounded(share),
                 self.operation,
@@ -130,7 +132,7 @@ impl PhaseOperation<'_> {
     }
 }
 
-/// Returns a reason if operations failed on this machine, for example for lack of descriptors.
+/// Returns a reason if operations failed on this machine, for example because it ran out of descriptors.
 fn local_failures(measurement: &Measurement, phase: &Phase) -> Option<Detail> {
     let health = measurement.health.iter().filter(|health| health.phase == phase.name);
     let short: u64 = health.map(|health| health.environment_errors).sum();

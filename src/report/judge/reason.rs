@@ -1,4 +1,5 @@
-//! The reasons of a verdict: a text with a stable code, and the phase or fleet that it concerns. Made by `judge` and its parts.
+//! The reasons for a verdict. Each has a text, a stable code, and the phase or fleet that it concerns. Created by `judge` and
+//! its parts.
 
 use crate::result::model::Detail;
 
@@ -9,17 +10,17 @@ pub(super) enum Code {
     Passed,
     /// The scenario has no thresholds.
     NoThresholds,
-    /// The cause of a fail: no device ever connected.
+    /// The cause of a failed run: no device ever connected.
     NeverConnected,
-    /// The cause of a fail: the hub became unreachable.
+    /// The cause of a failed run: the hub became unreachable.
     HubUnreachable,
-    /// The cause of a fail: the hub refused connections.
+    /// The cause of a failed run: the hub refused connections.
     ConnectionsRefused,
-    /// The cause of a fail: connections were closed or reset.
+    /// The cause of a failed run: connections were closed or reset.
     ConnectionsClosed,
-    /// The cause of a fail: the hub stopped answering on connections, and devices closed them.
+    /// The cause of a failed run: the hub stopped responding on some connections, and the devices closed them.
     HubSilent,
-    /// The cause of a fail: the hub left messages unacknowledged.
+    /// The cause of a failed run: the hub left messages unacknowledged.
     AcksMissing,
     /// A threshold failed.
     ThresholdFailed,
@@ -31,7 +32,7 @@ pub(super) enum Code {
     LateStart,
     /// Operations were not sent because of the load generator.
     NotSent,
-    /// The load generator slowed a closed loop.
+    /// The load generator slowed down a closed loop.
     ClosedLoopDelayed,
     /// Operations failed on this machine.
     MachineShort,
@@ -74,12 +75,12 @@ impl Code {
     }
 }
 
-/// Makes a reason.
+/// Creates a reason.
 pub(super) fn reason(code: Code, text: impl Into<String>) -> Detail {
     Detail { code: code.name().to_owned(), text: text.into(), phase: None, fleet: None, source: None }
 }
 
-/// Makes a reason that concerns a phase.
+/// Creates a reason that concerns a phase.
 pub(super) fn of_phase(code: Code, phase: &str, text: impl Into<String>) -> Detail {
     Detail { phase: Some(phase.to_owned()), ..reason(code, text) }
 }

@@ -1,8 +1,8 @@
-//! Evaluates one threshold: observed interval, margin and status. Called by `judge` and `early` with the sum of the covered operations.
-//! Independent of phases and fleets.
+//! Evaluates one threshold: observed interval, margin and status. Called by `judge` and `early` with the totals of the covered
+//! operations. Independent of phases and fleets.
 //!
-//! A latency threshold counts every failed operation as slower than the limit, by an unknown amount, and also every unfinished one that
-//! is older than the limit. So a hub that fails more operations never looks faster.
+//! A latency threshold counts every failed operation as slower than the limit by an unknown amount, and also every unfinished operation
+//! that is older than the limit. Therefore, a hub never looks faster because it fails more operations.
 
 use super::bounds::{Bound, Interval};
 use super::numbers::{float, whole};
@@ -12,7 +12,7 @@ use crate::plan::samples_needed;
 use crate::result::model::ThresholdStatus;
 use crate::units::{Percent, human_count, human_us};
 
-/// The observation of a threshold.
+/// The observation for a threshold.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Observation {
     /// Limit, in `unit`.
@@ -27,11 +27,11 @@ pub(super) struct Observation {
     pub(super) worst: Option<f64>,
     /// Measured value, in words.
     pub(super) text: String,
-    /// Interval, in words: `the value is between 310 ms and 560 ms`. Empty if it is a single value.
+    /// Interval, in words: `the value is between 310 ms and 560 ms`. Empty if there is a single value.
     pub(super) interval_text: String,
     /// Margin, as a share of the limit. Positive if the threshold passed.
     pub(super) margin: Option<f64>,
-    /// Number of operations that it was computed from.
+    /// Number of operations on which the observation is based.
     pub(super) samples: u64,
     /// Status of the threshold.
     pub(super) status: ThresholdStatus,
@@ -59,7 +59,8 @@ pub(super) fn evaluate(test: &Test, totals: &Totals, unattributed: &Unattributed
     }
 }
 
-/// Returns how many operations with this outcome are excused: this machine may have caused it. For `ok`, how many more may have ended ok.
+/// Returns the number of operations with this outcome that are excused, because this machine may have caused the outcome. For `ok`,
+/// returns the number of other operations that may have ended ok without this machine's delays.
 fn excused(outcome: Outcome, totals: &Totals, unattributed: &UnattributedDelay) -> u64 {
     let of = |outcome: Outcome| match outcome {
         Outcome::Ok => 0,
@@ -74,18 +75,18 @@ fn excused(outcome: Outcome, totals: &Totals, unattributed: &UnattributedDelay) 
     }
 }
 
-/// The operations that a latency threshold reads.
+/// The operations that a latency threshold covers.
 struct Latencies<'a> {
     totals: &'a Totals,
     limit_us: u64,
     ok: u64,
     /// Number of unexcused operations that count as slower than the limit.
     bad: u64,
-    /// Number of excused operations: each may have been arbitrarily fast, or slower than the limit.
+    /// Number of excused operations: each of them may have been arbitrarily fast, or slower than the limit.
     excused: u64,
     /// Upper bound of the unattributed delay in a latency. `None` if the whole latency may be delay.
     unattributed_us: Option<u64>,
-    /// Number of further operations that may have been due without the load generator's delays.
+    /// Number of additional operations that might have been due without the load generator's delays.
     missing_cycles: u64,
 }
 
@@ -112,17 +113,18 @@ impl Latencies<'_> {
         self.ok + self.bad + self.excused
     }
 
-    /// Returns whether no delay and no excuse applies, so that both bounds are the measured value.
+    /// Returns true if there are no delays and no excused operations, so that both bounds are the measured value.
     fn is_exact(&self) -> bool {
         self.totals.delayed.is_empty() && self.excused == 0 && self.unattributed_us == Some(0)
     }
 
-    /// Returns the lower bound for a value without the load generator's own delays: it also excludes unattributed delay.
+    /// Returns the lower bound for `us`, a value without the load generator's own delays, by also excluding the unattributed delay.
     fn lowered(&self, us: f64) -> Bound {
         Bound::At(self.unattributed_us.map_or(0.0, |unattributed_us| (us - float(unattributed_us)).max(0.0)))
     }
 
-    /// Evaluates a percentile. With N operations ok and B slower, quantile q reads the ok histogram at q(N + B)/N.
+    /// Evaluates a percentile. With N ok operations and B slower ones, quantile q of all is quantile q(N + B)/N in the histogram of the
+    /// ok operations.
     fn percentile(&self, quantile: f64, compare: Compare) -> Observation {
         let (samples, needed) = (self.samples(), samples_needed(quantile));
         let base = Observation::latency(self.limit_us, samples);
@@ -157,7 +159,7 @@ impl Latencies<'_> {
         base.observed_latency(compare, self.limit_us, Interval { low, high })
     }
 
-    /// Evaluates the mean. A single operation that is slower than the limit by an unknown amount leaves it without an upper bound.
+    /// Evaluates the mean. If a single operation is slower than the limit by an unknown amount, the mean has no upper bound.
     fn mean(&self, compare: Compare) -> Observation {
         let base = Observation::latency(self.limit_us, self.samples());
         let Some(mean) = self.totals.response.mean() else { return self.none_ok(base, compare) };
@@ -204,8 +206,8 @@ impl Latencies<'_> {
     }
 }
 
-/// Returns how many more operations of a closed loop may have been due without the load generator's delays and without unattributed
-/// stalls. Each cycle would have been shorter by that share.
+/// Returns the number of additional operations in a closed loop that might have been due without the load generator's delays and
+/// without unattributed stalls. Each cycle would have been shorter by the share of these delays.
 fn missing_cycles(totals: &Totals, unattributed: &UnattributedDelay) -> u64 {
     if !totals.closed_loop || (totals.delayed.is_empty() && unattributed.share == 0.0) {
         return 0;
@@ -213,12 +215,12 @@ fn missing_cycles(totals: &Totals, unattributed: &UnattributedDelay) -> u64 {
     let ok = float(totals.response.count());
     let cycles_us = totals.response.mean().unwrap_or(0.0) * ok + float(totals.think_sum_us);
     let own = if cycles_us > 0.0 { float(totals.own_delay_sum_us) / cycles_us } else { 0.0 };
-    // A share near 1 would mean any number of operations.
+    // Limit the share: a share near 1 would produce an arbitrarily large number of operations.
     let lost = (own + unattributed.share).min(0.999);
     whole((ok * lost / (1.0 - lost)).ceil())
 }
 
-/// Returns the lower and the upper bound of a count. Excused failures count in one of them only.
+/// Returns the lower and the upper bound of a count. Excused failures count in only one of them.
 fn counted(outcome: Outcome, totals: &Totals, unattributed: &UnattributedDelay) -> (u64, u64) {
     let (count, excused) = (totals.outcome(outcome), excused(outcome, totals, unattributed));
     match outcome {

@@ -1,22 +1,22 @@
-//! Delay on this machine that no worker can attribute to an operation: stalls of the built-in hub's shards and of other workers, and
-//! seconds in which a worker was saturated. Lower bounds of latencies exclude the longest such delay in any window of twice the limit.
-//! Used by `judge` and `early`. Pure.
+//! Delay on this machine that cannot be attributed to an operation: stalls of the built-in hub's shards and of other workers, and
+//! seconds in which a worker was saturated. Lower bounds of latencies exclude the longest such delay in any window that is twice as
+//! long as the limit. Used by `judge` and `early`. Pure.
 
 use super::numbers::ratio;
 use crate::measure::{EXCUSE_SHARE, Measurement, Phase, Rules, Source};
 use crate::report::findings::clock_steps;
 use crate::stalls::{StallEntry, StallList};
 
-/// If the two clocks diverge by more than this in a phase, its lower bounds are void.
+/// If the wall clock and the monotonic clock diverge by more than this in a phase, the phase has no meaningful lower bounds.
 const DRIFT_MAX_US: u64 = 100_000;
 
 /// The unattributed delay in some phases.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct UnattributedDelay {
     stalls: Vec<StallEntry>,
-    /// Whether the clocks diverged, so that no timestamp is reliable.
+    /// Whether the clocks diverged, so that timestamps are unreliable.
     pub(super) clocks_diverged: bool,
-    /// Share of the time that these stalls took.
+    /// Share of the time in these phases that was stalled.
     pub(super) share: f64,
     /// Whether these delays, or a wrong clock on this machine, may have caused failures.
     pub(super) may_cause_failures: bool,
@@ -27,7 +27,7 @@ pub(super) struct UnattributedDelay {
 }
 
 impl UnattributedDelay {
-    /// Collects the delay in the phases that `covers` selects.
+    /// Adds up the delay in the phases that `covers` selects.
     pub(super) fn of(
         measurement: &Measurement,
         rules: &Rules,
@@ -38,7 +38,7 @@ impl UnattributedDelay {
         let several = workers.clone().any(|health| health.source != Source::Worker(0));
         let (mut all, mut hub) = (StallList::default(), StallList::default());
         let mut clocks_diverged = false;
-        // A stall in the next phase may delay operations that were due at the end of this one.
+        // Include the following phase: a stall there may delay operations that were due at the end of a covered phase.
         let follows = |name: &str| {
             measurement.phases.windows(2).any(|pair| pair[1].name == name && covers(&pair[0].name))
         };
@@ -75,7 +75,7 @@ impl UnattributedDelay {
         }
     }
 
-    /// Returns the upper bound of this delay in a latency near `limit_us`. `None` if the whole latency may be delay.
+    /// Returns the upper bound of this delay within a latency near `limit_us`. `None` if the whole latency may be delay.
     pub(super) fn max_us(&self, limit_us: u64) -> Option<u64> {
         let max_us = max_in_window(&self.stalls, limit_us.saturating_mul(2));
         (!self.clocks_diverged && max_us <= limit_us).then_some(max_us)
@@ -86,7 +86,8 @@ fn length_us(phase: &Phase) -> u64 {
     phase.end_us.saturating_sub(phase.start_us)
 }
 
-/// Returns the longest total stall in any window of this length. The worst window starts with a stall or ends with one.
+/// Returns the maximum stalled time in any window of this length. The worst window begins at the start of a stall or ends at the
+/// end of one.
 fn max_in_window(stalls: &[StallEntry], window_us: u64) -> u64 {
     let begins = stalls.iter().map(|entry| entry.from_us);
     let ends = stalls.iter().map(|entry| entry.to_us.saturating_sub(window_us));
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn stalls_longer_than_the_limit_void_the_lower_bound() {
+    fn stalls_longer_than_the_limit_leave_no_lower_bound() {
         let unattributed = UnattributedDelay { stalls: vec![entry(0, 300)], ..UnattributedDelay::default() };
         assert_eq!(unattributed.max_us(300), Some(300));
         assert_eq!(unattributed.max_us(299), None);
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn hub_stalls_count_but_not_those_of_a_single_worker() {
+    fn hub_stalls_count_but_stalls_of_a_single_worker_do_not() {
         let mut measurement = Measurement {
             phases: vec![crate::measure::Phase {
                 name: "p".to_owned(),

@@ -1,15 +1,15 @@
-//! The reason why a threshold is undecided: the interval, and its causes on this machine. Called by `judge`. Pure.
+//! The reason why a threshold is undecided: the interval, and the causes on this machine. Called by `judge`. Pure.
 
 use super::threshold::Observation;
 use super::unattributed::UnattributedDelay;
 use crate::measure::{Culprit, Measurement, Operation, Rules, Source, Test, Totals};
 use crate::units::{human_us, plural};
 
-/// The reason names a delay if it is at least this share of the largest delay, as a divisor. Beside other causes, it names a delay of at
-/// least this share of the limit.
+/// The reason mentions a delay if it is at least this fraction (1/n) of the largest delay. If there are other causes, the delay must
+/// instead be at least this fraction of the limit.
 const CAUSE_DIVISOR: u64 = 10;
 
-/// A cause on this machine that may have decided a threshold. The advice depends on it.
+/// A cause on this machine that may have decided a threshold. Determines the advice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LocalCause {
     /// Local errors of this class.
@@ -18,7 +18,7 @@ pub(super) enum LocalCause {
     Clock,
     /// A delay of the load generator, the service client or the built-in hub.
     Delay,
-    /// No cause: the value is closer to the limit than the resolution.
+    /// No delay or error: the value is closer to the limit than the resolution.
     Resolution,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct UndecidedThreshold<'a> {
 }
 
 impl UndecidedThreshold<'_> {
-    /// Returns the reason in words, and its causes.
+    /// Returns the reason in words, and the causes.
     pub(super) fn reason(&self) -> (String, Vec<LocalCause>) {
         let label = &self.label;
         if self.observation.interval_text.is_empty() {
@@ -89,7 +89,7 @@ impl UndecidedThreshold<'_> {
         Some((classes.into_iter().map(|class| LocalCause::Error(class.to_owned())).collect(), text))
     }
 
-    /// Returns whether errors of this class can concern the operation. Only the service client makes calls, and it does nothing else.
+    /// Returns true if errors of this class can affect the operation. Only the service client makes calls, and it does nothing else.
     fn applies(&self, class: &str) -> bool {
         match class {
             "encode" => true,
@@ -112,8 +112,8 @@ impl UndecidedThreshold<'_> {
         }
     }
 
-    /// Returns the delays that may have decided the threshold, in words. Small delays beside a large one are left out. Counts and rates
-    /// depend on delays only in closed loops.
+    /// Returns the delays that may have decided the threshold, in words. Leaves out delays that are small compared with the largest
+    /// one. Counts and rates depend on delays only in closed loops.
     fn delays(&self, has_other_causes: bool) -> Vec<String> {
         let limit_us = self.test.latency_limit_us();
         let depends = limit_us.is_some() || self.covered.closed_loop;

@@ -1,5 +1,5 @@
-//! Health of the load generator and the built-in hub: facts about the processes, and a row for each source. Called by the page. Reads
-//! results only.
+//! Health of the load generator and the built-in hub: facts about the processes, and a row for each source. Called by `page`. Uses
+//! only the result.
 
 use super::super::format;
 use super::super::sources::sources;
@@ -9,13 +9,13 @@ use crate::measure::{Latency, Source};
 use crate::result::model::RunResult;
 use crate::units::{human_bytes, human_count};
 
-/// A clock drift above this has a line (our choice).
+/// A clock drift above this is shown (our choice).
 const DRIFT_SHOWN_US: u64 = 10_000;
 
 /// Name, total stall, longest stall, busy share, local errors, lag p99, lag max.
 pub(super) type SourceRow = [String; 7];
 
-/// Returns a row for each source, and none for files of earlier versions.
+/// Returns a row for each source. Empty for files from earlier versions.
 pub(super) fn source_rows(result: &RunResult) -> Vec<SourceRow> {
     let time = |us: u64| if us == 0 { "0".to_owned() } else { keep_together(&format::us(Some(us))) };
     let row = |health: &super::super::sources::SourceHealth| {
@@ -70,7 +70,7 @@ fn quantiles(latency: &Latency) -> String {
     format!("p99 {p99}, p99.9 {p999}, max {max}")
 }
 
-/// Returns facts about the built-in hub, and none for another target.
+/// Returns facts about the built-in hub. Empty for other targets.
 pub(super) fn emulator(result: &RunResult) -> Vec<(&'static str, String)> {
     let Some(emulator) = &result.emulator else { return Vec::new() };
     let mut rows = vec![

@@ -1,9 +1,9 @@
-//! The page. A result comes in, one self-contained HTML file goes out, without scripts and external resources. Called by `app`. Reads
-//! results only.
+//! The page. The input is a result; the output is a self-contained HTML file without scripts or external resources. Called by `app`.
+//! Uses only the result.
 //!
-//! `templates/report.html` contains text and structure, `templates/report.css` the style. The files of this folder turn numbers into the
-//! strings of the template. Askama escapes everything that is not marked safe. Only charts, bars and the colors' style sheet are marked
-//! safe.
+//! `templates/report.html` contains text and structure, `templates/report.css` the style. The files in this folder turn numbers into the
+//! strings for the template. Askama escapes everything that is not marked safe. Only the charts, the bars and the style sheet for colors
+//! are marked safe.
 
 mod health;
 mod thresholds;
@@ -79,7 +79,7 @@ struct Page<'a> {
     palette: String,
     result: &'a RunResult,
     banner: Banner,
-    /// Warnings that concern every number. Usually empty.
+    /// Warnings that apply to every number. Usually empty.
     warnings: Vec<&'static str>,
     name: String,
     started: String,
@@ -153,7 +153,7 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
     let seconds = length(phase);
     let totals = main.map(|part| &part.totals);
     let due = totals.map(|totals| per_second(totals.due, seconds));
-    // Counted by the time of the acknowledgment, which shows an overloaded hub.
+    // Count acknowledgments when they arrive, because this shows whether the hub is overloaded.
     let acked = summary.main_operation().map(|main| {
         let acks =
             sum_during(&result.measurement, phase, |row| row.interval.response.of(main.operation).count());
@@ -179,7 +179,7 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
     }
 }
 
-/// Formats `0% → 100%`, or one number if both are equal.
+/// Formats a range as `0% → 100%`, or as one number if both ends are equal.
 fn span_percent([from, to]: [f64; 2]) -> String {
     let percent = |share: f64| format!("{:.0}%", share * 100.0);
     if (from - to).abs() < 1e-9 { percent(from) } else { format!("{} → {}", percent(from), percent(to)) }
@@ -203,7 +203,7 @@ struct OperationRow {
 impl OperationView {
     fn of(operation: &super::summary::OperationSummary) -> OperationView {
         let mut rows: Vec<OperationRow> = Vec::new();
-        // The total of a single phase would repeat its row.
+        // With a single phase, the total would repeat the phase's row.
         if operation.phases.iter().filter(|part| !part.warmup).count() > 1 {
             rows.push(operation_row("total", "without warm-up", true, &operation.total));
         }

@@ -1,10 +1,10 @@
-//! Parts of the whole page.
+//! Checks parts of the whole page.
 
 use super::*;
 use crate::result::model::{Status, ThresholdStatus};
 use crate::result::testing::result as sample;
 
-/// Two of four messages failed, and so did the latency threshold.
+/// Two of four messages failed, and the latency threshold failed too.
 #[test]
 fn failed_run_counts_failures_instead_of_a_percentile() {
     let mut result = sample();

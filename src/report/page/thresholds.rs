@@ -1,4 +1,4 @@
-//! The table of thresholds: status, observed range, and a bar that marks the limit. Called by the page. Reads results only.
+//! The table of thresholds: status, observed range, and a bar that marks the limit. Called by `page`. Uses only the result.
 
 use super::super::format::plain;
 use super::super::margin;
@@ -33,7 +33,7 @@ pub(super) fn thresholds(result: &RunResult) -> Vec<ThresholdView> {
             mark: margin::status_mark(status),
             word: margin::status_word(status),
             metric: metric(threshold),
-            // Keeps the expression on one line, if it fits.
+            // Keep the expression on one line, if it fits.
             expression: plain(&threshold.expression).replace(' ', "\u{a0}"),
             observed: keep_together(&plain(&margin::observed(threshold))),
             words: margin::words(threshold),
@@ -57,7 +57,7 @@ pub(super) fn caption(views: &[ThresholdView]) -> &'static str {
 }
 
 /// Draws the observed range on a track that marks the limit: solid up to the best value, pale up to the worst. Empty if there is nothing to
-/// draw. The table contains the same in words.
+/// draw. The table also contains this information in words.
 fn bar(used: Option<(f64, f64)>, status: ThresholdStatus) -> String {
     let Some((best, worst)) = used else { return String::new() };
     let at = margin::LIMIT_AT * 100.0;

@@ -1,8 +1,8 @@
-//! The headline tiles: the most important numbers, each in the color of the thresholds that read it. Called by the page. Reads results
-//! only.
+//! The headline tiles: the most important numbers. The color of a tile shows the status of the thresholds on its number. Called by
+//! `page`. Uses only the result.
 //!
-//! A tile never shows the percentile of only a few ok operations. If failures decided a threshold, it shows `> limit`. If most operations
-//! failed, it counts the failures.
+//! A tile never shows a percentile that covers only a few ok operations. If failures decided a threshold, the tile shows `> limit`. If
+//! most operations failed, it shows the number of failures.
 
 use super::super::format::{self, plain};
 use super::super::margin;
@@ -12,21 +12,21 @@ use crate::measure::{Operation, Totals};
 use crate::result::model::{RunResult, ThresholdResult, ThresholdStatus};
 use crate::units::human_count;
 
-/// Below this share of ok operations, a latency tile shows the share that its percentile covers (our choice).
+/// Below this share of ok operations, a latency tile also shows the share that its percentile covers (our choice).
 const NEARLY_ALL: f64 = 0.99;
-/// Below this share of ok operations, it counts failures instead (our choice).
+/// Below this share of ok operations, a latency tile shows the number of failures instead (our choice).
 const FEW: f64 = 0.5;
 
-/// The tone of a tile, from the thresholds that read it.
+/// The tone of a tile, from the thresholds on its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tone {
-    /// No threshold reads it.
+    /// There is no threshold on the number.
     Neutral,
-    /// Every threshold that reads it passed.
+    /// Every threshold passed.
     Good,
-    /// One is undecided, and none failed.
+    /// At least one threshold is undecided, and none failed.
     Undecided,
-    /// One failed.
+    /// At least one threshold failed.
     Bad,
 }
 
@@ -62,7 +62,7 @@ impl Tone {
     }
 }
 
-/// Returns the worst tone of the thresholds that read a tile: failed, then undecided, then passed.
+/// Returns the worst tone of these thresholds: failed, then undecided, then passed.
 pub(super) fn tone<'a>(thresholds: impl Iterator<Item = &'a ThresholdResult>) -> Tone {
     let tones = thresholds.map(|threshold| match margin::status(threshold) {
         ThresholdStatus::Passed => Tone::Good,
@@ -82,7 +82,7 @@ pub(super) struct Tile {
     pub(super) note: String,
 }
 
-/// Returns the tiles in the order of the page.
+/// Returns the tiles in the order in which the page shows them.
 pub(super) fn tiles(result: &RunResult, summary: &Summary) -> Vec<Tile> {
     let thresholds = result.thresholds.as_slice();
     let scope = if summary.warmup_only { "in warm-up" } else { "outside warm-up" };
@@ -111,14 +111,15 @@ pub(super) fn tiles(result: &RunResult, summary: &Summary) -> Vec<Tile> {
         },
         latency(thresholds, main_operation, &response, main_totals, main_scope),
     ];
-    // For a run without messages, connects are the main operation.
+    // In a run without messages, connects are already the main operation.
     if main_operation != Operation::Connect {
         tiles.push(latency(thresholds, Operation::Connect, "Connect p99", connect, "whole run"));
     }
     tiles
 }
 
-/// Returns the tile with the number of failed messages. Its tone depends on rates, counts, and latencies that failures decided.
+/// Returns the tile with the number of failed messages. Its tone depends on thresholds on rates and counts, and on latency thresholds
+/// that were decided by failures.
 fn messages_not_ok(thresholds: &[ThresholdResult], messages: &Totals, scope: &str) -> Tile {
     let is_of_messages = |threshold: &&ThresholdResult| {
         Operation::from_name(&threshold.metric).is_some_and(Operation::is_message)
@@ -136,7 +137,7 @@ fn messages_not_ok(thresholds: &[ThresholdResult], messages: &Totals, scope: &st
     }
 }
 
-/// Returns whether failures raised a latency above the limit, because they count as slower.
+/// Returns true if failures, which count as slower than the limit, raised a latency above the limit.
 fn is_beyond(threshold: &ThresholdResult) -> bool {
     threshold.unit == "us"
         && threshold.observed.is_none()
@@ -191,7 +192,7 @@ fn latency(
         true => format!("of the {share} that were ok, {scope}"),
         false => format!("median {}, {scope}", keep_together(&at(0.5))),
     };
-    let delays = if tone == Tone::Undecided { "; may include delays of this machine" } else { "" };
+    let delays = if tone == Tone::Undecided { "; may include delays on this machine" } else { "" };
     Tile { tone, label: label.to_owned(), value, unit, note: what + delays }
 }
 

@@ -1,6 +1,6 @@
-//! Numbers with units, as the page formats them. Called by the parts of the page. Independent of results.
+//! Formats numbers with units for the page. Called by the parts of `page`. Independent of results.
 
-/// Splits `67.8 ms` into number and unit. Text without a unit stays whole.
+/// Splits `67.8 ms` into number and unit. If there is no unit, returns the whole text.
 pub(super) fn split(text: &str) -> (String, &'static str) {
     for (suffix, unit) in [(" µs", "µs"), (" ms", "ms"), (" s", "s")] {
         if let Some(number) = text.strip_suffix(suffix) {

@@ -1,4 +1,4 @@
-//! Result files: round trips, names, damaged files, files of other versions, and the schema.
+//! Tests for result files: round trips, names, damaged files, files from other versions, and the schema.
 
 use super::super::testing::result;
 use super::*;
@@ -17,7 +17,7 @@ fn files_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn results_of_the_same_second_get_different_names() {
+fn results_from_the_same_second_get_different_names() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("made/on/demand");
     let mut ids = Vec::new();
@@ -82,7 +82,10 @@ fn errors_name_the_file_and_what_was_found() {
     let mut absurd = serde_json::to_value(result()).unwrap();
     absurd["operations"][1]["outcomes"]["lost"] = u64::MAX.into();
     for (text, expected) in [
-        (absurd.to_string(), "operations, outcomes, lost is 18446744073709551615, more than any run counts"),
+        (
+            absurd.to_string(),
+            "operations, outcomes, lost is 18446744073709551615, which is more than any run can count",
+        ),
         ("{".to_owned(), "is cut off: its JSON is incomplete"),
         ("\n<!doctype html>".to_owned(), "is an HTML page, not a result. Specify the .json"),
         ("{]".to_owned(), "is not a result file: "),
@@ -94,7 +97,10 @@ fn errors_name_the_file_and_what_was_found() {
         ("{\"schema\": [1]}".to_owned(), "its schema is [1], not"),
         ("{\"schema\": \"hubstorm.result.v0\"}".to_owned(), "its schema is \"hubstorm.result.v0\""),
         (older.to_string(), "its schema is \"hubstorm.compare.v1\""),
-        (newer.to_string(), "is a result file of version 2, and this hubstorm reads version 1. Use a newer"),
+        (
+            newer.to_string(),
+            "is a result file of version 2, but this hubstorm only reads version 1. Use a newer",
+        ),
         (damaged.to_string(), "damaged: telemetry of fleet meter in phase steady, response: histogram is"),
         (row.to_string(), "damaged: series, rows[2], response, telemetry: histogram is not base64"),
         (lacking.to_string(), "missing field `verdict`"),
@@ -168,9 +174,9 @@ fn a_written_result_reads_back_equal() {
     assert_eq!(before.measurement.health[0].stalls, after.measurement.health[0].stalls);
 }
 
-/// Version 1 only grows: fields that were added later may be missing.
+/// Fields that were added to version 1 later may be missing.
 #[test]
-fn files_of_earlier_versions_are_read() {
+fn files_from_earlier_versions_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("older.json");
     let mut older = serde_json::to_value(result()).unwrap();
@@ -201,7 +207,7 @@ fn results_match_the_schema() {
     }
 }
 
-/// `UPDATE=1 cargo test --lib result::` writes the schema again.
+/// `UPDATE=1 cargo test --lib result::` regenerates the schema.
 #[test]
 fn the_published_schema_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/schema.json");
@@ -210,5 +216,5 @@ fn the_published_schema_is_up_to_date() {
         disk::replace(&path, now.as_bytes()).unwrap();
     }
     let published = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(published == now, "reports/schema.json is stale: UPDATE=1 cargo test --lib result::");
+    assert!(published == now, "reports/schema.json is stale: run `UPDATE=1 cargo test --lib result::`");
 }

@@ -1,4 +1,4 @@
-//! Reads `auth` of a fleet, including the token settings of `kind = "sas"`. Used by `fleet`.
+//! Reads a fleet's `auth`, including the token settings of `kind = "sas"`. Used by `fleet`.
 
 use crate::scenario::model::{AuthSpec, RenewSpec, TokenSpec};
 use crate::scenario::node::Node;
@@ -6,7 +6,7 @@ use crate::scenario::reader::{Fields, Reader, quoted};
 use crate::scenario::value::Written;
 use crate::units::{self, Percent};
 
-/// Reads `auth` of a fleet.
+/// Reads a fleet's `auth`.
 pub(super) fn auth(reader: &mut Reader<'_>, node: &Node) -> Written<AuthSpec> {
     let (value, text) = read_auth(reader, node).unwrap_or((AuthSpec::Invalid, ""));
     Written { value, text: text.to_owned(), place: node.place.clone() }
@@ -86,7 +86,7 @@ fn renew(reader: &mut Reader<'_>, node: &Node) -> Option<Written<RenewSpec>> {
         (share, None) => {
             let share =
                 share.parse::<Percent>().ok().filter(|share| (0.0..=1.0).contains(&share.as_fraction()));
-            // With 0%, a device would renew its token all the time.
+            // With 0%, a device would renew its token continuously.
             share.filter(|share| share.as_fraction() > 0.0).map(RenewSpec::Share)
         }
     };
@@ -96,7 +96,7 @@ fn renew(reader: &mut Reader<'_>, node: &Node) -> Option<Written<RenewSpec>> {
     Some(Written { value: value?, text: source, place })
 }
 
-/// Reports more than one source of keys, and a policy without its key or the reverse.
+/// Reports multiple sources of keys, a policy without a key, and a key without a policy.
 fn check_key_sources(reader: &mut Reader<'_>, fields: &Fields<'_>) {
     let has = |key| fields.entry(key).is_some();
     let (place, what, fix) = match (has("group_key"), has("policy"), has("key"), has("file")) {
@@ -104,7 +104,7 @@ fn check_key_sources(reader: &mut Reader<'_>, fields: &Fields<'_>) {
         (true, ..) | (.., true) => (
             fields.place.clone(),
             "more than one source of keys",
-            "use only one, such as group_key = \"${env.GROUP_KEY}\"",
+            "use only one of them, for example group_key = \"${env.GROUP_KEY}\"",
         ),
         (false, true, false, false) => {
             (fields.place.below("key"), "missing", "add key = \"${env.POLICY_KEY}\"")

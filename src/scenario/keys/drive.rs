@@ -5,9 +5,9 @@ use crate::scenario::model::{ArrivalKind, CallKind, DriveSpec};
 use crate::scenario::node::Node;
 use crate::scenario::reader::Reader;
 
-/// Response timeouts of a method, in seconds (Azure: "Understand and invoke direct methods from IoT Hub").
+/// The allowed response timeouts of a method call, in seconds (Azure: "Understand and invoke direct methods from IoT Hub").
 const RESPONSE_TIMEOUT_S: std::ops::RangeInclusive<u64> = 5..=300;
-/// Connect timeouts of a method, in seconds (same source).
+/// The allowed connect timeouts of a method call, in seconds (same source).
 const CONNECT_TIMEOUT_S: std::ops::RangeInclusive<u64> = 0..=300;
 
 /// Reads one `[[drive]]`.
@@ -53,7 +53,7 @@ pub(super) fn drive(reader: &mut Reader<'_>, node: &Node) -> Option<DriveSpec> {
             spec.ttl = fields.take("ttl").and_then(|node| reader.duration(node));
         }
         Some(CallKind::Desired) => {}
-        // Without a valid `call`, unknown keys cannot be determined.
+        // Which keys are allowed depends on `call`, which is invalid.
         None => return Some(spec),
     }
     fields.finish(reader, &[]);

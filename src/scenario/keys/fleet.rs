@@ -1,4 +1,4 @@
-//! Reads `[fleet.NAME]`. Used by `keys`; `auth`, messages, twins and methods have files of their own.
+//! Reads `[fleet.NAME]`. Used by `keys`; `auth`, messages, twins and methods have separate files.
 
 use super::{auth, messages, twin_methods};
 use crate::policy::backoff::Jitter;
@@ -8,7 +8,7 @@ use crate::scenario::reader::Reader;
 use crate::scenario::value::Written;
 use crate::units;
 
-/// The most devices in one fleet.
+/// The maximum number of devices in one fleet.
 const DEVICES_MAX: i64 = 1_000_000;
 
 /// Reads one `[fleet.NAME]`.

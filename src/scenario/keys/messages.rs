@@ -8,12 +8,12 @@ use crate::scenario::node::{Entry, Node, Value};
 use crate::scenario::reader::{Fields, Reader};
 use crate::scenario::value::Written;
 
-/// The largest MQTT packet (MQTT 3.1.1 §2.2.3). `plan` subtracts the topic.
+/// The maximum size of an MQTT packet without its fixed header (MQTT 3.1.1 §2.2.3). `plan` also counts the topic.
 const SIZE_BYTES_MAX: i64 = 268_435_455;
-/// The largest burst. A larger value is probably a typing error.
+/// The largest burst. A larger value is probably a typo.
 const BURST_MAX: i64 = 1_000_000;
 
-/// Reads `send` of a fleet.
+/// Reads a fleet's `send`.
 pub(super) fn sends(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<SendSpec> {
     let Some(node) = fields.take("send") else { return Vec::new() };
     let elements = reader.list(node, "a list of tables: [[fleet.NAME.send]]");
@@ -52,7 +52,7 @@ pub(super) fn timing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Timing
         _ => {
             if let Some(node) = fields.take("think_time") {
                 let problem = reader.errors.add(&node.place, "think_time requires arrival = \"closed\"");
-                problem.fix("remove it, or set arrival = \"closed\" and remove every and rate");
+                problem.fix("remove think_time, or set arrival = \"closed\" and remove every and rate");
             }
             spacing(reader, fields)
         }
@@ -61,7 +61,7 @@ pub(super) fn timing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Timing
     Timing { spacing, arrival, burst: burst.map(|burst| burst.value) }
 }
 
-/// Reads the timing of a closed loop. It has no rate, because the server's responses determine when the next message is sent.
+/// Reads the timing of a closed loop. A closed loop has no rate, because the server's responses determine when the next message is sent.
 fn think_time(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Spacing> {
     for key in ["rate", "every", "burst"] {
         if let Some(node) = fields.take(key) {
@@ -113,7 +113,7 @@ pub(super) fn properties(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Ve
     found
 }
 
-/// Reads `will` of a fleet.
+/// Reads a fleet's `will`.
 pub(super) fn will(reader: &mut Reader<'_>, node: &Node) -> Option<WillSpec> {
     let mut fields =
         reader.table(node, "a table such as { topic = \"gone/${device}\", payload = \"gone\" }")?;
@@ -129,7 +129,7 @@ pub(super) fn will(reader: &mut Reader<'_>, node: &Node) -> Option<WillSpec> {
     Some(spec)
 }
 
-/// Reads `subscribe` of a fleet.
+/// Reads a fleet's `subscribe`.
 pub(super) fn subscribe(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<SubscribeSpec> {
     let Some(node) = fields.take("subscribe") else { return Vec::new() };
     let elements = reader.list(node, "a list such as [\"c2d\", \"twin\"]");
@@ -149,7 +149,7 @@ fn subscription(reader: &mut Reader<'_>, node: &Node) -> Option<SubscribeSpec> {
     Some(SubscribeSpec { filter: filter?, qos })
 }
 
-/// Reads `payload` of a stream, which can also be the lines of a file.
+/// Reads the `payload` of a stream, which can also be the lines of a file.
 fn message(reader: &mut Reader<'_>, node: &Node) -> Option<Written<MessageSpec>> {
     let from_file = |entries: &[Entry]| entries.iter().any(|entry| entry.key == "file");
     if !matches!(&node.value, Value::Table(entries) if from_file(entries)) {

@@ -1,5 +1,5 @@
 //! Reads the keys of the format: the top-level keys here, and each table in a file of its own. `docs/scenario.md` describes the same keys.
-//! Called by `scenario::read`. Planned keys are refused as "not built yet", so that users do not believe they have an effect. These files
+//! Called by `scenario::read`. Planned keys are refused as "not supported yet", so that users do not believe they have an effect. These files
 //! must not depend on TOML or JSON.
 
 mod auth;
@@ -55,7 +55,7 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
         }
     }
     if let Some(node) = fields.take("$schema") {
-        // Only editors use it. hubstorm always uses its own schema.
+        // Only editors use `$schema`. hubstorm always uses its built-in schema.
         reader.text(node, "the path or URL of the JSON Schema");
     }
     fields.finish(reader, &[]);

@@ -4,7 +4,7 @@ use crate::scenario::model::PhaseSpec;
 use crate::scenario::node::Node;
 use crate::scenario::reader::Reader;
 
-/// The largest load factor: 10,000%, which is 100 times the rates in the file. A larger value is probably a typing error.
+/// The largest load factor: 10,000%, which is 100 times the rates in the file. A larger value is probably a typo.
 const LOAD_MAX: f64 = 100.0;
 
 /// Reads one `[[phase]]`.

@@ -4,7 +4,7 @@ use crate::scenario::model::{EmulatorSpec, TargetKind, TargetSpec, TlsSpec};
 use crate::scenario::node::{Node, Value};
 use crate::scenario::reader::Reader;
 use crate::scenario::value::Written;
-use core::net::IpAddr; // Addresses only: sockets live in std::net.
+use core::net::IpAddr; // `core::net` has addresses but no sockets.
 
 /// The missing feature that `tier` and `units` need.
 const THROTTLES: &str = "the throttles and quotas of a tier";

@@ -1,4 +1,4 @@
-//! Reads `[thresholds]` and `[validity]`, by which `report` judges the run. Used by `keys`.
+//! Reads `[thresholds]` and `[validity]`, which `report` uses to judge the run. Used by `keys`.
 
 use crate::scenario::model::{ThresholdSpec, ValiditySpec};
 use crate::scenario::node::{Node, Value};
@@ -6,11 +6,11 @@ use crate::scenario::reader::Reader;
 use crate::scenario::value::Written;
 use std::time::Duration;
 
-/// Keys of `[validity]` in earlier versions, and their meaning.
+/// Former keys of `[validity]`, each with its meaning.
 const RETIRED: [(&str, &str); 3] = [
-    ("lag_p99", "limit on the generator's lag at p99"),
-    ("lag_share", "limit on the generator's lag as a share of the response time"),
-    ("heartbeat_p999", "limit on the generator's timer lag at p99.9"),
+    ("lag_p99", "limit on the load generator's p99 lag"),
+    ("lag_share", "limit on the load generator's lag as a share of the response time"),
+    ("heartbeat_p999", "limit on the load generator's p99.9 timer lag"),
 ];
 
 /// Reads `[thresholds]`: one entry per expression.
@@ -41,7 +41,7 @@ fn threshold(reader: &mut Reader<'_>, metric: &Written<String>, node: &Node) -> 
     let abort_node = fields.take("abort");
     let abort = abort_node.and_then(|node| reader.boolean(node));
     let after = fields.take("after").and_then(|node| after(reader, node));
-    // An invalid `abort` may have been meant as true, so `after` may be right.
+    // An invalid `abort` may have been meant as `true`, so `after` is not reported.
     let never_aborts = abort_node.is_none() || abort == Some(false);
     if let Some(entry) = fields.entry("after").filter(|_| never_aborts) {
         let problem = reader.errors.add(&entry.place, "after has no effect without abort = true");
@@ -77,7 +77,7 @@ pub(super) fn validity(reader: &mut Reader<'_>, node: &Node) -> ValiditySpec {
     fields.retire(
         reader,
         &RETIRED,
-        "remove it; the verdict now accounts for delays of the load generator, see docs/scenario.md",
+        "remove it; the verdict now accounts for delays in the load generator (see docs/scenario.md)",
     );
     fields.finish(reader, &[]);
     spec

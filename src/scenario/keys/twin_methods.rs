@@ -5,13 +5,13 @@ use crate::scenario::model::{MethodSpec, ReportSpec, TwinSpec};
 use crate::scenario::node::{Entry, Node};
 use crate::scenario::reader::{Fields, Reader};
 
-/// The largest status: a signed 32-bit integer in Azure's SDKs.
+/// The maximum status. Azure's SDKs store it as a signed 32-bit integer.
 const STATUS_MAX: i64 = 2_147_483_647;
 
 /// The keys that `timing` reads.
 const TIMING: [&str; 5] = ["every", "rate", "arrival", "think_time", "burst"];
 
-/// Reads `twin` of a fleet.
+/// Reads a fleet's `twin`.
 pub(super) fn twin(reader: &mut Reader<'_>, node: &Node) -> Option<TwinSpec> {
     let mut fields = reader.table(node, "a table such as { get = \"on-connect\", every = \"10m\" }")?;
     let get = fields.take("get").and_then(|node| reader.choice(node, &[("on-connect", ())], &[]));
@@ -19,7 +19,7 @@ pub(super) fn twin(reader: &mut Reader<'_>, node: &Node) -> Option<TwinSpec> {
     let timing = scheduled.then(|| timing(reader, &mut fields));
     if timing.is_none() {
         for key in TIMING {
-            // Makes the key known.
+            // Mark the key as known.
             fields.take(key);
         }
     }
@@ -38,7 +38,7 @@ fn qos(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<u8> {
     fields.take("qos").and_then(|node| reader.integer(node, 0..=1)).map(|qos| qos.value)
 }
 
-/// Reads `report` of a fleet.
+/// Reads a fleet's `report`.
 pub(super) fn reports(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<ReportSpec> {
     let Some(node) = fields.take("report") else { return Vec::new() };
     let elements = reader.list(node, "a list of tables: [[fleet.NAME.report]]");
@@ -58,7 +58,7 @@ fn report(reader: &mut Reader<'_>, node: &Node) -> Option<ReportSpec> {
     Some(spec)
 }
 
-/// Reads `methods` of a fleet.
+/// Reads a fleet's `methods`.
 pub(super) fn methods(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<MethodSpec> {
     let Some(node) = fields.take("methods") else { return Vec::new() };
     let entries = reader.named(node, "one table per method: [fleet.NAME.methods.reboot]");

@@ -1,5 +1,6 @@
 //! The typed content of a scenario file, one struct per table. Units are parsed and defaults are not applied yet. Values that `plan` may
-//! still refuse have their place. `keys` fills these structs in, and `plan` resolves them. It must not depend on TOML or JSON.
+//! still refuse carry their [`Place`]. `keys` fills these structs in, and `plan` resolves them. The structs must not depend on TOML or
+//! JSON.
 
 mod auth;
 
@@ -9,7 +10,7 @@ use super::error::Place;
 use super::value::Written;
 use crate::policy::backoff::Jitter;
 use crate::units::{Percent, Rate};
-use core::net::IpAddr; // Addresses only: sockets live in std::net.
+use core::net::IpAddr; // `core::net` has addresses but no sockets.
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub struct Scenario {
     pub target: Option<TargetSpec>,
     /// `[emulator]`.
     pub emulator: EmulatorSpec,
-    /// `[fleet.*]`, in the order of the file.
+    /// `[fleet.*]`, in file order.
     pub fleets: Vec<FleetSpec>,
     /// `[[drive]]`.
     pub drives: Vec<DriveSpec>,
@@ -139,7 +140,7 @@ pub struct FleetSpec {
     pub twin: Option<TwinSpec>,
     /// `[[fleet.NAME.report]]`.
     pub reports: Vec<ReportSpec>,
-    /// `[fleet.NAME.methods.*]`, in the order of the file.
+    /// `[fleet.NAME.methods.*]`, in file order.
     pub methods: Vec<MethodSpec>,
 }
 
@@ -162,7 +163,7 @@ impl Sdk {
     /// All SDKs.
     pub const ALL: [Sdk; 5] = [Sdk::Python, Sdk::Node, Sdk::DotNet, Sdk::Java, Sdk::C];
 
-    /// Returns the name in scenarios.
+    /// Returns the SDK's name in scenarios.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -237,7 +238,7 @@ pub struct SendSpec {
     pub retain: bool,
     /// `topic`.
     pub topic: Option<Written<String>>,
-    /// `properties`, in the order of the file.
+    /// `properties`, in file order.
     pub properties: Vec<(String, Written<String>)>,
     /// `payload`; `None` if invalid.
     pub payload: Option<Written<MessageSpec>>,
@@ -308,7 +309,7 @@ pub enum Spacing {
     Every(Duration),
     /// `rate`, for the whole fleet.
     Rate(Rate),
-    /// `think_time`, from the end of a message to the next one. Only with [`ArrivalKind::Closed`].
+    /// `think_time`, from the end of one message to the start of the next. Only with [`ArrivalKind::Closed`].
     Think(Duration),
 }
 
@@ -317,7 +318,7 @@ pub enum Spacing {
 pub enum ArrivalKind {
     /// Evenly spaced.
     Regular,
-    /// Independent of each other.
+    /// A Poisson process: messages are independent of each other.
     Poisson,
     /// Each message waits for the end of the previous one.
     Closed,
@@ -351,7 +352,7 @@ pub enum MessageSpec {
 pub enum CallKind {
     /// A direct method.
     Method,
-    /// A change of desired properties.
+    /// A change to desired properties.
     Desired,
     /// A cloud-to-device message.
     C2d,
@@ -378,7 +379,7 @@ pub struct DriveSpec {
     pub response_timeout: Option<Duration>,
     /// `connect_timeout` of a method.
     pub connect_timeout: Option<Duration>,
-    /// `properties` of a cloud-to-device message, in the order of the file.
+    /// `properties` of a cloud-to-device message, in file order.
     pub properties: Vec<(String, Written<String>)>,
     /// `ttl` of a cloud-to-device message.
     pub ttl: Option<Duration>,
@@ -401,10 +402,10 @@ pub struct PhaseSpec {
     pub load: Option<[f64; 2]>,
 }
 
-/// One expression of `[thresholds]`.
+/// One expression in `[thresholds]`.
 #[derive(Clone, Debug)]
 pub struct ThresholdSpec {
-    /// The key: metric with its phase and fleet.
+    /// The key: a metric, optionally with a phase and a fleet.
     pub metric: Written<String>,
     /// The expression.
     pub expression: Written<String>,

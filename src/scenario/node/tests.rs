@@ -1,4 +1,4 @@
-//! Tests of the trees and places from TOML, JSON and `--set`.
+//! Tests for the trees and places that TOML, JSON and `--set` produce.
 
 use super::*;
 
@@ -45,7 +45,7 @@ fn text_that_starts_with_a_brace_is_json() {
 }
 
 #[test]
-fn all_syntax_errors_of_a_toml_file_are_reported() {
+fn all_syntax_errors_in_a_toml_file_are_reported() {
     let mut errors = Errors::new("x.toml");
     assert!(parse("x.toml", "a = \nb = 1\nc = [1,,2]\n", &mut errors).is_none());
     assert!(errors.problems().len() >= 2, "{errors}");

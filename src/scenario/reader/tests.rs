@@ -1,4 +1,4 @@
-//! Tests of single values: strings, secrets, hosts and changes.
+//! Tests for reading single values: strings, secrets, hosts and changes.
 
 use super::*;
 
@@ -84,7 +84,7 @@ fn host_errors_suggest_a_port_and_never_repeat_keys() {
 }
 
 #[test]
-fn changes_are_one_share_or_two_within_the_limit() {
+fn changes_have_one_or_two_shares_within_the_limit() {
     let change = |text: &str| read(Value::String(text.into()), |r, n| r.change(n, 1.0)).0;
     assert_eq!(change("0% -> 100%"), Some([0.0, 1.0]));
     assert_eq!(change("50%"), Some([0.5, 0.5]));

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A server: its side of the session, and the messages that it has delivered.
 #[derive(Default)]
 struct Server {
-    /// Ids of received messages without PUBREL (method B: delivered at once).
+    /// Ids of received messages without PUBREL (method B: delivered immediately).
     received: BTreeSet<u16>,
     delivered: BTreeMap<u64, u32>,
     /// Messages to the client by id: their number until PUBREC arrives, then `None` until PUBCOMP.
@@ -37,7 +37,7 @@ impl Server {
         }
     }
 
-    /// Repeats PUBREC, also after the exchange is complete, as servers do that assume it was lost.
+    /// Repeats PUBREC, even after the exchange is complete, like a server that assumes that PUBREC was lost.
     fn repeat(&self, out: &mut BytesMut) {
         if let Some(pid) = self.latest {
             encode::pubrec(out, pid);
@@ -50,7 +50,7 @@ impl Server {
                 if self.received.insert(publish.pid) {
                     *self.delivered.entry(number(&publish)).or_default() += 1;
                 } else {
-                    assert!(publish.dup, "id {} is used twice at a time", publish.pid);
+                    assert!(publish.dup, "id {} is used by two messages at the same time", publish.pid);
                 }
                 self.latest = Some(publish.pid);
                 encode::pubrec(out, publish.pid);
@@ -114,7 +114,7 @@ struct World {
     /// Messages without an outcome.
     open: BTreeSet<u64>,
     acked: BTreeSet<u64>,
-    /// Number of times that the client reported each message of the server.
+    /// Number of times that the client reported each message from the server.
     received: BTreeMap<u64, u32>,
     to_client: BytesMut,
     to_server: BytesMut,

@@ -38,8 +38,8 @@ fn send(bench: &mut Bench) {
     bench.session.handle_flushed(bench.now);
 }
 
-/// Sends a QoS 0 message each second and receives nothing. Returns the second of each PINGREQ, and that of the end, if it came within
-/// `seconds`.
+/// Sends a QoS 0 message each second and receives nothing. Returns the second of each PINGREQ, and the second in which the
+/// connection ended, if it ended within `seconds`.
 fn sends_each_second(settings: Settings, seconds: u64) -> (Vec<u64>, Option<u64>) {
     let mut bench = Bench::online(settings);
     bench.out.clear();
@@ -124,7 +124,7 @@ fn unanswered_ping_times_out() {
     bench.advance(64 * SECOND).unwrap();
     assert_eq!(bench.advance(SECOND), Err(SessionError::PingTimeout));
 
-    // A ping that cannot be written, because the peer reads nothing.
+    // A ping that cannot be written, because the peer does not read.
     let mut bench = Bench::online(CLEAN);
     bench.session.handle_timeout(bench.now + 60 * SECOND).unwrap();
     assert_eq!(bench.session.handle_timeout(bench.now + 65 * SECOND), Err(SessionError::PingTimeout));
@@ -140,17 +140,17 @@ fn unanswered_ping_times_out() {
 }
 
 #[test]
-fn each_silence_has_its_own_pings() {
+fn pings_follow_each_silence_policy() {
     let policy = |after, divisor, timeout| with(PingPolicy { after, divisor, timeout });
-    // Something is sent and nothing received: it never pings.
+    // Messages are sent and none are received, so the session never pings.
     let sent = policy(Silence::Sent, 1, PingTimeout::KeepAlive);
     assert_eq!(sends_each_second(sent, 600), (vec![], None));
-    // A ping after 15 s, with a timeout of 30 s. The next interval ends before that, but there is one ping at a time.
+    // A ping after 15 s, with a timeout of 30 s. The next interval ends before that, but only one ping is open at a time.
     let received = policy(Silence::Received, 4, PingTimeout::Fixed { s: 30 });
     assert_eq!(sends_each_second(received, 600), (vec![15], Some(45)));
     let any = policy(Silence::Any, 1, PingTimeout::KeepAlive);
     assert_eq!(sends_each_second(any, 600), (vec![60], Some(120)));
-    // It pings at every interval, whatever is sent and received.
+    // The session pings in every interval, no matter what is sent and received.
     let mut bench = Bench::online(any);
     for n in 1..=5 {
         bench.advance(59 * SECOND).unwrap();
@@ -159,7 +159,7 @@ fn each_silence_has_its_own_pings() {
         assert_eq!(bench.written(), PINGREQ, "interval {n}");
         bench.receive(&PINGRESP).unwrap();
     }
-    // Received packets do not delay a ping that follows sent ones, and the other way around.
+    // Received packets do not delay a ping that depends on sent packets, and vice versa.
     let mut bench = Bench::online(sent);
     bench.out.clear();
     bench.advance(30 * SECOND).unwrap();

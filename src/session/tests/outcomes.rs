@@ -1,4 +1,4 @@
-//! Random orders of events: every message ends exactly once, and no packet id has two messages at a time.
+//! Random orders of events: every message ends exactly once, and no packet id has two messages at the same time.
 
 use super::*;
 use crate::wire::Packet;
@@ -28,7 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The outside view of the session.
+/// The session as seen from outside.
 #[derive(Default)]
 struct World {
     /// Messages that have not ended.
@@ -46,7 +46,7 @@ impl World {
         }
     }
 
-    /// Reads strictly, as the server.
+    /// Reads the client's output strictly, as the server would.
     fn read(&mut self, bench: &mut Bench) {
         bench.session.poll_output(bench.now, &mut bench.out);
         while let Some(packet) = wire::decode(&mut bench.out, 1 << 20, Strictness::Strict).unwrap() {
@@ -55,7 +55,7 @@ impl World {
             {
                 assert!(
                     self.unacknowledged.insert(publish.pid),
-                    "id {} is used twice at a time",
+                    "id {} is used by two messages at the same time",
                     publish.pid
                 );
             }

@@ -25,7 +25,7 @@ fn kept_message_is_resent_with_dup_and_its_id() {
     bench.session.handle_closed(bench.now);
     assert_eq!(bench.events(), []);
     assert_eq!(bench.open(), [first, second]);
-    // Offline for longer than the ack timeout, which does not run meanwhile.
+    // Stay offline for longer than the ack timeout, which does not run while offline.
     bench.advance(60 * SECOND).unwrap();
     assert_eq!(bench.connect(true), [Event::Connected { session_present: true }]);
     assert!(!bench.session.has_room(), "kept messages go first");
@@ -38,7 +38,7 @@ fn kept_message_is_resent_with_dup_and_its_id() {
     assert_eq!(bench.receive(&[puback(1), puback(3)].concat()).unwrap(), [resent, acked(third)]);
     bench.advance(10 * SECOND).unwrap();
     assert_eq!(bench.events(), [timed_out(second)], "the timeout starts at the second sending");
-    // It has ended: it is not resent, and its id is free on the next connection.
+    // The second message has ended: it is not resent, and its id is free on the next connection.
     bench.session.handle_closed(bench.now);
     bench.connect(true);
     bench.out.clear();
@@ -90,7 +90,7 @@ fn resending_waits_for_room_in_the_output() {
         assert_eq!(bench.events(), [Event::Resent]);
     }
     assert_eq!(bench.written(), b"");
-    // The first is acknowledged before the second is resent. The second has no timeout, and is kept once more.
+    // The first is acknowledged before the second is resent. The second does not time out, and is kept again.
     bench.session.handle_closed(bench.now);
     bench.connect(true);
     bench.written();

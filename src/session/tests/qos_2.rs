@@ -96,7 +96,7 @@ fn timed_out_message_is_completed_but_reported_once() {
     bench.out.clear();
     bench.session.handle_closed(bench.now);
     assert_eq!(bench.open(), [second], "the first has ended");
-    // If a new message had its id, the server would take it for the old one.
+    // If a new message had the id of the first, the server would mistake it for the first.
     bench.connect(true);
     let written = bench.written();
     assert_eq!(written, [PUBLISH_1_DUP, b"\x3c\x06\x00\x01t\x00\x02x"].concat(), "in sending order");
@@ -131,7 +131,7 @@ fn message_from_the_server_is_reported_once() {
     assert_eq!(bench.written(), PUBREC_1);
     assert_eq!(bench.receive(repetition).unwrap(), []);
     assert_eq!(bench.written(), PUBREC_1);
-    // Also on the next connection of a kept session.
+    // The same happens on the next connection of a kept session.
     bench.session.handle_closed(bench.now);
     bench.connect(true);
     assert_eq!(bench.receive(repetition).unwrap(), []);

@@ -75,7 +75,7 @@ fn late_pubrec_is_not_matched_to_the_next_message() {
     bench.receive(&pubrec(1)).unwrap();
     bench.session.handle_closed(bench.now);
     bench.connect(true);
-    // If it were matched, PUBREL would be sent here, and the message would be lost.
+    // If the late PUBREC were matched to the second message, PUBREL would be sent here, and that message would be lost.
     assert_eq!(bench.written(), b"\x3c\x06\x00\x01t\x00\x02x");
     assert_eq!(bench.open(), [second]);
 }
@@ -149,7 +149,7 @@ fn pubrec_is_accepted_for_ids_of_qos_2_messages_only() {
 }
 
 #[test]
-fn resting_ids_take_bounded_memory() {
+fn resting_ids_use_bounded_memory() {
     let mut bench = Bench::online(CLEAN);
     for n in 0..1000 {
         let message = publish(&mut bench);

@@ -16,7 +16,7 @@ fn acks_in_any_order_end_their_own_messages() {
     assert_eq!(bench.receive(&acks).unwrap(), [acked(third), acked(first), acked(second)]);
     assert_eq!(bench.session.in_flight(), 0);
     assert!(bench.session.has_room());
-    // The id that has rested longest comes next.
+    // The id that has been free longest is used next.
     bench.out.clear();
     bench.publish();
     assert_eq!(bench.written()[5..7], [0, 3]);
@@ -115,9 +115,9 @@ fn messages_wait_when_every_packet_id_is_in_use() {
     bench.publish();
     assert_eq!(bench.written()[5..7], [0x12, 0x34], "the only free id");
     assert!(!bench.session.has_room());
-    // Subscriptions have ids of their own.
+    // Subscriptions use separate ids.
     let pid = bench.session.subscribe(bench.now, &[("a", QoS::AtMostOnce)], &mut bench.out);
     assert_eq!(pid, Ok(subscribe::FIRST_PID));
-    // If all of them time out, that is a stall.
+    // If all messages time out, that is a stall.
     assert_eq!(bench.advance(10 * SECOND), Err(SessionError::AckStall));
 }

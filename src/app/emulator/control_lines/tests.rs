@@ -56,7 +56,7 @@ fn config_errors_name_the_field_but_no_value() {
 }
 
 #[test]
-fn invalid_call_with_an_id_is_answered_other_lines_fail() {
+fn only_an_invalid_call_with_an_id_gets_a_reply() {
     for (call, why) in [
         (r#"{"call":{"id":5,"device":"d","ask":"reboot"}}"#, "unknown variant, expected one of `method`,"),
         (

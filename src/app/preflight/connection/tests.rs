@@ -7,7 +7,7 @@ use crate::link::{Step, Steps, listen, tls};
 use crate::scenario::Input;
 use nix::errno::Errno;
 
-/// Runs the preflight connections with `device_key` against a hub with `hub_key`.
+/// Runs the preflight connections with `device_key` against a hub that has `hub_key`.
 async fn preflight(hub_key: &Key, device_key: &Key, trusted: bool) -> Result<(), AppError> {
     let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -65,7 +65,7 @@ fn unknown_certificate_authority_names_the_ca_option() {
     assert!(message.contains("--ca FILE"), "{message}");
 }
 
-/// Advice about TLS or the server would be wrong if this machine lacks a resource.
+/// If this machine lacks a resource, advice about TLS or the server would be wrong.
 #[test]
 fn shortages_of_this_machine_have_their_own_fixes() {
     for (errno, class, fix) in [

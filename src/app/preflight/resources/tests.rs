@@ -10,7 +10,7 @@ fn offer(pairs: u64) -> Offer {
 }
 
 #[test]
-fn too_few_descriptors_has_number_and_command() {
+fn descriptor_error_has_number_and_command() {
     assert!(descriptors(1_000, 1_024).is_ok());
     let message = descriptors(50_000, 20_000).unwrap_err().to_string();
     assert!(message.contains("50,000 open files") && message.contains("ulimit -n 50000"), "{message}");
@@ -21,7 +21,7 @@ fn too_few_descriptors_has_number_and_command() {
 }
 
 #[test]
-fn too_few_ports_has_number_and_command() {
+fn port_error_has_number_and_command() {
     assert!(ports(28_232, &offer(1)).is_ok());
     let message = ports(28_233, &offer(1)).unwrap_err().to_string();
     assert!(message.contains("28,233 local") && message.contains("ip_local_port_range"), "{message}");
@@ -68,7 +68,7 @@ async fn source_addresses_multiply_the_ports() {
     let one = offered(&plan(&text.replace(", \"127.0.0.3\"", "")), u64::MAX).await.unwrap();
     assert_eq!((two.pairs, two.ports()), (2, 2 * one.ports()));
     assert!(resources(&plan(text), 1).await.is_ok());
-    // Documentation addresses belong to no machine (RFC 5737).
+    // No machine has a documentation address (RFC 5737).
     let foreign = plan(&text.replace("127.0.0.3", "192.0.2.1"));
     let message = resources(&foreign, 1).await.unwrap_err().to_string();
     assert!(message.contains("192.0.2.1") && message.contains("ip address add"), "{message}");
@@ -83,7 +83,7 @@ fn too_little_memory_gives_a_warning() {
     };
     assert_eq!(warning(1, 2), None);
     let at_worst = warning(1, 3).unwrap();
-    for part in ["up to 3.0 GiB", "if the hub stops", "2.0 GiB are available", "in_flight"] {
+    for part in ["up to 3.0 GiB", "if the hub stops", "only 2.0 GiB is available", "in_flight"] {
         assert!(at_worst.contains(part), "{at_worst}");
     }
     let always = warning(3, 4).unwrap();

@@ -1,11 +1,11 @@
-//! Twin requests of a device, and the limit of unread responses.
+//! Twin requests from a device, and the limit on unread responses.
 
 use super::*;
 
 const GET: &str = "$iothub/twin/GET/?$rid=";
 const PATCH: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
 
-/// Returns topic, payload and QoS of the messages that the hub has sent since the previous call.
+/// Returns the topic, payload and QoS of each message that the hub has sent since the previous call.
 fn published(hub: &mut Hub) -> Vec<(String, String, QoS)> {
     let mut out = BytesMut::from(&hub.output()[..]);
     let mut published = Vec::new();
@@ -78,7 +78,7 @@ fn an_invalid_twin_request_gets_an_error_if_subscribed() {
 }
 
 #[test]
-fn unread_twin_responses_stop_the_reading() {
+fn the_hub_stops_reading_while_twin_responses_are_unread() {
     let mut hub = Hub::online(60, true);
     hub.subscribe(&[(topics::TWIN_RESPONSES, QoS::AtMostOnce)]).unwrap();
     for key in 0..7 {

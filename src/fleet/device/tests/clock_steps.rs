@@ -100,7 +100,7 @@ fn refusals_after_a_step_back_are_the_generators_error() {
     }
 }
 
-/// The hub's clock steps too, as the built-in hub's does, so the token expires at once.
+/// The hub's clock steps too, as the built-in hub's does, so the token expires immediately.
 #[test]
 fn closings_after_a_step_forward_are_the_generators_error() {
     for (ttl, is_step) in [("1h", true), ("12h", false)] {
@@ -133,7 +133,7 @@ fn closings_after_a_step_forward_are_the_generators_error() {
     }
 }
 
-/// If the clock stays set back, the hub ends each connection when the token expires by the hub's own clock.
+/// If this machine's clock stays behind, the hub closes each connection when the token expires on the hub's clock.
 #[test]
 fn connection_closed_two_hours_early_is_the_generators_error() {
     let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("3h"), RARELY);
@@ -143,7 +143,7 @@ fn connection_closed_two_hours_early_is_the_generators_error() {
     assert_eq!(wire.culprits(), [("clock_step".to_owned(), Culprit::Generator)]);
 }
 
-/// A hub that accepts a token from a clock that was set back has stepped too, so a later refusal has another reason.
+/// A hub that accepts a token from a clock that was set back has stepped too, so a later refusal has another cause.
 #[test]
 fn hub_that_steps_too_is_not_excused() {
     let mut wire = Wire::stepped_at_the_start(BACK_US, &tokens("1h"), RARELY);
@@ -159,7 +159,7 @@ fn hub_that_steps_too_is_not_excused() {
     assert_eq!(classes, ["closed_by_peer", "connack_5"]);
 }
 
-/// Certificates that are valid until an hour after the run's zero, or from an hour before it on.
+/// Tries certificates that expire one hour after the start of the run or become valid one hour before it.
 #[test]
 fn certificate_invalid_after_a_step_is_the_generators_error() {
     use crate::link::DialError;

@@ -49,7 +49,7 @@ fn closed_loop_continues_after_unsent_messages() {
     );
     let telemetry = wire.totals_at_end(Operation::Telemetry);
     let count = |outcome| telemetry.outcome(outcome);
-    // One was due with CONNECT, the other with the loss.
+    // One of the offline messages was due at CONNECT, the other at the loss.
     assert_eq!((count(Outcome::Lost), count(Outcome::Offline), count(Outcome::Unfinished)), (1, 2, 1));
 }
 

@@ -21,9 +21,10 @@ fn failed_dial_has_the_outcome_of_its_step() {
     }
 }
 
-/// Attempts that a server ends by FIN or RST are counted apart from those that the device ended, and from open connections.
+/// Attempts that the server ends with FIN or RST are counted separately from attempts that the device ends, and from established
+/// connections.
 #[test]
-fn only_the_peer_closes_before_connack() {
+fn only_closes_by_the_peer_count_before_connack() {
     use crate::link::{DialError, Step, Steps};
     let counted = |end: &dyn Fn(&mut Wire)| {
         let mut wire = Wire::new(60, "", EACH_SECOND);
@@ -52,7 +53,7 @@ fn only_the_peer_closes_before_connack() {
 }
 
 #[test]
-fn connack_during_the_drain_lets_due_messages_go() {
+fn due_messages_are_sent_after_connack_during_the_drain() {
     let mut wire = Wire::new(5, "connect_timeout = \"30s\"", EACH_SECOND);
     wire.pass(6.0).unwrap();
     assert_eq!(wire.device.poll_close(), None, "one second of the drain is left");

@@ -1,4 +1,5 @@
-//! A device whose peer is dead: when it detects that while it sends, and how it counts QoS 0 messages. Also Session Present.
+//! A device whose peer is dead: when the device detects this while it is sending, and how it counts QoS 0 messages. Also tests
+//! Session Present.
 
 use super::*;
 use crate::sansio::TlsEnd;
@@ -20,7 +21,7 @@ fn flow(wire: &mut Wire, seconds: usize) -> Result<[usize; 2], SessionError> {
     Ok(packets)
 }
 
-/// Returns the numbers of ok messages, of those that may be lost, and of pings that timed out.
+/// Returns the number of ok messages, of messages that may be lost, and of pings that timed out.
 fn counted(wire: &Wire) -> [u64; 3] {
     let measurement = wire.measurement();
     let [sent, pings] =
@@ -57,7 +58,7 @@ fn only_messages_after_the_last_received_byte_may_be_lost() {
 }
 
 #[test]
-fn acknowledged_messages_are_not_counted_as_maybe_lost() {
+fn acknowledged_messages_do_not_count_as_possibly_lost() {
     let mut wire = Wire::online(60, "keep_alive = \"5s\"", EACH_SECOND);
     assert!(flow(&mut wire, 3).is_ok());
     wire.close(Closed::Reset);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn loss_after_the_planned_end_is_no_offline_time() {
+fn loss_after_the_planned_end_is_not_offline_time() {
     let mut wire = Wire::online(3, "reconnect = { kind = \"never\" }", EACH_SECOND);
     wire.pass(4.0).unwrap();
     assert_eq!(wire.device.poll_close(), None, "three acknowledgments are outstanding");
@@ -15,7 +15,7 @@ fn loss_after_the_planned_end_is_no_offline_time() {
     assert_eq!((counts.reconnects, counts.gave_up), (0, 0));
 }
 
-/// The plan has the device online for the first 5 s, and again after 10 s.
+/// The device should be online for the first 5 s, and again after 10 s.
 const TWICE: &str = "every = \"1s\"\npayload = \"x\"\n[[phase]]\nname = \"on\"\nduration = \"5s\"\n\
                      [[phase]]\nname = \"off\"\nonline = \"0%\"\nduration = \"5s\"";
 

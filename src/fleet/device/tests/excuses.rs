@@ -1,8 +1,8 @@
-//! Failures that may be the load generator's own: after a stall of its worker, or for lack of a local resource.
+//! Failures that the load generator may have caused: after a stall of the worker, or because of a missing local resource.
 
 use super::*;
 
-/// A loss is the load generator's if its worker stalled for long just before, and otherwise the hub's.
+/// The load generator is the culprit for a loss just after a long stall of the worker. Otherwise the hub is.
 #[test]
 fn loss_after_a_long_stall_is_excused() {
     for (stall_s, before_s, excused) in [(3, 1.0, 1), (1, 1.0, 0), (0, 3.0, 0)] {
@@ -24,7 +24,7 @@ fn loss_after_a_long_stall_is_excused() {
     }
 }
 
-/// A hub that is unreachable long after a stall is the cause itself.
+/// A hub that is still unreachable long after a stall is itself the cause.
 #[test]
 fn excuse_for_a_stall_ends() {
     for (away_s, is_excused) in [(59, true), (61, false)] {
@@ -58,7 +58,7 @@ fn messages_delayed_by_a_local_failure_are_excused() {
     assert!(telemetry.outcomes[Outcome::Expired] >= 2, "{telemetry:?}");
     assert_eq!(telemetry.excused[Outcome::Expired], telemetry.outcomes[Outcome::Expired]);
     assert_eq!(measurement.of(Operation::Connect).excused.sum(), 1);
-    // From here on failures are the hub's again.
+    // From here on, the hub is the culprit again.
     wire.now += Duration::from_secs(1);
     wire.turn().unwrap();
     wire.close(Closed::Eof);

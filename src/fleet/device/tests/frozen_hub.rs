@@ -3,7 +3,7 @@
 use super::*;
 use crate::link::{End, Link, Transport};
 
-/// Runs a link over a pipe. The hub answers CONNECT and then reads nothing.
+/// Runs a link over a pipe. The hub answers CONNECT and then stops reading.
 async fn run_against_a_frozen_hub(
     load_s: u64,
     fleet: &str,

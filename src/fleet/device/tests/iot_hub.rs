@@ -51,7 +51,7 @@ impl Wire {
         self.turn().unwrap();
     }
 
-    /// Takes the published messages, as if flushed.
+    /// Takes the published messages and notifies the device that they were flushed.
     fn published(&mut self) -> Vec<Published> {
         let sent = self.sent();
         self.device.handle_flushed(self.now);

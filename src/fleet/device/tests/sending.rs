@@ -8,12 +8,12 @@ fn late(totals: &Totals) -> u64 {
 }
 
 #[test]
-fn expired_messages_show_a_late_generator() {
+fn expired_messages_show_the_generators_lag() {
     let mut wire = Wire::online(60, "send_by = \"1s\"", EACH_SECOND);
     wire.pass(2.0).unwrap();
     assert_eq!(wire.ack(), 2);
     wire.turn().unwrap();
-    // This process stops, which alone delays the messages.
+    // The load generator stalls, which is the only cause of the delay.
     wire.now += Duration::from_secs(5);
     wire.turn().unwrap();
     let telemetry = wire.totals_at_end(Operation::Telemetry);
@@ -21,7 +21,7 @@ fn expired_messages_show_a_late_generator() {
     assert!(telemetry.lag.max().is_some_and(|us| us > 4_000_000), "{:?}", telemetry.lag.max());
     assert!(late(&telemetry) >= 4);
 
-    // Messages that expire while the hub keeps the window full are not late.
+    // Messages that expire while the hub keeps the window full have no lag.
     let mut wire = Wire::online(60, "send_by = \"1s\"\nin_flight = 1\nack_timeout = \"60s\"", EACH_SECOND);
     wire.pass(2.0).unwrap();
     wire.now += Duration::from_secs(5);
@@ -38,8 +38,8 @@ fn expired_backlog_is_ended_in_several_turns() {
     wire.connack(0);
     let telemetry = wire.measurement().sum(|key| key.operation == Operation::Telemetry);
     assert_eq!(telemetry.outcome(Outcome::Expired), 4096);
-    assert_eq!(wire.device.poll_timeout(), Some(wire.now), "continues at once");
-    // The device was offline, so the hub is the cause, however long it takes to end all of them.
+    assert_eq!(wire.device.poll_timeout(), Some(wire.now), "continues immediately");
+    // The device was offline, so the hub is the cause, no matter how long it takes to end all of them.
     let (mut late_in_all, mut expired) = (late(&telemetry), telemetry.outcome(Outcome::Expired));
     while expired < 2_000_000 {
         wire.turn().unwrap();

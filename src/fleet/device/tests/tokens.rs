@@ -123,7 +123,7 @@ fn token_without_renewal_is_used_until_the_peer_closes() {
 }
 
 #[test]
-fn close_far_from_the_expiry_is_not_because_of_it() {
+fn close_long_before_or_after_expiry_has_another_cause() {
     for seconds in [98.0, 702.0] {
         let mut wire = Wire::online(3_600, NEVER, QUIET);
         wire.pass(seconds).unwrap();

@@ -51,15 +51,15 @@ fn errors_name_the_line_and_never_its_text() {
     let expected = [
         (2, "found 1"),
         (3, "not base64"),
-        (4, "duplicate id, first in line 1"),
-        (5, "not a device id"),
+        (4, "duplicate id, first used in line 1"),
+        (5, "not a valid device id"),
         (6, "found 3"),
         (7, "a quote is not closed"),
         (8, "after a closing quote"),
         (9, "invalid JSON"),
-        (10, "another hub"),
+        (10, "names a hub other than"),
         (11, "7 bytes"),
-        (12, "duplicate id, first in line 1"),
+        (12, "duplicate id, first used in line 1"),
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for ((line, what), (at, part)) in found.iter().zip(expected) {
@@ -90,7 +90,7 @@ fn azure_command_line_list_is_parsed() {
     let wrong = [good[0].clone(), identity("d2", "hunter2", "enabled"), good[0].clone()];
     let found = bad(&list(&wrong), KEYS);
     assert!(found[0].1.starts_with("entry 2 of the list: ") && !found[0].1.contains("hunter2"), "{found:?}");
-    assert_eq!(found[1].1, "entry 3 of the list: duplicate id, first in entry 1");
+    assert_eq!(found[1].1, "entry 3 of the list: duplicate id, first used in entry 1");
     let found = bad(&list(&good).replace("\"d3\"", "hunter2"), KEYS);
     assert!(matches!(&found[..], [(23, what)] if what.contains("invalid JSON")), "{found:?}");
 }

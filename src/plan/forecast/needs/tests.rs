@@ -23,10 +23,10 @@ fn steady(ttl: &str, duration: &str) -> u64 {
 
 #[test]
 fn renewals_close_ports() {
-    // Ten devices per second connect, and as many renew five minutes later. A port stays closed for a minute.
+    // Ten devices per second connect, and as many renew five minutes later. A port stays in TIME_WAIT for a minute.
     assert_eq!(steady("10m", "1h"), 600);
     assert_eq!(steady("10m", "3m"), 0, "no device is online for five minutes");
-    assert_eq!(steady("40s", "1h"), 3_000, "three renewals while a port is closing");
+    assert_eq!(steady("40s", "1h"), 3_000, "three renewals while a port is in TIME_WAIT");
 }
 
 #[test]
@@ -59,9 +59,9 @@ fn memory(devices: u32, fleet: &str, send: &str) -> [u64; 2] {
 fn messages_kept_for_retransmission_are_counted() {
     let large = "every = \"1s\"\nqos = 1\npayload = { size = 262144 }";
     let [about, kept] = memory(100, "clean_session = false", large);
-    // 16 messages in flight and 15 that timed out, each a quarter of a MiB. `about` already contains one of them per session.
+    // 16 messages in flight and 15 that timed out, each a quarter of a MiB. `about` already includes one message per session.
     assert!((100 * 30 / 4..=100 * 33 / 4).contains(&(kept - about)), "{about} {kept}");
-    // A clean session holds only what waits to be written.
+    // In a clean session, a device holds only the messages that are waiting to be written.
     let [same, clean] = memory(100, "clean_session = true", large);
     assert!((100 / 4..=100 / 4 + 1).contains(&(about - same)), "{same} {about}");
     assert!((100 / 4..=100 / 2).contains(&(clean - same)), "{same} {clean}");
@@ -77,7 +77,7 @@ fn packet_ids_in_use_at_qos_2_are_counted() {
         memory(10_000, "clean_session = false", &format!("every = \"10s\"\nqos = {qos}\npayload = \"x\""))[0]
     };
     let more = about(2) - about(1);
-    assert!((10..=12).contains(&more), "a kibibyte for each of 10,000 devices, and no messages: {more} MiB");
+    assert!((10..=12).contains(&more), "about 1 KiB for each of 10,000 devices, no messages: {more} MiB");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn renewals_are_counted_per_phase() {
     "#;
     let plan = plan(text);
     let renewals = |phase: usize| plan.renewals_in(&plan.fleets[0], &plan.schedule.phases()[phase]);
-    // At 10 and 20 s; then at 30 and 40 s.
+    // Devices renew at 10 and 20 s in the first phase, and at 30 and 40 s in the second.
     assert!((renewals(0) - 20.0).abs() < 1e-9 && (renewals(1) - 20.0).abs() < 1e-9);
 }
 

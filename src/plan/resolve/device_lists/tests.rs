@@ -1,4 +1,4 @@
-//! Fleets with device lists: which devices they take, and errors in the files.
+//! Fleets with device lists: the devices that they use, and errors in the files.
 
 use crate::plan::{Auth, Plan};
 use crate::scenario::{FileText, Input, no_files};
@@ -40,7 +40,7 @@ fn fleet_without_id_takes_the_first_devices() {
     assert_eq!(
         plan.fleets[0].auth.device_list().map(crate::plan::DeviceList::len),
         Some(2),
-        "the third is not kept"
+        "the third device is not stored"
     );
     assert!(!format!("{plan:?}").contains("hunter2"));
 }
@@ -98,7 +98,7 @@ fn fleets_with_the_same_devices_are_rejected() {
     let file = format!("d0,{KEY}\nd1,{KEY}");
     let error = plan(&format!("{HUB}{one}{two}{REST}"), &[("folder/d.csv", &file)], &[]).unwrap_err();
     assert!(
-        error.contains("fleet a has a device with the same id") && error.contains("its own file"),
+        error.contains("fleet a has a device with the same id") && error.contains("use a separate file"),
         "{error}"
     );
 }
@@ -127,6 +127,6 @@ fn memory_per_device_is_little_more_than_id_and_key() {
     let plan = hub(20_000, "", &file).unwrap();
     assert_eq!(plan.fleets[0].device_id(19_999), "meter-19999");
     let listed = plan.fleets[0].auth.device_list().unwrap();
-    // Per device: 11 bytes of id, 16 of key, and 12 for where they end.
+    // Per device: 11 bytes for the id, 16 for the key, and 12 for the positions where the fields end.
     assert_eq!(listed.bytes_kept(), 20_000 * (11 + 16 + 12));
 }

@@ -53,10 +53,10 @@ fn regular_due_times_follow_rate_and_load() {
     let ramp = load(&[(10 * S, [0.0, 1.0])]);
     let pause = load(&[(S, [1.0; 2]), (S, [0.0; 2]), (S, [1.0; 2])]);
     let rows: [(&str, f64, &RunLoad, Vec<u64>); 8] = [
-        ("one in a second", 0.5, &steady, vec![S / 10, 21 * S / 10, 41 * S / 10, 61 * S / 10, 81 * S / 10]),
-        ("rate of zero", 0.0, &steady, vec![]),
+        ("every two seconds", 0.5, &steady, vec![S / 10, 21 * S / 10, 41 * S / 10, 61 * S / 10, 81 * S / 10]),
+        ("a rate of zero", 0.0, &steady, vec![]),
         ("too slow for the run", 1e-9, &steady, vec![]),
-        ("NaN as rate", f64::NAN, &steady, vec![]),
+        ("a rate of NaN", f64::NAN, &steady, vec![]),
         ("a negative rate", -1.0, &steady, vec![]),
         ("a ramp", 0.1, &ramp, vec![nearest(10.0_f64.sqrt())]),
         ("a pause", 1.0, &pause, vec![S / 20, 2 * S + S / 20]),
@@ -135,8 +135,8 @@ fn closed_loop_waits_for_the_end_of_a_message() {
     cursor.ended(30 * S);
     assert_eq!(cursor.peek(), Some(Due { seq: 1, at_ns: 32 * S }));
     cursor.ended(40 * S);
-    assert_eq!(cursor.peek(), Some(Due { seq: 1, at_ns: 32 * S }), "once");
-    // The message ends after the span, or too late for another message in the span.
+    assert_eq!(cursor.peek(), Some(Due { seq: 1, at_ns: 32 * S }), "the message ended only once");
+    // The message ends too late for another one in the span.
     cursor.advance();
     cursor.ended(58 * S);
     assert_eq!(cursor.peek(), None);
@@ -181,7 +181,7 @@ proptest! {
         let (from, to) = ((f64::min(a, b) * end as f64) as u64, (f64::max(a, b) * end as f64) as u64);
         let count = due.iter().filter(|&&at| from <= at && at < to).count() as f64;
         let planned = rate_hz * (load.read().integral(to) - load.read().integral(from));
-        prop_assert!((count - planned).abs() <= 1.0 + 1e-6, "{count} against {planned}");
+        prop_assert!((count - planned).abs() <= 1.0 + 1e-6, "{count}, planned {planned}");
     }
 
     #[test]
@@ -250,7 +250,7 @@ fn exhausted_cursor_resumes_after_an_append() {
     assert_eq!(cursor.peek(), Some(Due { seq: 1, at_ns: 2 * S + S / 20 }));
 }
 
-/// Many devices across a pause and two ramps.
+/// Returns a load with a pause and two ramps, its end, and the due times of many devices.
 fn poisson_run() -> (RunLoad, u64, Vec<Vec<u64>>) {
     let parts = [(60 * S, [1.0; 2]), (60 * S, [1.0, 4.0]), (30 * S, [0.0; 2]), (60 * S, [4.0, 0.5])];
     let load = load(&parts);
@@ -267,7 +267,7 @@ fn poisson_counts_are_within_five_standard_deviations() {
         let (from, to) = (end / 21 * window, end / 21 * (window + 1));
         let count = devices.iter().flatten().filter(|&&at| from <= at && at < to).count() as f64;
         let mean = 200.0 * 0.5 * (load.read().integral(to) - load.read().integral(from));
-        assert!((count - mean).abs() <= 5.0 * mean.sqrt(), "window {window}: {count} against {mean}");
+        assert!((count - mean).abs() <= 5.0 * mean.sqrt(), "window {window}: {count}, expected about {mean}");
     }
 }
 
@@ -296,13 +296,13 @@ fn poisson_gaps_in_operational_time_are_exponential() {
         .fold(0.0, f64::max);
     // Kolmogorov-Smirnov bound at 0.1%. The seed is fixed, so the result never changes. The last, unseen gap of each device
     // makes the others slightly short; with 100 gaps per device, this stays below the bound.
-    assert!(distance < 1.95 / n.sqrt(), "{distance} against {}", 1.95 / n.sqrt());
+    assert!(distance < 1.95 / n.sqrt(), "{distance}, at most {}", 1.95 / n.sqrt());
 }
 
 #[test]
 fn poisson_dispersion_is_near_one() {
     let (load, end, devices) = poisson_run();
-    // Windows of equal operational time have equal expectations, whatever the ramp.
+    // Windows of equal operational time have equal expectations, regardless of the ramp.
     let windows = 50usize;
     let mut counts = vec![0.0_f64; windows * devices.len()];
     for (device, due) in devices.iter().enumerate() {
@@ -326,5 +326,5 @@ fn poisson_rate_survives_offline_spans() {
     let count: usize =
         (0..50).map(|device| all(&mut cursor(Spread::Poisson, 1.0, &steady, device), &spans).len()).sum();
     let mean = 50.0 * 1000.0_f64;
-    assert!((count as f64 - mean).abs() <= 5.0 * mean.sqrt(), "{count} against {mean}");
+    assert!((count as f64 - mean).abs() <= 5.0 * mean.sqrt(), "{count}, expected about {mean}");
 }

@@ -1,4 +1,4 @@
-//! Closed, expired and dead connections.
+//! Findings about closed, expired and dead connections.
 
 use super::super::{TargetFacts, findings};
 use crate::measure::{Culprit, Key, Operation, Outcome, Recorder, Times};
@@ -7,7 +7,8 @@ use crate::result::model::{Finding, Severity};
 const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
 const MS: u64 = 1_000_000;
 
-/// Returns the findings of a run with 100 devices, `online` of them online, acknowledgments after 20 ms, and `record`.
+/// Returns the findings of a run with 100 devices, of which `online` are online, with acknowledgments after 20 ms and
+/// the events that `record` adds.
 fn of(online: i64, record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
     let mut measurement = crate::report::testing::measured(1, 1, |recorder| {
         for _ in 0..100 {
@@ -62,7 +63,7 @@ fn closings_without_late_acks_are_not_throttling() {
     }
 }
 
-/// Connections with messages were reset, and connection attempts were closed.
+/// Connections with unacknowledged messages were reset, and connection attempts were closed.
 #[test]
 fn closed_attempts_are_not_closed_connections() {
     let findings = of(100, |r| {
@@ -85,7 +86,7 @@ fn constantly_late_acks_are_not_throttling() {
 }
 
 #[test]
-fn close_after_token_expiry_shows_its_first_instant() {
+fn close_after_token_expiry_shows_its_first_time() {
     let findings = of(100, |r| {
         for at in [300_000 * MS, 400_000 * MS] {
             r.error("closed_after_expiry", Culprit::Target, at, String::new);
@@ -96,7 +97,7 @@ fn close_after_token_expiry_shows_its_first_instant() {
 
 #[test]
 fn repeated_short_connections_indicate_a_shared_id() {
-    // More devices than were ever online at once.
+    // More devices than were ever online at the same time.
     let findings = of(2, |r| r.counts(0).closed_soon_devices = 3);
     only(&findings, "closed or reset within a minute", "3 of 100 devices");
 }

@@ -1,4 +1,4 @@
-//! Failed connection attempts.
+//! Findings about failed connection attempts.
 
 use super::super::{TargetFacts, findings};
 use crate::measure::{Culprit, Key, Operation, Outcome, Recorder, Times};
@@ -44,7 +44,7 @@ fn tls_is_advised_only_if_no_device_connected() {
         let alone = texts(BROKER, |r| ended(r, Operation::ConnectMqtt, class));
         assert!(alone.len() == 1 && alone[0].contains("set tls = true"), "{alone:?}");
         let beside = texts(BROKER, |r| {
-            // The failure is recorded first, because the order must not matter.
+            // Record the failure first, to show that the order does not matter.
             ended(r, Operation::ConnectMqtt, class);
             ok(r, Operation::Connect);
         });
@@ -56,7 +56,8 @@ fn tls_is_advised_only_if_no_device_connected() {
     }
 }
 
-/// The load generator ends these connections: it rejects the certificate, or the answer is not CONNACK.
+/// The load generator ends these connections, because it rejects the certificate or because the answer is not
+/// CONNACK.
 #[test]
 fn attempts_ended_by_the_generator_are_not_counted() {
     for (step, class, culprit) in [

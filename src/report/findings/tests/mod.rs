@@ -1,4 +1,4 @@
-//! Text and evidence of each finding.
+//! The text and the evidence of each finding.
 
 mod closings;
 mod connecting;
@@ -23,7 +23,7 @@ fn clean_run_has_no_findings() {
     assert_eq!(of(|_| ()), []);
 }
 
-/// How to record a run, with the text and the evidence of its only finding.
+/// A function that records a run, and the text and the evidence of the run's only finding.
 type Case = (fn(&mut Recorder), &'static str, &'static str);
 
 #[track_caller]

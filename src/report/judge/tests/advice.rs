@@ -1,4 +1,4 @@
-//! The last reason of an invalid run: what to do.
+//! The advice in the last reason for an invalid run.
 
 use super::{Case, MS, STEADY, assert_verdict, key, latency, messages};
 use crate::measure::{Compare, Culprit, Health, Measurement, Operation, Outcome, Rule, Source, Test};
@@ -30,7 +30,8 @@ fn advice_depends_on_the_busy_share() {
     );
 }
 
-/// A run in which 46 operations failed because of local errors. The machine was idle and slightly late.
+/// Judges a run in which 46 operations failed because of local errors. The machine was mostly idle, with one
+/// short stall.
 fn with_local_errors(class: &'static str, operation: Operation) -> Judgment {
     let rate = Rule {
         metric: operation,
@@ -100,7 +101,7 @@ fn advice_covers_delays_and_local_errors() {
 }
 
 #[test]
-fn advice_for_a_latency_near_its_limit_is_not_a_busy_machine() {
+fn advice_for_a_latency_near_its_limit_is_not_about_load() {
     let case = Case { thresholds: vec![latency(None, 50)], ..Case::default() };
     let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 53));
     assert_verdict(&judged, Status::Invalid, 120, "closer to the limit than the resolution");
@@ -108,7 +109,7 @@ fn advice_for_a_latency_near_its_limit_is_not_a_busy_machine() {
     assert!(last.contains("the resolution of hubstorm is 7.00 ms") && !last.contains("busy"), "{last}");
 }
 
-/// The clock was set back and forth, without a failure or a delay.
+/// The clock was set back and forth, but there were no failures or delays.
 #[test]
 fn advice_for_a_changed_clock_is_to_synchronize_it() {
     let health: fn(&mut Measurement) = |measurement| {

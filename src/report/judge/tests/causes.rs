@@ -1,4 +1,4 @@
-//! The cause of a failed run.
+//! The cause of a failed run, which comes first.
 
 use super::{Case, MS, STEADY, key, latency, messages};
 use crate::measure::{Culprit, Operation, Outcome, Recorder};
@@ -25,7 +25,7 @@ fn a_run_without_a_connection_names_its_error_first() {
 }
 
 #[test]
-fn the_cause_of_a_fail_comes_first() {
+fn the_cause_of_a_failed_run_comes_first() {
     let failing = || Case { thresholds: vec![latency(None, 5)], ..Case::default() };
     let first = |record: &dyn Fn(&mut Recorder)| {
         let judged = failing().judge(|r| {
@@ -67,14 +67,14 @@ fn the_cause_of_a_fail_comes_first() {
         (code.as_str(), text.as_str()),
         (
             "hub_silent",
-            "The hub stopped answering on 50 connections, the first at 0:06.0: m-1: no PINGRESP in time"
+            "The hub stopped responding on 50 connections, the first at 0:06.0: m-1: no PINGRESP in time"
         )
     );
     let (code, _) = first(&|r| r.error("closed_by_peer", Culprit::Target, 0, String::new));
     assert_eq!(code, "threshold_failed", "one of 100 connections is not a cause");
 }
 
-/// A hub restarts: it closes 23 connections. Of the connection attempts, 30 are reset and 4 are closed.
+/// The hub restarts and closes 23 connections. Of the connection attempts, 30 are reset and 4 are closed.
 #[test]
 fn connection_attempts_are_not_called_connections() {
     let cause = |closed: u64, reset: u64| {
@@ -122,7 +122,7 @@ fn excused_timeouts_are_counted_apart_from_missing_acks() {
     assert_eq!(cause(230), expected);
 }
 
-/// The hub closed silent connections because the load generator stalled. No cause may name the hub.
+/// The hub closed silent connections because the load generator stalled. The cause must not name the hub.
 #[test]
 fn no_cause_is_named_if_most_failures_are_excused() {
     let first = |is_excused: bool| {

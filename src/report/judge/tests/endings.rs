@@ -1,4 +1,4 @@
-//! Runs that ended early, were interrupted or broke down.
+//! Runs that ended early, were interrupted, or broke down.
 
 use super::{Case, MS, STEADY, WARM, assert_verdict, key, latency, messages};
 use crate::measure::{Culprit, Measurement, Operation, Outcome, Source};

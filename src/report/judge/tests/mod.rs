@@ -1,4 +1,4 @@
-//! Verdicts and reasons of whole runs.
+//! The verdicts and reasons of whole runs.
 
 mod advice;
 mod causes;
@@ -23,7 +23,7 @@ fn key(operation: Operation, phase: u16) -> Key {
     Key { operation, fleet: 0, phase }
 }
 
-/// Records `count` messages of a phase with this lag and response, in milliseconds.
+/// Records `count` messages in a phase with this lag and response time, in milliseconds.
 fn messages(recorder: &mut Recorder, phase: u16, count: u64, lag_ms: u64, response_ms: u64) {
     for _ in 0..count {
         let picked = lag_ms * MS;
@@ -69,7 +69,8 @@ impl Default for Case {
 }
 
 impl Case {
-    /// Judges a run in which a device of the first fleet connected, and then `record` happened.
+    /// Judges a run in which a device in the first fleet connected, followed by the events that `record`
+    /// adds.
     fn judge(&self, record: impl FnOnce(&mut Recorder)) -> Judgment {
         self.judge_unconnected(|recorder| {
             recorder.due(key(Operation::Connect, WARM), 0);

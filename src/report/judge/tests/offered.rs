@@ -1,4 +1,4 @@
-//! The offered load: shortfalls that block a pass.
+//! Shortfalls in the offered load that prevent a pass.
 
 use super::{Case, LATER, MS, STEADY, WARM, assert_verdict, key, latency, messages};
 use crate::measure::{Compare, Limits, Operation, Outcome, Recorder, Rule, Source, Test, Times};
@@ -6,7 +6,7 @@ use crate::result::model::{Severity, Status};
 use crate::stalls::StallEntry;
 
 #[test]
-fn late_starts_and_hub_stalls_block_a_pass() {
+fn late_starts_and_hub_stalls_prevent_a_pass() {
     let late = |late: u64| {
         Case { thresholds: vec![latency(None, 500)], ..Case::default() }.judge(move |r| {
             messages(r, STEADY, 2_000 - late, 1, 20);
@@ -37,9 +37,9 @@ fn late_starts_and_hub_stalls_block_a_pass() {
     assert_verdict(&judged, Status::Invalid, 120, "the built-in hub stalled for 2.00 s in total");
 }
 
-/// The time that a device takes to answer is not lag, but a late timer is.
+/// The time that a device takes to answer is not lag; the delay of a late timer is.
 #[test]
-fn late_method_answers_and_calls_block_a_pass() {
+fn late_method_answers_and_calls_prevent_a_pass() {
     let late = |operation, lag_ms: u64, takes_ms: u64| {
         Case::default().judge(|r| {
             let method = key(operation, STEADY);
@@ -59,7 +59,7 @@ fn late_method_answers_and_calls_block_a_pass() {
 }
 
 #[test]
-fn late_warm_up_blocks_only_if_a_latency_threshold_reads_it() {
+fn late_warm_up_matters_only_with_a_latency_threshold() {
     let record = |r: &mut Recorder| {
         messages(r, WARM, 1_000, 134, 140);
         messages(r, STEADY, 1_000, 1, 20);
@@ -79,9 +79,10 @@ fn late_warm_up_blocks_only_if_a_latency_threshold_reads_it() {
     assert_verdict(&timing.judge(record), Status::Invalid, 120, "Phase ramp");
 }
 
-/// A plan may let a thousand devices connect at one instant. Their lag matters only if a threshold reads it.
+/// A plan may let a thousand devices connect at the same time. Their lag matters only if a threshold tests a
+/// connect latency.
 #[test]
-fn late_connects_block_only_if_a_latency_threshold_reads_them() {
+fn late_connects_matter_only_with_a_latency_threshold() {
     let record = |phase: u16| {
         move |r: &mut Recorder| {
             let connect = key(Operation::Connect, phase);
@@ -120,7 +121,7 @@ fn late_connects_block_only_if_a_latency_threshold_reads_them() {
 }
 
 #[test]
-fn messages_expired_in_a_stall_block_a_pass() {
+fn messages_expired_in_a_stall_prevent_a_pass() {
     let expired = |count: u64| {
         let case = Case { stalls_ms: vec![(1_000, 3_000)], ..Case::default() };
         case.judge(move |r| {
@@ -132,13 +133,12 @@ fn messages_expired_in_a_stall_block_a_pass() {
         })
     };
     assert_verdict(&expired(20), Status::Pass, 0, "");
-    let expected =
-        "Phase steady: the load generator did not send 21 of 1,000 due telemetry operations (2.1%)";
+    let expected = "Phase steady: the load generator failed to send 21 of the 1,000 telemetry operations that were due (2.1%; the limit is 2%)";
     assert_verdict(&expired(21), Status::Invalid, 120, expected);
 }
 
 #[test]
-fn a_delayed_closed_loop_blocks_a_pass() {
+fn a_delayed_closed_loop_prevents_a_pass() {
     let judged = |lag_ms: u64, think_ms: u64| {
         Case::default().judge(|r| {
             for _ in 0..100 {
@@ -151,7 +151,7 @@ fn a_delayed_closed_loop_blocks_a_pass() {
         })
     };
     assert_verdict(&judged(2, 100), Status::Pass, 0, "");
-    let expected = "the load generator's own delay was 19.99% of the response and think time of the closed loop telemetry, but at most 2% is allowed";
+    let expected = "the load generator's own delay was 19.99% of the response and think time in the closed loop telemetry; the limit is 2%";
     assert_verdict(&judged(2, 0), Status::Invalid, 120, expected);
 }
 

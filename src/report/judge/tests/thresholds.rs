@@ -1,4 +1,4 @@
-//! Thresholds: the operations that they cover, and the verdict of the run.
+//! Thresholds: the operations that they cover, and their effect on the verdict.
 
 use super::{Case, LATER, MS, STEADY, WARM, assert_verdict, key, latency, messages};
 use crate::measure::{
@@ -28,7 +28,7 @@ fn a_failed_threshold_names_its_number() {
 #[test]
 fn a_threshold_without_a_phase_excludes_warm_up() {
     let case = Case { thresholds: vec![latency(None, 100)], ..Case::default() };
-    // 600 fast and 400 slow: p99 of the sum is slow, the mean of both p99 would be 105 ms.
+    // 600 fast and 400 slow operations: the p99 of all of them is slow; the mean of both p99 would be 105 ms.
     let record = |warm_ms: u64, slow_ms: u64| {
         case.judge(|r| {
             messages(r, WARM, 5_000, 1, warm_ms);
@@ -81,7 +81,7 @@ fn every_fleet_must_connect() {
 
 #[test]
 fn generator_delay_across_the_limit_is_undecided() {
-    // The limit is between the measured latency and the latency without the generator's lag.
+    // The limit is between the measured latency and the latency without the load generator's lag.
     let case = Case { thresholds: vec![latency(None, 30)], ..Case::default() };
     let judged = case.judge(|r| messages(r, STEADY, 1_000, 34, 50));
     let expected = "telemetry p(99) < 30ms is undecided: the value is between 16.0 ms and 50.0 ms, because \
@@ -93,7 +93,7 @@ fn generator_delay_across_the_limit_is_undecided() {
 }
 
 #[test]
-fn a_decisive_fail_stands_despite_late_starts() {
+fn a_decided_failure_remains_despite_late_starts() {
     let case = Case { thresholds: vec![latency(None, 5)], ..Case::default() };
     let judged = case.judge(|r| messages(r, STEADY, 1_000, 34, 50));
     assert_verdict(&judged, Status::Fail, 99, "telemetry p(99) < 5ms: 50.0 ms");
@@ -104,7 +104,7 @@ fn a_decisive_fail_stands_despite_late_starts() {
 }
 
 #[test]
-fn a_fail_within_the_resolution_is_invalid() {
+fn a_failure_within_the_resolution_is_invalid() {
     let case = Case { thresholds: vec![latency(None, 20)], ..Case::default() };
     let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 25));
     let expected = "telemetry p(99) < 20ms is undecided: 25.0 ms is closer to the limit than the resolution of the load generator (7.00 ms)";
@@ -140,7 +140,7 @@ fn diverging_clocks_leave_a_latency_undecided() {
     );
 }
 
-/// 100 connections are refused, and this machine's clock steps in a later phase.
+/// 100 connections are refused, and this machine's clock is set forward or back in a later phase.
 #[test]
 fn refusals_before_a_clock_step_forward_are_undecided() {
     let test = Test::Rate { outcome: Outcome::Ok, compare: Compare::Greater, limit: 0.9 };
@@ -196,7 +196,7 @@ fn a_hub_stall_across_phases_is_undecided() {
     assert_eq!(judged(stalled), Status::Invalid);
 }
 
-/// 100 cycles of a closed loop. The load generator delayed each one by half of its time.
+/// 100 cycles of a closed loop. Half of the time of each cycle is delay by the load generator.
 #[test]
 fn counts_of_a_delayed_closed_loop_are_undecided() {
     let judged = |lag_ms: u64, limit: u64| {

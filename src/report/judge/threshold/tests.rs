@@ -1,4 +1,4 @@
-//! Thresholds on measurements with known operations, with and without stalls.
+//! Evaluates thresholds on measurements with known operations, with and without stalls.
 
 use super::*;
 use crate::measure::{Key, Operation, Recorder, Rules, Times};
@@ -11,7 +11,8 @@ use std::time::Duration;
 const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
 const MS: u64 = 1_000_000;
 
-/// Returns totals of `ok` operations of 1, 2, 3, ... us, `others` by outcome, and unfinished operations by age in us.
+/// Returns the totals of `ok` operations that took 1, 2, 3, ... us, of `others` by outcome, and of unfinished
+/// operations with these ages.
 fn totals(ok: u64, others: &[(Outcome, u64)], ages_us: &[u64]) -> Totals {
     let measurement = testing::measured(1, 1, |recorder| {
         for us in 1..=ok {
@@ -32,7 +33,7 @@ fn totals(ok: u64, others: &[(Outcome, u64)], ages_us: &[u64]) -> Totals {
     measurement.sum(|_| true)
 }
 
-/// Returns the totals of a worker that stalled from one instant to another, in ms.
+/// Returns the totals of a worker with these stalls (start and end in ms).
 fn stalled(stalls_ms: &[(u64, u64)], record: impl FnOnce(&mut Recorder)) -> Totals {
     let zero = crate::clock::now();
     let stalls = Rc::new(Stalls::new(zero));
@@ -41,7 +42,7 @@ fn stalled(stalls_ms: &[(u64, u64)], record: impl FnOnce(&mut Recorder)) -> Tota
     testing::measured_with_stalls(1, 1, &stalls, record).sum(|_| true)
 }
 
-/// Records operations that were due and sent at one instant and acked at another, in ms.
+/// Records `count` operations that were due and sent at `due_ms` and acknowledged at `acked_ms`.
 fn acked(recorder: &mut Recorder, count: u64, due_ms: u64, acked_ms: u64) {
     for _ in 0..count {
         let due = due_ms * MS;
@@ -70,7 +71,8 @@ fn passes(test: &Test, totals: &Totals) -> bool {
 
 #[test]
 fn failures_raise_a_percentile() {
-    // 950 ok of 1..950 us and 50 lost: p90 is rank 900, p95 is rank 950. Higher ranks are failures.
+    // 950 ok operations of 1 to 950 us, and 50 lost ones: p90 is rank 900, p95 is rank 950. Higher ranks are
+    // failures.
     let with_failures = totals(950, &[(Outcome::Lost, 50)], &[]);
     let us = |value: f64, text: &str, passed| (Some(value), text.to_owned(), 1_000, passed);
     assert_eq!(seen(&p(0.90, 901), &with_failures), us(900.0, "900 µs", true));
@@ -79,7 +81,7 @@ fn failures_raise_a_percentile() {
     let beyond = (None, "> 60.0 s".to_owned(), 1_000, false);
     assert_eq!(seen(&p(0.951, 60_000_000), &with_failures), beyond);
     assert_eq!(seen(&p(0.99, 60_000_000), &with_failures), beyond);
-    // The same without failures: p99 is rank 990.
+    // Without failures, p99 is rank 990.
     assert_eq!(seen(&p(0.99, 991), &totals(1_000, &[], &[])), us(990.0, "990 µs", true));
 }
 
@@ -89,7 +91,7 @@ fn more_failures_never_lower_a_percentile() {
         let mut before = 0.0;
         for failed in 0..=100 {
             let observation = evaluated(&p(0.9, 10_000), &totals(1_000 - failed, &[(outcome, failed)], &[]));
-            // p90 stays while at most 10% of the operations fail.
+            // At most 10% of the operations fail, so p90 is still the latency of an ok operation.
             let now = observation.observed.unwrap_or(f64::INFINITY);
             assert!(now >= before && now >= 900.0, "{} {}: {now}", failed, outcome.name());
             before = now;
@@ -99,7 +101,8 @@ fn more_failures_never_lower_a_percentile() {
 
 #[test]
 fn unfinished_operations_count_if_older_than_the_limit() {
-    // 990 ok, and unfinished: 10 of 400 us, 30 of 700 us. At a limit of 500 us, the younger ones do not count.
+    // 990 ok operations, and unfinished ones: 10 that are 400 us old, and 30 that are 700 us old. At a limit
+    // of 500 us, the younger ones do not count.
     let ages: Vec<u64> = std::iter::repeat_n(400, 10).chain(std::iter::repeat_n(700, 30)).collect();
     let open = totals(990, &[], &ages);
     assert_eq!(seen(&p(0.5, 500), &open), (Some(510.0), "510 µs".to_owned(), 1_020, false));
@@ -184,7 +187,7 @@ fn stall_across_the_limit_is_undecided() {
     assert_eq!((seen.worst.unwrap() / 1e3).round(), 510.0);
     assert_eq!((seen.best.unwrap() / 1e3).round(), 260.0);
     assert_eq!(seen.interval_text, "the value is between 260 ms and 510 ms");
-    // The hub alone is too slow, or fast enough even with the delay.
+    // Decided: the hub alone is too slow, or fast enough even with the delay.
     assert_eq!(evaluated(&p(0.99, 200_000), &totals).status, Failed);
     assert_eq!(evaluated(&p(0.99, 520_000), &totals).status, Passed);
 }
@@ -200,7 +203,7 @@ fn healthy_run_has_one_value() {
 fn mean_and_maximum_have_bounds() {
     let totals = stalled(&[(0, 400)], |recorder| {
         acked(recorder, 3, 0, 500);
-        // The burst after the stall has ended.
+        // At this time, the burst after the stall has been worked off.
         recorder.heartbeat(410 * MS, 0);
         acked(recorder, 1, 450, 550);
     });
@@ -218,7 +221,7 @@ fn mean_and_maximum_have_bounds() {
 
 #[test]
 fn excused_failures_widen_the_range() {
-    // In a stall of 2 s, messages expired after 1 s.
+    // During a stall of 2 s, messages expired after 1 s.
     let totals = stalled(&[(1_000, 3_000)], |recorder| {
         acked(recorder, 95, 0, 10);
         for _ in 0..5 {
@@ -236,7 +239,7 @@ fn excused_failures_widen_the_range() {
     assert_eq!(evaluated(&rate(0.95), &totals).status, Passed);
     assert_eq!(evaluated(&rate(0.99), &totals).status, Undecided);
     assert_eq!(evaluated(&rate(0.99), &totals).interval_text, "the value is between 95% and 100%");
-    // Excused operations are the slowest for the upper bound, and the fastest for the lower bound.
+    // For the upper bound, excused operations count as the slowest; for the lower bound, as the fastest.
     let seen = evaluated(&p(0.9, 20_000), &totals);
     assert_eq!((seen.status, seen.best.is_some()), (Passed, true));
     let max = Test::Max { compare: Compare::Less, limit_us: 20_000 };

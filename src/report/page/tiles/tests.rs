@@ -1,4 +1,4 @@
-//! Numbers and tones of tiles.
+//! The numbers and tones of tiles.
 
 use super::*;
 use crate::measure::{Key, Outcome, Times};
@@ -9,7 +9,7 @@ fn threshold(metric: &str, unit: &str, observed: Option<f64>, status: ThresholdS
     ThresholdResult { metric: metric.to_owned(), ..testing::threshold(unit, observed, status) }
 }
 
-/// Returns totals of `ok` messages of 20 ms and `bad` messages that timed out.
+/// Returns the totals of `ok` messages that took 20 ms and `bad` messages that timed out.
 fn messages(ok: u64, bad: u64) -> Totals {
     let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
     let measurement = measured(1, 1, |recorder| {
@@ -30,7 +30,7 @@ fn telemetry(thresholds: &[ThresholdResult], totals: &Totals) -> Tile {
 }
 
 #[test]
-fn worst_threshold_gives_the_tone() {
+fn worst_threshold_determines_the_tone() {
     for (statuses, expected) in [
         (&[][..], Tone::Neutral),
         (&[Passed, Passed][..], Tone::Good),
@@ -88,11 +88,11 @@ fn too_few_ok_operations_have_no_percentile() {
 }
 
 #[test]
-fn undecided_latency_notes_local_delays() {
+fn undecided_latency_mentions_local_delays() {
     let undecided = [threshold("telemetry", "us", Some(612_000.0), Undecided)];
     let tile = telemetry(&undecided, &messages(100, 0));
     assert_eq!(tile.tone, Tone::Undecided);
-    assert!(tile.note.ends_with("may include delays of this machine"), "{tile:?}");
+    assert!(tile.note.ends_with("may include delays on this machine"), "{tile:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ const C2D: &str = "subscribe = [\"c2d\"]";
 fn age_is_measured_from_the_senders_stamp() {
     let mut wire = Wire::online(60, C2D, RARELY);
     wire.pass(10.0).unwrap();
-    // The run's zero is 1,800,000,000 s.
+    // The run starts at 1,800,000,000 s.
     for bag in [
         "hubstorm-sent=1800000009500000&hubstorm-seq=0",
         "iothub-creation-time-utc=2027-01-15T08%3A00%3A07Z",
@@ -30,7 +30,7 @@ fn age_is_measured_from_the_senders_stamp() {
     assert_eq!(seconds, [Some(5), Some(30), Some(200)]);
 }
 
-/// The clock steps after 10 s. One message was sent 5 s before that and arrives at the step; another arrives 5 s after it.
+/// The clock steps after 10 s. One message was sent 5 s before the step and arrives right after it; another arrives 5 s later.
 #[test]
 fn age_never_contains_a_clock_step() {
     let drive = "\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"1/m\"\npayload = \"x\"";
@@ -46,7 +46,7 @@ fn age_never_contains_a_clock_step() {
             (ages.outcome(Outcome::Ok), ages.response.max().map(|us| us / 1_000_000), errors)
         };
         let (five_s, twelve_s) = (1_800_000_005_000_000, 1_800_000_012_000_000);
-        // The run's own stamps have no steps: the ages are 5 s and 3 s.
+        // The stamps of this run's service client do not step: the ages are 5 s and 3 s.
         let own = stepped(&format!("{RARELY}{drive}"), [five_s, twelve_s]);
         assert_eq!(own, (2, Some(5), vec![]), "{by_us}");
         // Other senders use a wall clock like this machine's: only the second age is known.

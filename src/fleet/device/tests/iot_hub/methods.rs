@@ -77,7 +77,7 @@ fn method_can_make_the_device_reconnect() {
 }
 
 #[test]
-fn reconnect_by_method_is_no_offline_time() {
+fn reconnect_by_method_is_not_offline_time() {
     let mut wire = Wire::listening(METHODS);
     wire.deliver(&call("reboot", "1"), "{}");
     wire.pass(1.0).unwrap();

@@ -74,7 +74,7 @@ fn each_status_has_its_outcome_and_class() {
         if let Some(error) = errors.first() {
             assert_eq!((error.count, error.example.as_str()), (1, example));
         }
-        // The snapshot took the first report.
+        // The first report is in an earlier snapshot, so send another.
         wire.next_published();
         wire.deliver(&format!("$iothub/twin/res/{status}/?$rid=1"), body);
         assert_eq!(wire.totals_at_end(Operation::TwinReport).outcome(outcome), 1, "{status}");
@@ -144,14 +144,14 @@ fn late_or_partly_refused_suback_still_grants() {
         wire.suback_with(|_| codes.to_vec());
         assert_eq!(wire.published().len(), asks, "{filter}");
         let errors = wire.errors();
-        let [error] = &errors[..] else { panic!("one: {errors:?}") };
+        let [error] = &errors[..] else { panic!("expected one error class: {errors:?}") };
         let example = format!("a-00000: the server refused the subscription to {filter}");
         assert_eq!((&*error.class, &*error.example), ("subscribe_refused", &*example));
     }
 }
 
 #[test]
-fn connection_lost_before_suback_requests_no_twin() {
+fn connection_lost_before_suback_does_not_request_twin() {
     let mut wire = Wire::online(60, TWIN, RARELY);
     wire.close(Closed::Reset);
     assert_eq!(wire.totals_at_end(Operation::TwinGet).due, 0);
@@ -210,7 +210,7 @@ fn request_due_before_suback_waits_without_lag() {
     assert_eq!(
         (twin.outcome(Outcome::Ok), twin.lag.max()),
         (5, Some(1)),
-        "the wait is the hub's, so there is no lag"
+        "the hub caused the wait, so there is no lag"
     );
     assert!(twin.wait.max() > Some(4_000_000));
 
