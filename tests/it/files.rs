@@ -191,7 +191,7 @@ fn result_of_an_earlier_version_keeps_its_verdict() {
         let judged = hubstorm(&["report", file, "--judge"]);
         judged.exits(code);
         assert!(judged.stdout.starts_with(word), "{}", judged.stdout);
-        assert!(judged.stderr.contains("this is its stored verdict"), "{}", judged.stderr);
+        assert!(judged.stderr.contains("this is the stored verdict"), "{}", judged.stderr);
     }
 }
 
