@@ -24,7 +24,7 @@ const FILE_LINES_MAX: usize = 500;
 /// The tests of a longer file are in a file beside it.
 const FILE_WITH_TESTS_LINES_MAX: usize = 300;
 /// A function longer than this does more than one thing.
-const FUNCTION_LINES_MAX: usize = 100;
+const FUNCTION_LINES_MAX: usize = 70;
 const TEST_NAME_CHARS_MAX: usize = 59;
 /// Up to this layer, only `link` and `clock` use sockets, threads or clocks. The other rooms take the time as an argument.
 const PURE_LAYER_MAX: u8 = 2;
