@@ -292,7 +292,7 @@ fn key_on_the_command_line_is_refused_and_not_quoted() {
     assert!(finished.stderr.contains("env:NAME") && !finished.stderr.contains(KEY), "{}", finished.stderr);
     hubstorm(&["token", "--host", "h", "--device", "d"]).exits(2);
     for (host, ttl, part) in
-        [("h", "0s", "expire at once"), ("h", "213503982334601d", "too far"), ("", "1h", "--host")]
+        [("h", "0s", "expire immediately"), ("h", "213503982334601d", "too far"), ("", "1h", "--host")]
     {
         let make = ["token", "--host", host, "--device", "d", "--key", "env:KEY", "--ttl", ttl];
         let refused = run(&make, &[("KEY", KEY)], "");

@@ -76,7 +76,7 @@ fn hub_messages_are_shown_only_if_there_were_any() {
     let from_hub = FromHub { desired: 1_200, late_answers: 1, ..FromHub::default() };
     result.measurement.fleets[0].counts.from_hub = from_hub;
     let text = report::text(&result, false);
-    assert!(text.contains("  twins      1,200 changes of desired properties, 1 late answer\n"), "{text}");
+    assert!(text.contains("  twins      1,200 changes to desired properties, 1 late answer\n"), "{text}");
     assert!(!text.contains("  methods ") && !text.contains("  commands "), "{text}");
     let page = report::html(&result).unwrap();
     assert!(
