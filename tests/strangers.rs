@@ -257,7 +257,7 @@ fn unadmitted_connection_holds_at_most_80_kib() {
         target.wait_for_bytes(CONNECTIONS * (BASE_BYTES + buffers_bytes));
         let held = (HELD_BYTES.load(Ordering::SeqCst) - before) / CONNECTIONS;
         let counted = target.hub.unadmitted_bytes() / CONNECTIONS;
-        eprintln!("{state}: holds {held}, counts for {counted}");
+        eprintln!("{state}: holds {held}, is counted as {counted}");
         assert!(held >= buffers_bytes, "{state}: {held} bytes held: the test did not count all memory");
         assert!(held <= counted, "{state}: {held} bytes held, {counted} counted");
         assert!(counted <= CONNECTION_BYTES_MAX, "{state}: {counted} bytes");

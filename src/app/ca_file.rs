@@ -31,7 +31,7 @@ impl CaFile {
     /// Writes `pem` to `path`. The file is kept on drop. On failure, an existing file stays unchanged.
     ///
     /// # Errors
-    /// The file cannot be written: its path, and the cause.
+    /// Returns the path and the cause if the file cannot be written.
     pub(super) fn at(path: &Path, pem: &str) -> Result<CaFile, (PathBuf, io::Error)> {
         let failed = |source| (path.to_owned(), source);
         replace(path, pem.as_bytes()).map_err(failed)?;
@@ -42,7 +42,7 @@ impl CaFile {
     /// Writes `pem` to a new file in `folder`, and removes files that killed emulators of this user left there.
     ///
     /// # Errors
-    /// The file cannot be written: its path, and the cause.
+    /// Returns the path and the cause if the file cannot be written.
     pub(super) fn temporary(folder: &Path, pem: &str) -> Result<CaFile, (PathBuf, io::Error)> {
         let mut path = folder.to_owned();
         for _ in 0..ATTEMPTS_MAX {

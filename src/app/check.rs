@@ -1,5 +1,5 @@
-//! `hubstorm check`: describes a plan and its needs as text, with warnings about resources that this machine lacks. It starts nothing and sends
-//! nothing.
+//! `hubstorm check`: describes a plan and the resources it needs as text, with warnings about resources that this machine lacks. It
+//! starts nothing and sends nothing.
 
 mod fleet;
 
@@ -19,7 +19,7 @@ pub(super) async fn run(args: &CheckArgs, env: &mut Env) -> Result<(), AppError>
     print(env, &text)
 }
 
-/// Describes the plan, and its needs with this number of workers. The text contains no secrets.
+/// Describes the plan and the resources it needs with `workers` workers. The text contains no secrets.
 #[must_use]
 fn describe(plan: &Plan, workers: usize) -> String {
     let mut out = String::new();
@@ -173,7 +173,7 @@ fn write_needs(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
     };
     let sources = match plan.target.source_ips.len() {
         0 => String::new(),
-        n => format!(", in turn from {}", plural(n as u64, "source address", "source addresses")),
+        n => format!(", rotating over {}", plural(n as u64, "source address", "source addresses")),
     };
     writeln!(out, "  ports         {} ephemeral ports to the target{closing}{sources}", human_count(ports))?;
     writeln!(

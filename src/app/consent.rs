@@ -11,7 +11,8 @@ const SHARE_CONFIRMED: f64 = 0.25;
 /// Asks for confirmation, unless the run is cheap or `--yes` is set. With `quiet`, the question contains the cost, because `run` has
 /// not printed it.
 ///
-/// # Errors The answer is no, there is no terminal to ask on, or asking fails.
+/// # Errors
+/// The answer is no, there is no terminal to ask on, or asking fails.
 pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) -> Result<(), AppError> {
     if yes || !bills(plan) || cost::share(plan) <= SHARE_CONFIRMED {
         return Ok(());

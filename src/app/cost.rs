@@ -25,7 +25,7 @@ fn billed(plan: &Plan) -> f64 {
 }
 
 /// Returns the number of blocks billed for one message.
-#[expect(clippy::cast_precision_loss, reason = "a small number")]
+#[expect(clippy::cast_precision_loss, reason = "a message has few blocks")]
 fn blocks(fleet: &FleetPlan, payload: &Payload, more_bytes: usize) -> f64 {
     let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
     Tier::S1.billed((payload.bytes_max(id_bytes) + more_bytes) as u64) as f64

@@ -98,7 +98,7 @@ fn hardware(report: &mut Report) {
     }
     if let Some((first, last)) = machine::ephemeral_ports() {
         let count = (last + 1).saturating_sub(first);
-        report.line("ports", format!("{} to one target ({first} to {last})", human_count(count)));
+        report.line("ports", format!("{} per target ({first}-{last})", human_count(count)));
         capacity.push((count, "ports"));
     }
     match capacity.into_iter().min() {

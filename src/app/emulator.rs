@@ -50,7 +50,7 @@ pub(super) async fn run(args: &EmulatorArgs, env: &mut Env) -> Result<(), AppErr
 /// Serves until `stop` resolves or, with `control`, stdin ends. Prints the ready line and, with `control`, the answers to `out`.
 ///
 /// # Errors
-/// See [`EmulatorCommandError`]: the address is in use, the key is invalid, a file cannot be written.
+/// For example, the address is in use, the key is invalid, or a file cannot be written. See [`EmulatorCommandError`].
 async fn serve(
     args: &EmulatorArgs,
     out: &mut dyn Write,

@@ -94,7 +94,7 @@ pub fn report_usage_error(message: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(exit::USAGE)
 }
 
-/// Prints the error that kept the async runtime from being created to stderr.
+/// Reports on stderr that the async runtime could not be created.
 #[must_use]
 pub fn report_start_error(error: &std::io::Error) -> ExitCode {
     // If stderr is closed, there is no other place for the message.

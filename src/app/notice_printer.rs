@@ -108,7 +108,7 @@ impl Limit {
     }
 }
 
-/// Formats a notice. Hides control characters and possible secrets from the network.
+/// Formats a notice. Escapes control characters and masks possible secrets in text received from the network.
 fn line(notice: &Notice) -> String {
     match notice {
         Notice::Refused { peer, client_id, refusal } => {
@@ -127,7 +127,7 @@ fn line(notice: &Notice) -> String {
         Notice::Shortage(shortage) => {
             let shortage = match shortage {
                 Shortage::Memory => {
-                    "too many connections without CONNECT; find their source with `ss -tn`".to_owned()
+                    "too many connections have not sent CONNECT; find their source with `ss -tn`".to_owned()
                 }
                 Shortage::Descriptors(limit) => format!(
                     "out of file descriptors (limit {}); raise the limit before you start the hub, for example `ulimit -n {}`",
@@ -140,7 +140,7 @@ fn line(notice: &Notice) -> String {
                 }
             };
             format!(
-                "hub: {shortage}. Connected devices are not affected. New connections wait, and the hub closes the oldest connections without CONNECT\n"
+                "hub: {shortage}. Connected devices are not affected. New connections wait, and the hub closes the oldest connections that have not sent CONNECT\n"
             )
         }
     }

@@ -89,8 +89,14 @@ fn decode(source: &str, args: &TokenArgs, env: &mut Env) -> Result<(), AppError>
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(out, "resource   {resource}");
-    let _ =
-        writeln!(out, "signed by  {}", token.policy.as_deref().map_or("the device's key", |policy| policy));
+    let _ = writeln!(
+        out,
+        "signed by  {}",
+        token
+            .policy
+            .as_deref()
+            .map_or_else(|| "the device's key".to_owned(), |policy| format!("the key of policy {policy}"))
+    );
     let _ = writeln!(out, "expires    {}", expiry(token.expiry_unix, now));
     let verified = key.map(|key| token.verify(&key));
     let _ = writeln!(

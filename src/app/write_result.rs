@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Writes the files and prints the summary. Returns the exit code of the verdict.
 ///
-/// # Errors One or more files cannot be written. The other files are written anyway.
+/// # Errors
+/// One or more files cannot be written. The other files are written anyway.
 pub(super) fn conclude(
     out: &Path,
     exports: &[Export],

@@ -145,7 +145,7 @@ impl ControlConfig {
     /// Returns the configuration in the form that the hub uses.
     ///
     /// # Errors
-    /// A key is invalid, a tier or units are given, or there are too many threads.
+    /// A key is invalid, the tier is not `unlimited`, units are given, or there are too many threads.
     pub fn to_config(&self) -> Result<Config, ControlError> {
         if self.tier != UNLIMITED {
             return Err(match Tier::from_name(&self.tier) {

@@ -217,7 +217,7 @@ fn message(
     // "Create and read IoT Hub messages": a message id may contain the same characters as a device id.
     if message_id.as_deref().is_some_and(|id| !names::is_device_id(id)) {
         return Err(ServiceError::Argument(
-            "the message id must be 1 to 128 characters long, and have only characters that are allowed in a device id",
+            "the message id must be 1 to 128 characters long and contain only characters that are allowed in a device id",
         ));
     }
     let mut bag: Vec<(String, String)> = Vec::new();

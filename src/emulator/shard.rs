@@ -79,8 +79,8 @@ impl Shard {
         ticket.hold(received, buffers_bytes, |closed| self.hub.close(closed));
     }
 
-    /// Closes a connection of any shard because another one takes over its device. `closed` is dropped when the previous connection is
-    /// closed.
+    /// Closes `previous`, a connection on any shard, because a new connection takes over its device. `closed` is dropped once
+    /// `previous` is closed.
     pub(super) fn request_takeover(&self, previous: Address, closed: oneshot::Sender<()>) {
         let message = ShardMessage::TakeOver { connection: previous.connection, closed };
         self.channels.send(previous.shard, message);

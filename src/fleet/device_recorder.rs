@@ -22,7 +22,7 @@ pub(crate) struct DeviceRecorder<'a> {
 /// Why the load generator may have caused failures of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Excuse {
-    /// The load generator did not cause them.
+    /// No excuse: the load generator did not cause the failures.
     None,
     /// The connection was lost soon after a long stall of the worker. The excuse ends at [`Context::stall_excuse_ns`].
     Stall,

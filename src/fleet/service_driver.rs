@@ -2,8 +2,9 @@
 //! how the call ends. [`ServiceTask`](super::service_task) polls it for due calls and hands it the results. It does not know how
 //! calls are carried to the hub.
 //!
-//! A call is due only while its device should be online. It has the same four instants as a message. It is `ok` once the hub has
-//! answered it, regardless of the status that the device returned.
+//! A call is due only while its device should be online. Like a message, it has four times: due, picked, sent and
+//! acknowledged (see [`measure::Times`](crate::measure::Times)). It is `ok` once the hub has answered it, regardless of the status
+//! that the device returned.
 
 use super::open::Open;
 use super::{DeviceRef, nanos};

@@ -5,7 +5,7 @@ use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;
 use std::time::{Duration, Instant};
 
-/// Minimum length of an interval that counts for the CPU peak. A shorter one mostly covers the end of a run.
+/// Minimum length of an interval that is considered for the CPU peak. A shorter one mostly covers the end of a run.
 const INTERVAL_MIN: Duration = Duration::from_millis(500);
 
 /// CPU, memory and descriptors of this process.
@@ -48,7 +48,7 @@ impl Usage {
         self.read(cpu_us, crate::clock::now())
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+    #[expect(clippy::cast_precision_loss, reason = "a percentage may be rounded")]
     fn read(&mut self, cpu_us: u64, now: Instant) -> Option<f64> {
         self.cpu_us = cpu_us.saturating_sub(self.base_us);
         let elapsed = now.saturating_duration_since(self.last_at);

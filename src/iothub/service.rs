@@ -36,7 +36,11 @@ pub struct ServiceResult {
 
 /// An operation that a service client requests from a hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields, expecting = "a request as in docs/emulator.md")]
+#[serde(
+    rename_all = "snake_case",
+    deny_unknown_fields,
+    expecting = "a request as described in docs/emulator.md"
+)]
 pub enum ServiceRequest {
     /// Invokes a direct method.
     #[serde(rename = "method")]

@@ -102,8 +102,8 @@ pub fn parse(body: &[u8]) -> Result<Properties, TwinError> {
     Ok(patch)
 }
 
-/// Deserializes the patch in a service request without checking it. serde_json would turn an integer of more than 64 bits into a float, so
-/// a patch with such an integer is replaced with one that [`check`] refuses because of its integer.
+/// Deserializes the patch in a service request without checking it. serde_json would turn an integer that does not fit in 64 bits
+/// into a float, so a patch with such an integer is replaced with one that [`check`] refuses because of its integer.
 ///
 /// # Errors
 /// The patch is not a JSON object.
@@ -119,7 +119,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     })
 }
 
-/// Returns true if a JSON text has an integer of more than 64 bits. serde_json parses it as a floating-point number.
+/// Returns true if a JSON text has an integer that does not fit in 64 bits. serde_json parses it as a floating-point number.
 fn has_wide_integer(json: &[u8]) -> bool {
     let mut rest = json;
     while let Some((&first, after)) = rest.split_first() {

@@ -39,7 +39,7 @@ pub async fn accept_tls(
 /// Performs the handshake like [`accept_tls`], but reads only when `memory` allows it.
 ///
 /// # Errors
-/// The same as for [`accept_tls`].
+/// Returns the same errors as [`accept_tls`].
 pub async fn accept_tls_bounded(
     stream: TcpStream,
     config: &Arc<ServerConfig>,

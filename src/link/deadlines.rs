@@ -279,7 +279,7 @@ pub struct Alarm {
 
 impl Alarm {
     /// Wakes the task in the first tick that is not before `at` and is after `now`. An earlier alarm stays set and
-    /// fires first: keep-alive moves its deadline back with every message, and letting the old alarm fire is cheaper
+    /// fires first: keep-alive postpones its deadline with every message, and letting the old alarm fire is cheaper
     /// than moving it.
     pub fn set(&self, cx: &Context<'_>, now: Instant, at: Instant) {
         let tick = self.deadlines.tick(at).max(self.deadlines.last_passed_tick(now) + 1);

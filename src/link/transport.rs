@@ -44,7 +44,7 @@ impl Transport {
     /// Discards all data, so the connection cannot be used for anything else.
     ///
     /// # Errors
-    /// The cause and the fix, if the server ended the connection.
+    /// Returns the cause and the fix if the server ended the connection.
     pub async fn await_refusal(&mut self, deadline: Instant) -> Result<(), &'static TlsEnd> {
         let Transport::Tls(secure) = self else { return Ok(()) };
         if !secure.client_certificate_requested() {

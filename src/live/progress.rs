@@ -94,7 +94,11 @@ fn line(state: &RunState<'_>, interval: &Interval) -> String {
     out
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of messages")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is not negative and fits in a u64"
+)]
 fn whole(per_s: f64) -> String {
     human_count(per_s.round() as u64)
 }

@@ -31,7 +31,7 @@ impl Layout {
         histogram_bytes(self.highest_us, DIGITS_TOTAL)
     }
 
-    /// Returns the size of one histogram in a second of a recorder.
+    /// Returns the size of one histogram in a recorder's per-second data.
     #[must_use]
     pub fn second_bytes(&self) -> u64 {
         histogram_bytes(self.highest_us, DIGITS_ROW)
@@ -39,7 +39,7 @@ impl Layout {
 }
 
 impl Operation {
-    /// Returns the number of histograms that a recorder has for this operation: in its totals, and in a second.
+    /// Returns the number of histograms that a recorder has for this operation: in its totals, and in its data for each second.
     #[must_use]
     pub fn histograms(self) -> [u64; 2] {
         match self {

@@ -145,7 +145,8 @@ pub(super) fn decode(hdr: &str) -> Result<Hdr<u64>, DecodeError> {
 
 /// Checks an `hdr` field without building the histogram.
 ///
-/// # Errors The field is not base64, not in HdrHistogram's V2 encoding, or out of bounds.
+/// # Errors
+/// The field is not base64, not in HdrHistogram's V2 encoding, or out of bounds.
 pub(crate) fn check(hdr: &str) -> Result<(), DecodeError> {
     inflate(hdr).map(drop)
 }

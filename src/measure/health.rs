@@ -134,7 +134,7 @@ impl Busy {
     }
 
     /// Returns the busy share; `None` for less than a second, which is too short for a share.
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    #[expect(clippy::cast_precision_loss, reason = "a share may be rounded")]
     pub(super) fn share(self) -> Option<f64> {
         (self.passed_ns >= 1_000_000_000).then(|| self.busy_ns as f64 / self.passed_ns as f64)
     }

@@ -289,7 +289,11 @@ fn bucket_at_rank(packed: &Packed, rank: u64) -> Option<u32> {
 ///
 /// A product that differs from a whole number only by a rounding error counts as that number: 0.95 of 20 is 19.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a fraction of a count is not negative and fits in a u64"
+)]
 #[must_use]
 pub(crate) fn rank(quantile: f64, count: u64) -> u64 {
     let exact = quantile * count as f64;

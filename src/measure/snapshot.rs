@@ -19,9 +19,9 @@ pub struct Snapshot {
     pub(super) heartbeat: Latency,
     /// Busy time by phase.
     pub(super) busy: Vec<Busy>,
-    /// Start and end of each interval, in nanoseconds.
+    /// Start and end of each stall, in nanoseconds.
     pub(super) stalls: Vec<[u64; 2]>,
-    /// Start and end of each interval, in nanoseconds.
+    /// Start and end of each interval in which the thread was saturated, in nanoseconds.
     pub(super) saturated: Vec<[u64; 2]>,
     /// All steps, and divergences that were larger than all previous ones.
     pub(super) divergences: Vec<Divergence>,

@@ -168,9 +168,9 @@ fn java() -> DevicePreset {
         pings: PingPolicy { timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
         // [java]: valid for an hour, renewed after 85% of it.
         tokens: tokens(Renew::Share(0.85)),
-        // [java], ExponentialBackoffWithJitter.java: 2^n - 1 steps of 80 to 120 ms. The documentation describes an immediate first
-        // retry, which would be n = 0, but IotHubTransport.java counts attempts from 1, so the first delay is about 0.2 s. It
-        // retries for four minutes, and not after a refusal.
+        // [java], ExponentialBackoffWithJitter.java: 100 ms plus 2^n - 1 steps of 80 to 120 ms. The documentation describes an
+        // immediate first retry (n = 0), but IotHubTransport.java counts attempts from 1, so the first delay is about 0.2 s. The
+        // SDK retries for up to four minutes, but not after a refusal.
         reconnect: Reconnect {
             gives_up_after: Some(4 * MINUTE),
             gives_up_refused: true,

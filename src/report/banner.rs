@@ -82,7 +82,11 @@ fn fail(result: &RunResult) -> Option<String> {
         return None;
     }
     let of_threshold = result.verdict.details.first().is_none_or(|first| is_threshold(&first.code));
-    let text = if of_threshold { "Thresholds failed:" } else { "Thresholds failed. The cause comes first:" };
+    let text = if of_threshold {
+        "Thresholds failed:"
+    } else {
+        "Thresholds failed. The first item below is the cause:"
+    };
     Some(text.to_owned())
 }
 
@@ -106,7 +110,7 @@ fn invalid(result: &RunResult) -> Option<String> {
     }
     let undecided = (undecided > 0).then(|| {
         let undecided = format::plural(undecided, "threshold is undecided", "thresholds are undecided");
-        format!("{undecided}: this machine may have decided the result.")
+        format!("{undecided}: delays or errors on this machine may have changed the outcome.")
     });
     let others = if is_short {
         "The load was not produced as planned, so passed thresholds say nothing about the planned load."
@@ -119,7 +123,7 @@ fn invalid(result: &RunResult) -> Option<String> {
 
 fn advice(result: &RunResult) -> &'static str {
     if has_code(result, &["advice"]) {
-        "The last reason says what to do:"
+        "What to do is in the last item below:"
     } else {
         "Run again on an idle machine, or with a smaller load:"
     }
@@ -152,7 +156,7 @@ mod tests {
         let threshold = ("threshold_failed", "p(99): 2 s");
         let banner = of(Status::Fail, 99, &[("hub_unreachable", "refused"), threshold]);
         assert_eq!((banner.word, banner.class), ("Fail", "fail"));
-        assert_eq!(banner.meaning, "Thresholds failed. The cause comes first:");
+        assert_eq!(banner.meaning, "Thresholds failed. The first item below is the cause:");
         assert_eq!(banner.reasons, ["refused", "p(99): 2 s"]);
         assert_eq!(of(Status::Fail, 99, &[threshold]).meaning, "Thresholds failed:");
     }
@@ -175,14 +179,17 @@ mod tests {
         assert!(meaning.contains("not produced as planned"), "{meaning}");
         assert!(meaning.ends_with("with a smaller load:"), "{meaning}");
         let meaning = of(Status::Invalid, 120, &[late, ("advice", "Use a smaller load")]).meaning;
-        assert!(meaning.ends_with("The last reason says what to do:"), "{meaning}");
+        assert!(meaning.ends_with("What to do is in the last item below:"), "{meaning}");
         let meaning = of(Status::Invalid, 120, &[("breakdown", "a worker panicked")]).meaning;
         assert!(meaning.starts_with("The run is incomplete"), "{meaning}");
         let mut result = sample();
         result.verdict.status = Status::Invalid;
         result.thresholds[0].status = Some(ThresholdStatus::Undecided);
         let meaning = Banner::of(&result).meaning;
-        assert!(meaning.starts_with("1 threshold is undecided: this machine may"), "{meaning}");
+        assert!(
+            meaning.starts_with("1 threshold is undecided: delays or errors on this machine may"),
+            "{meaning}"
+        );
         assert!(meaning.contains("The other thresholds are valid."), "{meaning}");
     }
 

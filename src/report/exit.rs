@@ -34,7 +34,7 @@ pub const ALL: [ExitCode; 7] = [
     ExitCode {
         code: ENVIRONMENT,
         name: "environment",
-        meaning: "the environment failed: cannot bind, cannot connect, cannot write, too few descriptors, bad certificate file",
+        meaning: "the environment failed: cannot bind, cannot connect, cannot write, too few file descriptors, bad certificate file",
     },
     ExitCode { code: USAGE, name: "usage", meaning: "wrong command-line usage" },
     ExitCode {
@@ -55,8 +55,8 @@ pub const ALL: [ExitCode; 7] = [
     ExitCode {
         code: INVALID,
         name: "invalid",
-        meaning: "the measurement is invalid: the load generator may have decided a threshold or produced too little load, or a worker or the \
-                  built-in hub died",
+        meaning: "the measurement is invalid: delays in the load generator may have changed the outcome of a threshold, the load generator \
+                  produced too little load, or a worker or the built-in hub died",
     },
 ];
 

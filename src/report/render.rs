@@ -92,7 +92,8 @@ pub struct Export {
 impl Export {
     /// Parses `[FORMAT=]FILE`. Without a format, the file extension decides.
     ///
-    /// # Errors Returns a message if the format or the extension is unknown (it lists the known ones), or if no file is given.
+    /// # Errors
+    /// Returns a message if the format or the extension is unknown (it lists the known ones), or if no file is given.
     pub fn parse(typed: &str) -> Result<Export, String> {
         let (format, file) = match typed.split_once('=') {
             // A path may contain `=`.

@@ -55,7 +55,7 @@ impl OperationSummary {
     }
 }
 
-/// The numbers of a result.
+/// The figures that a report shows first, computed from a run's result.
 #[derive(Clone, Debug)]
 pub(super) struct Summary {
     /// Operations, in the order used in reports.
@@ -77,7 +77,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Computes the numbers of a result.
+    /// Computes the summary of a run's result.
     pub(super) fn of(result: &RunResult) -> Summary {
         let measurement = &result.measurement;
         let operations = operations(measurement);

@@ -49,8 +49,8 @@ pub(super) fn replace_watched(path: &Path, bytes: &[u8], watch: Watch<'_>) -> io
 /// Writes `bytes` to `path`, which must not exist yet. Missing folders are created.
 ///
 /// # Errors
-/// [`ErrorKind::AlreadyExists`] if `path` exists, even if it was created a moment ago. Otherwise the same errors as
-/// [`replace`].
+/// Returns [`ErrorKind::AlreadyExists`] if `path` exists, even if it was created a moment ago. Otherwise, returns the same
+/// errors as [`replace`].
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     create_watched(path, bytes, &mut |_| Ok(()))
 }

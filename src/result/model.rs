@@ -199,7 +199,8 @@ pub enum Status {
     Pass,
     /// A threshold failed, even without the delay that the load generator may have added.
     Fail,
-    /// The load generator may have decided a threshold, the planned load was not sent, or part of the run failed.
+    /// Delays in the load generator may have changed the outcome of a threshold, the planned load was not sent, or part of the
+    /// run failed.
     Invalid,
 }
 
@@ -243,7 +244,7 @@ pub enum ThresholdStatus {
     Passed,
     /// The threshold fails for every value that the target may have caused.
     Failed,
-    /// The load generator may have decided the threshold.
+    /// Delays in the load generator may have changed the outcome of the threshold.
     Undecided,
     /// There are too few samples, so the threshold fails.
     InsufficientSamples,

@@ -139,7 +139,7 @@ fn from_toml(value: &DeValue<'_>, offset: usize, origin: &dyn Fn(usize) -> Origi
     let converted = match value {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or(Value::Other("a number of more than 64 bits"), Value::Integer),
+            .map_or(Value::Other("an integer that does not fit in 64 bits"), Value::Integer),
         DeValue::Float(number) => number.as_str().parse().map_or(Value::Other("not a number"), Value::Float),
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Datetime(_) => Value::Other("a date or time"),

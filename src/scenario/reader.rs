@@ -337,7 +337,7 @@ impl Reader<'_> {
         }
         self.errors
             .add(place, "invalid reference to an environment variable")
-            .allowed("${env.NAME}, where NAME has only letters, digits and underscores")
+            .allowed("${env.NAME}, where NAME contains only letters, digits and underscores")
     }
 }
 

@@ -84,7 +84,7 @@ impl Incoming {
         some
     }
 
-    /// Handles the end of the connection. A kept session remembers its received QoS 2 ids.
+    /// Handles the end of the connection. A persistent session remembers its received QoS 2 ids.
     pub(super) fn handle_closed(&mut self, keep: bool) {
         if let Some(exchanges) =
             self.0.as_deref_mut().filter(|exchanges| keep && !exchanges.received.is_empty())

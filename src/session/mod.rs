@@ -271,7 +271,7 @@ impl<T> Session<T> {
     /// Runs the expired timers. Early calls are harmless. After an error, poll the events too.
     ///
     /// # Errors
-    /// [`SessionError::ConnackTimeout`], [`SessionError::PingTimeout`], [`SessionError::AckStall`].
+    /// Returns [`SessionError::ConnackTimeout`], [`SessionError::PingTimeout`] or [`SessionError::AckStall`].
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
         if self.timers.expired(Timer::Ack, now)
             && let Some(window) = &mut self.window

@@ -40,7 +40,7 @@ impl Timers {
         self.0 = [None; COUNT];
     }
 
-    /// Returns true if the deadline has passed, and clears the timer then.
+    /// Returns whether the deadline has passed. If so, clears the timer.
     pub(super) fn expired(&mut self, timer: Timer, now: Instant) -> bool {
         self.0[timer as usize].take_if(|at| *at <= now).is_some()
     }

@@ -5,7 +5,7 @@
 //! each form a list, in sending order. Free slots form a queue, so that an id rests before it is reused. Each step of a message
 //! is O(1), and does not allocate once the slots and buffers exist.
 //!
-//! At QoS 2 the id is in use until PUBCOMP. In a kept session, this includes reconnects: the server would mistake a new message
+//! At QoS 2 the id is in use until PUBCOMP. In a persistent session, this includes reconnects: the server would mistake a new message
 //! with this id for the old one. So a timed-out QoS 2 message is resent like any other, but its outcome is not reported again.
 //!
 //! The server may answer every packet that it received (MQTT 3.1.1 §4.3.2, §4.3.3). A packet that is sent twice may be answered
@@ -354,7 +354,7 @@ impl<T> Window<T> {
         self.events.extend(self.unflushed.drain(..).map(acked));
     }
 
-    /// Handles the end of the connection. It frees the quarantined ids, except those of QoS 2 exchanges that a kept session must
+    /// Handles the end of the connection. It frees the quarantined ids, except those of QoS 2 exchanges that a persistent session must
     /// complete.
     pub(super) fn handle_closed(&mut self, keep: bool) {
         self.events.extend(self.unflushed.drain(..).map(|(tag, sent)| Event::Lost { tag, sent }));

@@ -15,7 +15,7 @@ fn counts_of_devices_hub_and_service_client_agree() {
     // Telemetry: every acknowledged message reached the hub, and every duplicate was a resent message.
     let telemetry = result.totals(Operation::Telemetry);
     assert!((22_000..24_500).contains(&telemetry.due), "{}", telemetry.due);
-    assert_eq!(telemetry.due, telemetry.outcome(Outcome::Ok), "kept sessions lose nothing");
+    assert_eq!(telemetry.due, telemetry.outcome(Outcome::Ok), "persistent sessions lose nothing");
     assert_eq!(result.world.telemetry.len() as u64, telemetry.due);
     let received: u64 = result.world.telemetry.values().sum();
     assert_eq!(received, result.world.counted, "the hub counts every message");

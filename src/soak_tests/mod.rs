@@ -129,7 +129,7 @@ struct World {
     /// Telemetry at the hub: how often each message arrived.
     telemetry: HashMap<(usize, u64), u64>,
     counted: u64,
-    /// Messages that devices received, and that the hub received from online devices.
+    /// Messages received by devices, plus those that the hub received from online devices.
     received: Wire,
     /// Messages that devices wrote.
     written_messages: Wire,

@@ -289,7 +289,7 @@ fn header(out: &mut BytesMut, first: u8, remaining: usize) -> Result<(), EncodeE
 /// Appends a remaining length, seven bits per byte, lowest bits first (MQTT 3.1.1 §2.2.3).
 fn remaining_length(out: &mut BytesMut, mut length: usize) {
     while length > 0x7f {
-        #[expect(clippy::cast_possible_truncation, reason = "masked")]
+        #[expect(clippy::cast_possible_truncation, reason = "the mask leaves seven bits")]
         out.put_u8((length & 0x7f) as u8 | 0x80);
         length >>= 7;
     }

@@ -1,5 +1,5 @@
 //! `run` against Debian's mosquitto: TLS, passwords, every QoS. The counts of the broker must agree. And `session` alone against it:
-//! deliveries to a subscriber, wills, and messages that a kept session resends.
+//! deliveries to a subscriber, wills, and messages that a persistent session resends.
 
 use crate::support::client::{Peer, Who};
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, is_undecided_by_stalls, rows};

@@ -28,7 +28,7 @@ pub struct Arrivals {
 }
 
 impl Subscriber {
-    /// Starts a subscriber with a kept session, and waits until it has subscribed. Its messages are JSON objects with `seq`.
+    /// Starts a subscriber with a persistent session, and waits until it has subscribed. Its messages are JSON objects with `seq`.
     pub fn start(address: SocketAddr, ca: Option<&Path>, filters: &[&str], qos: u8) -> Subscriber {
         let python = std::env::var_os("HUBSTORM_TEST_PYTHON").expect(
             "HUBSTORM_TEST_PYTHON must name a Python with paho-mqtt: run the tests with tests/run, which installs it",

@@ -91,8 +91,8 @@ pub fn one_stream(address: SocketAddr, qos: u8) -> String {
     )
 }
 
-/// Resets every connection of devices with kept sessions three times while messages are unacknowledged. Paho receives each message. The
-/// recorded packets show that devices resend each unacknowledged message as the standard requires.
+/// Resets every connection of devices with persistent sessions three times while messages are unacknowledged. Paho receives each
+/// message. The recorded packets show that devices resend each unacknowledged message as the standard requires.
 pub fn resets_lose_nothing(broker: &LocalBroker) {
     let proxy = Proxy::recording(own_address(), broker.address());
     let address = SocketAddr::new(broker.address().ip(), proxy.port());
@@ -164,8 +164,9 @@ pub enum Paho {
     IsAway,
 }
 
-/// Kills the broker during a run while devices wait for acknowledgments at `qos`, and starts it again. Devices with kept sessions have at
-/// most one message in flight, and all their messages end `ok`. Returns Paho's report; the caller checks the topics `up/kept/`.
+/// Kills the broker during a run while devices wait for acknowledgments at `qos`, and starts it again. Devices with persistent
+/// sessions have at most one message in flight, and all their messages end `ok`. Returns Paho's report; the caller checks the
+/// topics `up/kept/`.
 pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8, paho: Paho) -> Report {
     const KEPT: usize = 4;
     const CLEAN: usize = 6;
@@ -194,7 +195,7 @@ pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8, paho: Paho) -> Report 
     let result = ctrl_c(&work, running);
     judge_errors(&result, (KEPT + CLEAN + QOS_0) as u64);
 
-    // Without a kept session, unacknowledged messages are lost for hubstorm; Paho may have received them.
+    // Without a persistent session, unacknowledged messages are lost for hubstorm; Paho may have received them.
     let kept = outcomes(&result, "publish", "kept");
     assert!(kept.due >= KEPT as u64 * 10 && kept.ok == kept.due, "{kept:?}: {:#?}", result.errors);
     let clean = outcomes(&result, "publish", "clean");
@@ -237,7 +238,7 @@ fn judge_errors(result: &RunResult, connections: u64) {
 
 const RECONNECT: &str = r#"{ kind = "fixed", delay = "200ms" }"#;
 
-/// Devices with kept sessions. They subscribe because Aedes keeps no session without a subscription; the topic has no publisher.
+/// Devices with persistent sessions. They subscribe because Aedes keeps no session without a subscription; the topic has no publisher.
 fn kept_fleet(devices: usize, in_flight: usize, qos: u8) -> String {
     format!(
         "[fleet.kept]\ndevices = {devices}\nclean_session = false\nin_flight = {in_flight}\n\

@@ -69,7 +69,7 @@ fn credentials(auth: &Auth) -> String {
         Auth::Sas { keys, life, .. } => {
             let signed = match keys {
                 Keys::Group(_) => "one key per device, derived from a group key".to_owned(),
-                Keys::Policy { policy, .. } => format!("signed by the policy {policy}"),
+                Keys::Policy { policy, .. } => format!("signed with the key of policy {policy}"),
                 Keys::PerDevice(_) => "one key per device, from a file".to_owned(),
             };
             format!("SAS, {signed}; {}", token_life(life))

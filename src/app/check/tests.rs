@@ -128,7 +128,7 @@ fn source_addresses_are_described() {
         include_str!("../../../scenarios/mosquitto.toml"),
         &["target.host=127.0.0.1", "target.source_ips=[\"127.0.0.2\", \"127.0.0.3\"]"],
     );
-    assert!(text.contains("to the target, in turn from 2 source addresses"), "{text}");
+    assert!(text.contains("to the target, rotating over 2 source addresses"), "{text}");
 }
 
 #[test]

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 /// Connects and disconnects the first device of each fleet.
 ///
-/// # Errors A device cannot connect. The text names the device, the cause and a fix.
+/// # Errors
+/// A device cannot connect. The text names the device, the cause and a fix.
 pub(in crate::app) async fn connections(plan: &Plan, endpoint: &Arc<Endpoint>) -> Result<(), AppError> {
     for (before, fleet) in plan.fleets.iter().enumerate() {
         let device = fleet.device_id(0);

@@ -182,7 +182,10 @@ fn unknown_keys_are_refused_in_every_part_of_a_line() {
 fn a_wrong_type_is_described_without_rust_type_names() {
     for (line, expected) in [
         (r#"{"call":5}"#, "expected a call with id, device and ask"),
-        (r#"{"call":{"id":1,"device":"d","ask":{"method":5}}}"#, "expected a request as in docs/emulator.md"),
+        (
+            r#"{"call":{"id":1,"device":"d","ask":{"method":5}}}"#,
+            "expected a request as described in docs/emulator.md",
+        ),
     ] {
         let error = serde_json::from_str::<ControlCommand>(line).unwrap_err().to_string();
         assert!(error.contains(expected), "{line}: {error}");

@@ -50,7 +50,7 @@ pub(super) struct Attempt {
 pub(super) enum Reached {
     /// Dialing.
     Nothing,
-    /// TCP and TLS are connected. From here on, a failure counts for the MQTT step, even before CONNECT is sent.
+    /// The TCP connection and TLS are established. From here on, a failure is attributed to the MQTT step, even before CONNECT is sent.
     Transport,
     /// CONNECT was sent at this instant.
     Connect(Instant),

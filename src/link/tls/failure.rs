@@ -364,7 +364,7 @@ fn other_certificate_fix(error: &CertificateError, own_roots: bool) -> &'static 
                  (see openssl x509 -text), or one from another CA"
             }
             Some(webpki::Error::PathLenConstraintViolated) => {
-                "sign the server's certificate with a CA that may have this many CAs below it (pathlen in its basicConstraints)"
+                "shorten the certificate chain, or use a CA whose basicConstraints pathlen allows all the intermediate CAs below it"
             }
             Some(webpki::Error::EndEntityUsedAsCa) => {
                 "sign the server's certificate with a CA certificate: one with basicConstraints CA:TRUE"

@@ -175,7 +175,7 @@ impl Records {
     /// Encrypts into `buffer`, which grows if necessary, and returns the length of the ciphertext.
     ///
     /// # Errors
-    /// The same as for [`Records::decrypt`]. In addition, TLS 1.2 fails when its keys have reached their usage limit.
+    /// Returns the same errors as [`Records::decrypt`]. In addition, TLS 1.2 fails when its keys have reached their usage limit.
     pub(in crate::link) fn encrypt(
         &mut self,
         outgoing: Outgoing<'_>,

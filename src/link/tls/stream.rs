@@ -42,8 +42,8 @@ impl TlsStream {
     /// read, and receives the size of the connection's buffers after the read.
     ///
     /// # Errors
-    /// `InvalidData` around a [`TlsFailure`] if TLS failed, `UnexpectedEof` if the peer closed the connection, otherwise the
-    /// socket's error.
+    /// Returns `InvalidData` around a [`TlsFailure`] if TLS failed, `UnexpectedEof` if the peer closed the connection, and
+    /// otherwise the socket's error.
     pub(in crate::link) async fn handshake(
         socket: TcpStream,
         records: Records,

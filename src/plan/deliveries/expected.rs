@@ -24,8 +24,8 @@ struct Fleet {
     devices: u32,
     /// The fleet's sends. `None` for a send that is not tracked.
     sends: Vec<Option<Tracked>>,
-    /// Number of devices that can receive messages, over time: without and with a kept session. `None` if the fleet should not receive
-    /// any tracked messages.
+    /// Number of devices that can receive messages, over time: without and with a persistent session. `None` if the fleet should
+    /// not receive any tracked messages.
     present: Option<[Presence; 2]>,
 }
 

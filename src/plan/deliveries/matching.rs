@@ -78,7 +78,7 @@ fn groups(found: &mut [Subscriber], qos: u8) -> Vec<Group> {
     for subscriber in found.iter_mut() {
         subscriber.kept &= qos > 0;
     }
-    // After sorting, the last subscription of a device is one with a kept session, if there is any.
+    // After sorting, the last subscription of a device is one with a persistent session, if there is any.
     found.sort_unstable();
     let mut groups: Vec<Group> = Vec::new();
     let mut single: HashMap<(u16, bool), Vec<u32>> = HashMap::new();

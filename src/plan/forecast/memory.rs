@@ -57,7 +57,7 @@ impl Plan {
         each.sum()
     }
 
-    /// Returns the memory of packets in kept sessions: one per device, for retransmission. A session keeps its buffer after the
+    /// Returns the memory of packets in persistent sessions: one per device, for retransmission. A session keeps its buffer after the
     /// acknowledgment.
     pub(super) fn kept_packet_bytes(&self) -> u64 {
         let fleets = self.fleets.iter().filter(|fleet| !fleet.clean_session);

@@ -76,7 +76,7 @@ impl Plan {
             if frame.acked {
                 let count = due.min(slots);
                 slots -= count;
-                // Unacknowledged messages are sent again only in a kept session.
+                // Unacknowledged messages are sent again only in a persistent session.
                 kept += count * (SLOT_BYTES + if fleet.clean_session { 0 } else { frame.bytes });
             }
         }

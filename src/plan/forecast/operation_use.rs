@@ -5,7 +5,7 @@ use crate::plan::credentials::TokenLife;
 use crate::plan::model::{CallPlan, FleetPlan, Plan, Subscription};
 use crate::plan::schedule::PhasePlan;
 
-/// Approximate number of connections per second if all of them are due at the same time.
+/// Approximate rate at which connections complete if all of them are due at once.
 const CONNECTS_PER_S: f64 = 300.0;
 
 /// The share of a second's histograms that are not back from the collector when the next second needs them. It is nearly 0 on an

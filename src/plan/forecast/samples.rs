@@ -8,7 +8,11 @@ use crate::plan::schedule::{Load, PhasePlan, Span, ns};
 
 /// Returns the number of samples that a percentile needs: 10/(1 - q), so that at least ten lie beyond it.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, as it should")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, which is intended"
+)]
 pub fn samples_needed(quantile: f64) -> u64 {
     if quantile >= 1.0 {
         return 1;
@@ -40,7 +44,11 @@ impl Plan {
     }
 
     /// Returns the number of due operations that a threshold covers. `None` if the plan does not determine it.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of samples")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count is not negative, and the cast saturates"
+    )]
     fn planned_samples(&self, threshold: &Threshold) -> Option<u64> {
         let phases: Vec<&PhasePlan> = self
             .schedule
@@ -110,7 +118,7 @@ impl Plan {
     /// Returns the planned messages per second in a short time span, under a load that may have been extended. `None` if there is
     /// a closed loop, because its rate is not planned.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    #[expect(clippy::cast_precision_loss, reason = "a rate may be rounded")]
     pub fn offered_per_s(&self, load: &Load, from_ns: u64, to_ns: u64) -> Option<f64> {
         let sends = self.fleets.iter().flat_map(|fleet| fleet.sends.iter().map(move |send| (fleet, send)));
         let mut rate_hz = 0.0;
@@ -156,7 +164,7 @@ impl Plan {
     }
 
     /// Returns the number of renewals that are due in a phase. Ignores jitter and the duration of a renewal.
-    #[expect(clippy::cast_precision_loss, reason = "a count of renewals")]
+    #[expect(clippy::cast_precision_loss, reason = "counts of renewals are far below 2^53")]
     pub(super) fn renewals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         let Some(after) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0.0 };
         let (start, end, after) = (ns(phase.start), ns(phase.end), ns(after).max(1));

@@ -4,8 +4,8 @@ use super::parts::{JsonCheck, Part, Payload};
 use serde::de::IgnoredAny;
 
 impl Payload {
-    /// Requires messages to be JSON, or a JSON object. The caller must have checked one rendered message. The others are checked when
-    /// they are rendered, unless all of them are sure to be JSON.
+    /// Requires each message to be JSON, and a JSON object if `object` is true. The caller must have checked one rendered message. The
+    /// others are checked when they are rendered, unless all of them are known to be JSON.
     pub(in crate::plan) fn require_json(&mut self, object: bool) {
         self.json = match (self.is_always_json(), object) {
             (true, _) => JsonCheck::None,
@@ -27,7 +27,7 @@ impl Payload {
         }
     }
 
-    /// Returns whether all messages are sure to be JSON if one is. This holds if each placeholder is inside a string, where its
+    /// Returns whether all messages are certain to be JSON if one is. This holds if each placeholder is inside a string, where its
     /// characters need no escape, or is a number that forms a whole JSON value. It does not hold for digits before a placeholder,
     /// as in `1${uniform(..)}`, because the number may be negative, or for lines from a file.
     fn is_always_json(&self) -> bool {

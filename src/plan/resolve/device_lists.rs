@@ -31,7 +31,7 @@ pub(super) fn read(
             errors.add(&file.place, what).allowed(format.allowed());
         }
         if let Some(more) = list.bad_lines.len().checked_sub(REPORTED_LINES_MAX).filter(|more| *more > 0) {
-            errors.add(&file.place, format!("{}: {more} more lines like these", path.display()));
+            errors.add(&file.place, format!("{}: {more} more invalid lines", path.display()));
         }
         return None;
     }

@@ -69,7 +69,7 @@ fn reject_c2d(spec: &ThresholdSpec, errors: &mut Errors) {
     let what =
         "this threshold cannot detect losses: only c2d messages that arrive are recorded, always as ok";
     let problem = errors.add(place, what).found(text).allowed("p(99), med, avg, max, count(ok)");
-    problem.fix("use service.c2d for the outcomes of sends; a finding in the report counts missing messages");
+    problem.fix("use service.c2d to test whether sends succeed; missing messages are reported as a finding");
 }
 
 fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors) -> Option<Selector> {

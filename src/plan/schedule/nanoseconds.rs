@@ -9,7 +9,7 @@ pub fn ns(duration: Duration) -> u64 {
 }
 
 /// Converts nanoseconds to seconds. Exact to the nanosecond for up to a hundred days.
-#[expect(clippy::cast_precision_loss, reason = "see above; scenarios are shorter")]
+#[expect(clippy::cast_precision_loss, reason = "exact for a hundred days, and scenarios are shorter")]
 pub(super) fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }

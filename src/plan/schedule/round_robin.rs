@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// The order of a fleet's devices in one round. Each device has one slot, so the fleet as a whole is exactly regular. Devices
-/// with neighboring indices have distant slots, so that half a fleet (the low indices) is nearly regular.
+/// The order of a fleet's devices in one round. Each device has one slot, so the turns of the whole fleet are evenly
+/// spaced. Devices with neighboring indices get distant slots, so the turns stay almost evenly spaced when only part of the fleet
+/// (the low indices) is online.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RoundRobin {
     devices: u64,

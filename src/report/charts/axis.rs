@@ -100,7 +100,7 @@ impl Ranged for Axis {
     type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
 
-    #[expect(clippy::cast_possible_truncation, reason = "pixels")]
+    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates; pixel positions are small")]
     fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
         let (from, to) = (f64::from(limit.0), f64::from(limit.1));
         (from + (to - from) * self.position(*value)).round() as i32
@@ -124,7 +124,11 @@ impl ValueFormatter<f64> for Axis {
 
 /// Formats seconds since the start of the run as `m:ss`, or as `h:mm` if `hours`.
 fn clock(seconds: f64, hours: bool) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds of a run")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and a run's seconds fit in a u64"
+    )]
     let seconds = seconds.max(0.0).round() as u64;
     if hours {
         format!("{}:{:02} h", seconds / 3600, seconds % 3600 / 60)

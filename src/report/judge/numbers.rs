@@ -5,7 +5,11 @@ pub(super) fn float(count: u64) -> f64 {
     count as f64
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive latency or count")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a latency or count is not negative and fits in a u64"
+)]
 pub(super) fn whole(value: f64) -> u64 {
     value.round() as u64
 }

@@ -26,7 +26,7 @@ pub(super) enum Code {
     ThresholdFailed,
     /// A threshold has too few samples.
     InsufficientSamples,
-    /// The load generator may have decided a threshold.
+    /// Delays in the load generator may have changed the outcome of a threshold.
     ThresholdUndecided,
     /// Operations started too late.
     LateStart,

@@ -9,7 +9,7 @@ use crate::units::{human_us, plural};
 /// instead be at least this fraction of the limit.
 const CAUSE_DIVISOR: u64 = 10;
 
-/// A cause on this machine that may have decided a threshold. Determines the advice.
+/// A cause on this machine that may have changed the outcome of a threshold. Determines the advice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LocalCause {
     /// Local errors of this class.
@@ -18,7 +18,7 @@ pub(super) enum LocalCause {
     Clock,
     /// A delay of the load generator, the service client or the built-in hub.
     Delay,
-    /// No delay or error: the value is closer to the limit than the resolution.
+    /// No delay or error: the value differs from the limit by less than the load generator's resolution.
     Resolution,
 }
 
@@ -45,7 +45,7 @@ impl UndecidedThreshold<'_> {
             let resolution = human_us(super::bounds::RESOLUTION_US);
             let text = &self.observation.text;
             let reason = format!(
-                "{label} is undecided: {text} is closer to the limit than the resolution of the load generator ({resolution})"
+                "{label} is undecided: {text} differs from the limit by less than the load generator's resolution ({resolution})"
             );
             return (reason, vec![LocalCause::Resolution]);
         }
@@ -103,7 +103,7 @@ impl UndecidedThreshold<'_> {
         matches!(self.operation, ServiceC2d | ServiceDesired | ServiceMethod)
     }
 
-    /// Returns the clock problem that may have decided the threshold, in words.
+    /// Returns the clock problem that may have changed the outcome of the threshold, in words.
     fn clock(&self) -> Option<&'static str> {
         match (self.unattributed.clocks_diverged, self.unattributed.clock_may_cause_failures) {
             (true, _) => Some("this machine's clock changed"),
@@ -112,8 +112,8 @@ impl UndecidedThreshold<'_> {
         }
     }
 
-    /// Returns the delays that may have decided the threshold, in words. Leaves out delays that are small compared with the largest
-    /// one. Counts and rates depend on delays only in closed loops.
+    /// Returns the delays that may have changed the outcome of the threshold, in words. Leaves out delays that are small compared with
+    /// the largest one. Counts and rates depend on delays only in closed loops.
     fn delays(&self, has_other_causes: bool) -> Vec<String> {
         let limit_us = self.test.latency_limit_us();
         let depends = limit_us.is_some() || self.covered.closed_loop;

@@ -153,7 +153,8 @@ fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
     let seconds = length(phase);
     let totals = main.map(|part| &part.totals);
     let due = totals.map(|totals| per_second(totals.due, seconds));
-    // Count acknowledgments when they arrive, because this shows whether the hub is overloaded.
+    // Count acknowledgments in the phase in which they arrived, not in the one in which the message was due: that shows whether the
+    // hub is overloaded.
     let acked = summary.main_operation().map(|main| {
         let acks =
             sum_during(&result.measurement, phase, |row| row.interval.response.of(main.operation).count());

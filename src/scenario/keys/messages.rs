@@ -8,7 +8,8 @@ use crate::scenario::node::{Entry, Node, Value};
 use crate::scenario::reader::{Fields, Reader};
 use crate::scenario::value::Written;
 
-/// The maximum size of an MQTT packet without its fixed header (MQTT 3.1.1 §2.2.3). `plan` also counts the topic.
+/// Upper bound for a payload size: the maximum size of an MQTT packet without its fixed header (MQTT 3.1.1 §2.2.3). `plan` applies the
+/// exact limit, which also includes the topic.
 const SIZE_BYTES_MAX: i64 = 268_435_455;
 /// The largest burst. A larger value is probably a typo.
 const BURST_MAX: i64 = 1_000_000;

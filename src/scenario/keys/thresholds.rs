@@ -45,7 +45,7 @@ fn threshold(reader: &mut Reader<'_>, metric: &Written<String>, node: &Node) -> 
     let never_aborts = abort_node.is_none() || abort == Some(false);
     if let Some(entry) = fields.entry("after").filter(|_| never_aborts) {
         let problem = reader.errors.add(&entry.place, "after has no effect without abort = true");
-        problem.fix("add abort = true, or remove after");
+        problem.fix("add `abort = true`, or remove `after`");
     }
     fields.finish(reader, &[]);
     let abort = abort.unwrap_or(false);
@@ -56,7 +56,7 @@ fn after(reader: &mut Reader<'_>, node: &Node) -> Option<Duration> {
     let after = reader.duration_or_zero(node)?;
     if after.is_zero() {
         let problem = reader.invalid(node, "must be longer than zero", "a duration such as 30s or 5m");
-        problem.fix("remove after: without it, the threshold can end the run from the start");
+        problem.fix("remove `after`; without it, the threshold can end the run at any time");
         return None;
     }
     Some(after)

@@ -1,4 +1,4 @@
-//! QoS 2 against a model of a server with kept sessions: a message is delivered exactly once, however often packets are dropped
+//! QoS 2 against a model of a server with persistent sessions: a message is delivered exactly once, however often packets are dropped
 //! or repeated. The model follows §4.3.3 of the standard and shares only the codec with the session.
 
 use super::*;

@@ -131,7 +131,7 @@ fn message_from_the_server_is_reported_once() {
     assert_eq!(bench.written(), PUBREC_1);
     assert_eq!(bench.receive(repetition).unwrap(), []);
     assert_eq!(bench.written(), PUBREC_1);
-    // The same happens on the next connection of a kept session.
+    // The same happens on the next connection of a persistent session.
     bench.session.handle_closed(bench.now);
     bench.connect(true);
     assert_eq!(bench.receive(repetition).unwrap(), []);

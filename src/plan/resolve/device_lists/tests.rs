@@ -75,7 +75,7 @@ fn first_invalid_lines_are_reported() {
     assert!(error.contains("folder/d.csv:2: expected 2 fields (id, key), found 1"), "{error}");
     assert!(error.contains("allowed: id,key; a connection string"), "{error}");
     assert!(error.contains("folder/d.csv:6:") && !error.contains("folder/d.csv:7:"), "{error}");
-    assert!(error.contains("4 more lines like these") && !error.contains("hunter2"), "{error}");
+    assert!(error.contains("4 more invalid lines") && !error.contains("hunter2"), "{error}");
 }
 
 #[test]

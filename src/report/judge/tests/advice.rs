@@ -104,7 +104,12 @@ fn advice_covers_delays_and_local_errors() {
 fn advice_for_a_latency_near_its_limit_is_not_about_load() {
     let case = Case { thresholds: vec![latency(None, 50)], ..Case::default() };
     let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 53));
-    assert_verdict(&judged, Status::Invalid, 120, "closer to the limit than the resolution");
+    assert_verdict(
+        &judged,
+        Status::Invalid,
+        120,
+        "differs from the limit by less than the load generator's resolution",
+    );
     let last = judged.verdict.reasons.last().unwrap();
     assert!(last.contains("the resolution of hubstorm is 7.00 ms") && !last.contains("busy"), "{last}");
 }

@@ -107,7 +107,7 @@ fn a_decided_failure_remains_despite_late_starts() {
 fn a_failure_within_the_resolution_is_invalid() {
     let case = Case { thresholds: vec![latency(None, 20)], ..Case::default() };
     let judged = case.judge(|r| messages(r, STEADY, 1_000, 0, 25));
-    let expected = "telemetry p(99) < 20ms is undecided: 25.0 ms is closer to the limit than the resolution of the load generator (7.00 ms)";
+    let expected = "telemetry p(99) < 20ms is undecided: 25.0 ms differs from the limit by less than the load generator's resolution (7.00 ms)";
     assert_verdict(&judged, Status::Invalid, 120, expected);
 }
 

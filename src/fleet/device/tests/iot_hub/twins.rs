@@ -1,4 +1,4 @@
-//! Device twins: requests and their answers, and changes of desired properties.
+//! Device twins: requests and their answers, and changes to desired properties.
 
 use super::*;
 
