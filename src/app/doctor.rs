@@ -94,7 +94,7 @@ fn hardware(report: &mut Report) {
                 report.warnings.push(format!("{need} {more}"));
             }
         }
-        Err(error) => report.warnings.push(format!("cannot raise the limit of open files: {error}")),
+        Err(error) => report.warnings.push(format!("cannot raise the limit on open files: {error}")),
     }
     if let Some((first, last)) = machine::ephemeral_ports() {
         let count = (last + 1).saturating_sub(first);

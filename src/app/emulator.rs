@@ -32,7 +32,7 @@ const SAMPLE_DEVICE: &str = "sample-device";
 pub(super) async fn run(args: &EmulatorArgs, env: &mut Env) -> Result<(), AppError> {
     args.host.iter().try_for_each(|host| read_scenario::host("--host", host))?;
     raise_descriptor_limit()
-        .map_err(|error| environment_error("cannot raise the limit of open files", &error))?;
+        .map_err(|error| environment_error("cannot raise the limit on open files", &error))?;
     let mut interrupts = env.interrupts.clone();
     let stop = async {
         // The built-in hub of a run ignores Ctrl-C: it must keep serving until the run has drained and closes the hub's stdin.

@@ -74,7 +74,7 @@ fn writable(file: &Path) -> Result<PathBuf, AppError> {
 fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
     disk::probe(folder, 0).map_err(|error| {
         AppError::Environment(format!(
-            "cannot write {}: cannot create a file in {}: {error}; free disk space, make the folder writable, or choose another folder",
+            "cannot write {}: cannot create a file in {}: {error}; free up disk space, make the folder writable, or choose another folder",
             file.display(),
             folder.display()
         ))

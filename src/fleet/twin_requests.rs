@@ -45,7 +45,7 @@ pub(crate) enum AnswerMatch {
 }
 
 impl TwinRequests {
-    /// Returns an empty set of requests that has not been listening since the start of the run.
+    /// Returns an empty set of requests. The device counts as not subscribed to the answers from the start of the run.
     pub(crate) fn new() -> TwinRequests {
         TwinRequests {
             next_rid: 0,

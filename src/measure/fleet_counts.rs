@@ -107,7 +107,7 @@ counters! {
         pub c2d_unstamped,
         /// Numbered cloud-to-device messages that arrived more than once.
         pub c2d_duplicates,
-        /// Numbers of cloud-to-device messages that were still missing when a later number arrived.
+        /// Sequence numbers of cloud-to-device messages that were still missing when a later number arrived.
         pub c2d_skipped,
         /// Numbered cloud-to-device messages that arrived after a later one.
         pub c2d_reordered,

@@ -341,7 +341,7 @@ impl<T> Session<T> {
         }
     }
 
-    /// Returns when to call `handle_timeout` at the latest. This may be earlier than the next timeout.
+    /// Returns the time by which `handle_timeout` must be called. This may be earlier than the next timeout.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()

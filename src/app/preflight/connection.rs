@@ -83,7 +83,7 @@ async fn connect(
     let end = tokio::select! {
         end = poll_fn(|cx| link.poll(cx, &mut trial)) => end,
         error = deadlines.run() => {
-            return Err(Failure::new(error.to_string(), "raise the limit of open files (`ulimit -n`)"));
+            return Err(Failure::new(error.to_string(), "raise the limit on open files (`ulimit -n`)"));
         }
     };
     match (trial.connack, end) {
@@ -115,7 +115,7 @@ pub(in crate::app) fn dial_fix(error: &DialError, endpoint: &Endpoint) -> &'stat
         "source_address" => {
             "check source_ips in [target]: they must be addresses of this machine, and all IPv4 or all IPv6, like the host's address"
         }
-        "fd_limit" => "raise the limit of open files (`ulimit -n`)",
+        "fd_limit" => "raise the limit on open files (`ulimit -n`)",
         "ports_exhausted" => {
             "wait until closed connections have released their ports (1 minute), widen net.ipv4.ip_local_port_range, or list \
              source_ips in [target]"

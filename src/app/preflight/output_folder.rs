@@ -10,7 +10,7 @@ const RESULT_BYTES: usize = 1024 * 1024;
 /// Creates the output folder and checks that a result fits into it.
 pub(in crate::app) fn output_folder(folder: &Path) -> Result<(), AppError> {
     let shown = folder.display();
-    let fix = "free disk space, make the folder writable, or choose another folder with --out";
+    let fix = "free up disk space, make the folder writable, or choose another folder with --out";
     std::fs::create_dir_all(folder).map_err(|error| {
         AppError::Environment(format!("cannot create the output folder {shown}: {error}\n  {fix}"))
     })?;

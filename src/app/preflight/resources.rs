@@ -18,7 +18,7 @@ const PORT_LAST: u64 = 65_535;
 pub(in crate::app) async fn resources(plan: &Plan, workers: usize) -> Result<(), AppError> {
     let needs = plan.needs(workers);
     let limit = raise_descriptor_limit()
-        .map_err(|error| AppError::Environment(format!("cannot raise the limit of open files: {error}")))?;
+        .map_err(|error| AppError::Environment(format!("cannot raise the limit on open files: {error}")))?;
     descriptors(needs.descriptors, limit)?;
     source_ips(&plan.target.source_ips)?;
     match offered(plan, needs.ports).await {
@@ -56,7 +56,7 @@ fn source_ips(ips: &[IpAddr]) -> Result<(), AppError> {
     })
 }
 
-/// Local ports that this machine offers to the target.
+/// The local ports available for connections to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Offer {
     first: u64,

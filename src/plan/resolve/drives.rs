@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(drive.payload, Payload::empty());
     }
 
-    /// The property, the two stamps and the body count. The destination does not.
+    /// The property, the two stamps and the body count toward the size limit. The destination does not.
     #[test]
     fn c2d_messages_count_their_properties() {
         let counted = (1 + 2) + (13 + 20) + (12 + 20);

@@ -69,7 +69,7 @@ fn fix(cause: &LocalCause) -> Option<String> {
     };
     let text = match class {
         "fd_limit" => {
-            "Raise the limit of open files (ulimit -n). hubstorm check prints how many descriptors the run needs"
+            "Raise the limit on open files (ulimit -n). hubstorm check prints how many descriptors the run needs"
         }
         "ports_exhausted" => "Set source_ips in [target] to get more local ports, or use fewer devices",
         "source_address" => {

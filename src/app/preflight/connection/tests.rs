@@ -69,7 +69,7 @@ fn unknown_certificate_authority_names_the_ca_option() {
 #[test]
 fn shortages_of_this_machine_have_their_own_fixes() {
     for (errno, class, fix) in [
-        (Errno::EMFILE, "fd_limit", "raise the limit of open files"),
+        (Errno::EMFILE, "fd_limit", "raise the limit on open files"),
         (Errno::EADDRNOTAVAIL, "ports_exhausted", "ip_local_port_range"),
         (Errno::ENOMEM, "no_memory", "free memory on this machine"),
     ] {

@@ -221,7 +221,7 @@ fn mean_and_maximum_have_bounds() {
 
 #[test]
 fn excused_failures_widen_the_range() {
-    // During a stall of 2 s, messages expired after 1 s.
+    // Messages with a `send_by` of 1 s expired during a stall of 2 s.
     let totals = stalled(&[(1_000, 3_000)], |recorder| {
         acked(recorder, 95, 0, 10);
         for _ in 0..5 {
