@@ -1,4 +1,4 @@
-//! `hubstorm check`: describes a plan and the resources it needs as text, with warnings about resources that this machine lacks. It
+//! `hubstorm check`: prints a plan and the resources it needs, with warnings about resources that this machine lacks. It
 //! starts nothing and sends nothing.
 
 mod fleet;

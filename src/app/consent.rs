@@ -41,7 +41,7 @@ pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) 
     }
 }
 
-/// Returns true if the hub bills messages. The built-in hub and hubs on this machine do not.
+/// Returns true if the hub bills for messages. The built-in hub and hubs on this machine do not.
 pub(super) fn bills(plan: &Plan) -> bool {
     plan.target.kind == TargetKind::IotHub && plan.emulator.is_none() && !plan.target.is_loopback()
 }

@@ -14,7 +14,7 @@ const LONG_STALL_US: u64 = 100_000;
 pub(super) struct EarlyEndCheck {
     rules: Rules,
     abort_when_unreachable: Option<Duration>,
-    /// Since when no device has been online although the plan has devices online.
+    /// The time since which no device has been online, although the plan has devices online.
     offline_since: Option<Duration>,
     /// End of the latest long stall of the load generator. Devices need time to reconnect after it.
     stalled_until: Duration,

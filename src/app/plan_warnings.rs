@@ -61,7 +61,7 @@ fn late_aborts(plan: &Plan) -> impl Iterator<Item = String> {
     })
 }
 
-/// Formats a threshold as in a scenario, in one line.
+/// Formats a threshold as in a scenario, on one line.
 fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
     let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
     let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));

@@ -73,8 +73,8 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     write_result::conclude(&args.out, &args.export, env, result)
 }
 
-/// Performs all steps before the load: checks this machine and the output files, starts the built-in hub, asks for confirmation, makes
-/// the preflight connections. Returns the built-in hub, if it is the target, and the endpoint for the devices.
+/// Performs all steps before the load: checks this machine and the output files, starts the built-in hub, asks for confirmation, and
+/// makes the preflight connections. Returns the built-in hub, if it is the target, and the endpoint for the devices.
 async fn prepare(
     args: &RunArgs,
     env: &mut Env,

@@ -1,4 +1,4 @@
-//! The collector: adds the snapshots from all sources up to a [`Measurement`], and computes the live figures. `fleet` calls
+//! The collector: combines the snapshots from all sources into a [`Measurement`], and computes the live figures. `fleet` calls
 //! it once per second. Independent of devices: it only distinguishes sources.
 
 use super::errors;
@@ -32,7 +32,7 @@ pub struct Live {
     pub errors: u64,
 }
 
-/// Adds up the measurement of a run while the run is in progress.
+/// Accumulates the measurement of a run while the run is in progress.
 #[derive(Debug)]
 pub struct Collector {
     layout: Layout,

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 /// A heartbeat that is no later than this is on time, so the messages that fell due in the stall have been sent.
 const ON_TIME_NS: u64 = 2_000_000;
 
-/// An echo ends at the latest after this multiple of the time that its stalls took. A target that has 5% of its capacity
+/// The maximum length of an echo, as a multiple of the total length of its stalls. A target that has 5% of its capacity
 /// free has worked off the burst by then. Without this limit, an echo would never end under a growing load.
 const LENGTH_MAX: u64 = 20;
 
@@ -38,7 +38,7 @@ pub(super) struct Echoes {
 }
 
 impl Echoes {
-    /// Starts an echo if there was a stall since the last call. Call this before counting anything else, so that `open` is
+    /// Starts an echo if there has been a stall since the last call. Call this before counting anything else, so that `open` is
     /// the count before the stall.
     #[inline]
     pub(super) fn observe(&mut self, stalls: &Stalls, open: u64) {

@@ -53,7 +53,7 @@ counters! {
         /// Connections that the target closed while messages were unacknowledged.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_waiting,
-        /// Sum of the age of the oldest unacknowledged message on each of these connections.
+        /// Sum, over the connections in `closed_waiting`, of the age of the oldest unacknowledged message.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub closed_waiting_us,
         /// Connection attempts that the target ended with a FIN after the TCP handshake and before CONNACK. The other

@@ -21,7 +21,7 @@ const HEADER_BYTES: usize = 40;
 const DIGITS_MAX: u32 = 3;
 /// The lowest discernible value of hubstorm's histograms.
 const LOWEST_US: u64 = 1;
-/// 35 years in microseconds, longer than any run. With [`DIGITS_MAX`], the counts of one histogram are 336 KiB.
+/// 35 years in microseconds, longer than any run. With [`DIGITS_MAX`], the counts of one histogram take up 336 KiB.
 const HIGHEST_US_MAX: u64 = 1 << 50;
 /// More samples than any run has. The sum of 2^16 such histograms cannot overflow.
 const SAMPLES_MAX: u64 = 1 << 48;

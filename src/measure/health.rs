@@ -98,7 +98,7 @@ pub struct Health {
     /// Stalls: start and end in microseconds since the start of the run, and the stalled time between them.
     #[serde(default)]
     pub stalls: StallList,
-    /// Seconds in which the source was saturated, in the same format.
+    /// Seconds in which the source was saturated, in the same format as `stalls`.
     #[serde(default)]
     pub saturated: StallList,
 }

@@ -4,7 +4,7 @@
 //!
 //! In reading order: `operation` defines operations and outcomes, `latency` a latency distribution, `totals` the
 //! numbers of one operation, fleet and phase, and `series` the numbers over time. A [`Recorder`] fills them on each
-//! worker, a [`Collector`] adds the workers' snapshots up to a [`Measurement`], and [`Rules`] define how the
+//! worker, a [`Collector`] combines the workers' snapshots into a [`Measurement`], and [`Rules`] define how the
 //! measurement is judged.
 //!
 //! It must not depend on MQTT or on a clock: all times are arguments, in nanoseconds since the start of the run.

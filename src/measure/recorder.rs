@@ -16,8 +16,8 @@ use super::totals::Totals;
 use crate::stalls::Stalls;
 use std::rc::Rc;
 
-/// The minimum delay by the load generator from which an operation is also recorded in `delayed`. Smaller delays are within
-/// one tick of the deadlines anyway.
+/// An operation is also recorded in `delayed` if the load generator delayed it by at least this much. Smaller delays are
+/// within one tick of the deadlines anyway.
 const OWN_DELAY_MIN_NS: u64 = 1_000_000;
 
 /// A stall excuses an operation that timed out or expired if the generator's own delay is at least this fraction (1/n) of
@@ -169,8 +169,8 @@ impl Recorder {
         self.end(key, outcome, due_ns, at_ns, false);
     }
 
-    /// Records, like [`ended`](Recorder::ended), an end that the load generator is known to have caused: the connection was
-    /// lost after a stall, or a missing resource on this machine prevented it.
+    /// Like [`ended`](Recorder::ended), but for an end that the load generator is known to have caused: the connection was
+    /// lost after a stall, or this machine lacked a resource.
     pub fn ended_excused(&mut self, key: Key, outcome: Outcome, due_ns: u64, at_ns: u64) {
         self.end(key, outcome, due_ns, at_ns, true);
     }
@@ -209,7 +209,7 @@ impl Recorder {
         }
     }
 
-    /// Records `count` due operations as lost, which was found out at `at_ns`.
+    /// Records `count` due operations as lost. The loss was discovered at `at_ns`.
     pub fn lost(&mut self, key: Key, count: u64, at_ns: u64) {
         let totals = self.cells.totals(key);
         totals.due += count;

@@ -33,7 +33,7 @@ pub struct Rule {
     pub expression: String,
     /// Comparison.
     pub test: Test,
-    /// With `abort = true`: the time, since the start of the run, from which a decided failure ends the run.
+    /// With `abort = true`: the earliest time, since the start of the run, at which a decided failure ends the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abort_from_us: Option<u64>,
 }

@@ -123,7 +123,7 @@ fn invalid(result: &RunResult) -> Option<String> {
 
 fn advice(result: &RunResult) -> &'static str {
     if has_code(result, &["advice"]) {
-        "What to do is in the last item below:"
+        "The last item below says what to do:"
     } else {
         "Run again on an idle machine, or with a smaller load:"
     }
@@ -179,7 +179,7 @@ mod tests {
         assert!(meaning.contains("not produced as planned"), "{meaning}");
         assert!(meaning.ends_with("with a smaller load:"), "{meaning}");
         let meaning = of(Status::Invalid, 120, &[late, ("advice", "Use a smaller load")]).meaning;
-        assert!(meaning.ends_with("What to do is in the last item below:"), "{meaning}");
+        assert!(meaning.ends_with("The last item below says what to do:"), "{meaning}");
         let meaning = of(Status::Invalid, 120, &[("breakdown", "a worker panicked")]).meaning;
         assert!(meaning.starts_with("The run is incomplete"), "{meaning}");
         let mut result = sample();

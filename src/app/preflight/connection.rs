@@ -137,7 +137,7 @@ fn refusal(kind: TargetKind, code: u8) -> Failure {
     let fix = match (kind, code) {
         (TargetKind::IotHub, 5) => {
             "the hub does not send a reason; check that the device exists and is enabled, that its key is correct (in the file, derived \
-             from this group key, or of a policy with DeviceConnect), and that the clock of this machine is right within 5 minutes"
+             from this group key, or of a policy with DeviceConnect), and that the clock of this machine is correct to within 5 minutes"
         }
         (TargetKind::Mqtt, 4 | 5) => "check the user name and password, and the access rules of the broker",
         (_, 3) => "the server is unavailable; try again later",

@@ -74,7 +74,7 @@ impl Offer {
         (self.last + 1).saturating_sub(self.first).saturating_mul(self.pairs)
     }
 
-    /// Returns the ways to get the needed number of ports, one per line. Leaves out ways that would not be enough.
+    /// Returns the ways to get the needed number of ports, one per line. Leaves out ways that would not yield enough ports.
     fn fixes(self, needed: u64) -> String {
         let widest = Offer { first: PORT_FIRST, last: PORT_LAST, ..self };
         let widen = (widest.ports() >= needed.max(self.ports() + 1)).then(|| {

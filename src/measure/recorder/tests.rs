@@ -162,10 +162,10 @@ fn an_echo_excuses_a_timeout() {
 #[test]
 fn only_a_long_stall_excuses_a_lost_connection_attempt() {
     for (operation, stall_ms, at_ms, excused) in [
-        // Delays of a half and a tenth of the shortest server timeout.
+        // Delays of one half and one tenth of the shortest server timeout.
         (Operation::Connect, 1_000, 2_100, 1),
         (Operation::ConnectTls, 200, 400, 1),
-        // A delay of half of a server timeout of 10 s.
+        // A delay of half the server timeout of 10 s.
         (Operation::Connect, 5_000, 10_100, 1),
         // The server closed the connection immediately, without waiting.
         (Operation::Connect, 5, 150, 0),

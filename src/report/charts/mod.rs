@@ -1,9 +1,9 @@
 //! Charts. The input is a result; the output is static SVG, so the page needs no script. Read `timeline.rs` first. Called by `page`.
 //! Independent of the page's structure.
 //!
-//! Plotters maps values to positions and draws. [`theme`] makes the colors follow the reader's color scheme, and [`axis`] places the
-//! ticks. Each chart is drawn once for each of [`SIZES`], and the style sheet shows the size that fits the reader's screen. Plotters
-//! rounds positions to whole pixels, so a chart is drawn [`SCALE`] times larger, and the view box scales it down.
+//! The `plotters` crate maps values to positions and draws them. [`theme`] makes the colors follow the reader's color scheme, and
+//! [`axis`] places the ticks. Each chart is drawn once for each of [`SIZES`], and the style sheet shows the size that fits the reader's
+//! screen. The crate rounds positions to whole pixels, so a chart is drawn [`SCALE`] times larger, and the view box scales it down.
 
 pub(super) mod axis;
 pub(super) mod spectrum;

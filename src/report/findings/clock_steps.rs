@@ -29,7 +29,7 @@ pub(super) fn finding_of_steps(measurement: &Measurement) -> Option<Finding> {
 
 /// Returns the last clock step forward after a refused connection or a rejected certificate. Before the step, this machine's clock was
 /// slow: new tokens may already have expired, and a certificate may have looked not yet valid. The built-in hub shares this clock, so
-/// the step explains nothing there.
+/// a step does not explain its refusals.
 pub(in crate::report) fn step_after_refusals(measurement: &Measurement) -> Option<&ClockStep> {
     let is_built_in = measurement.health.iter().any(|health| matches!(health.source, Source::Emulator(_)));
     let is_dated = |class: &str| matches!(class, "connack_4" | "connack_5" | "tls_certificate");

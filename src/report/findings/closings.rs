@@ -83,8 +83,8 @@ fn shared_id(counts: &FleetCounts, devices: u64) -> Option<Finding> {
     let ended = counts.closed_soon_devices;
     (ended > 0).then(|| {
         let text = "Connections of some devices were closed or reset within a minute, at least three times in a row. Two clients may share \
-                    an id, so that each ends the other's connection. Look for another run, or for the real devices. Or the server \
-                    rejects a packet after CONNECT. Check subscriptions and topics";
+                    an id, so that each ends the other's connection. Look for another run, or for the real devices. Alternatively, the \
+                    server may be rejecting a packet after CONNECT. Check subscriptions and topics";
         let evidence = format!("{} of {}", human_count(ended), plural(devices, "device", "devices"));
         finding(Severity::Warning, text, evidence)
     })

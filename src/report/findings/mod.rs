@@ -105,7 +105,7 @@ pub(super) fn cleartext_password(is_sent: bool) -> Option<Finding> {
     })
 }
 
-/// A built-in hub that counted fewer messages than the devices. If it counted more, that is no error, because acknowledgments can be
+/// A built-in hub that counted fewer messages than the devices. If it counted more, that is not an error, because acknowledgments can be
 /// lost.
 pub(super) fn counts_disagree(hub: &Emulator, measurement: &Measurement) -> Option<Finding> {
     let acked = measurement.of(Operation::Telemetry).outcome(Outcome::Ok);
@@ -189,7 +189,7 @@ fn from_hub(measurement: &Measurement, count: fn(&FromHub) -> u64) -> u64 {
 fn throttled(messages: &Totals) -> Option<Finding> {
     let throttled = messages.outcome(Outcome::Throttled);
     (throttled > 0).then(|| {
-        let text = "The hub throttled twin requests. It limits twin reads and updates per second, over all devices. Compare the load with the \
+        let text = "The hub throttled twin requests. It limits twin reads and updates per second, across all devices. Compare the load with the \
                     limits of its tier and units";
         finding(Severity::Warning, text, format!("{} answered with status 429", plural(throttled, "request", "requests")))
     })

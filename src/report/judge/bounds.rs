@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn every_comparison_uses_the_whole_interval() {
         use Compare::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
-        // With a limit of 10: intervals below the limit, up to it, around it, from it, above it, and exactly the limit.
+        // With a limit of 10: intervals that are below the limit, end at it, contain it, start at it, are above it, equal it.
         let intervals = [(5.0, 9.0), (5.0, 10.0), (9.0, 11.0), (10.0, 12.0), (11.0, 12.0), (10.0, 10.0)];
         for (compare, expected) in [
             (Less, [Passed, Undecided, Undecided, Failed, Failed, Failed]),

@@ -128,7 +128,7 @@ impl Ending {
         }
     }
 
-    /// Returns the number of errors of these classes that were connection attempts, which ended before CONNACK.
+    /// Returns the number of errors of these classes that occurred in connection attempts, before CONNACK.
     fn attempts(self, measurement: &Measurement) -> u64 {
         match self {
             Ending::Closed => measurement.count(|counts| counts.closed_before_connack),

@@ -1,8 +1,8 @@
 //! Evaluates one threshold: observed interval, margin and status. Called by `judge` and `early` with the totals of the covered
 //! operations. Independent of phases and fleets.
 //!
-//! A latency threshold counts every failed operation as slower than the limit by an unknown amount, and also every unfinished operation
-//! that is older than the limit. Therefore, a hub never looks faster because it fails more operations.
+//! A latency threshold counts every failed operation, and every unfinished operation that is older than the limit, as slower than the
+//! limit by an unknown amount. Therefore, a hub never looks faster because it fails more operations.
 
 use super::bounds::{Bound, Interval};
 use super::numbers::{float, whole};

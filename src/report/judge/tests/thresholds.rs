@@ -28,7 +28,7 @@ fn a_failed_threshold_names_its_number() {
 #[test]
 fn a_threshold_without_a_phase_excludes_warm_up() {
     let case = Case { thresholds: vec![latency(None, 100)], ..Case::default() };
-    // 600 fast and 400 slow operations: the p99 of all of them is slow; the mean of both p99 would be 105 ms.
+    // 600 fast and 400 slow operations: the p99 of all of them is slow; the mean of the two p99s would be 105 ms.
     let record = |warm_ms: u64, slow_ms: u64| {
         case.judge(|r| {
             messages(r, WARM, 5_000, 1, warm_ms);
@@ -196,7 +196,7 @@ fn a_hub_stall_across_phases_is_undecided() {
     assert_eq!(judged(stalled), Status::Invalid);
 }
 
-/// 100 cycles of a closed loop. Half of the time of each cycle is delay by the load generator.
+/// 100 cycles of a closed loop. Half of each cycle is delay caused by the load generator.
 #[test]
 fn counts_of_a_delayed_closed_loop_are_undecided() {
     let judged = |lag_ms: u64, limit: u64| {
