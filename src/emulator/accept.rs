@@ -1,5 +1,5 @@
 //! Accepts connections and passes them to the shards in turn, as long as there are file descriptors and memory for connections that are not
-//! admitted. Used by `server`, on the thread that serves the hub. It never reads from a connection.
+//! admitted. Used by `server`, on the thread that serves the hub. This module never reads from a connection.
 
 use super::error::{EmulatorError, descriptor_limit};
 use super::hub::Hub;
@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
-/// How long to stop accepting when there is no room for another connection.
+/// How long to pause accepting when there is no room for another connection.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The minimum time between two notices about the same shortage.
@@ -27,7 +27,7 @@ pub(super) struct Acceptor<'a> {
     shard: usize,
     /// True if the last `accept` failed for lack of a system resource.
     lacks_resource: bool,
-    /// Time of the last notice about memory, and about descriptors.
+    /// Times of the last notices about memory and about descriptors.
     last_notices: [Option<Instant>; 2],
 }
 

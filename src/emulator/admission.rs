@@ -32,7 +32,7 @@ pub enum Refusal {
     /// The user name has the wrong form.
     #[error("the user name does not have the form that IoT Hub requires: {0}")]
     UserName(#[from] UserNameError),
-    /// The user name has the host name of another hub.
+    /// The user name contains the host name of another hub.
     #[error("the host in the user name is not this hub")]
     Host,
     /// The user name or the client id is that of a module. Modules are not emulated.

@@ -2,8 +2,8 @@
 //! argument.
 //!
 //! The rules follow "Send cloud-to-device messages from an IoT hub" in Azure's documentation. A message is queued, becomes invisible
-//! (locked) when it is delivered, and is removed by its PUBACK. There is no delivery count, because it exists for messages that a device
-//! abandons, and an MQTT device cannot abandon a message. Feedback is not emulated yet.
+//! (locked) when it is delivered, and is removed by its PUBACK. There is no delivery count, because one matters only for messages that a
+//! device abandons, and an MQTT device cannot abandon a message. Feedback is not emulated yet.
 //!
 //! A continued session receives an unacknowledged message again, with the same packet id and DUP set, after the lock expires or the
 //! connection is lost (MQTT 3.1.1 §4.4, §3.3.1.1). A new session receives it as a new message. An acknowledgment that arrives after the
@@ -59,7 +59,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Returns the number of messages that have not expired, delivered or not.
+    /// Returns the number of unexpired messages, whether or not they have been delivered.
     pub fn count(&mut self, now: Instant) -> usize {
         self.expire(now);
         self.messages.len()
@@ -114,7 +114,7 @@ impl Queue {
         self.messages.retain(|queued| queued.pid != Some(pid));
     }
 
-    /// Returns when the first lock expires.
+    /// Returns the time at which the first lock expires.
     #[must_use]
     pub fn retry_at(&self) -> Option<Instant> {
         self.messages.iter().filter_map(|queued| queued.locked_until).min()

@@ -81,7 +81,8 @@ pub struct Files {
     pub key: Zeroizing<String>,
 }
 
-/// Creates the hub's certificates for `names` (DNS names and IP addresses), valid around `unix` (the time since the Unix epoch).
+/// Creates the hub's certificates for `names` (DNS names and IP addresses), with a validity period that includes `unix` (the time since the
+/// Unix epoch).
 ///
 /// # Errors
 /// A name is not allowed in a certificate, or the time is out of range.

@@ -84,7 +84,7 @@ fn a_step_neither_ends_nor_extends_a_connection() {
             world.wall.step(by_us);
             let end = world.now + seconds(ttl_s + TOLERANCE_S - 61);
             while world.now < end {
-                // Less than the keep-alive timeout, so that the hub does not close the connection.
+                // Advance by less than the keep-alive timeout, so that the hub does not close the connection.
                 world.now = end.min(world.now + seconds(1_200));
                 client.write(&world, encode::pingreq).unwrap();
                 client.handle_timeout(&world).unwrap();

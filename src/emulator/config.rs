@@ -23,17 +23,17 @@ pub struct Config {
     pub group_keys: Vec<Key>,
     /// Devices with a key of their own, by id. No other key admits such a device.
     pub device_keys: HashMap<Box<str>, Key>,
-    /// Name and key of each shared access policy with the right `DeviceConnect`.
+    /// Name and key of each shared access policy with the `DeviceConnect` permission.
     pub policies: Vec<(String, Key)>,
     /// Options that scenarios and the command line can set.
     pub options: EmulatorOptions,
     /// How long the hub waits for CONNECT after accepting a connection, including the TLS handshake.
     pub connect_arrival_timeout: Duration,
-    /// Memory limit in bytes of all connections that are not admitted. Our choice.
+    /// Memory limit, in bytes, for all connections that are not admitted. Our choice.
     pub unadmitted_bytes_max: usize,
     /// How long a connection that is not admitted may be silent while others need its memory or descriptor. Our choice.
     pub silence_max: Duration,
-    /// The same for a connection that has not sent a byte. Our choice.
+    /// The same limit for a connection that has not sent a single byte. Our choice.
     pub first_byte_max: Duration,
     /// Number of threads that serve connections.
     pub shards: usize,

@@ -164,7 +164,7 @@ impl Connection {
         }
     }
 
-    /// Answers CONNECT when the device is free. Returns true if it has just answered.
+    /// Answers CONNECT when the device is free. Returns true if this call answered it.
     fn poll_admit(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.session.is_claiming() {
             return false;

@@ -127,7 +127,7 @@ pub enum ControlError {
         "tier {0:?} is not supported yet, because throttles and quotas are not emulated: set {UNLIMITED:?}, or omit tier"
     )]
     Tier(&'static str),
-    /// Units are given, which only matter with throttles and quotas.
+    /// Units are given, although they matter only with throttles and quotas.
     #[error("units are not supported yet, because throttles and quotas are not emulated: omit units")]
     Units,
     /// There are too many threads.
@@ -197,8 +197,8 @@ pub struct Ready {
     pub mqtt: String,
     /// Host name for clients.
     pub host: String,
-    /// PEM file with the certificate authority to trust. A child process does not write one, because the file would remain if the child is
-    /// killed.
+    /// PEM file with the certificate authority to trust. A child process does not write one, because the file would remain if the child
+    /// were killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
     /// The certificate authority as PEM text, for the parent process.

@@ -138,7 +138,7 @@ impl Device {
         next
     }
 
-    /// Returns when an unacknowledged message must be delivered again, or `None` if there is no subscription.
+    /// Returns the time at which an unacknowledged message must be delivered again, or `None` if there is no subscription.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.subscriptions.get(Subscription::C2d)?;
         self.queue.as_ref()?.retry_at()

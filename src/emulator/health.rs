@@ -1,6 +1,7 @@
 //! The health of each shard: when its thread had work but did not run, and how busy it is. The [`Pulse`] is a heartbeat on the shard's
 //! thread; [`Health`] makes its findings available to other threads. A run reads them when it ends, so that it does not report a hub as
-//! slow if the cause is that this machine did not schedule it. Of the connections, this module only knows their number.
+//! slow when this machine merely failed to schedule the hub's threads. The only thing that this module knows about the connections is their
+//! number.
 //!
 //! [`Deadlines`] can only record a stall while there is a deadline, so the pulse always has one. A stall that begins between two beats is
 //! recorded from the next beat on, so its length can be understated by up to one interval.
@@ -63,8 +64,8 @@ impl Health {
         u64::try_from(at.saturating_duration_since(self.zero).as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Returns the health up to this reading. If a beat is overdue, the shard counts as stalled since the beat was due, even if the shard
-    /// never runs again.
+    /// Returns the health up to this reading. If a beat is overdue, the shard counts as stalled from the time at which the beat was due,
+    /// even if the shard never runs again.
     pub(super) fn read(&self, Reading { at: now, unix }: Reading) -> ShardHealth {
         let findings = self.findings();
         let mut stalls = findings.stalls.clone();
@@ -208,7 +209,7 @@ impl Pulse {
     }
 }
 
-/// Returns the latest instant at which the beat due at `next` should have happened if it is overdue, otherwise `None`.
+/// If the beat due at `next` is overdue, returns the latest instant at which it should have happened; otherwise, returns `None`.
 fn overdue_since(next: Instant, now: Instant) -> Option<Instant> {
     let due = next + TICK_MAX;
     (now > due + STALL_AFTER).then_some(due)

@@ -232,7 +232,7 @@ fn rule_17_desired_changes_need_a_subscription() {
     client.subscribe(&world, &[(topics::TWIN_DESIRED, QoS::AtMostOnce), RESPONSES]).unwrap();
     client.session.wake();
     assert_eq!(client.messages(&world), []);
-    // A subscribed session that is not connected gets none either, even when it continues.
+    // A subscribed session that is not connected gets no notifications either, even after the device reconnects.
     client.drop(&world);
     world.result_of(desired(json!({"a": 3}))).unwrap();
     let mut client = world.online(false, &[]);

@@ -205,7 +205,7 @@ fn unanswered_calls_of_a_device_are_limited_with_403800() {
     let requests = |world: &World, n| (0..n).map(|_| world.request(method(60_000))).collect::<Vec<_>>();
     let rid = |message: &Publish| message.topic.rsplit_once("$rid=").unwrap().1.to_owned();
 
-    // First calls that wait for the device, then calls that were sent to it.
+    // The limit applies first to calls that wait for the device, then to calls that were sent to it.
     let mut pending = requests(&world, limits::METHODS_IN_FLIGHT_MAX);
     refused(&world);
     let mut client = world.online(true, &[]);

@@ -196,7 +196,7 @@ fn rule_25_a_disabled_device_is_closed_and_gets_code_5() {
     world.online(false, &[]);
 }
 
-/// Three connections of one device, each of which takes over from the one before. The second one is never online.
+/// Three connections of one device: the second takes over from the first, and the third from the second. The second is never online.
 #[test]
 fn a_connection_that_was_never_admitted_leaves_no_will() {
     let mut world = World::new();

@@ -37,7 +37,7 @@ impl Hub {
     /// connections; the shards do all other work.
     ///
     /// # Errors
-    /// The listener cannot be used, or a shard cannot be started or ended unexpectedly.
+    /// The listener cannot be used, a shard cannot be started, or a shard ended unexpectedly.
     pub async fn serve(
         self: &Arc<Hub>,
         listener: std::net::TcpListener,
@@ -108,7 +108,7 @@ impl Hub {
                 runtime.block_on(run_shard(shard, inbox, started))
             });
             hub.shard_health(index).end();
-            // Ignore the error: the future that serves may already be dropped.
+            // Ignore the error: the future that serves may already have been dropped.
             let _ = end.send(served);
         };
         std::thread::Builder::new()
@@ -167,7 +167,7 @@ async fn run_shard(shard: Rc<Shard>, mut inbox: Inbox, started: oneshot::Sender<
     if let Poll::Ready(error) = poll_fn(|cx| Poll::Ready(timer.as_mut().poll(cx))).await {
         return Err(error);
     }
-    // Ignore the error: the future that starts the hub may already be dropped.
+    // Ignore the error: the future that starts the hub may already have been dropped.
     let _ = started.send(());
     let beating = Rc::clone(&shard);
     tokio::task::spawn_local(async move {
@@ -175,7 +175,7 @@ async fn run_shard(shard: Rc<Shard>, mut inbox: Inbox, started: oneshot::Sender<
     });
     let sweeping = Rc::clone(&shard);
     tokio::task::spawn_local(async move {
-        // Sweeps run in a task like those of the connections, so that bytes that arrived before a sweep are handled before it.
+        // Sweeps run in a task, as connections do, so that bytes that arrived before a sweep are handled first.
         loop {
             tokio::time::sleep(SWEEP).await;
             sweeping.sweep_unadmitted();

@@ -42,7 +42,7 @@ pub struct CallDeadline {
 type Completed = Result<(ServiceResponse, Option<Address>), ServiceError>;
 
 impl Directory {
-    /// Carries out a request for `device` at `now`, which is `unix` since the Unix epoch.
+    /// Carries out a request for `device` at `now`, which is `unix` after the Unix epoch.
     pub fn request(
         &self,
         now: Instant,

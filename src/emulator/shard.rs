@@ -64,7 +64,7 @@ impl Shard {
         self.hub.notify(notice);
     }
 
-    /// Updates the silence and the age of the shard's connections that are not admitted.
+    /// Updates the silence and age counters of the shard's connections that are not admitted.
     pub(super) fn sweep_unadmitted(&self) {
         self.hub.unadmitted().sweep(self.index);
     }

@@ -23,7 +23,7 @@ pub struct Twin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Section {
     values: Properties,
-    /// The same tree with `$lastUpdated` at each level.
+    /// The same tree as `values`, with `$lastUpdated` at each level instead of the values.
     metadata: Properties,
     version: u64,
 }

@@ -20,11 +20,11 @@ use tokio::sync::Notify;
 use super::address::Address;
 use crate::iothub::limits;
 
-/// Memory limit of one connection: the largest CONNECT, an incomplete TLS record, and [`BASE_BYTES`]. `tests/strangers.rs` shows that a
+/// Memory limit for one connection: the largest CONNECT, an incomplete TLS record, and [`BASE_BYTES`]. `tests/strangers.rs` shows that a
 /// connection does not use more.
 pub const CONNECTION_BYTES_MAX: usize = 80 * 1024;
 
-/// Memory limit of all connections that are not admitted.
+/// Memory limit for all connections that are not admitted.
 pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Memory of a connection besides its buffers: its task, its socket and its TLS state. hubstorm and rustls allocate 5 KiB of it. The rest
@@ -44,7 +44,7 @@ pub(super) struct Unadmitted {
     bytes_max: usize,
     /// Number of sweeps without received data after which a connection may be closed.
     silent_max: u32,
-    /// The same for a connection that has not sent a byte.
+    /// The same limit for a connection that has not sent a single byte.
     unsent_max: u32,
     connections: Mutex<Connections>,
     /// Notified when a connection is admitted or ends.
@@ -55,7 +55,8 @@ pub(super) struct Unadmitted {
 struct Connections {
     /// Memory of all connections.
     held_bytes: usize,
-    /// The part of `held_bytes` that belongs to closing connections. It will be freed, so no other connection needs to close to free it.
+    /// The part of `held_bytes` that belongs to closing connections. It will be freed anyway, so no other connection needs to close in
+    /// their place.
     closing_bytes: usize,
     /// Keyed by connection number, and therefore in order of arrival.
     entries: BTreeMap<u64, Entry>,
@@ -112,7 +113,7 @@ impl Unadmitted {
 
     /// Adds a connection that `shard` will serve.
     pub(super) fn enter(self: &Arc<Unadmitted>, shard: usize) -> Ticket {
-        // The first sweep may come right after this, so it must not count as silence.
+        // The first sweep may come right after this, so that sweep must not count as silence.
         let flags = Arc::new(Flags { received: AtomicBool::new(true), closing: AtomicBool::new(false) });
         let mut connections = self.connections();
         let connection = connections.next;
@@ -150,7 +151,7 @@ impl Unadmitted {
         self.freed.notified().await;
     }
 
-    /// Updates the silence and the age of a shard's connections. The shard calls this every [`SWEEP`].
+    /// Updates the silence and age counters of a shard's connections. The shard calls this every [`SWEEP`].
     pub(super) fn sweep(&self, shard: usize) {
         let Connections { entries, waiting, .. } = &mut *self.connections();
         for (connection, entry) in entries.iter_mut().filter(|(_, entry)| entry.shard == shard) {
@@ -164,7 +165,7 @@ impl Unadmitted {
         }
     }
 
-    /// Marks one connection as closing: the oldest one that has been silent for too long, or that has not been admitted for even longer.
+    /// Marks one connection as closing: the oldest one that has been silent for too long, or that has remained unadmitted for even longer.
     /// The caller must notify its shard.
     pub(super) fn close_idle(&self) -> Option<Address> {
         self.connections().close(|entry| {

@@ -43,10 +43,10 @@ pub struct Link {
     /// `None` once the link has ended.
     transport: Option<Transport>,
     buffers: SharedBuffers,
-    /// A partial frame, or input that the machine did not want yet, which is at most one read. Otherwise empty and without
-    /// memory.
+    /// A partial frame, or input that the machine did not want yet, which is at most one read. Otherwise empty, with no
+    /// memory allocated.
     input: BytesMut,
-    /// Output that the transport has not accepted yet. Otherwise empty and without memory.
+    /// Output that the transport has not accepted yet. Otherwise empty, with no memory allocated.
     output: BytesMut,
     alarm: Alarm,
     /// The deadline for a close that waits for the peer.
@@ -162,7 +162,7 @@ impl Link {
     /// Runs `machine` until it waits for the peer or for its timer. Call it after every command to the machine.
     ///
     /// A machine should not request a wake in the past: an action that waits for an acknowledgment has no due time. A
-    /// machine that does is called again in the next tick.
+    /// machine that requests one anyway is called again in the next tick.
     ///
     /// Returns `Ready` when the connection has ended, after calling `handle_closed`. Every later call returns
     /// `Closed::Local`.

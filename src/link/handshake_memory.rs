@@ -1,4 +1,4 @@
-//! A limit on the memory of a connection during its TLS handshake. `tls::stream` calls it before each read; the
+//! A limit on the memory of a connection during its TLS handshake. `tls::stream` consults it before each read; the
 //! emulator implements it, so that unknown clients cannot exhaust the emulator's memory.
 
 use std::task::{Context, Poll};

@@ -14,7 +14,8 @@ use tokio::time::timeout_at;
 use super::tls::{NO_CLIENT_CERTIFICATE, TlsFacts, TlsFailure, TlsStream};
 use crate::sansio::TlsEnd;
 
-/// The maximum size of one read, as under TLS. Without it, a flooding peer would grow the buffer with every read.
+/// The maximum size of one read, as under TLS. Without this limit, a flooding peer would make the buffer grow with
+/// every read.
 const READ_BYTES_MAX: usize = 16 * 1024;
 
 /// An established connection.
@@ -39,7 +40,7 @@ impl Transport {
         }
     }
 
-    /// Waits until `deadline` for the refusal of a TLS server that has requested a client certificate. In TLS 1.3 the
+    /// Waits until `deadline` for a refusal from a TLS server that has requested a client certificate. In TLS 1.3 the
     /// refusal follows the handshake (RFC 8446 §4.4.2.4). Returns immediately if the server did not request one.
     /// Discards all data, so the connection cannot be used for anything else.
     ///

@@ -31,7 +31,7 @@ fn above_the_limit_the_oldest_connections_are_closed() {
     let held = all.held_bytes();
     assert_eq!(fill(&tickets[fit]), Err(vec![0]));
     assert!(tickets[0].is_closing() && !tickets[1].is_closing());
-    // The closing connection counts until its memory is freed, and no other connection is closed to make the same room.
+    // The closing connection counts until its memory is freed, and no other connection is closed in its place.
     assert_eq!((fill(&tickets[fit]), all.held_bytes()), (Err(vec![]), held));
     assert_eq!(fill(&tickets[0]), Err(vec![]), "a closing connection no longer reads");
     tickets.remove(0);
@@ -103,7 +103,7 @@ fn a_connection_without_a_byte_is_closed_after_a_second() {
     assert_eq!(
         all.close_idle(),
         None,
-        "not yet, because the first sweep may come right after the connection"
+        "not yet, because the first sweep may come right after the connection is accepted"
     );
     all.sweep(0);
     assert_eq!(all.close_idle(), Some(unsent.address()));

@@ -229,8 +229,8 @@ thread_local! {
 pub(in crate::link) struct NoClientCertificate;
 
 impl NoClientCertificate {
-    /// Returns true once after a request on this thread. Call this after each handshake step: a step runs on one
-    /// thread, so the request belongs to that handshake.
+    /// Returns true if a server has requested a client certificate on this thread since the previous call. Call this
+    /// after each handshake step: a step runs on one thread, so the request belongs to that handshake.
     pub(in crate::link) fn take_request() -> bool {
         REQUESTED.replace(false)
     }

@@ -239,7 +239,7 @@ fn certificate_kind(error: &CertificateError) -> &'static str {
         CertificateError::UnhandledCriticalExtension => "it has an unsupported critical extension",
         CertificateError::UnknownIssuer => "no trusted root signed it",
         CertificateError::BadSignature => {
-            "no trusted root signed it: the trusted CA with its issuer's name has another key"
+            "no trusted root signed it: the trusted CA with its issuer's name has a different key"
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
             "it is signed with an algorithm that is not supported"
@@ -345,7 +345,7 @@ fn other_certificate_fix(error: &CertificateError, own_roots: bool) -> &'static 
         CertificateError::BadSignature
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             if own_roots {
-                "put the CA certificate that signed it into the ca file: the CA with the same name there has another key"
+                "put the CA certificate that signed it into the ca file: the CA with the same name there has a different key"
             } else {
                 "use --ca FILE or ca in [target] to trust the CA that signed it (for a self-signed certificate, the certificate \
                  itself): this system trusts another CA with the same name"

@@ -169,7 +169,7 @@ async fn a_root_with_the_same_name_and_another_key_is_explained() {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let other_type = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("randomness");
     let other_type = params.self_signed(&other_type).expect("the key signs").pem();
-    for (roots, cause) in [(&same_name, "has another key"), (&other_type, "has a key of another type")] {
+    for (roots, cause) in [(&same_name, "has a different key"), (&other_type, "has a key of another type")] {
         let error = meet(server(&presented), roots).await.0.expect_err("not acceptable");
         assert!(error.to_string().contains(cause), "{error}");
         let fix = |own_roots| error.tls_fix(own_roots).expect("TLS failed");

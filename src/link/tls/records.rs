@@ -241,8 +241,8 @@ impl Connection {
         }
     }
 
-    /// Takes the alert that an error has queued. While output is queued, rustls does not process input. It must not do
-    /// that after an error, because it would fail again.
+    /// Takes the alert that an error has queued. While output is queued, rustls does not process input. After an error,
+    /// it must not, because processing would fail again.
     fn take_alert(&mut self, unsent: &mut BytesMut) {
         let mut unread = BytesMut::new();
         while self.wants_write() && self.step(&mut [], &mut unread, unsent).1.is_ok() {}

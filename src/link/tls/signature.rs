@@ -10,7 +10,7 @@ use rustls::{CertificateError, Error, OtherError};
 use std::fmt;
 use std::sync::Arc;
 
-/// The minimum size of an RSA key, in bits. rustls's verifier rejects signatures by shorter keys.
+/// The minimum size of an RSA key, in bits. rustls's verifier rejects signatures made with shorter keys.
 pub(super) const RSA_BITS_MIN: usize = 2048;
 
 /// The reason why a signature was rejected, in cases where rustls only reports that the signature is wrong.

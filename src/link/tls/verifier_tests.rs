@@ -179,7 +179,7 @@ fn a_chain_is_refused_from_the_second_it_expires() {
     verify(&verifier, &chain, "hub.test", UNTIL_S).unwrap();
     let refused = why(verify(&verifier, &chain, "hub.test", UNTIL_S + 1));
     assert!(matches!(refused, CertificateError::ExpiredContext { .. }), "{refused:?}");
-    // After the clock is set back the chain is valid again, but not before its validity begins.
+    // After the clock is set back, the chain is valid again, but not before its validity begins.
     verify(&verifier, &chain, "hub.test", FROM_S).unwrap();
     let refused = why(verify(&verifier, &chain, "hub.test", FROM_S - 1));
     assert!(matches!(refused, CertificateError::NotValidYetContext { .. }), "{refused:?}");
