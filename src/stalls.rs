@@ -155,7 +155,7 @@ pub struct StallEntry {
 }
 
 impl StallEntry {
-    /// Returns an upper bound of the stalled time in a window.
+    /// Returns an upper bound on the stalled time in a window.
     #[must_use]
     pub fn at_most_us(&self, from_us: u64, to_us: u64) -> u64 {
         self.stalled_us.min(self.to_us.min(to_us).saturating_sub(self.from_us.max(from_us)))

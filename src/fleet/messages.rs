@@ -37,10 +37,10 @@ pub(crate) struct Messages {
     streams: Box<[Stream]>,
     /// Device id, created with the first message.
     id: Option<Box<str>>,
-    /// Since when the hub or the network, rather than the load generator, has been delaying due messages: messages without a
-    /// packet id (QoS 0), then messages with one.
+    /// The time since which the hub or the network, rather than the load generator, has been delaying due messages: first for
+    /// messages without a packet id (QoS 0), then for messages with one.
     blocked_from_ns: [Option<u64>; 2],
-    /// Offline times of a device with `offline = "skip"` that at least one cursor has not passed.
+    /// Offline periods of a device with `offline = "skip"` that at least one cursor has not passed yet.
     skipped: Vec<Span>,
     /// Created when the device has subscribed to twin answers.
     requests: Option<Box<TwinRequests>>,
