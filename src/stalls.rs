@@ -18,7 +18,8 @@ pub const IDLE_HEARTBEAT: Duration = Duration::from_millis(10);
 /// The maximum number of entries in a [`StallList`].
 pub const ENTRIES_MAX: usize = 1024;
 
-/// The maximum number of stored intervals. Stalls that are no longer stored count as if they ended at the start of the oldest one.
+/// The maximum number of stored intervals. Stalls that are no longer stored count as if they had ended at the start of the oldest stored
+/// interval.
 const RECENT_MAX: usize = 4096;
 
 /// An interval of the union, in nanoseconds since [`Stalls::zero`].

@@ -62,7 +62,7 @@ pub struct Context {
     /// Due time of the worker's next heartbeat.
     pub(super) heartbeat_timer: HeartbeatTimer,
     flags: Cell<CommandFlags>,
-    /// End of the load. An appended segment makes it later, a stop makes it earlier.
+    /// End of the load. An appended segment makes it later; a stop makes it earlier.
     load_end_ns: Cell<u64>,
     reports: mpsc::UnboundedSender<Report>,
     tls_reported: Cell<bool>,

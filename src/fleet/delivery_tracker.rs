@@ -2,9 +2,9 @@
 //! by `device`. The coordinator compares the trackers after the load.
 //!
 //! Publishers and subscribers may run on different workers and share nothing during the load. Publishers count the expected
-//! copies of acknowledged messages, subscribers count received copies, both by the due time of the message. Missing copies are
-//! lost. Unacknowledged messages that arrive are identified by stream and sequence
-//! number, so that they do not hide the loss of others.
+//! copies of acknowledged messages; subscribers count received copies. Both count by the due time of the message. Missing copies
+//! are lost. Unacknowledged messages that arrive are identified by stream and sequence number, so that they do not hide the loss
+//! of others.
 
 use super::DeviceRef;
 use super::sequence_tracker::{Arrival, SequenceTracker};
