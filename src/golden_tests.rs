@@ -187,8 +187,8 @@ fn window_size_does_not_change_response_times() {
     let (wide, _) = run(100, 16, Operation::Telemetry);
     let (narrow, _) = run(10, 4, Operation::Telemetry);
     assert_eq!(wide.response.histogram(), narrow.response.histogram());
-    assert!(wide.service.max() > narrow.service.quantile(0.95), "a wide window has the messages in flight");
-    assert!(narrow.wait.max() > Some(900_000), "a narrow one has them in the backlog");
+    assert!(wide.service.max() > narrow.service.quantile(0.95), "with a wide window, messages are in flight");
+    assert!(narrow.wait.max() > Some(900_000), "with a narrow one, they are in the backlog");
 }
 
 /// Returns a value as it is read back from the result file.

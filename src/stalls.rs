@@ -18,7 +18,8 @@ pub const IDLE_HEARTBEAT: Duration = Duration::from_millis(10);
 /// The maximum number of entries in a [`StallList`].
 pub const ENTRIES_MAX: usize = 1024;
 
-/// The maximum number of stored intervals. Stalls that are no longer stored count as if they ended at the start of the oldest one.
+/// The maximum number of stored intervals. Stalls that are no longer stored count as if they had ended at the start of the oldest stored
+/// interval.
 const RECENT_MAX: usize = 4096;
 
 /// An interval of the union, in nanoseconds since [`Stalls::zero`].
@@ -155,7 +156,7 @@ pub struct StallEntry {
 }
 
 impl StallEntry {
-    /// Returns an upper bound of the stalled time in a window.
+    /// Returns an upper bound on the stalled time in a window.
     #[must_use]
     pub fn at_most_us(&self, from_us: u64, to_us: u64) -> u64 {
         self.stalled_us.min(self.to_us.min(to_us).saturating_sub(self.from_us.max(from_us)))

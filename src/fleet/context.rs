@@ -36,10 +36,10 @@ pub struct Context {
     pub wall: WallClock,
     /// The steps of `wall` found so far.
     pub(super) steps: RefCell<StepWatch>,
-    /// The hub's clock is known to have made the same steps as ours up to this instant, because the hub accepted a token that is
-    /// valid only on a clock with those steps.
+    /// The instant up to which the hub's clock is known to have made the same steps as ours. It is known because the hub accepted a
+    /// token that is valid only on a clock with those steps.
     pub(super) hub_stepped_until: Cell<Option<Instant>>,
-    /// Until when a stall excuses the failures of devices that lost their connections after it.
+    /// The time until which a stall excuses the failures of devices that lost their connections after it.
     pub(super) stall_excuse_ns: Cell<u64>,
     /// The load of the plan, extended by the appended segments.
     pub(crate) load: RunLoad,
@@ -62,7 +62,7 @@ pub struct Context {
     /// Due time of the worker's next heartbeat.
     pub(super) heartbeat_timer: HeartbeatTimer,
     flags: Cell<CommandFlags>,
-    /// End of the load. An appended segment makes it later, a stop makes it earlier.
+    /// End of the load. An appended segment makes it later; a stop makes it earlier.
     load_end_ns: Cell<u64>,
     reports: mpsc::UnboundedSender<Report>,
     tls_reported: Cell<bool>,

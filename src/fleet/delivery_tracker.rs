@@ -2,8 +2,9 @@
 //! by `device`. The coordinator compares the trackers after the load.
 //!
 //! Publishers and subscribers may run on different workers and share nothing during the load. Publishers count the expected
-//! copies of acknowledged messages, subscribers count received copies, both by the due time of the message. Missing copies are
-//! lost. Unacknowledged messages that arrive are identified by stream and number, so that they do not hide the loss of others.
+//! copies of acknowledged messages; subscribers count received copies. Both count by the due time of the message. Missing copies
+//! are lost. Unacknowledged messages that arrive are identified by stream and sequence number, so that they do not hide the loss
+//! of others.
 
 use super::DeviceRef;
 use super::sequence_tracker::{Arrival, SequenceTracker};
@@ -76,7 +77,7 @@ pub struct DeliveryTracker {
     phases: usize,
     /// Counts by send, receiving fleet and phase.
     cells: Vec<DeliveryCounts>,
-    /// The number and due time of each unacknowledged message.
+    /// The sequence number and due time of each unacknowledged message.
     unacked: HashMap<Stream, Vec<(u64, u64)>>,
     unacked_count: usize,
     /// Inboxes of devices that have finished.

@@ -63,7 +63,7 @@ impl DeviceRecorder<'_> {
         open.ok(&mut self.context.recorder.borrow_mut(), sent_ns, acked_ns);
     }
 
-    /// Ends with success an operation that was sent as soon as it was picked.
+    /// Records the success of an operation that was sent as soon as it was picked.
     pub(crate) fn done(&self, open: Open, at: Instant) {
         let picked_ns = open.picked_ns();
         open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, self.context.ns(at));

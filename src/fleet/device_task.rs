@@ -24,7 +24,7 @@ pub(crate) async fn run(context: Rc<Context>, fleet: usize, index: u32) {
             break;
         }
         device.start_span(span);
-        // The span may already be over, because draining the previous one took longer. Its messages still count.
+        // The span may already be over, if the drain of the previous one took too long. Its messages still count.
         if context.ns(context.now()) < device.offline_at_ns() {
             stay_online(&context, &mut device, span).await;
         }
@@ -75,7 +75,7 @@ async fn stay_online(context: &Rc<Context>, device: &mut Device, span: Span) {
     }
 }
 
-/// Dials until it succeeds or fails, or the plan no longer needs the connection.
+/// Dials until the attempt succeeds or fails, or until the plan no longer needs the connection.
 async fn dial(
     context: &Rc<Context>,
     device: &mut Device,

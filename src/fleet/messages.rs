@@ -37,10 +37,10 @@ pub(crate) struct Messages {
     streams: Box<[Stream]>,
     /// Device id, created with the first message.
     id: Option<Box<str>>,
-    /// Since when the hub or the network, rather than the load generator, has been delaying due messages: messages without a
-    /// packet id (QoS 0), then messages with one.
+    /// The time since which the hub or the network, rather than the load generator, has been delaying due messages: first for
+    /// messages without a packet id (QoS 0), then for messages with one.
     blocked_from_ns: [Option<u64>; 2],
-    /// Offline times of a device with `offline = "skip"` that at least one cursor has not passed.
+    /// Offline periods of a device with `offline = "skip"` that at least one cursor has not passed yet.
     skipped: Vec<Span>,
     /// Created when the device has subscribed to twin answers.
     requests: Option<Box<TwinRequests>>,
@@ -107,8 +107,8 @@ impl Messages {
         let (now_ns, send_by_ns) = (context.ns(now), nanos(fleet.send_by));
         let get_until_ns = self.send_get(recorder, session, now, out);
         let listening = self.requests.as_ref().is_some_and(|requests| requests.listening);
-        // When the first message that waits for a packet id expires; set once the window is full. Likewise for the first request;
-        // set once it is clear that the device has not subscribed to the answers.
+        // The time when the first message that waits for a packet id expires, set once the window is full; and the time when the
+        // first request expires, set once it is clear that the device has not subscribed to the answers.
         let (mut full_until_ns, mut not_listening_until_ns) = (None, None);
         let mut given_up = 0;
         let next_ns = loop {

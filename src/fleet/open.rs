@@ -86,7 +86,7 @@ pub(crate) enum Outgoing {
         open: Open,
         /// Index of the send in its fleet.
         send: u16,
-        /// Number of the message in its stream.
+        /// Sequence number of the message in its stream.
         seq: u64,
     },
     /// A message that carries no operation: a twin request, which ends with its answer, or the answer to a method call that has

@@ -1,5 +1,5 @@
-//! Tracks which messages of one stream a subscriber has received: the highest number and the gaps below it. Used by
-//! `delivery_tracker`. A stream without gaps needs only two numbers.
+//! Tracks which messages of one stream a subscriber has received: the highest sequence number and the gaps below it. Used
+//! by `delivery_tracker`. A stream without gaps needs only two numbers.
 
 /// Maximum number of gaps. The oldest ones are forgotten.
 const GAPS_MAX: usize = 64;

@@ -14,8 +14,8 @@ pub(crate) struct TwinRequests {
     open: VecDeque<TwinRequest>,
     /// Whether this connection has subscribed to the answers.
     pub(crate) listening: bool,
-    /// Since when the device has not been subscribed to the answers, if requests have been waiting for that. This wait does not
-    /// count as the load generator's lag.
+    /// The time since which the device has not been subscribed to the answers, if requests are waiting for the subscription. This
+    /// wait does not count as the load generator's lag.
     pub(super) not_listening_from_ns: Option<u64>,
     /// This connection's request for the whole twin, while it is due and not sent.
     pending_get: Option<Open>,

@@ -22,10 +22,10 @@ const BUSY_WINDOW: Duration = Duration::from_secs(1);
 /// Interval between two comparisons of the wall clock and the monotonic clock.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long after the end of a second the coordinator closes its row, so that the workers' snapshots have arrived.
+/// The time from the end of a second until the coordinator closes its row, so that the workers' snapshots can arrive first.
 pub(crate) const SWAP_GRACE: Duration = Duration::from_millis(100);
 
-/// The coordinator's handles of the running workers.
+/// The coordinator's handles to the running workers.
 pub(crate) struct Workers {
     threads: Vec<JoinHandle<io::Result<()>>>,
     spares: Vec<blocking::Sender<Snapshot>>,

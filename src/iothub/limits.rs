@@ -81,7 +81,7 @@ pub const CLOCK_SKEW_S: u64 = 300;
 /// to 10 minutes.
 pub const EXPIRY_GRACE: Duration = Duration::from_secs(300);
 
-/// The longest time from a token's expiry until the hub closes the connection that Azure's documentation mentions (Azure: "Monitor,
+/// The longest time that Azure's documentation mentions from a token's expiry until the hub closes the connection (Azure: "Monitor,
 /// diagnose, and troubleshoot Azure IoT Hub device connectivity").
 pub const EXPIRY_GRACE_MAX: Duration = Duration::from_secs(600);
 

@@ -50,7 +50,7 @@ impl<W: Write> Console<W> {
         Ok(())
     }
 
-    /// Returns the progress display, to write notes between the lines.
+    /// Returns the progress display, so that the caller can write notes between the lines.
     pub fn progress(&mut self) -> &mut Progress<W> {
         &mut self.progress
     }
@@ -58,7 +58,7 @@ impl<W: Write> Console<W> {
     fn show(&mut self, second: &Second) -> std::io::Result<()> {
         let Second { at, phase, planned_per_s, live } = second;
         if self.draining {
-            // Count the drain from the first second of it that is shown.
+            // Count the drain from the first drain second that is shown.
             self.outline.end = self.outline.end.min(*at);
         }
         let Outline { phases, devices, end, drain } = &self.outline;

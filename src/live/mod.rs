@@ -1,5 +1,5 @@
 //! Shows the progress of a run. In: the events of a run, from `app`. Out: progress lines on a stream. A CI log gets one line
-//! every few seconds, a terminal one line that is redrawn. Read `console.rs` first.
+//! every few seconds; a terminal gets a single line that is redrawn. Read `console.rs` first.
 //!
 //! This room reads measured numbers and changes nothing. It must not depend on the plan or on the fleet.
 

@@ -69,7 +69,7 @@ fn messages_to_a_kept_session_survive_lost_connections() {
         };
         pending.push(pair.directory.request(pair.now, pair.unix(), DEVICE, message));
         pair.hub.wake();
-        // The connection is lost with the message in transit, with its acknowledgment in transit, or not at all.
+        // The connection is lost while the message or its acknowledgment is in transit, or it is not lost.
         pair.run(Duration::from_millis(n % 14));
         if n % 3 != 0 {
             pair.drop_connection();

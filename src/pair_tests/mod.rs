@@ -81,7 +81,7 @@ impl Pipe {
     }
 }
 
-/// The end of a connection.
+/// When a connection ended, and the error on each side.
 #[derive(Debug, Default)]
 struct End {
     at: Duration,
@@ -93,7 +93,7 @@ struct End {
 struct Pair {
     start: Instant,
     now: Instant,
-    /// A message's tag is its number.
+    /// A message's tag is its sequence number.
     client: Session<u64>,
     hub: HubSession,
     directory: Arc<Directory>,
@@ -287,7 +287,7 @@ impl Pair {
         }
     }
 
-    /// Ends the connection. Bytes that the hub sent before still arrive; bytes in transit to the hub do not.
+    /// Ends the connection. Bytes that the hub has already sent still arrive; bytes in transit to the hub do not.
     fn end(&mut self, hub: Option<HubError>, client: Option<SessionError>) {
         self.connected = false;
         self.hub.handle_closed(self.now, Closed::Local);

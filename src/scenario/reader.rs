@@ -180,7 +180,7 @@ impl Reader<'_> {
         self.check_name(&name.place, &name.value, &name.text).then_some(name)
     }
 
-    /// Returns true if a name is valid, or reports it. `text` is the source text of the name.
+    /// Returns true if a name is valid; otherwise reports an error. `text` is the source text of the name.
     pub(super) fn check_name(&mut self, place: &Place, name: &str, text: &str) -> bool {
         let is_name =
             !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');

@@ -63,7 +63,7 @@ fn check_twins(result: &Outcomes) {
     let (received, written) = (&result.world.received, &result.world.written_messages);
     let (desired, reported) = result.twin_versions();
     let gets = result.totals(Operation::TwinGet);
-    assert!(gets.due > result.world.connections, "with each connection, and every five minutes");
+    assert!(gets.due > result.world.connections, "at each connect, and every five minutes");
     assert_eq!(gets.outcome(Outcome::Ok), received.count("/twin/res/200/"));
     assert_eq!(gets.due, gets.outcome(Outcome::Ok) + gets.outcome(Outcome::Lost), "{gets:?}");
 

@@ -31,7 +31,7 @@ const HOST: &str = "hub.test";
 const LATENCY: Duration = Duration::from_millis(5);
 const UNIX: Duration = Duration::from_secs(1_800_000_000);
 
-/// Once per this many writes, a connection is closed with output in transit.
+/// Number of writes after which another connection is closed with output in transit.
 const CLOSE_IN_FLIGHT_EVERY: u64 = 301;
 
 /// How often the hub closes connections, [`CLOSED_AT_A_TIME`] at a time.

@@ -28,7 +28,7 @@ impl Device {
             }),
             None => {}
         }
-        // Ignore the numbers of messages from an earlier run, which are a separate sequence.
+        // Ignore the sequence numbers of messages from an earlier run, which form a separate sequence.
         let seq = seq.filter(|_| sent.is_none_or(|sent| sent >= zero_unix));
         let counted = seq.map(|seq| self.iot_hub().c2d.record(seq)).unwrap_or_default();
         self.count_hub(|counts| {

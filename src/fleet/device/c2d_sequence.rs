@@ -1,25 +1,25 @@
-//! The numbers of received cloud-to-device messages: which arrived once, twice, late or never. Used by `c2d`.
+//! The sequence numbers of received cloud-to-device messages: which arrived once, twice, late or never. Used by `c2d`.
 
 use crate::measure::FromHub;
 
-/// Number of recent message numbers that are remembered.
+/// Number of recent sequence numbers that are remembered.
 const WINDOW: u64 = 64;
 
-/// Maximum number of messages that one jump in the numbers can count as skipped, so that a bogus number cannot saturate the
+/// Maximum number of messages that one jump in the sequence can count as skipped, so that a bogus number cannot saturate the
 /// counter.
 const SKIPPED_MAX: u64 = u32::MAX as u64;
 
-/// The message numbers that have arrived.
+/// The sequence numbers that have arrived.
 #[derive(Debug, Default)]
 pub(super) struct C2dSequence {
-    /// The next expected number.
+    /// The next expected sequence number.
     next: u64,
     /// Which of the numbers below `next` have arrived; the lowest bit is `next - 1`.
     arrived: u64,
 }
 
 impl C2dSequence {
-    /// Records a message number. Returns the counts to add for it.
+    /// Records a sequence number. Returns the counts to add for it.
     pub(super) fn record(&mut self, seq: u64) -> FromHub {
         let mut counts = FromHub::default();
         if let Some(skipped) = seq.checked_sub(self.next) {

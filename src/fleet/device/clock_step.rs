@@ -24,7 +24,7 @@ struct TokenCheck {
     now: Instant,
     /// Wall-clock time at `now`.
     unix: Duration,
-    /// The hub's clock is known to have made the same steps as this machine's clock up to this instant.
+    /// The instant up to which the hub's clock is known to have made the same steps as this machine's clock.
     hub_stepped_until: Option<Instant>,
     /// Whether only a recent expiry or step counts. A connection outlives its token by at most [`RECENT`].
     recent_only: bool,

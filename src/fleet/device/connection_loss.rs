@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// A connection that the peer closes sooner than this after CONNACK counts as short (our choice).
 const SHORT_CONNECTION: Duration = Duration::from_secs(60);
 
-/// A stall excuses the failures of a device for this many times its duration. By then the target should have handled the
+/// A stall excuses the failures of a device for this many times the stall's duration. By then the target should have handled the
 /// reconnects of all devices (our choice, the same factor as for an echo).
 const EXCUSED_STALLS: u64 = 20;
 
@@ -116,7 +116,7 @@ impl Device {
         }
     }
 
-    /// Records that the connection turned out to be dead, so that QoS 0 messages since the last received byte may be lost. Not
+    /// Records that the connection turned out to be dead, so QoS 0 messages sent since the last received byte may be lost. Not
     /// used when the peer closes the connection: as far as TCP shows, the peer has read everything sent before.
     pub(super) fn record_dead_connection(&mut self) {
         let unconfirmed = std::mem::take(&mut self.qos0_unconfirmed);

@@ -17,7 +17,7 @@ impl Device {
         }
     }
 
-    /// Tracks an unacknowledged message of this send, identified by its number and due time.
+    /// Tracks an unacknowledged message of this send, identified by its sequence number and due time.
     pub(super) fn track_unacked(&self, send: u16, message: (u64, u64)) {
         let plan = &self.context.plan;
         if plan.deliveries.is_tracked(self.device.fleet, send) {

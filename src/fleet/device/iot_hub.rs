@@ -1,5 +1,5 @@
 //! State that only devices of an IoT hub have: open twin requests, unanswered method calls, known versions of desired properties,
-//! and numbers of cloud-to-device messages. Part of `device`. A device without any of them allocates nothing.
+//! and sequence numbers of cloud-to-device messages. Part of `device`. A device without any of them allocates nothing.
 
 use super::Device;
 use super::state::IotHubState;

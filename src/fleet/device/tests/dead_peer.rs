@@ -21,7 +21,7 @@ fn flow(wire: &mut Wire, seconds: usize) -> Result<[usize; 2], SessionError> {
     Ok(packets)
 }
 
-/// Returns the number of ok messages, of messages that may be lost, and of pings that timed out.
+/// Returns the numbers of ok messages, of messages that may be lost, and of pings that timed out.
 fn counted(wire: &Wire) -> [u64; 3] {
     let measurement = wire.measurement();
     let [sent, pings] =

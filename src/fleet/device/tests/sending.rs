@@ -39,7 +39,7 @@ fn expired_backlog_is_ended_in_several_turns() {
     let telemetry = wire.measurement().sum(|key| key.operation == Operation::Telemetry);
     assert_eq!(telemetry.outcome(Outcome::Expired), 4096);
     assert_eq!(wire.device.poll_timeout(), Some(wire.now), "continues immediately");
-    // The device was offline, so the hub is the cause, no matter how long it takes to end all of them.
+    // The device was offline, so the hub is the cause, no matter how long it takes to end all expired messages.
     let (mut late_in_all, mut expired) = (late(&telemetry), telemetry.outcome(Outcome::Expired));
     while expired < 2_000_000 {
         wire.turn().unwrap();
@@ -64,7 +64,8 @@ fn offline_skip_drops_only_messages_due_while_offline() {
     wire.attempt();
     wire.sent();
     wire.connack(0);
-    // One message per turn fits the window: the three from before, none of the ten from offline time, then the newest.
+    // The window has room for one message per turn: the three due before the loss, none of the ten due while offline, then the
+    // newest.
     let mut sent = 0;
     for _ in 0..10 {
         sent += wire.ack();
@@ -99,7 +100,7 @@ fn burst_is_sent_at_one_instant() {
     let mut wire = Wire::online(60, "", "every = \"10s\"\nburst = 5\nretain = true\npayload = \"x\"");
     wire.sent();
     while wire.out.is_empty() {
-        let next = wire.device.poll_timeout().expect("a burst in each 10 s");
+        let next = wire.device.poll_timeout().expect("a burst every 10 s");
         wire.pass((next - wire.now).as_secs_f64()).unwrap();
     }
     let sent = wire.sent();

@@ -183,7 +183,7 @@ fn repeated_short_connections_are_counted_once() {
         wire.attempt();
         wire.connack(0);
     }
-    assert_eq!(wire.counts().closed_soon_devices, 0, "one connection lasted");
+    assert_eq!(wire.counts().closed_soon_devices, 0, "one connection was not short");
 }
 
 #[test]

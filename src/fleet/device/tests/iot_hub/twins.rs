@@ -22,7 +22,7 @@ fn whole_twin_is_requested_after_suback() {
     wire.deliver("$iothub/twin/res/200/?$rid=0", WHOLE);
     let twin = wire.totals_at_end(Operation::TwinGet);
     assert_eq!((twin.due, twin.outcome(Outcome::Ok)), (1, 1));
-    assert_eq!((twin.lag.max(), twin.wait.max()), (Some(1), Some(1)), "it was due with SUBACK");
+    assert_eq!((twin.lag.max(), twin.wait.max()), (Some(1), Some(1)), "it became due at SUBACK");
     assert_eq!(twin.response.max().map(|us| us / 1_000), Some(250));
     assert!(!twin.no_ack, "the flush does not end it");
 }
