@@ -19,11 +19,11 @@ pub enum Purpose {
     Will,
     /// Payloads of method answers, with one stream per method of a fleet.
     MethodAnswer(u16),
-    /// Due times of service calls, with one stream per `[[drive]]` and no device.
+    /// Due times of service calls, with one stream per `[[drive]]`, not per device.
     ServiceArrivals(u16),
     /// Payloads of service calls.
     ServicePayload(u16),
-    /// Devices of service calls.
+    /// Choice of the device for each service call.
     ServiceDevice(u16),
 }
 
@@ -31,7 +31,7 @@ pub enum Purpose {
 /// reach.
 const PURPOSE_STEP: u64 = 1 << 20;
 
-/// Returns the generator for a device (its index over all fleets) and a purpose. Purposes without a device use device 0.
+/// Returns the generator for a device (its index among the devices of all fleets) and a purpose. Purposes without a device use device 0.
 #[must_use]
 pub fn generator(seed: u64, device: u64, purpose: Purpose) -> Rng {
     // These numbers must never change, so that a seed gives the same load in every version.

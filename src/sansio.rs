@@ -24,7 +24,7 @@ pub trait Machine {
     type Error;
 
     /// Consumes complete frames from `input`. A partial frame stays in `input`, and so do frames that the machine does not want yet. Once
-    /// [`wants_input`](Machine::wants_input) is true, the link calls again with these frames before it reads more.
+    /// [`wants_input`](Machine::wants_input) is true, the link calls this method again with these frames before it reads more.
     ///
     /// # Errors
     /// The peer violated the protocol.
@@ -46,8 +46,8 @@ pub trait Machine {
     /// Appends output. Called only while fewer than [`OUTPUT_BYTES_MAX`] bytes wait in `out`. Due messages are encoded here.
     fn poll_output(&mut self, now: Instant, out: &mut BytesMut);
 
-    /// Returns when to call `handle_timeout` next. Timers that `handle_timeout` has handled must not be returned again: while the peer does
-    /// not read, `poll_output` is not called, and a past instant would hide later ones.
+    /// Returns the time at which to call `handle_timeout` next. Timers that `handle_timeout` has handled must not be returned again: while
+    /// the peer does not read, `poll_output` is not called, and a past instant would hide later ones.
     fn poll_timeout(&self) -> Option<Instant>;
 
     /// Returns false to stop reading, which applies back-pressure to the peer.
@@ -57,7 +57,7 @@ pub trait Machine {
     fn poll_close(&self) -> Option<Close>;
 }
 
-/// The reason for the end of a connection.
+/// The reason why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Closed {
     /// The peer closed its side.
@@ -68,7 +68,7 @@ pub enum Closed {
     Unreachable,
     /// TLS failed after the handshake.
     TlsAlert(&'static TlsEnd),
-    /// This side ended the connection, by `poll_close` or an error of the machine.
+    /// This side ended the connection, through `poll_close` or an error from the machine.
     Local,
 }
 

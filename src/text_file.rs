@@ -58,13 +58,13 @@ pub fn skip_bom(bytes: &[u8]) -> Result<&[u8], EncodingError> {
     Ok(bytes.strip_prefix(UTF8_BOM).unwrap_or(bytes))
 }
 
-/// Returns the lines of a text without their line endings. Lines end with LF or CR LF. In a text without any LF, they end with CR,
+/// Returns the lines of `text` without their line endings. Lines end with LF or CR LF. If there is no LF at all, they end with CR,
 /// as on classic Mac OS. Otherwise, a CR within a line is part of the line.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     line_ranges(text).map(|range| &text[range])
 }
 
-/// Returns the byte ranges of the [`lines`] of a text.
+/// Returns the byte ranges of the [`lines`] of `text`.
 pub fn line_ranges(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let end = line_end(text);
     let mut next = 0;

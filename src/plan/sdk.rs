@@ -89,7 +89,7 @@ fn python() -> DevicePreset {
     DevicePreset {
         // [mqtt], [python].
         keep_alive_s: 60,
-        // [paho.py], `_check_keepalive` and `loop_misc`. They run once a second, so the library gives up at most 1 s later.
+        // [paho.py], `_check_keepalive` and `loop_misc`. They run once a second, so the library may give up 1 s late.
         pings: PingPolicy { timeout: PingTimeout::KeepAlive, ..PingPolicy::OWN },
         // [python]: valid for an hour, renewed 120 s before expiry.
         tokens: tokens(Renew::Before(2 * MINUTE)),
@@ -140,7 +140,7 @@ fn dotnet() -> DevicePreset {
         // [mqtt], [dotnet].
         keep_alive_s: 300,
         // [dotnet], MqttIotHubAdapter.cs: pings a quarter of the keep-alive after the last received packet. It checks once per such
-        // interval, so a ping may take twice as long. Sending other packets does not delay a ping.
+        // interval, so a ping may be sent up to one interval late. Sending other packets does not delay a ping.
         pings: PingPolicy { after: Silence::Received, divisor: 4, timeout: PingTimeout::Fixed { s: 30 } },
         // [dotnet]: valid for an hour, renewed when 15% of it is left.
         tokens: tokens(Renew::Share(0.85)),
@@ -190,7 +190,7 @@ fn c() -> DevicePreset {
         // [mqtt], [c].
         keep_alive_s: 240,
         // [umqtt], mqtt_client.c, `mqtt_client_dowork`: only sent packets matter, so a device that sends QoS 0 messages often enough never
-        // detects a dead hub. The library counts whole seconds, so it gives up at most 1 s later.
+        // detects a dead hub. The library counts whole seconds, so it may give up 1 s late.
         pings: PingPolicy {
             after: Silence::Sent,
             timeout: PingTimeout::AtMost { divisor: 2, max_s: 80 },

@@ -29,7 +29,7 @@ pub struct Reconnect {
 pub struct Loss {
     /// Duration of the lost connection. `None` after a failed attempt.
     pub online_for: Option<Duration>,
-    /// How long the device has been offline although the plan has it online.
+    /// How long the device has been offline although it is planned to be online.
     pub offline_for: Duration,
     /// True if the server refused the device permanently.
     pub refused: bool,

@@ -6,7 +6,7 @@ use super::types::Event;
 use crate::wire::{Publish, QoS, encode};
 use bytes::BytesMut;
 
-/// Maximum number of queued replies before the session stops reading, so that a peer that sends and does not read cannot use up
+/// Maximum number of queued replies before the session stops reading, so that a peer that sends but does not read cannot use up
 /// memory.
 const REPLIES_MAX: usize = 1024;
 

@@ -22,8 +22,8 @@ pub(super) struct Slot<T> {
 }
 
 /// Extra acknowledgments that the server may still send for earlier packets with the same id: a count of PUBACKs, a count of
-/// PUBCOMPs, and whether PUBRECs may arrive. In a persistent session the packets may be from an earlier connection. It is read twice
-/// per message, so it is packed into one number: two 15-bit counts and [`ExpectedRepeats::RECS`].
+/// PUBCOMPs, and whether PUBRECs may arrive. In a persistent session the packets may be from an earlier connection. This value is read
+/// twice per message, so it is packed into one number: two 15-bit counts and [`ExpectedRepeats::RECS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ExpectedRepeats(u32);
 

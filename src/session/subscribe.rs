@@ -18,7 +18,7 @@ pub(super) struct Subscriptions {
 #[derive(Debug)]
 struct Pending {
     pid: u16,
-    /// Number of filters in a SUBSCRIBE, and so of return codes in its SUBACK. `None` for an UNSUBSCRIBE.
+    /// Number of filters in a SUBSCRIBE, and therefore of return codes in its SUBACK. `None` for an UNSUBSCRIBE.
     filters: Option<usize>,
     sent: Instant,
 }

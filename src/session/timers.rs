@@ -1,7 +1,7 @@
 //! All deadlines of a session in one table. Used by the other files of this room; independent of their rules.
 //!
 //! A timer may fire **early**, never late. The keep-alive and ack deadlines move with every message, so their timers stay armed
-//! and are checked again when they fire. The link then arms its alarm once per period instead of once per message.
+//! and are checked again when they fire. This lets the link arm its alarm once per period instead of once per message.
 
 use std::time::Instant;
 

@@ -5,10 +5,10 @@
 //! each form a list, in sending order. Free slots form a queue, so that an id rests before it is reused. Each step of a message
 //! is O(1), and does not allocate once the slots and buffers exist.
 //!
-//! At QoS 2 the id is in use until PUBCOMP. In a persistent session, this includes reconnects: the server would mistake a new message
+//! At QoS 2 the id is in use until PUBCOMP. In a persistent session, this holds across reconnects: the server would mistake a new message
 //! with this id for the old one. So a timed-out QoS 2 message is resent like any other, but its outcome is not reported again.
 //!
-//! The server may answer every packet that it received (MQTT 3.1.1 §4.3.2, §4.3.3). A packet that is sent twice may be answered
+//! The server may answer every packet that it receives (MQTT 3.1.1 §4.3.2, §4.3.3). A packet that is sent twice may be answered
 //! twice. This applies to PUBREL, which is sent for each repeated PUBREC, and to a PUBLISH or PUBREL that is resent on a new
 //! connection. Each slot counts such extra answers. Its id, and any id of a QoS 2 message, rests while other ids are available,
 //! so that a late answer is not matched to another message.

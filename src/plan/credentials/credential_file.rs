@@ -29,8 +29,8 @@ impl CredentialFormat<'_> {
     pub(in crate::plan) fn allowed(self) -> &'static str {
         match self {
             CredentialFormat::Keys { .. } => {
-                "id,key; a connection string (HostName=..;DeviceId=..;SharedAccessKey=..); a line of a registry export; or a whole file \
-                 from `az iot hub device-identity list`"
+                "id,key; a connection string (HostName=..;DeviceId=..;SharedAccessKey=..); a line of a registry export; or the whole \
+                 output of `az iot hub device-identity list`"
             }
             CredentialFormat::Passwords => {
                 "id,username,password, or username,password when the user name is the id"

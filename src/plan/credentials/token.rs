@@ -17,7 +17,7 @@ pub struct TokenLife {
     pub ttl: Duration,
     /// When a token is renewed, before jitter.
     pub renew: Renew,
-    /// The maximum share of the time until renewal by which jitter may advance the renewal, as a fraction of 1.
+    /// The most by which jitter may advance a renewal, as a fraction of the time from issue to renewal.
     pub jitter: f64,
     /// How far the devices' clocks are ahead of real time, in microseconds. Negative if they are behind.
     pub clock_skew_us: i64,

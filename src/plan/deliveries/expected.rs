@@ -32,7 +32,7 @@ struct Fleet {
 /// A send with tracked messages.
 #[derive(Debug)]
 struct Tracked {
-    /// Number of the send among all sends in the plan.
+    /// Index of the send among all sends in the plan.
     number: usize,
     /// Receivers of each sender's messages. A single element if they are the same for every sender.
     receivers: Vec<Arc<[Group]>>,
@@ -41,7 +41,7 @@ struct Tracked {
 /// A stream that a device should receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedStream {
-    /// Number of the send among all sends in the plan.
+    /// Index of the send among all sends in the plan.
     pub send: usize,
     /// Whether the broker keeps messages while the subscriber is offline.
     pub kept: bool,
@@ -118,7 +118,7 @@ impl Deliveries {
         self.fleets.get(usize::from(fleet))?.sends.get(usize::from(stream))?.as_ref()
     }
 
-    /// Returns the expected copies of the message that was due at `due_ns` in a device's stream. Each item is the number of the send,
+    /// Returns the expected copies of the message that was due at `due_ns` in a device's stream. Each item is the index of the send,
     /// the receiving fleet, and the number of copies.
     pub fn copies(
         &self,
@@ -194,7 +194,7 @@ impl Deliveries {
         wanted.map(|group| self.size(group)).sum::<u64>() as f64 / tracked.receivers.len() as f64
     }
 
-    /// Returns the number of pairs of a stream and a receiving device.
+    /// Returns the number of pairs, each made up of a stream and a device that should receive it.
     #[must_use]
     pub fn pairs(&self) -> u64 {
         let sends = self.fleets.iter().flat_map(|fleet| fleet.sends.iter().map(move |send| (fleet, send)));

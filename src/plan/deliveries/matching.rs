@@ -73,7 +73,7 @@ pub(super) fn receivers(
 }
 
 /// Groups subscribers so that each device occurs once: with its whole fleet, or by index. A broker delivers at the highest QoS
-/// of the matching filters (MQTT 3.1.1 §3.3.5), so it keeps a message for a device if one of them asks for that.
+/// of the matching filters (MQTT 3.1.1 §3.3.5), so it keeps a message for a device if any matching subscription requires it.
 fn groups(found: &mut [Subscriber], qos: u8) -> Vec<Group> {
     for subscriber in found.iter_mut() {
         subscriber.kept &= qos > 0;

@@ -5,7 +5,7 @@
 //! each device with a matching filter while the device is planned to be online. If the session is kept and the QoS of both the
 //! message and the subscription is above 0, copies are also expected while the device is offline between online spans.
 //!
-//! Messages that are due shortly after a planned connect or before a planned disconnect (one second) are measured if they arrive,
+//! Messages that are due within one second after a planned connect or before a planned disconnect are measured if they arrive,
 //! but do not count as missing if they do not: subscribing takes time, and `online` measures that.
 //!
 //! Must not count messages that arrive: that is `fleet`'s task.

@@ -15,7 +15,7 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    /// Computes the number of devices over time. With `kept`, devices also count between their online spans.
+    /// Computes the number of devices over time. With `kept`, devices are also counted between their online spans.
     pub(super) fn new(schedule: &Schedule, devices: u32, kept: bool) -> Presence {
         let (end, settle) = (ns(schedule.end()), ns(SETTLE));
         let mut changes: Vec<(u64, i32)> = Vec::new();

@@ -12,7 +12,7 @@ pub(super) struct Frame {
     pub(super) bytes: u64,
     /// Whether the packet's QoS is 1 or 2.
     pub(super) acked: bool,
-    /// Packets per second and device.
+    /// Packets per second from each device.
     pub(super) rate_hz: f64,
     pub(super) burst: u32,
 }
@@ -24,7 +24,7 @@ pub(super) fn largest_acked_bytes(fleet: &FleetPlan) -> u64 {
 }
 
 /// Returns the packets that a fleet's devices send: messages, twin requests, and answers to method calls. The rate of answers is
-/// unknown, so it is infinite.
+/// unknown, so it is given as infinite.
 pub(super) fn frames(fleet: &FleetPlan) -> Vec<Frame> {
     let id = fleet.device_id(fleet.devices.saturating_sub(1));
     let names = TemplateContext { device: &id, index: fleet.devices.saturating_sub(1) };

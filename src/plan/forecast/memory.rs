@@ -21,7 +21,7 @@ const QOS2_IDS_BYTES: u64 = 1_152;
 const HUB_BYTES: u64 = 3 * 1024;
 /// A device over plain TCP.
 const DEVICE_PLAIN_BYTES: u64 = 2_000;
-/// Number of copies of the largest message while it is sent: rendered, encoded, and waiting to be written.
+/// Number of copies of the largest message while it is being sent: rendered, encoded, and waiting to be written.
 const MESSAGE_COPIES: u64 = 3;
 /// A subscriber's entry for one stream, in a table that is at least half full.
 const STREAM_BYTES: u64 = 112;
@@ -90,7 +90,7 @@ impl Plan {
         let in_use = (0..phases.len()).map(|phase| {
             let seconds = (phases[phase].end - phases[phase].start).as_secs_f64();
             // During each second, the histograms of the previous second are on their way to the collector and back. The histograms of
-            // a phase's last second are back when the next phase needs just as many for late messages.
+            // a phase's last second are back by the time the next phase needs the same number for late messages.
             if seconds >= 2.0 {
                 sum(&|used| {
                     used.in_first_second(phase, worker_count)

@@ -7,11 +7,11 @@ use crate::plan::model::{FleetPlan, Plan, Subscription};
 /// The resources of this machine that a plan needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// File descriptors of this process. The built-in hub, a separate process, needs as many.
+    /// File descriptors of this process. The built-in hub, a separate process, needs the same number.
     pub descriptors: u64,
     /// Ephemeral ports to the target that are in use at the same time.
     pub ports: u64,
-    /// Upper estimate of further ephemeral ports in TIME_WAIT, because devices renew tokens, or disconnect and reconnect. 0 on
+    /// Upper estimate of the additional ephemeral ports in TIME_WAIT after devices renew tokens, or disconnect and reconnect. 0 on
     /// loopback, where Linux reuses such ports after a second.
     pub ports_closing: u64,
     /// Approximate memory of this process while the target responds, in bytes.
@@ -28,7 +28,7 @@ const PACKET_IDS: u64 = 65_279;
 const DEVICE_ROOM_BYTES: u64 = 16 * 1024;
 /// Memory of the program with its threads, and of measurements of a few operations.
 const PROGRAM_BYTES: u64 = 48 * 1024 * 1024;
-/// A device does not encode another message while more than this is waiting to be written.
+/// A device does not encode another message while more bytes than this are waiting to be written.
 const OUTPUT_BYTES: u64 = 64 * 1024;
 
 impl Needs {

@@ -8,7 +8,7 @@ use crate::plan::schedule::PhasePlan;
 /// Approximate rate at which connections complete if all of them are due at once.
 const CONNECTS_PER_S: f64 = 300.0;
 
-/// The share of a second's histograms that are not back from the collector when the next second needs them. It is nearly 0 on an
+/// The share of a second's histograms that the collector has not yet returned when the next second needs them. It is nearly 0 on an
 /// idle machine, and 1 on a machine that stalls (`tests/memory.rs` covers both).
 pub(super) const NOT_RETURNED: f64 = 0.85;
 

@@ -22,7 +22,7 @@ pub fn samples_needed(quantile: f64) -> u64 {
 }
 
 impl Plan {
-    /// Returns the thresholds without enough planned samples, each with the needed and the planned number. Thresholds on
+    /// Returns the thresholds without enough planned samples, each with the required and the planned number. Thresholds on
     /// counts do not need samples.
     #[must_use]
     pub fn undersampled_thresholds(&self) -> Vec<(&Threshold, u64, u64)> {
@@ -33,8 +33,8 @@ impl Plan {
                 _ => 1,
             };
             let planned = self.planned_samples(threshold)?;
-            // Without planned connections, the threshold is about devices that lose their connection, and the plan does not
-            // contain those.
+            // Without planned connections, the threshold covers only devices that lose their connection, and the plan cannot
+            // predict how many do.
             if planned == 0 && matches!(threshold.metric, Operation::Connect | Operation::Online) {
                 return None;
             }

@@ -16,8 +16,8 @@ pub struct Threshold {
     pub expression: String,
     /// Parsed expression.
     pub test: Test,
-    /// The earliest time, since the start of its phase, at which a failed threshold may end the run. Its phase is the one that it
-    /// names, or the first one that is not a warm-up. `None`: the threshold never ends the run. See
+    /// The earliest time, since the start of the threshold's phase, at which a failed threshold may end the run. Its phase is the
+    /// one that it names, or the first one that is not a warm-up. `None`: the threshold never ends the run. See
     /// [`Plan::abort_from`](super::Plan::abort_from).
     pub abort_after: Option<Duration>,
 }

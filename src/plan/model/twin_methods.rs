@@ -33,7 +33,7 @@ pub struct MethodPlan {
 pub struct AnswerPlan {
     /// Status, usually an HTTP status code.
     pub status: u32,
-    /// Payload: JSON or empty. In it, `${seq}` counts the calls.
+    /// Payload: JSON or empty. Its `${seq}` counts the calls.
     pub payload: Payload,
     /// QoS, 0 or 1.
     pub qos: QoS,

@@ -51,7 +51,7 @@ impl Stamp {
         text
     }
 
-    /// Returns the first stamp in a payload that belongs to `run`. Does not allocate, and searches the payload only once.
+    /// Returns the payload's first stamp that belongs to `run`. Does not allocate, and searches the payload only once.
     #[must_use]
     pub fn find(payload: &[u8], run: u64) -> Option<Stamp> {
         let stamps = memchr_iter(MARK[0], payload).filter_map(|at| Stamp::parse(payload.get(at..)?));

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write};
 
-/// A text with placeholders for a device's id and index.
+/// Text with placeholders for a device's id and index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     /// Text as written.

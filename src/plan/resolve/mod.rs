@@ -1,6 +1,6 @@
 //! Turns a scenario into a plan: applies defaults, resolves names, and finds contradictions. A parsed `Scenario` comes in; a [`Plan`] or
-//! errors go out. Start here, then read `fleets` and `context`. All errors in a scenario are reported together, so these are
-//! added to the `Errors` from parsing.
+//! errors go out. Start here, then read `fleets` and `context`. All errors in a scenario are reported together, so errors found
+//! here are added to the `Errors` from parsing.
 //!
 //! Must not depend on clocks, and must read files only through the function that the caller passes.
 

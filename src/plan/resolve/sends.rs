@@ -88,7 +88,7 @@ fn hub_topic(spec: &SendSpec, errors: &mut Errors) -> (Option<Template>, String)
     for (name, value) in &spec.properties {
         if value.value.contains("${") {
             let problem = errors.add(&value.place, "not supported yet: templates in properties");
-            problem.found(quoted(&value.text)).fix("write a fixed text; the payload may contain templates");
+            problem.found(quoted(&value.text)).fix("write fixed text; the payload may contain templates");
         }
         if name.is_empty() {
             errors.add(&value.place, "a property needs a name");

@@ -28,7 +28,7 @@ pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Optio
             errors.add(&ca.place, "ca and tls = false contradict each other").fix("remove one of the two");
         }
     }
-    // Port 8883 implies TLS, so that a forgotten `tls` does not send a password in clear text.
+    // Port 8883 implies TLS, so that forgetting `tls` does not expose a password in clear text.
     let meant = hub || spec.ca.is_some() || spec.port == Some(TLS_PORT);
     let on = spec.tls.as_ref().map_or(meant, |tls| tls.on);
     let tls = on.then(|| TlsPlan {

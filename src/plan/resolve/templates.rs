@@ -16,8 +16,8 @@ pub(super) fn parse_template(written: &Written<String>, errors: &mut Errors) -> 
     }
 }
 
-/// Returns the message for an invalid template. If `${env.NAME}` was replaced in it, the placeholder may be a secret, so it is not
-/// repeated.
+/// Returns the message for an invalid template. If `${env.NAME}` was replaced in the template, the invalid placeholder may be
+/// part of a secret, so it is not repeated.
 pub(super) fn template_error(error: &impl Display, as_written: bool) -> String {
     if as_written {
         return error.to_string();

@@ -52,7 +52,8 @@ fn parse(text: &str) -> Result<Test, ExpressionError> {
     let (name, argument) = match left.split_once('(') {
         None => (left, None),
         Some((name, rest)) => {
-            let argument = rest.strip_suffix(')').ok_or_else(|| wrong("a bracket is not closed", ALLOWED))?;
+            let argument =
+                rest.strip_suffix(')').ok_or_else(|| wrong("a parenthesis is not closed", ALLOWED))?;
             (name.trim(), Some(argument.trim()))
         }
     };

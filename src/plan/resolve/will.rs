@@ -50,7 +50,7 @@ pub(super) fn resolve(
 
 /// Returns the maximum size of a payload that fits into a CONNECT to the built-in hub with all other fields (MQTT 3.1.1 §3.1).
 fn built_in_hub_bytes_max(longest: &str, auth: &Auth) -> Option<usize> {
-    // The host name by which a run connects to the built-in hub.
+    // The host name that a run uses to connect to the built-in hub.
     const HOST: &str = "localhost";
     const FIXED_HEADER_BYTES: usize = 5;
     const VARIABLE_HEADER_BYTES: usize = 10;

@@ -35,7 +35,7 @@ pub enum Spread {
 pub struct Arrival {
     /// Arrival process.
     pub spread: Spread,
-    /// Messages per second and device. For a closed loop, whose rate depends on the target, an upper estimate.
+    /// Messages per second from each device. For a closed loop, whose rate depends on the target, an upper estimate.
     pub rate_hz: f64,
     /// Number of messages with the same due time.
     pub burst: u32,
@@ -180,7 +180,7 @@ impl Cursor {
         if self.due.is_some() { self.due } else { self.look_again() }
     }
 
-    /// Searches again for a due message. A separate function, so that `peek` stays small if a message is due.
+    /// Searches again for a due message. A separate function, to keep `peek` small: usually a message is already known.
     #[cold]
     fn look_again(&self) -> Option<Due> {
         self.find()

@@ -95,7 +95,7 @@ impl Schedule {
     }
 
     /// Returns the spans in which a device is planned to be online, in order. `rank` is the device's index within its fleet. Low
-    /// ranks connect first and disconnect last: a device is online while the planned number of devices, rounded, exceeds its rank.
+    /// ranks connect first and disconnect last: a device is online while the planned number of online devices, rounded, exceeds its rank.
     #[must_use]
     pub fn online_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
         let bar = bar(rank, devices);

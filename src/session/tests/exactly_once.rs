@@ -12,7 +12,7 @@ struct Server {
     /// Ids of received messages without PUBREL (method B: delivered immediately).
     received: BTreeSet<u16>,
     delivered: BTreeMap<u64, u32>,
-    /// Messages to the client by id: their number until PUBREC arrives, then `None` until PUBCOMP.
+    /// Messages to the client, by packet id: the message's own number until PUBREC arrives, then `None` until PUBCOMP.
     sending: BTreeMap<u16, Option<u64>>,
     next: u64,
     /// Id of the latest message on this connection.
@@ -223,7 +223,7 @@ proptest! {
             world.run(step);
             prop_assert!(world.acked.iter().all(|seq| world.server.delivered.get(seq) == Some(&1)));
         }
-        // A last connection without losses must complete every exchange.
+        // A final connection without losses must complete every exchange.
         world.run(&Step::Drop);
         loop {
             world.write();

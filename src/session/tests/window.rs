@@ -47,7 +47,7 @@ fn late_puback_is_not_matched_to_another_message() {
     assert_eq!((bench.session.in_flight(), bench.session.quarantined()), (1, 1));
     assert_eq!(bench.open(), [second]);
 
-    // Two new messages fit into the window of three: the quarantined id takes no place in it, and is not reused.
+    // Two new messages fit into the window of three: the quarantined id does not count toward it, and is not reused.
     bench.out.clear();
     let (third, fourth) = (bench.publish(), bench.publish());
     let written = bench.written();

@@ -77,7 +77,7 @@ fn errors_suggest_a_correction() {
         ("telemetry", "p(0) < 1s", "not a percentile"),
         ("telemetry", "p(100) < 1s", "use max for the largest value"),
         ("telemetry", "p(x) < 1s", "not a percentile"),
-        ("telemetry", "p(99 < 1s", "a bracket is not closed"),
+        ("telemetry", "p(99 < 1s", "a parenthesis is not closed"),
         ("telemetry", "mid < 1s", "did you mean med?"),
         ("telemetry", "rate > 99%", "did you mean rate(ok)?"),
         ("telemetry", "rate(ok) > 0.99", "did you mean 99%?"),
