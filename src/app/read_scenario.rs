@@ -111,7 +111,7 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
                 Some((_, None, _)) => {
                     return Err(invalid("the text after the closing bracket is not a colon and a port"));
                 }
-                None => return Err(invalid("the parenthesis is not closed")),
+                None => return Err(invalid("the bracket is not closed")),
             }
         }
         None => match target.split_once(':') {
