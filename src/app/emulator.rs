@@ -105,7 +105,7 @@ async fn serve(
     let served = match lines {
         None => serving.await.map(drop).map_err(EmulatorCommandError::from),
         Some(lines) => {
-            // Each call waits in a separate task.
+            // A `LocalSet`, because each service call waits in a task of its own.
             let controlled = control(&hub, lines, ended, serving, out);
             tokio::task::LocalSet::new().run_until(controlled).await
         }

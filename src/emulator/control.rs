@@ -130,8 +130,8 @@ pub enum ControlError {
     /// Units are given, although they matter only with throttles and quotas.
     #[error("units are not supported yet, because throttles and quotas are not emulated: omit units")]
     Units,
-    /// There are too many threads.
-    #[error("shards is {0}: set 1 to {SHARDS_MAX}, or 0 for one per core")]
+    /// The number of shards is too high.
+    #[error("shards is {0}: use a number from 1 to {SHARDS_MAX}, or 0 for one per core")]
     Shards(usize),
 }
 

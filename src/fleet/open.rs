@@ -1,7 +1,7 @@
 //! Open operations, from their due time to their end. Created by `device_recorder` and `service_driver`.
 //!
 //! Only this file counts due operations and outcomes, so the two cannot diverge: creating an [`Open`] counts a due operation, and
-//! ending it consumes the token. An operation's phase is determined once, by its due time.
+//! ending it counts the outcome and consumes the [`Open`]. An operation's phase is determined once, by its due time.
 
 use crate::measure::{Key, Operation, Outcome, Recorder, Times};
 use std::mem::ManuallyDrop;

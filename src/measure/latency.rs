@@ -191,7 +191,7 @@ impl Latency {
         // The precisions differ, which is possible with files, or `self` is not packed.
         let mut sum = mine.into_owned();
         sum.auto(true);
-        sum.add(&*theirs).expect("it grows as it must");
+        sum.add(&*theirs).expect("the histogram grows as needed");
         *self = Latency::from(sum);
     }
 
@@ -248,7 +248,7 @@ impl Latency {
     /// Records like [`Latency::record`], but in a histogram whose range grows as needed. For rare values.
     pub(super) fn record_rare(&mut self, us: u64, pool: &mut Pool) -> bool {
         let top = pool.highest_us;
-        self.full(pool).record(us.min(top)).expect("it grows as it must");
+        self.full(pool).record(us.min(top)).expect("the histogram grows as needed");
         us > top
     }
 
@@ -268,7 +268,7 @@ impl Latency {
         let mut taken = pool.take();
         if let Some(before) = self.histogram() {
             taken.auto(true);
-            taken.add(&*before).expect("it grows as it must");
+            taken.add(&*before).expect("the histogram grows as needed");
         }
         self.0 = Repr::Full(taken);
     }

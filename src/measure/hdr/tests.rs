@@ -86,7 +86,7 @@ proptest! {
         let _ = decode(&deflated(&[&PLAIN.to_be_bytes()[..], &bytes].concat()));
     }
 
-    /// The headers are valid, so that the counts are read. Decoded histograms can be merged and queried.
+    /// The headers are well-formed, so decoding gets as far as the counts. Histograms that decode can be merged and queried.
     #[test]
     fn arbitrary_counts_never_panic(
         payload in prop::collection::vec(any::<u8>(), 0..100),

@@ -87,7 +87,8 @@ impl Plan {
         self.fleets.iter().map(fleet).sum()
     }
 
-    /// Returns how long a fleet's devices are planned to send, in seconds at a load of 100%, summed over all devices.
+    /// Returns the planned online time of a fleet's devices, weighted by the load: a second at a load of 50% counts as half a second.
+    /// In seconds, summed over all devices.
     #[must_use]
     pub fn load_seconds(&self, fleet: &FleetPlan) -> f64 {
         self.load_seconds_between(fleet, 0, u64::MAX)

@@ -79,7 +79,7 @@ fn filler_is_json_of_the_given_size() {
 #[test]
 fn lines_of_a_file_are_sent_in_order_or_shuffled() {
     let lines = || Lines::parse(b"a\nbb\nccc\n").unwrap();
-    // `messages` renders for device 3. It starts with line 3 modulo 3, which is the first.
+    // `messages` renders for device 3, which starts at line index 3 % 3 = 0.
     assert_eq!(messages(&Payload::lines(lines(), false), 4), ["a", "bb", "ccc", "a"]);
     let mut fifth = Payload::lines(lines(), false).state(7, 4, Purpose::Payload(0));
     let mut out = Vec::new();

@@ -41,7 +41,8 @@ fn refused(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {
         .collect()
 }
 
-/// Rejected certificates. The cause and the fix depend on the certificate and the `ca` file, so they are in the example.
+/// Rejected certificates. The cause and the fix depend on the certificate and the `ca` file, so only the
+/// text of the example error states them.
 fn certificate_rejected(measurement: &Measurement) -> Option<Finding> {
     let error = measurement.errors.iter().find(|error| error.class == "tls_certificate")?;
     let connections = plural(error.count, "connection", "connections");

@@ -12,7 +12,7 @@ const CONNECT_TIMEOUT_S: std::ops::RangeInclusive<u64> = 0..=300;
 
 /// Reads one `[[drive]]`.
 pub(super) fn drive(reader: &mut Reader<'_>, node: &Node) -> Option<DriveSpec> {
-    let mut fields = reader.table(node, "a table with call, fleet and rate")?;
+    let mut fields = reader.table(node, "a table with the keys call, fleet and rate")?;
     let calls = [("method", CallKind::Method), ("desired", CallKind::Desired), ("c2d", CallKind::C2d)];
     let call = fields.require(reader, "call", "call = \"method\", \"desired\" or \"c2d\"");
     let call = call.and_then(|node| reader.choice(node, &calls, &[]));

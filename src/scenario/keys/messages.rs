@@ -22,7 +22,7 @@ pub(super) fn sends(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<Sen
 }
 
 fn send(reader: &mut Reader<'_>, node: &Node) -> Option<SendSpec> {
-    let mut fields = reader.table(node, "a table with every and payload")?;
+    let mut fields = reader.table(node, "a table with the keys every and payload")?;
     let Timing { spacing, arrival, burst } = timing(reader, &mut fields);
     let payload = fields.require(reader, "payload", "payload = '{\"seq\":${seq}}'");
     let spec = SendSpec {

@@ -9,7 +9,7 @@ const LOAD_MAX: f64 = 100.0;
 
 /// Reads one `[[phase]]`.
 pub(super) fn phase(reader: &mut Reader<'_>, node: &Node) -> Option<PhaseSpec> {
-    let mut fields = reader.table(node, "a table with name and duration")?;
+    let mut fields = reader.table(node, "a table with the keys name and duration")?;
     let name_node = fields.require(reader, "name", "name = \"steady\"");
     let name = name_node.and_then(|node| reader.name(node, "a name"));
     let duration = fields.require(reader, "duration", "duration = \"1m\"");

@@ -11,7 +11,7 @@ const THROTTLES: &str = "the throttles and quotas of a tier";
 
 /// Reads `[target]`.
 pub(super) fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec> {
-    let mut fields = reader.table(node, "a table with kind and host")?;
+    let mut fields = reader.table(node, "a table with the keys kind and host")?;
     let kinds = [("iot-hub", TargetKind::IotHub), ("mqtt", TargetKind::Mqtt)];
     let kind = fields.require(reader, "kind", "kind = \"iot-hub\" or kind = \"mqtt\" to [target]");
     let host = fields.require(reader, "host", "host = \"example.azure-devices.net\"");

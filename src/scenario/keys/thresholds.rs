@@ -44,7 +44,7 @@ fn threshold(reader: &mut Reader<'_>, metric: &Written<String>, node: &Node) -> 
     // An invalid `abort` may have been meant as `true`, so `after` is not reported.
     let never_aborts = abort_node.is_none() || abort == Some(false);
     if let Some(entry) = fields.entry("after").filter(|_| never_aborts) {
-        let problem = reader.errors.add(&entry.place, "after has no effect without abort = true");
+        let problem = reader.errors.add(&entry.place, "`after` has no effect without `abort = true`");
         problem.fix("add `abort = true`, or remove `after`");
     }
     fields.finish(reader, &[]);

@@ -46,7 +46,7 @@ pub(super) fn reports(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<R
 }
 
 fn report(reader: &mut Reader<'_>, node: &Node) -> Option<ReportSpec> {
-    let mut fields = reader.table(node, "a table with every and payload")?;
+    let mut fields = reader.table(node, "a table with the keys every and payload")?;
     let timing = timing(reader, &mut fields);
     let payload = fields.require(reader, "payload", "payload = '{\"uptime\":${uptime}}'");
     let spec = ReportSpec {
