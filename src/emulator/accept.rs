@@ -1,5 +1,6 @@
-//! Accepts connections and passes them to the shards in turn, as long as there are file descriptors and memory for connections that are not
-//! admitted. Used by `server`, on the thread that serves the hub. This module never reads from a connection.
+//! Accepts connections and passes them to the shards in turn, as long as there are enough file descriptors and enough memory. The memory
+//! for connections that are not admitted yet is limited. Used by `server`, on the thread that serves the hub. This module never
+//! reads from a connection.
 
 use super::error::{EmulatorError, descriptor_limit};
 use super::hub::Hub;

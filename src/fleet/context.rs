@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// The commands received so far. They are flags, so the order in which commands arrive does not matter: Abort cannot be undone.
+/// The commands received so far. They are flags that are never cleared, so the order in which commands arrive does not matter. For
+/// example, a Stop does not undo an earlier Abort.
 #[derive(Clone, Copy, Debug, Default)]
 struct CommandFlags {
     stop: bool,

@@ -338,8 +338,7 @@ impl Machine for Device {
         } else if planned.is_none() && self.excuse != Excuse::Machine && self.is_excused_by_stall(now_ns) {
             self.excuse = Excuse::Stall;
         }
-        // Messages that a planned end cuts off and that will not be resent are unfinished. A persistent session resends them in the
-        // next span.
+        // Messages that a planned end cuts off are unfinished, unless a persistent session will resend them in the next span.
         let over = now_ns >= self.context.load_end_ns();
         let is_cut_off = planned.is_some()
             && (over || (planned == Some(ConnectionEnd::Finished) && self.plan().clean_session));

@@ -58,7 +58,7 @@ impl Recorder {
     /// Number of bytes per key before anything is recorded for it.
     pub(super) const CELL_BYTES: usize = size_of::<Cell>() + size_of::<Key>();
 
-    /// Creates a recorder for the thread that has these stalls. Does not allocate histograms yet.
+    /// Creates a recorder for a thread; `stalls` holds the stalls of that thread. Does not allocate histograms yet.
     #[must_use]
     pub fn new(layout: Layout, stalls: Rc<Stalls>) -> Recorder {
         let cells = layout.cells();

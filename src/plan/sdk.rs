@@ -198,7 +198,7 @@ fn c() -> DevicePreset {
         },
         // [c]: valid for an hour, renewed after 80% of it.
         tokens: tokens(Renew::Share(0.80)),
-        // [c], iothub_client_retry_control.c: retries immediately, then after 1 s, doubling up to 30 s, also after a refusal. The
+        // [c], iothub_client_retry_control.c: retries immediately, then after 1 s, doubling up to 30 s, even after a refusal. The
         // documentation describes a first delay of 1 s.
         reconnect: Reconnect {
             first: Some(Duration::ZERO),

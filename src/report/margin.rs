@@ -50,8 +50,8 @@ pub(super) fn undecided_note(thresholds: &[ThresholdResult]) -> Option<String> {
     })
 }
 
-/// Returns the best and the worst value that the target may have caused, if they differ by more than the resolution. A bound above the
-/// limit is infinite.
+/// Returns the best and the worst value that the target may have caused, if they differ by more than the resolution. A missing bound
+/// is above every limit, and is returned as infinity.
 fn range(threshold: &ThresholdResult) -> Option<(f64, f64)> {
     let beyond = |end: Option<f64>| end.unwrap_or(f64::INFINITY);
     let (best, worst) = match (threshold.observed_best, threshold.observed_worst) {

@@ -109,7 +109,8 @@ async fn a_thread_that_never_waits_is_busy() {
     assert!((all - 1.0).abs() < 1e-9 && less > 0.9 && less < 1.0, "{all} {less}");
 }
 
-/// A run converts its own start to wall clock time with the same clock and at the same moment.
+/// A step of the wall clock shifts all stalls equally. A run converts its own start with the same clock at the same moment, so the step
+/// cancels out.
 #[tokio::test(start_paused = true)]
 async fn stalls_are_converted_to_wall_clock_time_when_read() {
     let shard = Shard::start();

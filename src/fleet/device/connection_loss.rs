@@ -88,7 +88,7 @@ impl Device {
             Closed::Local => return,
         };
         let Some(online_since) = self.online_since() else {
-            // A close after a refusal has already been counted.
+            // After a refusal, the attempt is over and has already been counted.
             if matches!(self.connection, ConnectionState::Connecting(_)) {
                 let words = in_words(why);
                 let recorder = self.recorder();

@@ -228,7 +228,9 @@ fn certificate_kind(error: &CertificateError) -> &'static str {
     match SignatureProblem::of(error) {
         Some(SignatureProblem::ShortKey { .. }) => return "its RSA key is too short",
         Some(SignatureProblem::ShortCaKey { .. }) => return "the RSA key of a CA in its chain is too short",
-        Some(SignatureProblem::Handshake) => return "the server did not sign the handshake with its key",
+        Some(SignatureProblem::Handshake) => {
+            return "the server did not sign the handshake with the certificate's key";
+        }
         None => {}
     }
     match error {

@@ -186,7 +186,7 @@ async fn a_wrong_private_key_differs_from_a_wrong_chain() {
     let (certificate, _) = pem.split_at(pem.find("-----BEGIN PRIVATE").expect("a key"));
     let (_, key) = other.split_at(other.find("-----BEGIN PRIVATE").expect("a key"));
     let error = meet(server(&(certificate.to_owned() + key)), &pem).await.0.expect_err("not acceptable");
-    assert!(error.to_string().contains("did not sign the handshake with its key"), "{error}");
+    assert!(error.to_string().contains("did not sign the handshake with the certificate's key"), "{error}");
     assert!(error.tls_fix(true).is_some_and(|fix| fix.contains("private key")));
 }
 

@@ -28,8 +28,8 @@ impl Payload {
     }
 
     /// Returns whether all messages are certain to be JSON if one is. This holds if each placeholder is inside a string, where its
-    /// characters need no escape, or is a number that forms a whole JSON value. It does not hold for digits before a placeholder,
-    /// as in `1${uniform(..)}`, because the number may be negative, or for lines from a file.
+    /// characters need no escape, or is a number that forms a whole JSON value. It does not hold for lines from a file, or for
+    /// digits before a placeholder, as in `1${uniform(..)}`: the number may be negative.
     fn is_always_json(&self) -> bool {
         let literal = |at: Option<usize>| match at.and_then(|at| self.parts.get(at)) {
             Some(Part::Literal(bytes)) => Some(bytes.trim_ascii()),
