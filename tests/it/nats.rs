@@ -34,7 +34,7 @@ fn close_at_qos_2_is_the_servers_error() {
     let closed = |class: &str| result.errors.iter().any(|error| error.class == class);
     assert!(closed("closed_by_peer") && !closed("protocol_error"), "{:#?}", result.errors);
     assert!(
-        result.findings.iter().any(|finding| finding.text.contains("rejects a packet after CONNECT")),
+        result.findings.iter().any(|finding| finding.text.contains("rejecting a packet after CONNECT")),
         "{:#?}",
         result.findings
     );
