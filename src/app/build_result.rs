@@ -3,7 +3,7 @@
 
 use crate::emulator::ShardHealth;
 use crate::fleet::Finished;
-use crate::measure::{Latency, Limits, Measurement, Operation, Source};
+use crate::measure::{Latency, Limits, Source};
 use crate::plan::{Plan, TargetKind};
 use crate::report::{JudgeInput, TargetFacts, judge};
 use crate::result::model::{self, EndedBy};
@@ -75,7 +75,7 @@ pub(super) fn result(
         thresholds: judged.thresholds,
         generator: generator(&finished, workers),
         emulator,
-        totals: totals(&finished.measurement),
+        totals: model::operation_sums(&finished.measurement),
         measurement: finished.measurement,
         findings: judged.findings,
         rules: Some(rules),
@@ -97,24 +97,6 @@ fn add_shards(finished: &mut Finished, shards: &[ShardHealth]) {
             health.busy_share = Some(shard.busy_share);
         }
     }
-}
-
-/// Returns the totals of each operation over all fleets and all phases except warm-ups.
-fn totals(measurement: &Measurement) -> Vec<model::OperationSum> {
-    let sum = |operation: Operation| {
-        let sum = measurement.sum(|part| part.operation == operation && !measurement.is_warmup(&part.phase));
-        (sum.due > 0).then(|| model::OperationSum {
-            operation,
-            due: sum.due,
-            outcomes: sum.outcomes,
-            rate_ok: sum.rate_ok(),
-            response: sum.response,
-            service: sum.service,
-            wait: sum.wait,
-            lag: sum.lag,
-        })
-    };
-    Operation::ALL.into_iter().filter_map(sum).collect()
 }
 
 fn target(plan: &Plan, finished: &Finished) -> model::Target {

@@ -71,6 +71,25 @@ pub struct OperationSum {
     pub lag: Latency,
 }
 
+/// Returns the totals of each operation that had due operations, over all fleets and all phases except warm-ups.
+#[must_use]
+pub fn operation_sums(measurement: &Measurement) -> Vec<OperationSum> {
+    let sum = |operation: Operation| {
+        let sum = measurement.sum(|part| part.operation == operation && !measurement.is_warmup(&part.phase));
+        (sum.due > 0).then(|| OperationSum {
+            operation,
+            due: sum.due,
+            outcomes: sum.outcomes,
+            rate_ok: sum.rate_ok(),
+            response: sum.response,
+            service: sum.service,
+            wait: sum.wait,
+            lag: sum.lag,
+        })
+    };
+    Operation::ALL.into_iter().filter_map(sum).collect()
+}
+
 /// The program that wrote a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {

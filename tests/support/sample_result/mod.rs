@@ -96,24 +96,6 @@ fn run() -> Run {
     }
 }
 
-/// Returns the operations over all fleets, and over all phases except warm-ups.
-fn totals(measurement: &Measurement) -> Vec<OperationSum> {
-    let sum = |operation: Operation| {
-        let sum = measurement.sum(|part| part.operation == operation && !measurement.is_warmup(&part.phase));
-        (sum.due > 0).then(|| OperationSum {
-            operation,
-            due: sum.due,
-            outcomes: sum.outcomes,
-            rate_ok: sum.rate_ok(),
-            response: sum.response,
-            service: sum.service,
-            wait: sum.wait,
-            lag: sum.lag,
-        })
-    };
-    Operation::ALL.into_iter().filter_map(sum).collect()
-}
-
 /// A run with a thousand devices, three phases and some errors. Every threshold passes.
 pub(crate) fn pass() -> RunResult {
     use Operation::{Connect, Telemetry};
@@ -145,7 +127,7 @@ pub(crate) fn pass() -> RunResult {
             taken_over: 3,
             ..Emulator::default()
         }),
-        totals: totals(&measurement),
+        totals: operation_sums(&measurement),
         measurement,
         findings: Vec::new(),
         rules: Some(Rules {
@@ -214,7 +196,7 @@ pub(crate) fn invalid() -> RunResult {
     result.generator.late = lag.count_above(100_000);
     result.generator.lag = lag;
     result.generator.cpu_peak_percent = 396.0;
-    result.totals = totals(&result.measurement);
+    result.totals = operation_sums(&result.measurement);
     judged(result)
 }
 
