@@ -1,9 +1,12 @@
 //! The command line: clap types for the arguments, and the help texts, completions and man pages generated from them. `main` parses
 //! the command line and `app` acts on it.
 
+mod examples;
+
 use crate::report::{Export, Format, exit};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use examples::FIRST_STEPS;
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
@@ -34,94 +37,6 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// The first commands for a new user.
-const FIRST_STEPS: &str = "\
-First steps:
-  hubstorm doctor                 shows how much load this machine can generate
-  hubstorm init                   writes a starter scenario, quickstart.toml
-  hubstorm check quickstart.toml  prints its plan and needs; sends nothing
-  hubstorm run quickstart.toml    1,000 devices, the built-in hub, one minute
-
-";
-
-const RUN_EXAMPLES: &str = "\
-Examples:
-  hubstorm run scenarios/quickstart.toml
-  hubstorm run meters.toml --set fleet.meter.devices=50 --set phase.steady.duration=10s
-  hubstorm run meters.toml --target broker.example:8883 --ca certs/ca.pem --yes --quiet
-  hubstorm run meters.toml --export out/result.json --export html=out/index.html
-  hubstorm run meters.toml --trace meter-00007 2> trace.txt
-
-Press Ctrl-C once to stop the load, drain and write the result; press it twice to write the
-result now. SIGTERM, SIGHUP, SIGALRM and SIGUSR1 count as one Ctrl-C, SIGQUIT (Ctrl-\\) as two.";
-
-const CHECK_EXAMPLES: &str = "\
-Examples:
-  hubstorm check scenarios/quickstart.toml
-  hubstorm check meters.toml --set fleet.meter.devices=40000
-  sed s/meter/gauge/g meters.toml | hubstorm check -";
-
-const EMULATOR_EXAMPLES: &str = "\
-Examples:
-  hubstorm emulator --ca-out ca.pem
-  export GROUP_KEY=$(openssl rand -base64 32)
-  hubstorm emulator --group-key env:GROUP_KEY --listen 127.0.0.1:0
-
-The first line on stdout is a JSON object with the address and a sample connection string.";
-
-const REPORT_EXAMPLES: &str = "\
-Examples:
-  hubstorm report reports/quickstart-20261123T101500Z.json
-  hubstorm report result.json --out result.html
-  hubstorm report result.json --export result.html --export text=summary
-  hubstorm report result.json --judge             prints the verdict; exits with its code
-  cat result.json | hubstorm report -";
-
-const INIT_EXAMPLES: &str = "\
-Examples:
-  hubstorm init
-  hubstorm init load-tests
-  hubstorm run load-tests/quickstart.toml";
-
-const DOCTOR_EXAMPLES: &str = "\
-Examples:
-  hubstorm doctor
-  hubstorm doctor --target my-hub.azure-devices.net
-  hubstorm doctor --target 127.0.0.1:1883 --plain";
-
-const TOKEN_EXAMPLES: &str = "\
-Examples:
-  export DEVICE_KEY=...                          the key in base64; never pass it as an argument
-  hubstorm token --host my-hub.azure-devices.net --device meter-00001 --key env:DEVICE_KEY
-  hubstorm token --host my-hub.azure-devices.net --device meter-00001 --group-key file:key --ttl 10m
-  hubstorm token --host my-hub.azure-devices.net --policy service --key env:SERVICE_KEY
-  hubstorm token --decode env:TOKEN --key env:DEVICE_KEY";
-
-const CERTS_EXAMPLES: &str = "\
-Examples:
-  hubstorm certs --name localhost --name 127.0.0.1 --out certs
-  mosquitto.conf:  listener 8883 / certfile certs/server.pem / keyfile certs/server-key.pem
-  hubstorm run scenarios/mosquitto.toml --target localhost --ca certs/ca.pem";
-
-const SCHEMA_EXAMPLES: &str = "\
-Examples:
-  hubstorm schema scenario > scenario.schema.json
-  In TOML, as the first line:   #:schema ./scenario.schema.json
-  In JSON, as the first key:    \"$schema\": \"./scenario.schema.json\"
-
-An editor with JSON Schema support then completes and validates the scenario as you type.";
-
-const COMPLETIONS_EXAMPLES: &str = "\
-Examples:
-  hubstorm completions bash > ~/.local/share/bash-completion/completions/hubstorm
-  hubstorm completions zsh > ~/.zfunc/_hubstorm
-  hubstorm completions fish > ~/.config/fish/completions/hubstorm.fish";
-
-const MAN_EXAMPLES: &str = "\
-Examples:
-  hubstorm man --out ~/.local/share/man/man1
-  man hubstorm-run";
-
 /// Load-test an Azure IoT Hub, or any MQTT 3.1.1 broker, with thousands of simulated devices.
 #[derive(Debug, Parser)]
 #[command(name = "hubstorm", version, about, after_help = format!("{FIRST_STEPS}{}", exit_codes()), max_term_width = 100)]
@@ -135,37 +50,37 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a scenario, by default against the built-in hub
-    #[command(after_help = RUN_EXAMPLES)]
+    #[command(after_help = examples::RUN)]
     Run(RunArgs),
     /// Write a starter scenario, quickstart.toml
-    #[command(after_help = INIT_EXAMPLES)]
+    #[command(after_help = examples::INIT)]
     Init(InitArgs),
     /// Validate a scenario and print its plan and needs
-    #[command(after_help = CHECK_EXAMPLES)]
+    #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
     /// Start an IoT Hub emulator on this machine (MQTT over TLS)
-    #[command(after_help = EMULATOR_EXAMPLES)]
+    #[command(after_help = examples::EMULATOR)]
     Emulator(EmulatorArgs),
     /// Render a result file, or judge it again
-    #[command(after_help = REPORT_EXAMPLES)]
+    #[command(after_help = examples::REPORT)]
     Report(ReportArgs),
     /// Show how much load this machine can generate, and test the connection to a target
-    #[command(after_help = DOCTOR_EXAMPLES)]
+    #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
     /// Print a SAS token, or decode and verify one
-    #[command(after_help = TOKEN_EXAMPLES)]
+    #[command(after_help = examples::TOKEN)]
     Token(TokenArgs),
     /// Create a CA and a server certificate for a broker under test
-    #[command(after_help = CERTS_EXAMPLES)]
+    #[command(after_help = examples::CERTS)]
     Certs(CertsArgs),
     /// Print the JSON Schema of a file format
-    #[command(after_help = SCHEMA_EXAMPLES)]
+    #[command(after_help = examples::SCHEMA)]
     Schema(SchemaArgs),
     /// Print shell completions
-    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),
     /// Write the man pages to a folder
-    #[command(after_help = MAN_EXAMPLES)]
+    #[command(after_help = examples::MAN)]
     Man(ManArgs),
 }
 

@@ -1,0 +1,89 @@
+//! The examples that `--help` prints below the options of each command. Used by `cli`. Independent of clap.
+
+/// The first commands for a new user.
+pub(super) const FIRST_STEPS: &str = "\
+First steps:
+  hubstorm doctor                 shows how much load this machine can generate
+  hubstorm init                   writes a starter scenario, quickstart.toml
+  hubstorm check quickstart.toml  prints its plan and needs; sends nothing
+  hubstorm run quickstart.toml    1,000 devices, the built-in hub, one minute
+
+";
+
+pub(super) const RUN: &str = "\
+Examples:
+  hubstorm run scenarios/quickstart.toml
+  hubstorm run meters.toml --set fleet.meter.devices=50 --set phase.steady.duration=10s
+  hubstorm run meters.toml --target broker.example:8883 --ca certs/ca.pem --yes --quiet
+  hubstorm run meters.toml --export out/result.json --export html=out/index.html
+  hubstorm run meters.toml --trace meter-00007 2> trace.txt
+
+Press Ctrl-C once to stop the load, drain and write the result; press it twice to write the
+result now. SIGTERM, SIGHUP, SIGALRM and SIGUSR1 count as one Ctrl-C, SIGQUIT (Ctrl-\\) as two.";
+
+pub(super) const CHECK: &str = "\
+Examples:
+  hubstorm check scenarios/quickstart.toml
+  hubstorm check meters.toml --set fleet.meter.devices=40000
+  sed s/meter/gauge/g meters.toml | hubstorm check -";
+
+pub(super) const EMULATOR: &str = "\
+Examples:
+  hubstorm emulator --ca-out ca.pem
+  export GROUP_KEY=$(openssl rand -base64 32)
+  hubstorm emulator --group-key env:GROUP_KEY --listen 127.0.0.1:0
+
+The first line on stdout is a JSON object with the address and a sample connection string.";
+
+pub(super) const REPORT: &str = "\
+Examples:
+  hubstorm report reports/quickstart-20261123T101500Z.json
+  hubstorm report result.json --out result.html
+  hubstorm report result.json --export result.html --export text=summary
+  hubstorm report result.json --judge             prints the verdict; exits with its code
+  cat result.json | hubstorm report -";
+
+pub(super) const INIT: &str = "\
+Examples:
+  hubstorm init
+  hubstorm init load-tests
+  hubstorm run load-tests/quickstart.toml";
+
+pub(super) const DOCTOR: &str = "\
+Examples:
+  hubstorm doctor
+  hubstorm doctor --target my-hub.azure-devices.net
+  hubstorm doctor --target 127.0.0.1:1883 --plain";
+
+pub(super) const TOKEN: &str = "\
+Examples:
+  export DEVICE_KEY=...                          the key in base64; never pass it as an argument
+  hubstorm token --host my-hub.azure-devices.net --device meter-00001 --key env:DEVICE_KEY
+  hubstorm token --host my-hub.azure-devices.net --device meter-00001 --group-key file:key --ttl 10m
+  hubstorm token --host my-hub.azure-devices.net --policy service --key env:SERVICE_KEY
+  hubstorm token --decode env:TOKEN --key env:DEVICE_KEY";
+
+pub(super) const CERTS: &str = "\
+Examples:
+  hubstorm certs --name localhost --name 127.0.0.1 --out certs
+  mosquitto.conf:  listener 8883 / certfile certs/server.pem / keyfile certs/server-key.pem
+  hubstorm run scenarios/mosquitto.toml --target localhost --ca certs/ca.pem";
+
+pub(super) const SCHEMA: &str = "\
+Examples:
+  hubstorm schema scenario > scenario.schema.json
+  In TOML, as the first line:   #:schema ./scenario.schema.json
+  In JSON, as the first key:    \"$schema\": \"./scenario.schema.json\"
+
+An editor with JSON Schema support then completes and validates the scenario as you type.";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  hubstorm completions bash > ~/.local/share/bash-completion/completions/hubstorm
+  hubstorm completions zsh > ~/.zfunc/_hubstorm
+  hubstorm completions fish > ~/.config/fish/completions/hubstorm.fish";
+
+pub(super) const MAN: &str = "\
+Examples:
+  hubstorm man --out ~/.local/share/man/man1
+  man hubstorm-run";
