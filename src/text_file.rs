@@ -35,9 +35,12 @@ impl From<EncodingError> for std::io::Error {
 /// Returns the text of a file, without its byte order mark.
 ///
 /// # Errors
-/// The file is not UTF-8.
+/// The file is not UTF-8, or it is UTF-16 without a byte order mark: its first two ASCII characters have NULs between them.
 pub fn decode(bytes: &[u8]) -> Result<&str, EncodingError> {
     let bytes = skip_bom(bytes)?;
+    if matches!(bytes, [a, 0, b, 0, ..] | [0, a, 0, b, ..] if *a != 0 && *b != 0) {
+        return Err(EncodingError::Utf16);
+    }
     std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let end = line_end(bytes);
@@ -98,6 +101,10 @@ mod tests {
             assert_eq!(decode(bytes), Err(EncodingError::Utf16), "{bytes:?}");
             assert_eq!(skip_bom(bytes), Err(EncodingError::Utf16), "{bytes:?}");
         }
+        for bytes in [&b"i\0d\0"[..], b"\0i\0d"] {
+            assert_eq!(decode(bytes), Err(EncodingError::Utf16), "without a mark: {bytes:?}");
+            assert_eq!(skip_bom(bytes), Ok(bytes), "a payload may contain any bytes");
+        }
         assert_eq!(EncodingError::Utf16.to_string(), "encoded as UTF-16; save the file as UTF-8");
     }
 
@@ -129,7 +136,7 @@ mod tests {
         fn any_bytes_are_text_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             match decode(&bytes) {
                 Ok(text) => prop_assert!(bytes.ends_with(text.as_bytes())),
-                Err(EncodingError::Utf16) => prop_assert!(skip_bom(&bytes).is_err()),
+                Err(EncodingError::Utf16) => prop_assert!(skip_bom(&bytes).is_err() || bytes.contains(&0)),
                 Err(EncodingError::NotUtf8 { line, byte }) => {
                     let line = lines(skip_bom(&bytes).unwrap()).nth(line - 1).unwrap();
                     prop_assert!(std::str::from_utf8(&line[..byte - 1]).is_ok());

@@ -4,6 +4,7 @@
 use crate::measure::threshold_label;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Subscription, Threshold};
 use crate::units::{human_count, human_duration};
+use std::collections::BTreeSet;
 
 /// Returns all notes, one line each, as `  note: ..`.
 #[must_use]
@@ -12,7 +13,8 @@ pub(super) fn notes(plan: &Plan) -> String {
     let notes = thin_thresholds(plan)
         .chain(late_aborts(plan))
         .chain(plan.drives.iter().filter_map(|drive| unhandled_calls(plan, drive)))
-        .chain(fleets.flat_map(|(fleet, number)| untracked(plan, fleet, number)));
+        .chain(fleets.flat_map(|(fleet, number)| untracked(plan, fleet, number)))
+        .chain(device_lists(plan));
     notes.map(|note| format!("  note: {note}\n")).collect()
 }
 
@@ -88,6 +90,12 @@ fn unhandled_calls(plan: &Plan, drive: &DrivePlan) -> Option<String> {
         )),
         CallPlan::Method { .. } | CallPlan::C2d { .. } | CallPlan::Desired => None,
     }
+}
+
+/// Notes what was skipped or ignored in files with devices. Several fleets may use the same file.
+fn device_lists(plan: &Plan) -> BTreeSet<String> {
+    let lists = plan.fleets.iter().filter_map(|fleet| fleet.auth.device_list());
+    lists.flat_map(|list| list.notes().iter().cloned()).collect()
 }
 
 /// Notes stamped messages that no fleet subscribes to, and fleets that only subscribe but receive no tracked messages.

@@ -33,7 +33,7 @@ pub(super) fn run(args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
 fn key(args: &TokenArgs, device: Option<&str>) -> Result<Option<sas::Key>, AppError> {
     let read = |source: &str, what| {
         let text = secret::read(source, what)?;
-        sas::Key::from_base64(&text).map_err(|error| usage(&format!("{what}: {error}")))
+        sas::Key::from_base64(&text).map_err(|error| usage(&format!("{what}: {error}; {}", error.fix())))
     };
     match (&args.key, &args.group_key, device) {
         (Some(source), ..) => Ok(Some(read(source, "the key")?)),

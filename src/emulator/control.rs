@@ -117,7 +117,7 @@ pub struct ControlPolicy {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// A key is invalid.
-    #[error("{0}")]
+    #[error("{0}; {fix}", fix = .0.fix())]
     Key(#[from] KeyError),
     /// The tier does not exist. The message does not repeat its name, because the line also contains keys.
     #[error("unknown tier: set {UNLIMITED:?}, or omit tier")]

@@ -28,6 +28,40 @@ pub enum KeyError {
     /// The key is too short or too long. The value is its length in bytes.
     #[error("the key is {0} bytes long; 16 to 64 bytes are allowed")]
     Length(usize),
+    /// The text is a SAS token.
+    #[error(
+        "the key is a SAS token, which is valid only until its expiry (se); hubstorm makes and renews its own tokens, so it needs \
+         the key itself"
+    )]
+    Token,
+    /// The text is a connection string.
+    #[error("the key is a whole connection string")]
+    ConnectionString,
+}
+
+impl KeyError {
+    /// Returns what the user can do about the error, as an imperative.
+    #[must_use]
+    pub fn fix(self) -> &'static str {
+        match self {
+            KeyError::NotBase64 | KeyError::Length(_) => {
+                "copy the whole primary key, including any = at its end"
+            }
+            KeyError::Token => {
+                "use the key that signed the token: the primary key of the device, group or policy"
+            }
+            KeyError::ConnectionString => "use only the value after SharedAccessKey=",
+        }
+    }
+}
+
+/// Returns true if `text` begins like a SAS token, which users paste in place of a key.
+#[must_use]
+pub fn looks_like_token(text: &str) -> bool {
+    const SCHEME: &str = "SharedAccessSignature";
+    let text = text.trim_start();
+    text.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME))
+        || (text.contains("sig=") && text.contains("se="))
 }
 
 /// The symmetric key of a device, an enrollment group, or a shared access policy.
@@ -46,7 +80,11 @@ impl Key {
     /// # Errors
     /// The text is not base64, or the key is not 16 to 64 bytes long.
     pub fn from_base64(text: &str) -> Result<Key, KeyError> {
-        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| KeyError::NotBase64)?);
+        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| match text {
+            _ if looks_like_token(text) => KeyError::Token,
+            _ if text.contains("SharedAccessKey=") => KeyError::ConnectionString,
+            _ => KeyError::NotBase64,
+        })?);
         if !KEY_BYTES.contains(&bytes.len()) {
             return Err(KeyError::Length(bytes.len()));
         }

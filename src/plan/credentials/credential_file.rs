@@ -1,274 +1,219 @@
-//! Parses files that list devices with their keys or passwords. Called by `resolve`.
+//! Reads files that list devices with their keys or passwords: JSON that Azure's tools write, connection strings, and tables. Called by
+//! `resolve`. `row` turns one row or identity into a device, `table` splits rows, and `iothub::registry` parses JSON.
 //!
-//! Errors give the line number and never repeat the line, which may contain a misplaced secret.
+//! Errors give the position and never repeat the line, which may contain a misplaced secret.
 
+use super::credential_format::CredentialFormat;
 use super::device_list::DeviceList;
-use crate::iothub::connection_string::ConnectionString;
-use crate::iothub::registry::{self, Exported};
-use crate::iothub::{names, sas};
+use super::refusal::Refusal;
+use super::row::{self, Device, Entry};
+use super::table::{self, Layout};
+use crate::iothub::connection_string::looks_like_connection_string;
+use crate::iothub::registry::{self, Unusable};
 use crate::plan::duplicates::Duplicates;
-use crate::text_file;
-use crate::wire::STRING_BYTES_MAX;
-use std::borrow::Cow;
-use zeroize::Zeroizing;
+use crate::text_file::{self, EncodingError};
+use serde::de::IgnoredAny;
 
-/// The format of a credential file.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::plan) enum CredentialFormat<'a> {
-    /// Keys for an IoT hub: `id,key`, connection strings, or a registry export.
-    Keys {
-        /// Host that connection strings must name. `None` for the built-in hub, which accepts any host.
-        host: Option<&'a str>,
-    },
-    /// Passwords for a broker: `id,username,password`.
-    Passwords,
-}
-
-impl CredentialFormat<'_> {
-    /// Returns a description of the permitted lines, for error messages.
-    pub(in crate::plan) fn allowed(self) -> &'static str {
-        match self {
-            CredentialFormat::Keys { .. } => {
-                "id,key; a connection string (HostName=..;DeviceId=..;SharedAccessKey=..); a line of a registry export; or the whole \
-                 output of `az iot hub device-identity list`"
-            }
-            CredentialFormat::Passwords => {
-                "id,username,password, or username,password when the user name is the id"
-            }
-        }
-    }
-}
-
-/// An invalid line. Line numbers start at 1.
+/// An invalid line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::plan) struct BadLine {
+    /// Line, from 1.
     pub(in crate::plan) line: usize,
-    pub(in crate::plan) what: Cow<'static, str>,
+    /// Problem and fix.
+    pub(in crate::plan) refusal: Refusal,
+}
+
+/// What a file contains besides devices. It is not an error, but users should know of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::plan) struct Oddities {
+    /// Disabled devices.
+    pub(in crate::plan) disabled: usize,
+    /// Devices with certificates.
+    pub(in crate::plan) certificates: usize,
+    /// Modules.
+    pub(in crate::plan) modules: usize,
+    /// Identities without their keys, which are not twins.
+    pub(in crate::plan) without_key: usize,
+    /// Twins.
+    pub(in crate::plan) twins: usize,
+    /// Connection strings with a gateway.
+    pub(in crate::plan) gateways: usize,
+    /// Connection strings whose device id contains `%`.
+    pub(in crate::plan) percent_ids: usize,
+    /// Comments that would be devices without their `#`.
+    pub(in crate::plan) commented_devices: usize,
 }
 
 /// A parsed file.
 pub(in crate::plan) struct CredentialFile {
     pub(in crate::plan) devices: DeviceList,
     pub(in crate::plan) bad_lines: Vec<BadLine>,
-    /// Number of identities in a registry export that have no usable key.
-    pub(in crate::plan) unusable: usize,
+    pub(in crate::plan) oddities: Oddities,
 }
 
-/// Parses a whole file. Skips empty lines and a header (`id,..`).
-pub(in crate::plan) fn parse(text: &[u8], format: CredentialFormat<'_>) -> CredentialFile {
+/// Parses a whole file. Skips empty lines, comments (`#`) and a header.
+pub(in crate::plan) fn parse(bytes: &[u8], format: CredentialFormat<'_>) -> CredentialFile {
     // A stored device is never longer than its line, so the list never outgrows this capacity. Growing would move its contents
     // and leave copies of the secrets behind.
-    let devices = DeviceList::with_capacity(0, text.len());
-    let file = CredentialFile { devices, bad_lines: Vec::new(), unusable: 0 };
-    let mut parser = Parser { file, ids: Duplicates::default() };
-    let text = match text_file::skip_bom(text) {
-        Ok(text) => text,
-        Err(error) => {
-            parser.bad(1, error.to_string().into());
-            return parser.file;
-        }
+    let devices = DeviceList::with_capacity(0, bytes.len());
+    let file = CredentialFile { devices, bad_lines: Vec::new(), oddities: Oddities::default() };
+    let mut parser = Parser {
+        file,
+        format,
+        ids: Duplicates::default(),
+        layout: None,
+        separator: None,
+        has_bad_header: false,
     };
-    if let (CredentialFormat::Keys { .. }, [b'[', ..]) = (format, text.trim_ascii_start()) {
-        parser.list(text);
-    } else {
-        parser.lines(text, format);
+    match text_file::decode(bytes) {
+        Err(error) => parser.encoding(error),
+        Ok(text) if matches!(format, CredentialFormat::Keys { .. }) && is_json_document(text) => {
+            parser.json(text)
+        }
+        Ok(text) => parser.lines(text),
     }
     parser.file
 }
 
-/// The state of the parser.
-struct Parser {
-    file: CredentialFile,
-    ids: Duplicates<Box<str>>,
+/// Returns whether the whole file is JSON, as opposed to a file with an object on each line.
+fn is_json_document(text: &str) -> bool {
+    let text = text.trim_start();
+    let first_line = text_file::lines(text.as_bytes()).next().unwrap_or_default();
+    text.starts_with('[')
+        || (text.starts_with('{') && serde_json::from_slice::<IgnoredAny>(first_line).is_err())
 }
 
-impl Parser {
-    fn lines(&mut self, text: &[u8], format: CredentialFormat<'_>) {
-        let lines = text_file::lines(text).map(|line| std::str::from_utf8(line).map(str::trim));
-        let mut lines = (1..).zip(lines).filter(|(_, line)| *line != Ok("")).peekable();
-        if let Some(&(line, Ok(first))) = lines.peek()
-            && has_semicolons(first)
-        {
-            // Report one error instead of one for every line.
-            return self.bad(line, "fields are separated by semicolons; use commas".into());
-        }
-        for (number, line) in lines {
-            match line {
-                Err(_) => self.bad(number, "not UTF-8".into()),
-                Ok(line) if number == 1 && is_header(line) => {}
-                Ok(line) => {
-                    if let Err(what) =
-                        device(line, format).and_then(|device| self.add(device, "line", number))
-                    {
-                        self.bad(number, what);
-                    }
-                }
+/// The state of the parser.
+struct Parser<'a> {
+    file: CredentialFile,
+    format: CredentialFormat<'a>,
+    ids: Duplicates<Box<str>>,
+    /// Layout of the table, from its first row.
+    layout: Option<Layout>,
+    /// Separator from a line such as `sep=;`.
+    separator: Option<char>,
+    /// Whether the header lacks a column, so that the rows cannot be read.
+    has_bad_header: bool,
+}
+
+impl Parser<'_> {
+    fn lines(&mut self, text: &str) {
+        for (number, range) in (1..).zip(text_file::line_ranges(text.as_bytes())) {
+            // Tabs may separate empty fields.
+            let line =
+                text.get(range).unwrap_or_default().trim_matches(|c: char| c.is_whitespace() && c != '\t');
+            if !line.trim().is_empty()
+                && let Err(refusal) = self.line(line, number)
+            {
+                self.bad(number, refusal);
+            }
+            if self.has_bad_header {
+                return;
             }
         }
     }
 
-    /// Parses a JSON list. Errors give the number of the entry.
-    fn list(&mut self, text: &[u8]) {
-        let Ok(text) = std::str::from_utf8(text) else { return self.bad(1, "not UTF-8".into()) };
-        let entries = match registry::parse_list(text) {
-            Ok(entries) => entries,
-            Err((line, error)) => return self.bad(line, error.to_string().into()),
-        };
-        for (number, entry) in (1..).zip(entries) {
-            if let Err(what) = exported(entry).and_then(|device| self.add(device, "entry", number)) {
-                self.bad(1, format!("entry {number} of the list: {what}").into());
-            }
-        }
-    }
-
-    fn bad(&mut self, line: usize, what: Message) {
-        self.file.bad_lines.push(BadLine { line, what });
-    }
-
-    /// Adds a device, or returns an error if its id is a duplicate. `None` stands for an identity without a usable key.
-    fn add(&mut self, device: Option<Device>, unit: &str, number: usize) -> Result<(), Message> {
-        let Some(device) = device else {
-            self.file.unusable += 1;
+    fn line(&mut self, line: &str, number: usize) -> Result<(), Refusal> {
+        let is_keys = matches!(self.format, CredentialFormat::Keys { .. });
+        if let Some(comment) = line.strip_prefix('#') {
+            let layout = self.layout.clone().unwrap_or_else(|| self.layout_of(comment));
+            let is_device = layout.columns.is_none() && row::device(comment, &layout, self.format).is_ok();
+            self.file.oddities.commented_devices += usize::from(is_keys && is_device);
             return Ok(());
-        };
-        if let Some(first) = self.ids.first(device.id.as_str().into(), number) {
-            return Err(format!("duplicate id, first used in {unit} {first}").into());
         }
-        if self.file.devices.push(device.parts()) {
+        if is_keys && line.starts_with('{') {
+            let identities = registry::parse(line).map_err(|error| row::json_error(&error))?;
+            return identities.into_iter().try_for_each(|identity| {
+                row::from_identity(identity, self.format).and_then(|entry| self.add(entry, "line", number))
+            });
+        }
+        let unquoted = line.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(line);
+        if is_keys && looks_like_connection_string(unquoted) {
+            return row::from_connection_string(unquoted, self.format)
+                .and_then(|entry| self.add(entry, "line", number));
+        }
+        let Some(layout) = &self.layout else {
+            if let Some(separator) = table::separator_line(line) {
+                self.separator = Some(separator);
+                return Ok(());
+            }
+            let layout = self.layout_of(line);
+            let is_header = layout.columns.is_some();
+            let checked = if is_header { row::check_header(&layout, self.format) } else { Ok(()) };
+            self.has_bad_header = checked.is_err();
+            self.layout = Some(layout);
+            return if is_header { checked } else { self.line(line, number) };
+        };
+        // Azure's and other command-line tools underline a header.
+        if layout.columns.is_some() && line.chars().all(|c| c == '-' || c.is_whitespace()) {
+            return Ok(());
+        }
+        let entry = row::device(line, layout, self.format)?;
+        self.add(entry, "line", number)
+    }
+
+    fn layout_of(&self, row: &str) -> Layout {
+        row::layout(row, self.separator, self.format)
+    }
+
+    /// Parses JSON. Errors about an identity give its number.
+    fn json(&mut self, text: &str) {
+        let identities = match registry::parse(text) {
+            Ok(identities) => identities,
+            Err(error) => return self.bad(error.line, row::json_error(&error)),
+        };
+        for (number, identity) in (1..).zip(identities) {
+            let added =
+                row::from_identity(identity, self.format).and_then(|entry| self.add(entry, "entry", number));
+            if let Err(mut refusal) = added {
+                refusal.what = format!("entry {number}: {}", refusal.what).into();
+                self.bad(1, refusal);
+            }
+        }
+    }
+
+    fn encoding(&mut self, error: EncodingError) {
+        let (line, column) = match error {
+            EncodingError::Utf16 => (1, None),
+            EncodingError::NotUtf8 { line, byte } => (line, Some(byte)),
+        };
+        let fix = "save the file as UTF-8 (in Excel: CSV UTF-8; in PowerShell: Out-File -Encoding utf8)";
+        let what = if column.is_some() { "not UTF-8" } else { "encoded as UTF-16" };
+        self.bad(line, Refusal { column, ..Refusal::new(what, fix) });
+    }
+
+    fn bad(&mut self, line: usize, refusal: Refusal) {
+        self.file.bad_lines.push(BadLine { line, refusal });
+    }
+
+    /// Adds a device, or returns an error if its id is a duplicate.
+    fn add(&mut self, entry: Entry, unit: &str, number: usize) -> Result<(), Refusal> {
+        let oddities = &mut self.file.oddities;
+        let Device { id, user_name, secret, has_gateway, has_percent } = match entry {
+            Entry::Device(device) => device,
+            Entry::Unusable(why) => {
+                *match why {
+                    Unusable::Disabled => &mut oddities.disabled,
+                    Unusable::Certificate => &mut oddities.certificates,
+                    Unusable::Module => &mut oddities.modules,
+                    Unusable::NoKey => &mut oddities.without_key,
+                    Unusable::Twin => &mut oddities.twins,
+                } += 1;
+                return Ok(());
+            }
+        };
+        oddities.gateways += usize::from(has_gateway);
+        oddities.percent_ids += usize::from(has_percent);
+        if let Some(first) = self.ids.first(id.as_str().into(), number) {
+            return Err(Refusal::new(
+                format!("duplicate id, first used in {unit} {first}"),
+                format!("remove this {unit} or {unit} {first}"),
+            ));
+        }
+        if self.file.devices.push([id.as_bytes(), user_name.as_bytes(), &secret]) {
             Ok(())
         } else {
-            Err("the file is larger than 4 GiB".into())
-        }
-    }
-}
-
-/// Returns whether a line is CSV with semicolons, which some spreadsheet programs write.
-fn has_semicolons(line: &str) -> bool {
-    line.contains(';') && !line.contains(',') && !line.starts_with('{') && !is_connection_string(line)
-}
-
-fn is_header(line: &str) -> bool {
-    let first = line.split(',').next().unwrap_or_default().trim().trim_matches('"');
-    ["id", "device", "deviceid", "device_id", "username", "client_id"]
-        .iter()
-        .any(|name| first.eq_ignore_ascii_case(name))
-}
-
-struct Device {
-    id: String,
-    user_name: String,
-    secret: Zeroizing<Vec<u8>>,
-}
-
-impl Device {
-    fn parts(&self) -> [&[u8]; 3] {
-        [self.id.as_bytes(), self.user_name.as_bytes(), &self.secret]
-    }
-}
-
-type Message = Cow<'static, str>;
-
-/// Parses a line. Returns `None` for an identity without a usable key.
-fn device(line: &str, format: CredentialFormat<'_>) -> Result<Option<Device>, Message> {
-    match format {
-        CredentialFormat::Passwords => device_with_password(line).map(Some),
-        CredentialFormat::Keys { .. } if line.starts_with('{') => {
-            exported(registry::parse_line(line).map_err(|error| error.to_string())?)
-        }
-        CredentialFormat::Keys { host } if is_connection_string(line) => {
-            let parsed = ConnectionString::parse(line).map_err(|error| error.to_string())?;
-            if host.is_some_and(|host| !host.eq_ignore_ascii_case(parsed.host)) {
-                return Err("the connection string names a hub other than [target] host".into());
-            }
-            device_with_key(parsed.device, parsed.key).map(Some)
-        }
-        CredentialFormat::Keys { .. } => match &fields(line)?[..] {
-            [id, key] => device_with_key(id, key).map(Some),
-            fields => Err(format!("expected 2 fields (id, key), found {}", fields.len()).into()),
-        },
-    }
-}
-
-fn exported(identity: Exported) -> Result<Option<Device>, Message> {
-    match identity {
-        Exported::Device { id, key } => device_with_key(&id, &key).map(Some),
-        Exported::Unusable => Ok(None),
-    }
-}
-
-fn is_connection_string(line: &str) -> bool {
-    const NAMES: [&str; 3] = ["HostName", "DeviceId", "SharedAccessKey"];
-    let names = line.split(';').filter_map(|field| field.split_once('=')).map(|(name, _)| name.trim());
-    // A device id in a CSV file may contain `;` and `=`, but is unlikely to contain two of these names.
-    names.filter(|name| NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))).count() >= 2
-}
-
-fn device_with_key(id: &str, key: &str) -> Result<Device, Message> {
-    if !names::is_device_id(id) {
-        return Err("not a valid device id for an IoT hub (1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ')".into());
-    }
-    let key = sas::Key::from_base64(key).map_err(|error| error.to_string())?;
-    let secret = Zeroizing::new(key.expose().to_vec());
-    Ok(Device { id: id.to_owned(), user_name: String::new(), secret })
-}
-
-fn device_with_password(line: &str) -> Result<Device, Message> {
-    let fields = fields(line)?;
-    let (id, user_name, password) = match &fields[..] {
-        [id, user_name, password] => (id, user_name, password),
-        [user_name, password] => (user_name, user_name, password),
-        fields => {
-            return Err(
-                format!("expected 2 or 3 fields (id, user name, password), found {}", fields.len()).into()
-            );
-        }
-    };
-    for (field, name) in [(id, "id"), (user_name, "user name"), (password, "password")] {
-        if field.len() > STRING_BYTES_MAX || field.contains('\0') {
-            return Err(format!("the {name} is too long for MQTT, or contains a NUL").into());
-        }
-    }
-    if id.is_empty() || user_name.is_empty() {
-        return Err("the id or the user name is empty".into());
-    }
-    let secret = Zeroizing::new(password.as_bytes().to_vec());
-    Ok(Device { id: id.to_string(), user_name: user_name.to_string(), secret })
-}
-
-/// Splits a line of CSV (RFC 4180) into fields. Unquoted fields are trimmed; in quoted fields, `""` stands for a quote.
-fn fields(line: &str) -> Result<Vec<Zeroizing<String>>, Message> {
-    let mut fields = Vec::new();
-    let mut rest = line;
-    loop {
-        let (field, after) = match rest.trim_start().strip_prefix('"') {
-            Some(quoted) => quoted_field(quoted)?,
-            None => {
-                let end = rest.find(',').unwrap_or(rest.len());
-                let (field, after) = rest.split_at(end);
-                (Zeroizing::new(field.trim().to_owned()), after)
-            }
-        };
-        fields.push(field);
-        match after.strip_prefix(',') {
-            Some(more) => rest = more,
-            None if after.is_empty() => return Ok(fields),
-            None => return Err("text after a closing quote".into()),
-        }
-    }
-}
-
-/// Parses a quoted field, starting after its opening quote. Returns the field and the rest of the line.
-fn quoted_field(mut rest: &str) -> Result<(Zeroizing<String>, &str), Message> {
-    let mut field = Zeroizing::new(String::with_capacity(rest.len()));
-    loop {
-        let (text, after) = rest.split_once('"').ok_or("a quote is not closed")?;
-        field.push_str(text);
-        match after.strip_prefix('"') {
-            Some(more) => {
-                field.push('"');
-                rest = more;
-            }
-            None => return Ok((field, after.trim_start())),
+            Err(Refusal::new("the file is larger than 4 GiB", "use a smaller file"))
         }
     }
 }

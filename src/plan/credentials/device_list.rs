@@ -11,11 +11,28 @@ pub struct DeviceList {
     bytes: Zeroizing<Vec<u8>>,
     /// Where each device's id, user name and secret end in `bytes`.
     ends: Vec<[u32; 3]>,
+    /// Notes about the file, such as ignored fields.
+    notes: Vec<String>,
 }
 
 impl DeviceList {
     pub(super) fn with_capacity(devices: usize, bytes: usize) -> DeviceList {
-        DeviceList { bytes: Zeroizing::new(Vec::with_capacity(bytes)), ends: Vec::with_capacity(devices) }
+        DeviceList {
+            bytes: Zeroizing::new(Vec::with_capacity(bytes)),
+            ends: Vec::with_capacity(devices),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Returns the list with notes about its file, one sentence each.
+    pub(in crate::plan) fn with_notes(self, notes: Vec<String>) -> DeviceList {
+        DeviceList { notes, ..self }
+    }
+
+    /// Returns the notes about the file: what hubstorm skipped or ignored in it.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Returns the number of devices.

@@ -5,11 +5,16 @@
 
 mod auth;
 mod credential_file;
+mod credential_format;
 mod device_list;
+mod refusal;
+mod row;
+mod table;
 mod token;
 
 pub use crate::scenario::Secret;
 pub use auth::{Auth, Credentials, Keys};
-pub(super) use credential_file::{CredentialFormat, parse};
+pub(super) use credential_file::{BadLine, CredentialFile, Oddities, parse};
+pub(super) use credential_format::CredentialFormat;
 pub use device_list::DeviceList;
 pub use token::{Renew, TokenLife};

@@ -139,10 +139,11 @@ fn read_key(secret: Option<&Written<Secret>>, errors: &mut Errors) -> Option<sas
     match sas::Key::from_base64(secret.value.expose()) {
         Ok(key) => Some(key),
         Err(error) => {
-            let problem = errors.add(&secret.place, format!("not a key: {error}"));
+            let problem = errors.add(&secret.place, error.to_string());
             problem
                 .found(secret.text.clone())
                 .allowed("16 to 64 bytes in base64, as shown in the Azure portal");
+            problem.fix(error.fix());
             None
         }
     }

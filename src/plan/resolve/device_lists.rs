@@ -3,9 +3,10 @@
 
 use super::context::ResolveContext;
 use super::quoting::quoted;
-use crate::plan::credentials::{self, CredentialFormat, DeviceList};
+use crate::plan::credentials::{self, BadLine, CredentialFile, CredentialFormat, DeviceList, Oddities};
 use crate::plan::payload::{Template, TemplateContext};
-use crate::scenario::{Errors, FleetSpec, Written};
+use crate::scenario::{Errors, FleetSpec, Place, Written};
+use crate::units::plural;
 use std::path::PathBuf;
 
 /// The maximum number of invalid lines to report. In a file of the wrong kind, every line is invalid.
@@ -25,45 +26,123 @@ pub(super) fn read(
     let (path, bytes) = context.read(file, errors)?;
     let list = credentials::parse(&bytes, format);
     drop(bytes);
+    let path = path.display().to_string();
     if !list.bad_lines.is_empty() {
-        for bad in list.bad_lines.iter().take(REPORTED_LINES_MAX) {
-            let what = format!("{}:{}: {}", path.display(), bad.line, bad.what);
-            errors.add(&file.place, what).allowed(format.allowed());
-        }
-        if let Some(more) = list.bad_lines.len().checked_sub(REPORTED_LINES_MAX).filter(|more| *more > 0) {
-            errors.add(&file.place, format!("{}: {more} more invalid lines", path.display()));
-        }
+        add_bad_lines(&list, &path, format, &file.place, errors);
         return None;
     }
-    let unusable = match list.unusable {
-        0 => String::new(),
-        n => format!(", and {n} unusable (disabled, a module, or without a symmetric key)"),
+    let skipped = skipped(&list.oddities);
+    if list.devices.is_empty() && list.oddities.twins + list.oddities.without_key > 0 {
+        add_without_keys(&list.oddities, &path, &file.place, errors);
+        return None;
+    }
+    let found = match &skipped {
+        None => format!("{} devices", list.devices.len()),
+        Some(skipped) => format!("{} devices; skipped: {skipped}", list.devices.len()),
     };
-    let found = format!("{} devices{unusable}", list.devices.len());
     let indices = match &spec.id {
         None if list.devices.len() < devices as usize => {
-            let problem = errors.add(&file.place, format!("{} has too few devices", path.display()));
-            problem
-                .found(found)
-                .allowed(format!("at least {devices} devices, the size of the fleet"))
-                .fix(format!("devices = {}, or add lines", list.devices.len().max(1)));
+            let problem = errors.add(&file.place, format!("{path} has too few devices"));
+            problem.found(found).allowed(format!("at least {devices} devices, the size of the fleet")).fix(
+                match list.devices.len() {
+                    0 => "add devices with keys to the file".to_owned(),
+                    usable => format!("devices = {usable}, or add devices to the file"),
+                },
+            );
             return None;
         }
         None => (0..devices).collect(),
         Some(written) => match indices_of(&list.devices, id, devices) {
             Ok(indices) => indices,
             Err(missing) => {
-                let problem =
-                    errors.add(&file.place, format!("{} has no line for {missing}", path.display()));
+                let problem = errors.add(&file.place, format!("{path} does not contain {missing}"));
                 problem.found(found).fix(format!(
-                    "add a line, or remove id = {}; the fleet then uses the first {devices} devices of the file",
+                    "add the device, or remove id = {}; the fleet then uses the first {devices} devices of the file",
                     quoted(&written.text)
                 ));
                 return None;
             }
         },
     };
-    Some(list.devices.pick(&indices))
+    let notes = notes(&list.oddities, skipped, &path, context);
+    Some(list.devices.pick(&indices).with_notes(notes))
+}
+
+/// Reports the first invalid lines.
+fn add_bad_lines(
+    list: &CredentialFile,
+    path: &str,
+    format: CredentialFormat<'_>,
+    place: &Place,
+    errors: &mut Errors,
+) {
+    for BadLine { line, refusal } in list.bad_lines.iter().take(REPORTED_LINES_MAX) {
+        let column = refusal.column.map_or_else(String::new, |column| format!("{column}:"));
+        let problem = errors.add(place, format!("{path}:{line}:{column} {}", refusal.what));
+        if refusal.is_format {
+            problem.allowed(format.allowed());
+        }
+        problem.fix(refusal.fix.clone());
+    }
+    if let Some(more) = list.bad_lines.len().checked_sub(REPORTED_LINES_MAX).filter(|more| *more > 0) {
+        errors.add(place, format!("{path}: {more} more invalid lines"));
+    }
+}
+
+/// Reports a file from a tool that left out the keys.
+fn add_without_keys(oddities: &Oddities, path: &str, place: &Place, errors: &mut Errors) {
+    let what = match oddities.twins {
+        0 => "contains identities, but not their keys",
+        _ => "contains twins, as az iot hub device-identity list prints them; twins contain no keys",
+    };
+    errors.add(place, format!("{path} {what}")).fix(
+        "write all devices with their keys: az iot hub state export -n HUB -f devices.json --aspects devices \
+         (or az iot hub device-identity export --include-keys)",
+    );
+}
+
+/// Returns how many identities were skipped, by reason. `None` if there are none.
+fn skipped(oddities: &Oddities) -> Option<String> {
+    let reasons = [
+        (oddities.disabled, "disabled"),
+        (oddities.certificates, "with a certificate"),
+        (oddities.modules, "modules"),
+        (oddities.without_key + oddities.twins, "without a key"),
+    ];
+    let reasons = reasons.iter().filter(|(count, _)| *count > 0);
+    let reasons: Vec<String> = reasons.map(|(count, reason)| format!("{count} {reason}")).collect();
+    (!reasons.is_empty()).then(|| reasons.join(", "))
+}
+
+/// Returns the notes about a file that was read.
+fn notes(
+    oddities: &Oddities,
+    skipped: Option<String>,
+    path: &str,
+    context: &ResolveContext<'_>,
+) -> Vec<String> {
+    let target = if context.is_built_in_hub { "the built-in hub" } else { context.host };
+    let skipped = skipped.map(|skipped| format!("{path}: skipped identities that cannot connect: {skipped}"));
+    let gateways = (oddities.gateways > 0).then(|| {
+        format!(
+            "{path}: GatewayHostName is ignored in {}; these devices connect directly to {target}, because hubstorm does not \
+             support gateways",
+            plural(oddities.gateways as u64, "connection string", "connection strings")
+        )
+    });
+    let percent_ids = (oddities.percent_ids > 0).then(|| {
+        format!(
+            "{path}: {} % in the id; hubstorm uses such ids as written and does not decode escapes such as %3B",
+            plural(oddities.percent_ids as u64, "connection string has", "connection strings have")
+        )
+    });
+    let comments = (oddities.commented_devices > 0).then(|| {
+        format!(
+            "{path}: skipped {} in comments (#); if an id begins with #, put it in quotes",
+            plural(oddities.commented_devices as u64, "device", "devices")
+        )
+    });
+    [skipped, gateways, percent_ids, comments].into_iter().flatten().collect()
 }
 
 /// Returns the indices of the devices that `id` names.

@@ -51,7 +51,7 @@ fn fleet_with_id_takes_the_devices_it_names() {
     assert_eq!(ids(&hub(3, "id = \"d{index}\"", &file).unwrap()), ["d0", "d1", "d2"]);
     let error = hub(4, "id = \"d{index}\"", &file).unwrap_err();
     assert!(
-        error.contains("folder/d.csv has no line for d3") && error.contains("found:   4 devices"),
+        error.contains("folder/d.csv does not contain d3") && error.contains("found:   4 devices"),
         "{error}"
     );
 }
@@ -62,10 +62,52 @@ fn too_few_devices_are_reported_with_a_fix() {
     let error = hub(3, "", &format!("d0,{KEY}\nd1,{KEY}\n{unusable}\n")).unwrap_err();
     assert!(error.starts_with("folder/x.toml: 1 error\n\nfolder/x.toml:6:"), "{error}");
     assert!(error.contains("fleet.a.auth.file: folder/d.csv has too few devices"), "{error}");
-    assert!(error.contains("found:   2 devices, and 1 unusable (disabled"), "{error}");
+    assert!(error.contains("found:   2 devices; skipped: 1 disabled"), "{error}");
     assert!(
-        error.contains("allowed: at least 3") && error.contains("fix:     devices = 2, or add lines"),
+        error.contains("allowed: at least 3")
+            && error.contains("fix:     devices = 2, or add devices to the file"),
         "{error}"
+    );
+    let error = hub(1, "", unusable).unwrap_err();
+    assert!(error.contains("found:   0 devices; skipped: 1 disabled"), "{error}");
+    assert!(error.contains("fix:     add devices with keys to the file"), "{error}");
+}
+
+#[test]
+fn file_without_keys_names_a_command_that_writes_them() {
+    for (file, what) in [
+        (
+            "[{\"deviceId\":\"d\",\"authenticationType\":\"sas\"}]",
+            "contains twins, as az iot hub device-identity list",
+        ),
+        ("{\"id\":\"d\",\"authentication\":{\"type\":\"sas\"}}", "contains identities, but not their keys"),
+    ] {
+        let error = hub(1, "", file).unwrap_err();
+        assert!(error.contains(&format!("fleet.a.auth.file: folder/d.csv {what}")), "{error}");
+        assert!(
+            error.contains("az iot hub state export -n HUB -f devices.json --aspects devices"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn notes_say_what_is_skipped_or_ignored() {
+    let connection =
+        format!("HostName=hub.example;DeviceId=d%3B1;SharedAccessKey={KEY};GatewayHostName=edge");
+    let file = format!("{connection}\n{{\"id\":\"off\",\"status\":\"disabled\"}}\n#d2,{KEY}\n");
+    let plan = hub(1, "", &file).unwrap();
+    let notes = plan.fleets[0].auth.device_list().unwrap().notes();
+    assert_eq!(
+        notes,
+        [
+            "folder/d.csv: skipped identities that cannot connect: 1 disabled",
+            "folder/d.csv: GatewayHostName is ignored in 1 connection string; these devices connect directly to hub.example, \
+             because hubstorm does not support gateways",
+            "folder/d.csv: 1 connection string has % in the id; hubstorm uses such ids as written and does not decode escapes \
+             such as %3B",
+            "folder/d.csv: skipped 1 device in comments (#); if an id begins with #, put it in quotes",
+        ]
     );
 }
 
