@@ -1,7 +1,7 @@
-//! `hubstorm certs`: writes a CA certificate, a server certificate and its private key as PEM files, for a broker under test. The certificates
-//! come from `emulator::certificate`.
+//! `hubstorm certs`: writes a CA certificate, a server certificate and its private key as PEM files, for a broker under test. Prints the
+//! commands that start mosquitto with them (`mosquitto_hint`). The certificates come from `emulator::certificate`.
 
-use super::{AppError, Env, environment_error, print, read_scenario};
+use super::{AppError, Env, environment_error, mosquitto_hint, print, read_scenario};
 use crate::cli::CertsArgs;
 use crate::clock;
 use crate::emulator::certificate;
@@ -46,9 +46,10 @@ pub(super) fn run(args: &CertsArgs, env: &mut Env) -> Result<(), AppError> {
         "{out}/ca.pem          CA certificate, for clients: hubstorm run .. --ca {out}/ca.pem\n\
          {out}/server.pem      server certificate for {}\n\
          {out}/server-key.pem  private key of the server; for tests only\n\
-         valid for {} days; the private key of the CA is not kept\n",
+         valid for {} days; the private key of the CA is not kept\n\n{}",
         args.name.join(", "),
         args.days,
+        mosquitto_hint::text(&args.out, &args.name),
     );
     print(env, &text)
 }

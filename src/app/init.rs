@@ -1,5 +1,6 @@
 //! `hubstorm init`: writes the starter scenario, quickstart.toml, which is embedded in the program.
 
+use super::shell::shell_word;
 use super::{AppError, Env, environment_error, print};
 use crate::cli::InitArgs;
 use crate::result::disk;
@@ -32,12 +33,6 @@ pub(super) fn run(args: &InitArgs, env: &mut Env) -> Result<(), AppError> {
     print(env, &masked(&format!("{path_text}\n\nTo run it:  {command}\n")))
 }
 
-/// Quotes a word for a shell, if necessary.
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,12 +40,5 @@ mod tests {
     #[test]
     fn scenario_shows_the_command_that_runs_it() {
         assert!(QUICKSTART.contains("#     hubstorm run scenarios/quickstart.toml\n"));
-    }
-
-    #[test]
-    fn shell_words_are_quoted_if_necessary() {
-        for (word, quoted) in [("a/b-c.toml", "a/b-c.toml"), ("a b", "'a b'"), ("it's", r"'it'\''s'")] {
-            assert_eq!(shell_word(word), quoted);
-        }
     }
 }

@@ -66,8 +66,9 @@ Examples:
 pub(super) const CERTS: &str = "\
 Examples:
   hubstorm certs --name localhost --name 127.0.0.1 --out certs
-  mosquitto.conf:  listener 8883 / certfile certs/server.pem / keyfile certs/server-key.pem
-  hubstorm run scenarios/mosquitto.toml --target localhost --ca certs/ca.pem";
+  hubstorm certs --name broker.test --days 7 --force
+
+The command prints the configuration of mosquitto and the commands that test it with these files.";
 
 pub(super) const SCHEMA: &str = "\
 Examples:
