@@ -6,6 +6,7 @@ use crate::cli::TokenArgs;
 use crate::clock;
 use crate::iothub::{names, sas};
 use crate::scenario::is_connection_string;
+use crate::text_file;
 use crate::units::{human_duration, parse_duration};
 use jiff::Timestamp;
 use std::fmt::Write as _;
@@ -33,7 +34,10 @@ pub(super) fn run(args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
 fn key(args: &TokenArgs, device: Option<&str>) -> Result<Option<sas::Key>, AppError> {
     let read = |source: &str, what| {
         let text = secret::read(source, what)?;
-        sas::Key::from_base64(&text).map_err(|error| usage(&format!("{what}: {error}; {}", error.fix())))
+        sas::Key::from_base64(&text).map_err(|error| {
+            let error = error.to_string().replacen("the key", what, 1) + "; " + error.fix();
+            usage(&error)
+        })
     };
     match (&args.key, &args.group_key, device) {
         (Some(source), ..) => Ok(Some(read(source, "the key")?)),
@@ -132,9 +136,10 @@ fn expiry(at: u64, now: u64) -> String {
 }
 
 fn stdin() -> Result<Zeroizing<String>, AppError> {
-    let mut text = Zeroizing::new(String::new());
-    let read = std::io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_string(&mut text);
-    read.map_err(|error| environment_error("cannot read the token from stdin", &error))?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = std::io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_end(&mut bytes);
+    let text = read.and_then(|_| text_file::decode(&bytes).map_err(std::io::Error::from));
+    let text = text.map_err(|error| environment_error("cannot read the token from stdin", &error))?;
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 

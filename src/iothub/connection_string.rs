@@ -49,9 +49,7 @@ impl ConnectionError {
             ConnectionError::AfterDeviceId => {
                 "write the device as id,key instead, or remove the unknown field"
             }
-            ConnectionError::Module => {
-                "use the connection string of the device, without ModuleId, or remove the line"
-            }
+            ConnectionError::Module => "use the connection string of the device itself, or remove the line",
             ConnectionError::Policy => {
                 "use auth = { kind = \"sas\", policy = \"NAME\", key = \"${env.POLICY_KEY}\" } without a file"
             }

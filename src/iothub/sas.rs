@@ -34,8 +34,8 @@ pub enum KeyError {
          the key itself"
     )]
     Token,
-    /// The text is a connection string.
-    #[error("the key is a whole connection string")]
+    /// The text is a connection string, or a part of one.
+    #[error("the key is a connection string, or a part of one")]
     ConnectionString,
 }
 

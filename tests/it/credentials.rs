@@ -13,22 +13,30 @@ fn derived(device: &str) -> String {
     Key::from_base64(GROUP_KEY).expect("a key").derive(device).to_base64().to_string()
 }
 
-/// The output of `az iot hub device-identity list`, unchanged.
+/// The output of `az iot hub state export --aspects devices`, with a disabled device. The run tells that it skips it.
 #[test]
-fn built_in_hub_admits_the_devices_of_an_az_list() {
+fn built_in_hub_admits_the_devices_of_a_state_export() {
     let scenario = format!(
         "[fleet.meter]\ndevices = 2\nauth = {{ kind = \"sas\", file = \"devices.json\" }}\n{REST}{WIDE_VALIDITY}"
     );
-    let identity = |id: &str| {
+    let device = |id: &str, status: &str| {
         format!(
-            "  {{\n    \"authentication\": {{\n      \"symmetricKey\": {{\n        \"primaryKey\": \"{}\"\n      }}\n    }},\n    \
-             \"deviceId\": \"{id}\"\n  }}",
+            "    \"{id}\": {{\n      \"identity\": {{\n        \"authentication\": {{\n          \"symmetricKey\": {{\n            \
+             \"primaryKey\": \"{}\",\n            \"secondaryKey\": \"\"\n          }},\n          \"type\": \"sas\"\n        }},\n        \
+             \"status\": \"{status}\"\n      }},\n      \"twin\": {{\"properties\": {{\"desired\": {{}}}}}}\n    }}",
             derived(id)
         )
     };
-    let list = format!("[\n{},\n{}\n]\n", identity("d1"), identity("d2"));
-    let work = Workplace::new(&scenario).file("devices.json", &list);
-    work.run().exits(0);
+    let devices = [device("off", "disabled"), device("d1", "enabled"), device("d2", "enabled")].join(",\n");
+    let work = Workplace::new(&scenario)
+        .file("devices.json", &format!("{{\n  \"devices\": {{\n{devices}\n  }}\n}}\n"));
+    let finished = work.run();
+    finished.exits(0);
+    assert!(
+        finished.stderr.contains("devices.json: skipped identities that cannot connect: 1 disabled"),
+        "{}",
+        finished.stderr
+    );
     assert_eq!(all_ok(&work.result(), "connect"), 2);
 }
 

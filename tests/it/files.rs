@@ -374,3 +374,94 @@ fn exports_never_replace_files_of_the_scenario() {
         assert_eq!(fs::read(file).expect("the file exists"), before, "{file}");
     }
 }
+
+/// Scenarios, key files, device lists, payload files, results and tokens, each as an editor on Windows saves it.
+#[test]
+fn every_text_file_may_have_a_byte_order_mark_and_crlf() {
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let folder = folder();
+    let write = |name: &str, text: &str| {
+        let text = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+        fs::write(folder.path().join(name), text).expect("a writable folder");
+    };
+    write("key", &format!("{KEY} \n\n"));
+    write("devices.csv", &format!("deviceId;primaryKey\nd1;{KEY}\n"));
+    write("payload.txt", "{\"a\":1}\n");
+    let toml = "[target]\nkind = \"iot-hub\"\nhost = \"hub.example\"\n\
+                [fleet.m]\ndevices = 1\nauth = { kind = \"sas\", AUTH }\n\
+                [[fleet.m.send]]\nevery = \"1s\"\npayload = { file = \"payload.txt\" }\n\
+                [[phase]]\nname = \"p\"\nduration = \"1s\"\n";
+    write("group.toml", &toml.replace("AUTH", "group_key = \"${file.key}\""));
+    write("policy.toml", &toml.replace("AUTH", "policy = \"device\", key = \"${file.key}\""));
+    write("list.toml", &toml.replace("AUTH", "file = \"devices.csv\""));
+    let json = "{\"target\":{\"kind\":\"iot-hub\",\"host\":\"hub.example\"},\n\"fleet\":{\"m\":{\"devices\":1,\"auth\":{\"kind\":\"sas\",\
+                \"file\":\"devices.csv\"},\"send\":[{\"every\":\"1s\",\"payload\":{\"file\":\"payload.txt\"}}]}},\n\
+                \"phase\":[{\"name\":\"p\",\"duration\":\"1s\"}]}\n";
+    write("scenario.json", json);
+    write("json", json);
+    write("result.json", &fs::read_to_string(EXAMPLE).expect("the file exists"));
+    let run = |arguments: &[&str], stdin: Option<&str>| {
+        let mut command = command(arguments);
+        if let Some(file) = stdin {
+            command.stdin(File::open(folder.path().join(file)).expect("the file exists"));
+        }
+        let output = command.current_dir(folder.path()).output().expect("the program was built");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    for scenario in ["group.toml", "policy.toml", "list.toml", "scenario.json", "json"] {
+        for (file, stdin) in [(scenario, None), ("-", Some(scenario))] {
+            let plan = run(&["check", file], stdin);
+            assert!(plan.contains("up to 7 B each"), "the payload has no byte order mark: {plan}");
+        }
+    }
+    let token = run(&["token", "--host", "h", "--device", "d", "--key", "file:key"], None);
+    write("token", &token);
+    for (source, stdin) in [("file:token", None), ("-", Some("token"))] {
+        let decoded = run(&["token", "--decode", source, "--key", "file:key"], stdin);
+        assert!(decoded.contains("valid for this key"), "{decoded}");
+    }
+    for (file, stdin) in [("result.json", None), ("-", Some("result.json"))] {
+        assert!(run(&["report", file], stdin).starts_with("PASS"));
+    }
+}
+
+/// A token, or a whole connection string, in place of a key.
+#[test]
+fn token_in_place_of_a_key_is_explained() {
+    let token = "SharedAccessSignature sr=h%2Fdevices%2Fd&sig=hunter2%3D&se=1893456000";
+    let scenario = "[target]\nkind = \"iot-hub\"\nhost = \"hub.example\"\n[fleet.m]\ndevices = 1\n\
+                    auth = { kind = \"sas\", AUTH }\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n";
+    for auth in [
+        "group_key = \"${env.KEY}\"",
+        "policy = \"device\", key = \"${env.KEY}\"",
+        "group_key = \"${file.key}\"",
+        "file = \"devices.csv\"",
+        "file = \"strings.txt\"",
+    ] {
+        let work = Workplace::new(&scenario.replace("AUTH", auth))
+            .file("key", &format!("{token}\n"))
+            .file("devices.csv", &format!("d1,{token}\n"))
+            .file("strings.txt", &format!("HostName=hub.example;DeviceId=d;SharedAccessSignature={token}\n"));
+        let mut check = command([Path::new("check"), &work.scenario()]);
+        let output = check.env("KEY", token).output().expect("the program was built");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(104), "{stderr}");
+        for part in [
+            "a SAS token, which is valid only until its expiry (se)",
+            "hubstorm makes and renews its own tokens",
+        ] {
+            assert!(stderr.contains(part) && !stderr.contains("hunter2"), "{auth}: {stderr}");
+        }
+        assert!(stderr.contains("    fix:     "), "{auth}: {stderr}");
+    }
+    for arguments in [
+        &["token", "--host", "h", "--device", "d", "--key", "env:KEY"][..],
+        &["emulator", "--listen", "127.0.0.1:0", "--group-key", "env:KEY"],
+    ] {
+        let output = command(arguments).env("KEY", token).output().expect("the program was built");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && stderr.contains("use the key that signed the token"), "{stderr}");
+        assert!(!stderr.contains("hunter2"), "{stderr}");
+    }
+}

@@ -1,9 +1,12 @@
 //! `run` against Debian's mosquitto: TLS, passwords, every QoS. The counts of the broker must agree. And `session` alone against it:
 //! deliveries to a subscriber, wills, and messages that a persistent session resends.
 
+use crate::support::address::own_address;
 use crate::support::client::{Peer, Who};
-use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, is_undecided_by_stalls, rows};
-use crate::support::mosquitto::Mosquitto;
+use crate::support::hubstorm::{
+    WIDE_VALIDITY, Workplace, all_ok, hubstorm, is_undecided_by_stalls, read_result, rows,
+};
+use crate::support::mosquitto::{Mosquitto, PastedMosquitto};
 use crate::support::mqtt::Client;
 use hubstorm::measure::Outcome;
 use hubstorm::result::model::{RunResult, Status};
@@ -11,6 +14,9 @@ use hubstorm::session::Event;
 use hubstorm::wire::QoS;
 use hubstorm::wire::encode::WillRef;
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
 
 const DEVICES: u64 = 40;
 const PASSWORD: &str = "correct horse";
@@ -281,4 +287,38 @@ fn connection_limit_is_not_explained_by_tls() {
     for text in texts.iter().chain(&examples) {
         assert!(!text.contains("tls = "), "{text}");
     }
+}
+
+/// Pastes the commands that `certs` prints into a shell. mosquitto that root starts once could not read the key.
+#[test]
+fn commands_that_certs_prints_start_mosquitto() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    if std::fs::metadata(folder.path()).expect("the folder exists").uid() != 0 {
+        eprintln!(
+            "partly skipped: root does not run this test, so mosquitto has the same rights as the key's owner"
+        );
+    }
+    let (certs, out) = (folder.path().join("my certs"), folder.path().join("out"));
+    let name = own_address().to_string();
+    let printed = hubstorm(&["certs", "--name", &name, "--out", certs.to_str().expect("UTF-8")]);
+    let (_, hint) = printed.exits(0).stdout.split_once("paste:\n\n").expect("a hint");
+    let (broker, run) = hint.split_once("and in another terminal:").expect("two commands");
+
+    let _broker = PastedMosquitto::start(broker);
+    // As printed, the run takes more than a minute.
+    let short = "--set fleet.sensor.devices=2 --set phase.ramp.duration=1s --set phase.steady.duration=1s";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{} {short} --out '{}'", run.trim(), out.display())]);
+    let program = Path::new(env!("CARGO_BIN_EXE_hubstorm"));
+    let path = format!(
+        "{}:{}",
+        program.parent().expect("a folder").display(),
+        std::env::var("PATH").expect("a PATH")
+    );
+    let output = shell.current_dir(env!("CARGO_MANIFEST_DIR")).env("PATH", path).output().expect("a shell");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    let mut results = std::fs::read_dir(&out).unwrap_or_else(|_| panic!("no result: {text}"));
+    let json = results
+        .find_map(|it| it.ok().map(|it| it.path()).filter(|it| it.extension() == Some("json".as_ref())));
+    assert_eq!(all_ok(&read_result(&json.expect("a result")), "connect"), 2, "{text}");
 }

@@ -2,10 +2,13 @@
 
 use super::address::own_address;
 use super::sys::Witness;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use rcgen::{CertificateParams, KeyPair};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -95,6 +98,34 @@ impl Drop for Mosquitto {
     }
 }
 
+/// A broker that shell commands start, as a user pastes them.
+pub struct PastedMosquitto {
+    shell: Child,
+}
+
+impl PastedMosquitto {
+    /// Runs the commands. Returns once the broker listens.
+    pub fn start(commands: &str) -> PastedMosquitto {
+        let mut shell = Command::new("sh");
+        // mosquitto is a child of the shell, so they need a process group of their own.
+        shell.args(["-c", commands]).process_group(0);
+        if let Some(folder) = program().parent() {
+            let path = std::env::var("PATH").expect("a PATH");
+            shell.env("PATH", format!("{}:{path}", folder.display()));
+        }
+        PastedMosquitto { shell: spawn(shell) }
+    }
+}
+
+impl Drop for PastedMosquitto {
+    fn drop(&mut self) {
+        let group = i32::try_from(self.shell.id()).expect("a process id fits");
+        // It may have ended already, which fails the test elsewhere.
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        let _ = self.shell.wait();
+    }
+}
+
 /// Returns the program that `tests/run` names, or Debian's.
 fn program() -> PathBuf {
     std::env::var_os("HUBSTORM_TEST_MOSQUITTO").map_or_else(|| "/usr/sbin/mosquitto".into(), PathBuf::from)
@@ -148,7 +179,13 @@ fn start(folder: &Path, config: &str) -> Child {
     let file = folder.join("mosquitto.conf");
     fs::write(&file, config).expect("the folder is writable");
     let mut command = Command::new(program());
-    command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.arg("-c").arg(&file);
+    spawn(command)
+}
+
+/// Starts a command that runs the broker. Returns once the broker listens.
+fn spawn(mut command: Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("mosquitto is installed; tests/run does that");
     let mut log = BufReader::new(child.stderr.take().expect("piped"));
     let mut log_text = String::new();

@@ -67,6 +67,7 @@ pub(in crate::plan) fn parse(bytes: &[u8], format: CredentialFormat<'_>) -> Cred
     };
     match text_file::decode(bytes) {
         Err(error) => parser.encoding(error),
+        Ok(text) if text.trim_start().starts_with('<') => parser.bad(1, html_page()),
         Ok(text) if matches!(format, CredentialFormat::Keys { .. }) && is_json_document(text) => {
             parser.json(text)
         }
@@ -81,6 +82,13 @@ fn is_json_document(text: &str) -> bool {
     let first_line = text_file::lines(text.as_bytes()).next().unwrap_or_default();
     text.starts_with('[')
         || (text.starts_with('{') && serde_json::from_slice::<IgnoredAny>(first_line).is_err())
+}
+
+fn html_page() -> Refusal {
+    Refusal::new(
+        "an HTML or XML page, not a list of devices",
+        "download the file itself; a browser may have saved its page",
+    )
 }
 
 /// The state of the parser.

@@ -99,11 +99,14 @@ pub(super) fn is_column_name(field: &str) -> bool {
 }
 
 fn position(fields: &[Field], name: &str) -> Option<usize> {
-    fields.iter().position(|field| folded(field) == name)
+    fields.iter().position(|field| folded(field).as_str() == name)
 }
 
-fn folded(name: &str) -> String {
-    name.chars().filter(|c| !"_-. ".contains(*c)).collect::<String>().to_lowercase()
+/// Returns a name as in [`NAMES`]. It is wiped, because a field in the first row may be a misplaced secret.
+fn folded(name: &str) -> Field {
+    let mut folded = Zeroizing::new(String::with_capacity(name.len()));
+    folded.extend(name.chars().filter(|c| !"_-. ".contains(*c)).map(|c| c.to_ascii_lowercase()));
+    folded
 }
 
 /// Returns the separator that a line such as `sep=;` sets, which Excel writes and reads.

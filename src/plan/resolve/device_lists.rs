@@ -36,16 +36,17 @@ pub(super) fn read(
         add_without_keys(&list.oddities, &path, &file.place, errors);
         return None;
     }
+    let usable = plural(list.devices.len() as u64, "device", "devices");
     let found = match &skipped {
-        None => format!("{} devices", list.devices.len()),
-        Some(skipped) => format!("{} devices; skipped: {skipped}", list.devices.len()),
+        None => usable,
+        Some(skipped) => format!("{usable}; skipped: {skipped}"),
     };
     let indices = match &spec.id {
         None if list.devices.len() < devices as usize => {
             let problem = errors.add(&file.place, format!("{path} has too few devices"));
             problem.found(found).allowed(format!("at least {devices} devices, the size of the fleet")).fix(
                 match list.devices.len() {
-                    0 => "add devices with keys to the file".to_owned(),
+                    0 => format!("add devices to the file: {}", format.allowed()),
                     usable => format!("devices = {usable}, or add devices to the file"),
                 },
             );
@@ -76,10 +77,11 @@ fn add_bad_lines(
     place: &Place,
     errors: &mut Errors,
 ) {
+    let mut is_first = true;
     for BadLine { line, refusal } in list.bad_lines.iter().take(REPORTED_LINES_MAX) {
         let column = refusal.column.map_or_else(String::new, |column| format!("{column}:"));
         let problem = errors.add(place, format!("{path}:{line}:{column} {}", refusal.what));
-        if refusal.is_format {
+        if refusal.is_format && std::mem::take(&mut is_first) {
             problem.allowed(format.allowed());
         }
         problem.fix(refusal.fix.clone());

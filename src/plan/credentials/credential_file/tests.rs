@@ -1,6 +1,7 @@
 //! One table for all formats of files with keys, one for files with passwords: bytes in; devices, or the exact message and its fix, out.
 
 use super::*;
+use proptest::prelude::*;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const KEYS: CredentialFormat<'_> = CredentialFormat::Keys { host: Some("hub.example") };
@@ -174,12 +175,14 @@ fn wrong_lines_have_a_message_and_a_fix() {
         ("d1,KEY\n\nd1,KEY", "d1\n3: duplicate id, first used in line 1 -> remove this line or line 1".to_owned()),
         ("\"hunter2\n", "1: a quote is not closed -> add the closing quote; write a quote inside a quoted field as two quotes (\"\")".to_owned()),
         ("\"d1\"hunter2,KEY", "1: text after a closing quote -> write a quote inside a quoted field as two quotes (\"\")".to_owned()),
+        ("\n<!doctype html>\n<p>hunter2", "1: an HTML or XML page, not a list of devices -> download the file itself; a browser may have saved its page".to_owned()),
         // Tokens and connection strings in place of keys.
         ("d1,SharedAccessSignature sr=h&sig=hunter2&se=1", format!("1: the key is a SAS token, {token} -> {signed}")),
+        ("d1,SharedAccessKey=KEY", "1: the key is a connection string, or a part of one -> use only the value after SharedAccessKey=".to_owned()),
         ("SharedAccessSignature sr=h&sig=hunter2&se=1", format!("1: the key is a SAS token, {token} -> {signed}")),
         ("HostName=hub.example;DeviceId=d;SharedAccessSignature=SharedAccessSignature sr=h&sig=hunter2&se=1", format!("1: the connection string has a SAS token, {token} -> copy the connection string with SharedAccessKey= (az iot hub device-identity connection-string show)")),
         ("HostName=hub.example;SharedAccessKeyName=device;SharedAccessKey=KEY", "1: the connection string is for a shared access policy, not for a device -> use auth = { kind = \"sas\", policy = \"NAME\", key = \"${env.POLICY_KEY}\" } without a file".to_owned()),
-        ("HostName=hub.example;DeviceId=d;ModuleId=m;SharedAccessKey=KEY", "1: the connection string is for a module; modules are not supported yet -> use the connection string of the device, without ModuleId, or remove the line".to_owned()),
+        ("HostName=hub.example;DeviceId=d;ModuleId=m;SharedAccessKey=KEY", "1: the connection string is for a module; modules are not supported yet -> use the connection string of the device itself, or remove the line".to_owned()),
         ("HostName=hub.example;DeviceId=d;x509=true", "1: the connection string has no key, because the device uses a certificate (x509), which is not supported yet -> remove the line, or use a device with a symmetric key".to_owned()),
         ("HostName=hub.example;DeviceId=a;b=c;SharedAccessKey=KEY", "1: the connection string has an unknown field after DeviceId, or the device id contains both ; and = -> write the device as id,key instead, or remove the unknown field".to_owned()),
         ("HostName=other;DeviceId=d;SharedAccessKey=KEY", "1: the connection string is for another hub than the target -> use connection strings of hub.example, or set host in [target] to their HostName".to_owned()),
@@ -244,4 +247,28 @@ fn picked_devices_keep_their_names_and_secrets() {
     assert_eq!(read.devices.by_id()["b"], 1);
     assert_eq!(picked.bytes_kept(), 2 * (5 + 12), "no memory is wasted");
     assert_eq!(format!("{picked:?}"), "DeviceList(2 devices)");
+}
+
+proptest! {
+    #[test]
+    fn any_file_gives_devices_or_errors(
+        parts in prop::collection::vec(
+            prop::sample::select(vec![
+                "d1", KEY, ",", ";", "\t", "\n", "\r\n", "\"", "'", "#", " ", "{", "}", "[", "]", ":", "id", "key", "\"id\"", "HostName=hub.example",
+                "DeviceId=", "SharedAccessKey=", "x509=", "sep=;", "\u{feff}", "\0", "hunter2",
+            ]),
+            0..40,
+        ),
+    ) {
+        let text = parts.concat();
+        for format in [KEYS, CredentialFormat::Passwords] {
+            let file = parse(text.as_bytes(), format);
+            prop_assert!(file.devices.bytes_kept() >= text.len(), "the list did not outgrow its capacity");
+            for BadLine { line, refusal } in &file.bad_lines {
+                prop_assert!(*line >= 1 && *line <= text_file::lines(text.as_bytes()).count());
+                let message = format!("{}{}", refusal.what, refusal.fix);
+                prop_assert!(!message.contains("hunter2") && !message.contains(KEY) && !refusal.fix.is_empty());
+            }
+        }
+    }
 }

@@ -70,7 +70,7 @@ fn too_few_devices_are_reported_with_a_fix() {
     );
     let error = hub(1, "", unusable).unwrap_err();
     assert!(error.contains("found:   0 devices; skipped: 1 disabled"), "{error}");
-    assert!(error.contains("fix:     add devices with keys to the file"), "{error}");
+    assert!(error.contains("fix:     add devices to the file: id,key; a connection string"), "{error}");
 }
 
 #[test]
