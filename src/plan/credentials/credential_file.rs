@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::row::{self, Device, Entry};
 use super::table::{self, Layout};
 use crate::iothub::connection_string::looks_like_connection_string;
-use crate::iothub::registry::{self, Unusable};
+use crate::iothub::registry::{self, Identity, Unusable};
 use crate::plan::duplicates::Duplicates;
 use crate::text_file::{self, EncodingError};
 use serde::de::IgnoredAny;
@@ -17,8 +17,8 @@ use serde::de::IgnoredAny;
 /// An invalid line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::plan) struct BadLine {
-    /// Line, from 1.
-    pub(in crate::plan) line: usize,
+    /// Line, from 1. `None` for an identity in JSON, of which the message gives the number.
+    pub(in crate::plan) line: Option<usize>,
     /// Problem and fix.
     pub(in crate::plan) refusal: Refusal,
 }
@@ -125,15 +125,14 @@ impl Parser<'_> {
         let is_keys = matches!(self.format, CredentialFormat::Keys { .. });
         if let Some(comment) = line.strip_prefix('#') {
             let layout = self.layout.clone().unwrap_or_else(|| self.layout_of(comment));
-            let is_device = layout.columns.is_none() && row::device(comment, &layout, self.format).is_ok();
+            let is_device = row::device(comment, &layout, self.format).is_ok();
             self.file.oddities.commented_devices += usize::from(is_keys && is_device);
             return Ok(());
         }
         if is_keys && line.starts_with('{') {
             let identities = registry::parse(line).map_err(|error| row::json_error(&error))?;
-            return identities.into_iter().try_for_each(|identity| {
-                row::from_identity(identity, self.format).and_then(|entry| self.add(entry, "line", number))
-            });
+            self.identities(identities, Some(number));
+            return Ok(());
         }
         let unquoted = line.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(line);
         if is_keys && looks_like_connection_string(unquoted) {
@@ -164,18 +163,25 @@ impl Parser<'_> {
         row::layout(row, self.separator, self.format)
     }
 
-    /// Parses JSON. Errors about an identity give its number.
+    /// Parses a JSON document.
     fn json(&mut self, text: &str) {
-        let identities = match registry::parse(text) {
-            Ok(identities) => identities,
-            Err(error) => return self.bad(error.line, row::json_error(&error)),
-        };
-        for (number, identity) in (1..).zip(identities) {
-            let added =
-                row::from_identity(identity, self.format).and_then(|entry| self.add(entry, "entry", number));
+        match registry::parse(text) {
+            Ok(identities) => self.identities(identities, None),
+            Err(error) => self.bad(error.line, row::json_error(&error)),
+        }
+    }
+
+    /// Adds identities. Errors give the line if it contains one identity, or else the number of the identity.
+    fn identities(&mut self, identities: Vec<Identity>, line: Option<usize>) {
+        let line = line.filter(|_| identities.len() == 1);
+        for (entry, identity) in (1..).zip(identities) {
+            let (unit, number) = line.map_or(("entry", entry), |line| ("line", line));
+            let added = row::from_identity(identity, self.format).and_then(|it| self.add(it, unit, number));
             if let Err(mut refusal) = added {
-                refusal.what = format!("entry {number}: {}", refusal.what).into();
-                self.bad(1, refusal);
+                if line.is_none() {
+                    refusal.what = format!("entry {entry}: {}", refusal.what).into();
+                }
+                self.file.bad_lines.push(BadLine { line, refusal });
             }
         }
     }
@@ -191,7 +197,7 @@ impl Parser<'_> {
     }
 
     fn bad(&mut self, line: usize, refusal: Refusal) {
-        self.file.bad_lines.push(BadLine { line, refusal });
+        self.file.bad_lines.push(BadLine { line: Some(line), refusal });
     }
 
     /// Adds a device, or returns an error if its id is a duplicate.

@@ -79,8 +79,9 @@ fn add_bad_lines(
 ) {
     let mut is_first = true;
     for BadLine { line, refusal } in list.bad_lines.iter().take(REPORTED_LINES_MAX) {
-        let column = refusal.column.map_or_else(String::new, |column| format!("{column}:"));
-        let problem = errors.add(place, format!("{path}:{line}:{column} {}", refusal.what));
+        let position = [*line, refusal.column].into_iter().flatten();
+        let position: String = position.map(|number| format!(":{number}")).collect();
+        let problem = errors.add(place, format!("{path}{position}: {}", refusal.what));
         if refusal.is_format && std::mem::take(&mut is_first) {
             problem.allowed(format.allowed());
         }

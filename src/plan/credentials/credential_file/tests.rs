@@ -26,9 +26,10 @@ fn described(bytes: &[u8], format: CredentialFormat<'_>) -> String {
         parts.push(counts.filter(|count| !count.ends_with(" 0")).collect::<Vec<_>>().join(", "));
     }
     parts.extend(file.bad_lines.iter().map(|BadLine { line, refusal }| {
-        let column = refusal.column.map_or_else(String::new, |column| format!("{column}:"));
+        let position = [*line, refusal.column].into_iter().flatten().map(|number| number.to_string());
+        let position = position.collect::<Vec<_>>().join(":");
         let formats = if refusal.is_format { " [formats]" } else { "" };
-        format!("{line}:{column} {} -> {}{formats}", refusal.what, refusal.fix)
+        format!("{position}: {} -> {}{formats}", refusal.what, refusal.fix)
     }));
     parts.retain(|part| !part.is_empty());
     parts.join("\n")
@@ -57,6 +58,7 @@ fn key_files_of_every_format_are_read() {
             ("\u{feff}d1,KEY", "d1"),
             ("\u{feff}\n \t\n# my devices\n\nid,key\n\nd1,KEY\n", "d1"),
             ("#d1,KEY\n# d2,KEY, the second\n\"#d3\",KEY\n", "#d3\ncommented_devices: 1"),
+            ("#key,id\nkey,id\n#KEY,d1\nKEY,d2", "d2\ncommented_devices: 1"),
             (" d1 , KEY \t\n\u{a0}d2,KEY\u{a0}", "d1 d2"),
             // Separators.
             ("d1\tKEY\nd,2\tKEY\n", "d1 d,2"),
@@ -188,10 +190,11 @@ fn wrong_lines_have_a_message_and_a_fix() {
         ("HostName=other;DeviceId=d;SharedAccessKey=KEY", "1: the connection string is for another hub than the target -> use connection strings of hub.example, or set host in [target] to their HostName".to_owned()),
         ("d2,HostName=hub.example;DeviceId=d1;SharedAccessKey=KEY", "1: the connection string is for another device than the id in this line -> correct the id or the connection string, or remove the column with the ids".to_owned()),
         // JSON.
-        ("[\n{\"deviceId\":\"d1\",\"key\":\"KEY\"},\n{\"deviceId\":\"d2\",\"key\":\"hunter2\"},{\"deviceId\":\"d1\",\"key\":\"KEY\"}]", format!("d1\n1: entry 2: the key is not base64 -> {COPY_KEY}\n1: entry 3: duplicate id, first used in entry 1 -> remove this entry or entry 1")),
+        ("[\n{\"deviceId\":\"d1\",\"key\":\"KEY\"},\n{\"deviceId\":\"d2\",\"key\":\"hunter2\"},{\"deviceId\":\"d1\",\"key\":\"KEY\"}]", format!("d1\n: entry 2: the key is not base64 -> {COPY_KEY}\n: entry 3: duplicate id, first used in entry 1 -> remove this entry or entry 1")),
         ("[\n{\"deviceId\":hunter2}]", format!("2:13: invalid JSON -> {again}")),
         ("{\"id\":\"d1\",\"key\":\"KEY\"}\n{\"id\":\"hunter2\n", format!("d1\n2:14: invalid JSON -> {again}")),
         ("[5]", "1:2: JSON, but not device identities -> use the output of az iot hub state export, device-identity export --include-keys, or device-identity show [formats]".to_owned()),
+        ("{\"devices\":{\"d1\":{\"identity\":{\"key\":\"KEY\"}},\"d2\":{\"identity\":{\"key\":\"hunter2\"}}}}", format!("d1\n: entry 2: the key is not base64 -> {COPY_KEY}")),
         ("{\"a\":1}", "1: the JSON object has no device id -> use an object with deviceId (or id) and authentication.symmetricKey.primaryKey for each device [formats]".to_owned()),
     ];
     for (text, expected) in &cases {
@@ -265,7 +268,7 @@ proptest! {
             let file = parse(text.as_bytes(), format);
             prop_assert!(file.devices.bytes_kept() >= text.len(), "the list did not outgrow its capacity");
             for BadLine { line, refusal } in &file.bad_lines {
-                prop_assert!(*line >= 1 && *line <= text_file::lines(text.as_bytes()).count());
+                prop_assert!(line.is_none_or(|line| line >= 1 && line <= text_file::lines(text.as_bytes()).count()));
                 let message = format!("{}{}", refusal.what, refusal.fix);
                 prop_assert!(!message.contains("hunter2") && !message.contains(KEY) && !refusal.fix.is_empty());
             }
