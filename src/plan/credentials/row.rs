@@ -29,8 +29,7 @@ pub(super) struct Device {
     pub(super) has_percent: bool,
 }
 
-const COLUMNS_FIX: &str =
-    "write id,key in each line, or name the columns in the first line, such as deviceId,primaryKey";
+const COLUMNS_FIX: &str = "write id,key in each line (or with a tab or semicolon), or name the columns in the first line, such as deviceId,primaryKey";
 const PASSWORD_COLUMNS_FIX: &str =
     "write id,username,password in each line, or name these columns in the first line";
 
@@ -140,13 +139,17 @@ pub(super) fn from_identity(identity: Identity, format: CredentialFormat<'_>) ->
 
 /// Returns the refusal of text that is not JSON, or not JSON with identities.
 pub(super) fn json_error(error: &ExportError) -> Refusal {
-    let fix = match error.is_syntax {
-        true => "write the file again with the tool that made it; it may be cut off",
-        false => {
-            "use the output of az iot hub state export, device-identity export --include-keys, or device-identity show"
-        }
+    let refusal = match error.is_syntax {
+        true => Refusal::new(
+            error.to_string(),
+            "write the file again with the tool that made it; it may be cut off",
+        ),
+        false => Refusal::format(
+            error.to_string(),
+            "use the output of az iot hub state export, device-identity export --include-keys, or device-identity show",
+        ),
     };
-    Refusal { column: Some(error.column), ..Refusal::format(error.to_string(), fix) }
+    Refusal { column: Some(error.column), ..refusal }
 }
 
 fn with_id(entry: Entry, id: Option<&Field>) -> Result<Entry, Refusal> {

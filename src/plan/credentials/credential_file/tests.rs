@@ -155,12 +155,12 @@ fn json_of_every_azure_tool_is_read() {
 #[test]
 fn wrong_lines_have_a_message_and_a_fix() {
     let id_fix = "correct the id; if the line is a header, name its columns id and key";
-    let columns = "write id,key in each line, or name the columns in the first line, such as deviceId,primaryKey [formats]";
+    let columns = "write id,key in each line (or with a tab or semicolon), or name the columns in the first line, such as deviceId,primaryKey [formats]";
     let names = "name the columns id and key, or deviceId and primaryKey [formats]";
     let bad_id = "not a valid device id for an IoT hub (1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ')";
     let token = "which is valid only until its expiry (se); hubstorm makes and renews its own tokens, so it needs the key itself";
     let signed = "use the key that signed the token: the primary key of the device, group or policy";
-    let again = "write the file again with the tool that made it; it may be cut off [formats]";
+    let again = "write the file again with the tool that made it; it may be cut off";
     let cases = [
         ("d1,KEY\nhunter2\n", format!("d1\n2: expected 2 fields (id, key), found 1 -> {columns}")),
         ("d1,KEY,hunter2", format!("1: expected 2 fields (id, key), found 3 -> {columns}")),
