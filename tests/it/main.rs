@@ -11,6 +11,7 @@ mod browser;
 mod cli;
 mod clock_steps;
 mod commands;
+mod committed_results;
 mod credentials;
 mod deliver;
 mod early_end;
