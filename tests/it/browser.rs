@@ -1,10 +1,12 @@
-//! The HTML page in Chromium: it fits the window at every width and for every result.
+//! The HTML page in Chromium: it fits the window at every width and for every result, and axe-core finds no fault in it.
 //!
 //! The browser's path comes from `HUBSTORM_TEST_CHROMIUM`, which `tests/run` sets.
 
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
+use crate::committed_results::{self, RESULTS};
 use crate::report::sample;
+use crate::support::sdk::{node, script};
 use hubstorm::measure::Culprit;
 use hubstorm::report;
 use std::path::{Path, PathBuf};
@@ -135,4 +137,53 @@ fn harness_detects_a_page_that_is_too_wide() {
     let found = measured(&chromium(), folder.path(), &page, 360);
     let get = |key: &str| found.iter().find(|(name, _)| name == key).unwrap().1;
     assert!(get("scroll") > get("client"), "{found:?}");
+}
+
+/// Returns the faults that axe-core finds in the pages, light and dark, wide and narrow, and the pages that scroll sideways.
+fn faults(pages: &[PathBuf]) -> String {
+    let output = script(node(), "node/page_audit.js").arg(chromium()).args(pages).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn assert_no_faults(names: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &&str| {
+        let page = folder.path().join(format!("{name}.html"));
+        std::fs::write(&page, report::html(&committed_results::read(name)).unwrap()).unwrap();
+        page
+    };
+    let pages: Vec<PathBuf> = names.iter().map(write).collect();
+    assert_eq!(faults(&pages), "");
+}
+
+#[test]
+fn pages_of_real_runs_are_accessible_and_fit_a_phone() {
+    assert_no_faults(
+        &RESULTS.map(|(name, ..)| name).into_iter().filter(|name| *name != "large").collect::<Vec<_>>(),
+    );
+}
+
+/// The largest page takes as long as all others.
+#[test]
+fn largest_page_is_accessible_and_fits_a_phone() {
+    assert_no_faults(&["large"]);
+}
+
+#[test]
+fn audit_detects_poor_contrast_and_wide_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("poor.html");
+    let text = "<!DOCTYPE html><html lang=en><title>Poor</title><style>@media (prefers-color-scheme: dark) \
+                { p { color: #ccc } }</style><main style='width:380px'><h1>Poor</h1><p>Text</p></main>";
+    std::fs::write(&page, text).unwrap();
+    let faults = faults(&[page]);
+    let starts = [
+        "poor.html: dark at 1280: color-contrast:",
+        "poor.html: dark at 390: color-contrast:",
+        "poor.html: at 360: 28 pixels too wide: main",
+    ];
+    let lines: Vec<&str> = faults.lines().collect();
+    assert_eq!(lines.len(), starts.len(), "{faults}");
+    assert!(lines.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{faults}");
 }

@@ -50,14 +50,20 @@ class OpenPage {
         this.client = client;
     }
 
-    /** Opens a file in a window of this width, in the color scheme `light` or `dark`. */
-    async open(file, { width, height = 800, scheme = 'light' }) {
-        const { Emulation, Page } = this.client;
-        await Emulation.setDeviceMetricsOverride({ width, height, deviceScaleFactor: 1, mobile: false });
-        await Emulation.setEmulatedMedia({ features: [{ name: 'prefers-color-scheme', value: scheme }] });
+    /** Opens a file. `view` is as for `show`. */
+    async open(file, view) {
+        const { Page } = this.client;
+        await this.show(view);
         const loaded = Page.loadEventFired();
         await Page.navigate({ url: pathToFileURL(path.resolve(file)).href });
         await loaded;
+    }
+
+    /** Sets the size of the window and the color scheme: `light` or `dark`. */
+    async show({ width, height = 800, scheme = 'light' }) {
+        const { Emulation } = this.client;
+        await Emulation.setDeviceMetricsOverride({ width, height, deviceScaleFactor: 1, mobile: false });
+        await Emulation.setEmulatedMedia({ features: [{ name: 'prefers-color-scheme', value: scheme }] });
     }
 
     /** Runs a script in the page and resolves to its JSON value. */
