@@ -101,6 +101,12 @@ pub struct ScenarioArgs {
     /// Trust the root certificates in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Run only this fleet; can be repeated. Drives to other fleets and thresholds on other fleets are left out
+    #[arg(long, value_name = "NAME")]
+    pub fleet: Vec<String>,
+    /// Scale the phases so that together they last this long, such as 30s
+    #[arg(long, value_name = "DURATION")]
+    pub duration: Option<String>,
 }
 
 /// `hubstorm run`.

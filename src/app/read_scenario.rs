@@ -3,9 +3,9 @@
 
 use super::{AppError, Env};
 use crate::cli::ScenarioArgs;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Part, Plan};
 use crate::result::model::SCHEMA;
-use crate::scenario::{FileText, Input, check_host};
+use crate::scenario::{self, FileText, Input, check_host};
 use crate::text_file;
 use std::cell::RefCell;
 use std::io::{self, Read as _};
@@ -28,7 +28,12 @@ pub(super) async fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppErro
     };
     let input =
         Input { file: &file, text: &text, overrides: &overrides, env: &|name| (env.var)(name), files: &read };
-    let mut plan = plan::load(&input, &mut rand::rng()).map_err(|errors| {
+    let (mut scenario, errors) = scenario::read(&input);
+    if errors.is_empty() {
+        let part = Part { fleets: &args.fleet, duration: args.duration.as_deref() };
+        part.restrict(&mut scenario).map_err(|error| AppError::Usage(error.to_string()))?;
+    }
+    let mut plan = plan::resolve(&scenario, errors, input.files, &mut rand::rng()).map_err(|errors| {
         AppError::Scenario(format!("the scenario is invalid; nothing was started\n{errors}"))
     })?;
     plan.source.files = files.into_inner();

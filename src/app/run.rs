@@ -181,6 +181,7 @@ async fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
         human_duration(plan.schedule.end()),
         plan.seed,
     );
+    text.extend(plan.source.overrides.iter().map(|change| format!("  with {change}\n")));
     if consent::bills(plan) {
         text.push_str(&cost::line(plan));
     }

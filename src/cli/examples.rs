@@ -14,6 +14,7 @@ pub(super) const RUN: &str = "\
 Examples:
   hubstorm run scenarios/quickstart.toml
   hubstorm run meters.toml --set fleet.meter.devices=50 --set phase.steady.duration=10s
+  hubstorm run meters.toml --fleet meter --duration 30s
   hubstorm run meters.toml --target broker.example:8883 --ca certs/ca.pem --yes --quiet
   hubstorm run meters.toml --export out/result.json --export html=out/index.html
   hubstorm run meters.toml --trace meter-00007 2> trace.txt

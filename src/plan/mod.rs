@@ -5,6 +5,7 @@
 //! In a plan, a value with a default is never an `Option`, and a number is never a string. Must not depend on sockets or clocks.
 //!
 //! - `resolve`: turns a scenario into a plan, or reports all errors.
+//! - `part`: restricts a scenario to some fleets, or to a shorter time.
 //! - `model`: the plain types of a plan.
 //! - `schedule`: phases, load, due times.
 //! - `payload`: message payloads, and templates for ids and topics.
@@ -21,6 +22,7 @@ mod duplicates;
 mod fingerprint;
 mod forecast;
 mod model;
+mod part;
 mod payload;
 mod resolve;
 mod rules;
@@ -32,6 +34,7 @@ pub use credentials::{Auth, Credentials, DeviceList, Keys, Renew, Secret, TokenL
 pub use deliveries::{Deliveries, ExpectedStream};
 pub use forecast::{Needs, samples_needed};
 pub use model::*;
+pub use part::{Part, PartError};
 pub use payload::{
     Payload, PayloadContext, PayloadError, PayloadState, Stamp, Template, TemplateContext, TemplateError,
 };

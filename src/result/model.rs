@@ -110,7 +110,7 @@ pub struct Run {
     pub argv: Vec<String>,
     /// Scenario file.
     pub scenario: Scenario,
-    /// `--set` overrides, as `key=value`.
+    /// Differences from the scenario file: `--set` overrides as `key=value`, then `--fleet` and `--duration` with their effect.
     pub overrides: Vec<String>,
     /// Seed. The same seed gives the same arrivals and payloads.
     pub seed: u64,

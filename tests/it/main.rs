@@ -28,6 +28,7 @@ mod mqttjs;
 mod nats;
 mod openssl;
 mod paho;
+mod part;
 mod preflight;
 mod rabbitmq;
 mod regression;

@@ -50,7 +50,7 @@ pub struct Source {
     pub text: String,
     /// SHA-256 of the text, in hexadecimal.
     pub sha256: String,
-    /// `--set` overrides as `key=value`.
+    /// `--set` overrides as `key=value`, then the options that select a part of the scenario, with their effect.
     pub overrides: Vec<String>,
     /// Files that were read: the scenario, and the files that it names. The run must not overwrite them.
     pub files: Vec<PathBuf>,

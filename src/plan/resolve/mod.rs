@@ -29,6 +29,7 @@ use super::deliveries::Deliveries;
 use super::fingerprint::sha256_hex;
 use super::forecast::{check_rate, packet_mib_max};
 use super::model::{Plan, Source, TargetKind};
+use super::part;
 use super::rules::us;
 use crate::iothub::sas;
 use crate::measure::Limits;
@@ -90,17 +91,18 @@ pub fn resolve(
         check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
     }
     let drives = drives::resolve(&scenario.drives, &fleets, &context, &mut errors);
-    let thresholds = {
+    let (thresholds, without) = {
         let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
         let names: Vec<String> = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
         let unmeasured = unmeasured::unmeasured(kind, &target, &fleets, (&drives, &deliveries));
-        let known = KnownNames { phases: &phases, fleets: &names, unmeasured: &unmeasured };
+        let left_out = &scenario.left_out.fleets;
+        let known = KnownNames { phases: &phases, fleets: &names, left_out, unmeasured: &unmeasured };
         thresholds::resolve(&scenario.thresholds, &known, &mut errors)
     };
     let longest_ack = fleets.iter().map(|fleet| fleet.ack_timeout).max().unwrap_or(DRAIN_MAX);
     let plan = Plan {
         name: scenario.name.clone().unwrap_or_else(|| stem(&scenario.file)),
-        source: source(scenario),
+        source: source(scenario, &without),
         seed: scenario.seed.unwrap_or(SEED),
         emulator: target::emulator(scenario),
         target,
@@ -123,13 +125,14 @@ fn stem(file: &str) -> String {
         .map_or_else(|| "scenario".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
-fn source(scenario: &Scenario) -> Source {
+/// Describes the scenario file. `without` are the thresholds that need fleets that do not run.
+fn source(scenario: &Scenario, without: &[String]) -> Source {
     Source {
         file: scenario.file.clone(),
         text: scenario.text.clone(),
         sha256: sha256_hex(scenario.text.as_bytes()),
         files: Vec::new(),
-        overrides: scenario.overrides.clone(),
+        overrides: scenario.overrides.iter().cloned().chain(part::selection(scenario, without)).collect(),
     }
 }
 

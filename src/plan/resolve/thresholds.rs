@@ -15,6 +15,8 @@ pub(super) struct KnownNames<'a> {
     pub(super) phases: &'a [String],
     /// Names of fleets, in order.
     pub(super) fleets: &'a [String],
+    /// Names of the scenario's other fleets, which do not run. Thresholds that need them are left out.
+    pub(super) left_out: &'a [String],
     /// Metrics that this plan never measures, each with a fix.
     pub(super) unmeasured: &'a [(Operation, &'static str)],
 }
@@ -26,14 +28,25 @@ struct Selector {
     fleet: Option<u16>,
 }
 
-/// Resolves all thresholds.
+/// The key of a threshold.
+#[derive(Clone, Copy)]
+enum Selected {
+    /// It is valid.
+    Known(Selector),
+    /// It needs a fleet that does not run.
+    LeftOut,
+    /// It has an error.
+    Wrong,
+}
+
+/// Resolves all thresholds. Also returns, as written, those that need fleets that do not run.
 pub(super) fn resolve(
     specs: &[ThresholdSpec],
     known: &KnownNames<'_>,
     errors: &mut Errors,
-) -> Vec<Threshold> {
-    let mut found = Vec::new();
-    let mut last: Option<(&Place, Option<Selector>)> = None;
+) -> (Vec<Threshold>, Vec<String>) {
+    let (mut found, mut left_out) = (Vec::new(), Vec::new());
+    let mut last: Option<(&Place, Selected)> = None;
     for spec in specs {
         // All expressions under a key share its selector, so an error in the selector is reported once.
         let selected = match last {
@@ -42,7 +55,10 @@ pub(super) fn resolve(
         };
         last = Some((&spec.metric.place, selected));
         let test = expression(&spec.expression.value, &spec.expression.place, errors);
-        if let (Some(Selector { metric, phase, fleet }), Some(test)) = (selected, test) {
+        if let (Selected::LeftOut, Some(_)) = (selected, test) {
+            left_out.push(format!("{} {}", spec.metric.value.trim(), spec.expression.value.trim()));
+        }
+        if let (Selected::Known(Selector { metric, phase, fleet }), Some(test)) = (selected, test) {
             if metric == Operation::C2d && never_fails(test) {
                 reject_c2d(spec, errors);
                 continue;
@@ -52,7 +68,7 @@ pub(super) fn resolve(
             found.push(Threshold { metric, phase, fleet, expression, test, abort_after });
         }
     }
-    found
+    (found, left_out)
 }
 
 /// Returns whether a `c2d` threshold passes regardless of what happens to the messages.
@@ -72,7 +88,7 @@ fn reject_c2d(spec: &ThresholdSpec, errors: &mut Errors) {
     problem.fix("use service.c2d to test whether sends succeed; missing messages are reported as a finding");
 }
 
-fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors) -> Option<Selector> {
+fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors) -> Selected {
     let (name, tags) = match text.split_once('{') {
         None => (text, ""),
         Some((name, rest)) => match rest.trim_end().strip_suffix('}') {
@@ -82,16 +98,20 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
                     .add(place, "a brace is not closed")
                     .found(text)
                     .allowed("metric{phase:NAME,fleet:NAME}");
-                return None;
+                return Selected::Wrong;
             }
         },
     };
-    let metric = metric(name.trim(), place, known, errors);
+    let metric = metric(name.trim(), place, errors);
     let (mut phase, mut fleet) = (None, None);
-    let mut complete = true;
+    let (mut complete, mut left_out) = (true, false);
     for tag in tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
         let (key, value) = tag.split_once(':').unwrap_or((tag, ""));
         let (slot, names) = match key.trim() {
+            "fleet" if known.left_out.iter().any(|name| name == value.trim()) => {
+                left_out = true;
+                continue;
+            }
             "phase" => (&mut phase, known.phases),
             "fleet" => (&mut fleet, known.fleets),
             _ => {
@@ -103,16 +123,22 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
         *slot = index_of(key.trim(), value.trim(), names, place, errors);
         complete &= slot.is_some();
     }
-    complete.then_some(Selector { metric: metric?, phase, fleet })
+    let Some(metric) = metric.filter(|_| complete) else { return Selected::Wrong };
+    match known.unmeasured.iter().find(|(unmeasured, _)| *unmeasured == metric) {
+        _ if left_out => Selected::LeftOut,
+        None => Selected::Known(Selector { metric, phase, fleet }),
+        // A fleet that does not run may measure it.
+        Some(_) if !known.left_out.is_empty() => Selected::LeftOut,
+        Some((_, fix)) => {
+            errors.add(place, "this scenario never measures this metric").found(metric.name()).fix(*fix);
+            Selected::Wrong
+        }
+    }
 }
 
-fn metric(name: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors) -> Option<Operation> {
+fn metric(name: &str, place: &Place, errors: &mut Errors) -> Option<Operation> {
     if let Some(operation) = Operation::from_name(name) {
-        let Some((_, fix)) = known.unmeasured.iter().find(|(metric, _)| *metric == operation) else {
-            return Some(operation);
-        };
-        errors.add(place, "this scenario never measures this metric").found(name).fix(*fix);
-        return None;
+        return Some(operation);
     }
     if LATER_METRICS.contains(&name) {
         errors.not_supported_yet(place, &format!("the metric {name}"));

@@ -47,6 +47,17 @@ pub struct Scenario {
     pub thresholds: Vec<ThresholdSpec>,
     /// `[validity]`.
     pub validity: ValiditySpec,
+    /// The parts of the file that do not run, because the command line selects some fleets.
+    pub left_out: LeftOut,
+}
+
+/// The parts of a scenario that do not run, because the command line selects some fleets.
+#[derive(Clone, Debug, Default)]
+pub struct LeftOut {
+    /// Names of the other fleets. A threshold may name them.
+    pub fleets: Vec<String>,
+    /// The drives to the other fleets, in words.
+    pub drives: Vec<String>,
 }
 
 /// Kind of target.

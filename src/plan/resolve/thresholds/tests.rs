@@ -14,10 +14,11 @@ fn resolve_one(metric: &str, expression: &str) -> Result<Threshold, String> {
     let known = KnownNames {
         phases: &["ramp".to_owned(), "steady".to_owned()],
         fleets: &["meter".to_owned()],
+        left_out: &[],
         unmeasured: &[(Operation::Publish, "use telemetry")],
     };
     let mut errors = Errors::new("x.toml");
-    resolve(&[spec], &known, &mut errors).pop().ok_or_else(|| errors.to_string())
+    resolve(&[spec], &known, &mut errors).0.pop().ok_or_else(|| errors.to_string())
 }
 
 #[test]
