@@ -1,6 +1,28 @@
 //! Charts. The input is a result; the output is static SVG, so the page needs no script. Read `timeline.rs` first. Called by `page`.
 //! Independent of the page's structure.
 //!
+//! # What a page gets
+//!
+//! `headline::draw(result, operation)` returns the chart for the top of the page, `timeline::panels(result, operation)` all other charts
+//! over time, and `spectrum::draw(operation, scope, totals)` the percentile spectrum. Each is a [`Panel`]: `id`, `title`, `unit`, `legend`
+//! (a list of [`Key`]s), `words` (the text alternative, which the page shows too) and `svg` (safe markup).
+//!
+//! # Attributes for scripts
+//!
+//! `svg` contains the chart once per size and one data block. Nothing in it needs a script. Coordinates are in units of the view box.
+//!
+//! - `<svg class="chart wide|middle|narrow" data-chart="ID" viewBox="0 0 W H" role="img">`: the chart in one size.
+//! - `<g class="plot" data-plot="NAME" data-x0 data-x1 data-y0 data-y1 data-t0 data-t1>` in it: a plot area, from `x0` to `x1` and from
+//!   `y0` (top) to `y1` (bottom). Over time, `t0` and `t1` are the seconds at `x0` and `x1`, with a linear scale; other charts have
+//!   no `t0` and `t1`. A chart with two plots (the headline) has two of these groups.
+//! - `<path class="line" data-series="ID" d="M x,y L x,y ...">` (or several, where a line has gaps; a group `<g data-series="ID">` for
+//!   bars and cells): everything that belongs to a series.
+//! - `<script type="application/json" data-chart="ID">` after the last size:
+//!   `{"times":[[0.5,1.5],..],"series":[{"id":"p99","plot":"response","label":"p99","times":0,"values":["12 ms",null,..]},..]}`.
+//!   `times` of a series is an index into the list of times, in seconds; `values` are formatted for people; null is a gap.
+//! - A legend's [`Key`] has the same `series` id, so that a page can write it into an attribute: `data-key="{{ key.series }}"`. Its
+//!   `sample` is a small inline SVG of the line: `{{ key.sample|safe }}`.
+//!
 //! The `plotters` crate maps values to positions and draws them. [`theme`] makes the colors follow the reader's color scheme, and
 //! [`axis`] places the ticks. Each chart is drawn once for each of [`SIZES`], and the style sheet shows the size that fits the reader's
 //! screen. The crate rounds positions to whole pixels, so a chart is drawn [`SCALE`] times larger, and the view box scales it down.
