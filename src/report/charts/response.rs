@@ -1,0 +1,158 @@
+//! Charts of response times over time. A percentile is drawn only where enough operations ended. Called by `timeline` and `headline`.
+
+use super::plot::{Plot, Scale, Series, Unit};
+use super::rows::{PercentileLine, Rows, can_feed};
+use super::svg::Style;
+use super::theme::{self, Role};
+use super::timeline::{Draft, HEIGHT};
+use super::{number, percentile_name};
+use crate::measure::{Latency, Operation};
+use crate::report::format::{instant, span};
+use crate::units::{human_count, human_us};
+
+/// The percentiles that replace p99 if an interval has too few operations for it.
+pub(super) const TAIL: [f64; 3] = [0.99, 0.95, 0.9];
+
+const MEDIAN: (Role, Style) = (theme::FIRST, Style::Solid);
+const HIGH: (Role, Style) = (theme::SECOND, Style::Dashed);
+const HIGHER: (Role, Style) = (theme::THIRD, Style::DashDot);
+const MAX: (Role, Style) = (theme::PLANNED, Style::Dotted);
+
+/// The lines of the response times of an operation: the median, a tail, and the maximum.
+pub(super) struct Lines {
+    pub(super) series: Vec<Series>,
+    /// The line of p99 or of the percentile that replaces it.
+    pub(super) tail: Option<PercentileLine>,
+    /// Says why the lines are not p99 per row. Empty if they are.
+    pub(super) note: String,
+}
+
+/// Returns the lines of an operation. `tail` contains the wanted percentile, and those that may replace it.
+pub(super) fn lines(rows: &Rows<'_>, operation: Operation, tail: &[f64]) -> Lines {
+    let mut note = Vec::new();
+    let mut series = Vec::new();
+    let latency = |slot: &super::rows::Slot<'_>| slot.row.interval.response.of(operation).max().map(number);
+    series.push(Series { width: 1.25, ..Series::line("max", "max", MAX, rows.at_middles(latency)) });
+    let high = rows.response(operation, tail);
+    if let Some(line) = &high {
+        series.push(percentile(rows, line, HIGH));
+    }
+    let wanted = tail.first().copied().unwrap_or(0.99);
+    note.extend(why(rows, wanted, high.as_ref()));
+    if let Some(line) = rows.response(operation, &[0.5]) {
+        note.extend(why(rows, 0.5, Some(&line)).filter(|_| high.is_none()));
+        series.push(percentile(rows, &line, MEDIAN));
+    }
+    let any = rows.slots.iter().any(|slot| !slot.row.interval.response.of(operation).is_empty());
+    Lines { series, tail: high, note: if any { note.concat() } else { String::new() } }
+}
+
+fn percentile(rows: &Rows<'_>, line: &PercentileLine, style: (Role, Style)) -> Series {
+    let name = percentile_name(line.quantile);
+    let label = match line.rows_per_point {
+        1 => name.clone(),
+        _ => format!("{name} per {}", length(rows, line)),
+    };
+    Series::line(&name, label, style, line.points.clone())
+}
+
+fn length(rows: &Rows<'_>, line: &PercentileLine) -> String {
+    span(rows.result.measurement.series.interval_us.saturating_mul(line.rows_per_point as u64))
+}
+
+/// Explains a line that is not the wanted percentile of each row.
+fn why(rows: &Rows<'_>, wanted: f64, line: Option<&PercentileLine>) -> Option<String> {
+    let needs = format!(
+        " A point of {} needs {} operations",
+        percentile_name(wanted),
+        human_count(super::rounded(10.0 / (1.0 - wanted)))
+    );
+    match line {
+        None => Some(format!("{needs}, more than an interval has.")),
+        Some(line) if (line.quantile - wanted).abs() > 1e-9 => {
+            let name = percentile_name(line.quantile);
+            let each = length(rows, line);
+            Some(format!("{needs}, more than an interval has, so the chart shows {name}, each point over {each}."))
+        }
+        Some(line) if line.rows_per_point > 1 => {
+            Some(format!("{needs}, so each of its points covers {}.", length(rows, line)))
+        }
+        Some(_) => None,
+    }
+}
+
+/// Draws the median, p99, p99.9 and the maximum of an operation.
+pub(super) fn response(rows: &Rows<'_>, operation: Operation) -> Draft {
+    let mut lines = lines(rows, operation, &TAIL);
+    let higher = rows.response(operation, &[0.999]);
+    if let (Some(line), Some(_)) = (&higher, lines.tail.as_ref().filter(|tail| tail.quantile >= 0.99)) {
+        lines.series.insert(1, percentile(rows, line, HIGHER));
+    }
+    Draft {
+        id: "response",
+        title: format!("Response time of {operation}"),
+        unit: "due to ack, operations that ended ok, logarithmic",
+        words: words(rows, operation, &lines),
+        plots: vec![plot("response", "response, log scale", HEIGHT + 20.0, lines.series)],
+    }
+}
+
+/// Returns a plot of latencies.
+pub(super) fn plot(name: &str, label: &str, height: f64, series: Vec<Series>) -> Plot {
+    Plot {
+        name: name.to_owned(),
+        label: label.to_owned(),
+        unit: Unit::Latency,
+        scale: Scale::Log,
+        height,
+        series: series.into_iter().filter(|series| !series.is_empty()).collect(),
+        limits: Vec::new(),
+    }
+}
+
+/// Describes response times in words: the median of the run, and the slowest point of the tail.
+pub(super) fn words(rows: &Rows<'_>, operation: Operation, lines: &Lines) -> String {
+    let mut whole = Latency::default();
+    for slot in &rows.slots {
+        whole.add(slot.row.interval.response.of(operation));
+    }
+    let (Some(median), Some(max)) = (whole.quantile(0.5), whole.max()) else {
+        return format!("No {operation} operation ended ok.");
+    };
+    let mut words = match can_feed(whole.count(), 0.5) {
+        true => format!("Median response of {operation} over the whole run: {}, maximum {}.", human_us(median), human_us(max)),
+        false => format!("Slowest response of {operation} in the whole run: {}.", human_us(max)),
+    };
+    if let Some(tail) = &lines.tail
+        && let Some((at, us)) = worst(tail)
+    {
+        words.push_str(&format!(
+            " The slowest {} was {}, around {}.",
+            percentile_name(tail.quantile),
+            Unit::Latency.value(us),
+            instant(super::us(at)),
+        ));
+    }
+    words + &lines.note
+}
+
+fn worst(line: &PercentileLine) -> Option<(f64, f64)> {
+    let known = line.points.iter().filter_map(|(at, us)| Some((*at, (*us)?)));
+    known.max_by(|(_, a), (_, b)| a.total_cmp(b))
+}
+
+/// Draws how long connection attempts took. `None` if none succeeded.
+pub(super) fn connects(rows: &Rows<'_>) -> Option<Draft> {
+    let operation = Operation::Connect;
+    if rows.slots.iter().all(|slot| slot.row.interval.response.of(operation).is_empty()) {
+        return None;
+    }
+    let lines = lines(rows, operation, &TAIL);
+    Some(Draft {
+        id: "connect-response",
+        title: "Connection time".to_owned(),
+        unit: "due to CONNACK, attempts that ended ok, logarithmic",
+        words: words(rows, operation, &lines),
+        plots: vec![plot("connect-response", "connection time, log scale", HEIGHT, lines.series)],
+    })
+}
