@@ -32,8 +32,10 @@ pub(super) fn block(id: &str, plots: &[Plot]) -> Result<String, ReportError> {
         for series in &plot.series {
             let points: Vec<(f64, Option<f64>)> = match &series.shape {
                 Shape::Line(points) => points.clone(),
-                Shape::Bars(bars) => bars.iter().map(|[from, to, value]| (f64::midpoint(*from, *to), Some(*value))).collect(),
-                Shape::Cells(_) => continue,
+                Shape::Bars(bars) => {
+                    bars.iter().map(|[from, to, value]| (f64::midpoint(*from, *to), Some(*value))).collect()
+                }
+                Shape::Cells(..) => continue,
             };
             let times: Vec<f64> = points.iter().map(|(at, _)| seconds(*at)).collect();
             let known = block.times.iter().position(|known| *known == times);

@@ -56,11 +56,18 @@ pub(super) fn by_class(rows: &Rows<'_>) -> Option<Draft> {
     }
     let mut classes: Vec<(&str, u64)> = sums.iter().map(|(class, count)| (*class, *count)).collect();
     classes.sort_by_key(|(class, count)| (std::cmp::Reverse(*count), *class));
-    let (shown, rest) = classes.split_at(classes.len().min(if classes.len() > CLASSES_MAX + 1 { CLASSES_MAX } else { CLASSES_MAX + 1 }));
+    let (shown, rest) = classes.split_at(classes.len().min(if classes.len() > CLASSES_MAX + 1 {
+        CLASSES_MAX
+    } else {
+        CLASSES_MAX + 1
+    }));
     let (most, most_count) = shown.first()?;
-    let count = |slot: &Slot<'_>, class: &str| slot.row.interval.errors_by_class.get(class).copied().unwrap_or(0);
-    let mut plots: Vec<Plot> =
-        shown.iter().map(|(class, total)| lane(rows, &plain(class), *total, |slot| count(slot, class))).collect();
+    let count =
+        |slot: &Slot<'_>, class: &str| slot.row.interval.errors_by_class.get(class).copied().unwrap_or(0);
+    let mut plots: Vec<Plot> = shown
+        .iter()
+        .map(|(class, total)| lane(rows, &plain(class), *total, |slot| count(slot, class)))
+        .collect();
     if !rest.is_empty() {
         let total = rest.iter().map(|(_, count)| count).sum();
         let label = format!("{} other classes", rest.len());

@@ -12,6 +12,8 @@ use crate::report::format::{plain, shorten};
 /// Space above the first plot, and to the right of every plot.
 const MARGIN: f64 = 6.0;
 const RIGHT: f64 = 14.0;
+/// Space between the label of the vertical axis and the plot, so that the label does not touch the uppermost tick's.
+const LABEL_GAP: f64 = 6.0;
 /// Space between two plots, in addition to the line with the label of the vertical axis.
 const BETWEEN: f64 = 8.0;
 
@@ -92,9 +94,10 @@ impl Figure<'_> {
         let mut canvas = Canvas::default();
         let mut top = MARGIN;
         for (n, plot) in self.plots.iter().enumerate() {
-            top += line;
+            top += line + LABEL_GAP;
             let label = shorten(&plot.label, fitting(size, size.width));
-            canvas.text((theme::MUTED, size.font), Anchor::Start, (0.0, top - 7.0), &label);
+            let at = (0.0, top - LABEL_GAP - 4.0);
+            canvas.text((theme::MUTED, size.font), Anchor::Start, at, &label);
             if n == 0 && names {
                 top += line;
             }
@@ -151,7 +154,7 @@ impl Figure<'_> {
             }
         }
         grid(canvas, size, area);
-        limits(canvas, size, area);
+        limits(canvas, area);
         for series in &area.plot.series {
             canvas.open(&format!("class=\"series\" data-series=\"{}\"", escape(&series.id)));
             shape(canvas, area, series);
@@ -194,11 +197,7 @@ impl Figure<'_> {
 }
 
 fn key(series: &Series) -> Key {
-    Key {
-        label: series.label.clone(),
-        series: series.id.clone(),
-        sample: series.sample(),
-    }
+    Key { label: series.label.clone(), series: series.id.clone(), sample: series.sample() }
 }
 
 fn shape(canvas: &mut Canvas, area: &Area<'_>, series: &Series) {
@@ -226,11 +225,9 @@ fn shape(canvas: &mut Canvas, area: &Area<'_>, series: &Series) {
                 .collect();
             canvas.fill(series.role, None, &bars);
         }
-        Shape::Cells(levels) => {
-            for (opacity, cells) in levels {
-                let cells: Vec<[f64; 4]> = cells.iter().map(|cell| area.rectangle(*cell)).collect();
-                canvas.fill(series.role, Some(*opacity), &cells);
-            }
+        Shape::Cells(opacity, cells) => {
+            let cells: Vec<[f64; 4]> = cells.iter().map(|cell| area.rectangle(*cell)).collect();
+            canvas.fill(series.role, Some(*opacity), &cells);
         }
     }
 }
@@ -246,7 +243,7 @@ fn grid(canvas: &mut Canvas, size: &Size, area: &Area<'_>) {
     canvas.rule(theme::RULE, (area.left, area.bottom), (area.right, area.bottom));
 }
 
-fn limits(canvas: &mut Canvas, _size: &Size, area: &Area<'_>) {
+fn limits(canvas: &mut Canvas, area: &Area<'_>) {
     for limit in &area.plot.limits {
         let y = area.y(limit.value);
         let (from, to) = (area.x(limit.from), area.x(limit.to));
@@ -259,7 +256,11 @@ fn limit_labels(canvas: &mut Canvas, size: &Size, area: &Area<'_>) {
     let mut written: Vec<(f64, f64)> = Vec::new();
     for limit in &area.plot.limits {
         let line_y = area.y(limit.value);
-        let y = if line_y - size.font < area.top { line_y + size.font + 1.0 } else { line_y - 4.0 };
+        // A label must not cover the line of the next higher limit.
+        let above = line_y - size.font - 4.0;
+        let crowded =
+            area.plot.limits.iter().map(|other| area.y(other.value)).any(|y| y < line_y && y > above);
+        let y = if crowded || above + 4.0 < area.top { line_y + size.font + 1.0 } else { line_y - 4.0 };
         let near = written.iter().filter(|(_, other)| (other - y).abs() < size.font);
         let right = near.map(|(left, _)| left - 12.0).fold(area.x(limit.to) - 4.0, f64::min);
         written.push((right - text_width(size, &limit.label), y));
@@ -308,7 +309,11 @@ fn text_width(size: &Size, text: &str) -> f64 {
 
 /// Returns the number of letters that fit into `width`.
 fn fitting(size: &Size, width: f64) -> usize {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a width is small, and the cast saturates")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a width is small, and the cast saturates"
+    )]
     let letters = (width / (size.font * 0.58)) as usize;
     letters
 }
@@ -325,11 +330,11 @@ impl Plot {
                     values.extend(known);
                 }
                 Shape::Bars(bars) => {
-                    values.extend(bars.iter().filter(|[from, ..]| *from < x.high()).map(|[.., value]| *value));
+                    values
+                        .extend(bars.iter().filter(|[from, ..]| *from < x.high()).map(|[.., value]| *value));
                 }
-                Shape::Cells(levels) => {
-                    let cells = levels.iter().flat_map(|(_, cells)| cells);
-                    values.extend(cells.flat_map(|[.., low, high]| [*low, *high]));
+                Shape::Cells(_, cells) => {
+                    values.extend(cells.iter().flat_map(|[.., low, high]| [*low, *high]))
                 }
             }
         }

@@ -38,7 +38,8 @@ fn online(rows: &Rows<'_>, fleets: &[&Fleet]) -> Draft {
         let points = rows.online_of(&fleet.name, fleet.devices).into_iter();
         points.map(|(at, online)| (at, online.map(|online| online / devices))).collect()
     };
-    let lines: Vec<Series> = fleets.iter().enumerate().map(|(n, fleet)| line(n, fleet, share(fleet))).collect();
+    let lines: Vec<Series> =
+        fleets.iter().enumerate().map(|(n, fleet)| line(n, fleet, share(fleet))).collect();
     Draft {
         id: "fleet-online",
         title: "Online by fleet".to_owned(),
@@ -62,7 +63,9 @@ fn plot(name: &str, label: &str, unit: Unit, scale: Scale, series: Vec<Series>) 
 /// `None` if no fleet sent a message.
 fn acked(rows: &Rows<'_>, fleets: &[&Fleet]) -> Option<Draft> {
     let ok = |fleet: &Fleet| {
-        rows.at_middles(|slot| Some(slot.per_second(slot.row.fleets.get(&fleet.name).map_or(0, |row| row.ok))))
+        rows.at_middles(|slot| {
+            Some(slot.per_second(slot.row.fleets.get(&fleet.name).map_or(0, |row| row.ok)))
+        })
     };
     let sent = |fleet: &&&Fleet| {
         rows.slots.iter().any(|slot| slot.row.fleets.get(&fleet.name).is_some_and(|row| row.due > 0))
@@ -99,10 +102,12 @@ fn tail(rows: &Rows<'_>, fleets: &[&Fleet]) -> Option<Draft> {
         lines.filter_map(|(n, fleet)| Some((n, *fleet, of(fleet, quantile)?))).collect()
     };
     let mut candidates = TAIL.into_iter().chain([0.5]).map(|quantile| (quantile, lines_of(quantile)));
-    let (quantile, lines) = candidates.find(|(_, lines)| !lines.is_empty() && 2 * lines.len() >= fleets.len())?;
+    let (quantile, lines) =
+        candidates.find(|(_, lines)| !lines.is_empty() && 2 * lines.len() >= fleets.len())?;
     let name = percentile_name(quantile);
     let missing = fleets.len() - lines.len();
-    let mut words = format!("The {name} of the response times of each fleet's acknowledged messages of every kind.");
+    let mut words =
+        format!("The {name} of the response times of each fleet's acknowledged messages of every kind.");
     if missing > 0 {
         words.push_str(&format!(" {missing} of {} fleets have too few messages for it.", fleets.len()));
     }

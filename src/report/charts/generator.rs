@@ -35,7 +35,9 @@ pub(super) fn lag(rows: &Rows<'_>) -> Draft {
     let lag = |us: u64| (us > 0).then(|| number(us));
     let worst = rows.slots.iter().map(|slot| slot.row.interval.lag_max_us).max().unwrap_or(0);
     let words = match rows.result.generator.lag.count() {
-        0 if rows.slots.iter().all(|slot| slot.row.interval.offered == 0) => "No messages were due.".to_owned(),
+        0 if rows.slots.iter().all(|slot| slot.row.interval.offered == 0) => {
+            "No messages were due.".to_owned()
+        }
         0 => "The load generator could not start any message.".to_owned(),
         _ => format!("The load generator started every message within {} of its due time.", human_us(worst)),
     };

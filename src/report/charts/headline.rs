@@ -9,7 +9,7 @@ use super::rows::Rows;
 use super::svg::Style;
 use super::{Panel, ReportError, number, percentile_name, theme};
 use crate::measure::{Operation, Test};
-use crate::report::format::{instant, plain};
+use crate::report::format::instant;
 use crate::result::model::{EndedBy, RunResult, ThresholdResult};
 
 /// Heights of the plots in CSS pixels: with its labels, the chart takes 270 pixels, so that it is visible without scrolling.
@@ -23,19 +23,25 @@ const LIMITS_MAX: usize = 4;
 ///
 /// # Errors
 /// Returns an error if drawing fails.
-pub(in crate::report) fn draw(result: &RunResult, operation: Operation) -> Result<Option<Panel>, ReportError> {
+pub(in crate::report) fn draw(
+    result: &RunResult,
+    operation: Operation,
+) -> Result<Option<Panel>, ReportError> {
     let Some(rows) = Rows::of(result) else { return Ok(None) };
     let limits = limits(&rows, operation);
     let mut tail = TAIL.to_vec();
     // The line of the threshold's own percentile, if the rows can feed it, is the one to compare with the limit.
-    if let Some(quantile) = limits.iter().find_map(|(_, quantile)| *quantile).filter(|quantile| *quantile > 0.5) {
+    if let Some(quantile) =
+        limits.iter().find_map(|(_, quantile)| *quantile).filter(|quantile| *quantile > 0.5)
+    {
         tail.retain(|other| *other < quantile);
         tail.insert(0, quantile);
     }
     let lines = response::lines(&rows, operation, &tail);
     let mut words = response::words(&rows, operation, &lines);
-    if let [(first, _), ..] = limits.as_slice() {
-        words.push_str(&format!(" The line marks the {}.", first.label));
+    let labels: Vec<&str> = limits.iter().map(|(limit, _)| limit.label.as_str()).collect();
+    if !labels.is_empty() {
+        words.push_str(&format!(" Marked: {}.", labels.join(", ")));
     }
     let marker = marker(&rows);
     if let Some(marker) = &marker {
@@ -46,7 +52,7 @@ pub(in crate::report) fn draw(result: &RunResult, operation: Operation) -> Resul
     let figure = Figure {
         id: "headline",
         title: format!("Response time of {operation}, and devices online"),
-        unit: "due to ack, logarithmic; share of all devices".to_owned(),
+        unit: "due to ack, operations that ended ok; share of all devices".to_owned(),
         words,
         plots: vec![plot, online(&rows)],
         markers: marker.into_iter().collect(),
@@ -124,10 +130,17 @@ fn marker(rows: &Rows<'_>) -> Option<Marker> {
         Some(EndedBy::Interrupt) => "interrupted".to_owned(),
         Some(EndedBy::Abort) => "ended early by a threshold".to_owned(),
         Some(EndedBy::Unreachable) => "ended early: target unreachable".to_owned(),
-        Some(EndedBy::Breakdown) | None => {
-            let breakdown = rows.result.measurement.breakdowns.first();
-            breakdown.map_or_else(|| "ended early".to_owned(), |text| plain(text))
+        // The page has the whole text of a breakdown at its top.
+        Some(EndedBy::Breakdown) => {
+            let breakdowns = &rows.result.measurement.breakdowns;
+            let hub = breakdowns.iter().any(|text| text.contains("built-in hub"));
+            if hub {
+                "built-in hub failed".to_owned()
+            } else {
+                "ended early: part of hubstorm failed".to_owned()
+            }
         }
+        None => "ended early".to_owned(),
         Some(EndedBy::Plan) => return None,
     };
     Some(Marker { at: rows.load_end, label })

@@ -8,7 +8,7 @@ use super::svg::Style;
 use super::theme;
 use super::timeline::{Draft, HEIGHT};
 use crate::measure::{Latency, Operation};
-use crate::units::human_us;
+use crate::units::{human_count, human_us};
 
 /// The maximum number of columns: cells stay visible on a narrow screen.
 const COLUMNS_MAX: usize = 75;
@@ -36,31 +36,30 @@ pub(super) fn heatmap(rows: &Rows<'_>, operation: Operation) -> Option<Draft> {
         columns.push((from, slots.last().map_or(from, |slot| slot.to), by_cell(&sum)));
     }
     let most = columns.iter().flat_map(|(.., cells)| cells).copied().max().filter(|most| *most > 0)?;
-    let mut levels = LEVELS.map(|opacity| (opacity, Vec::new()));
+    let mut levels = LEVELS.map(|_| Vec::new());
     for (from, to, cells) in &columns {
         for (cell, count) in (0_u32..).zip(cells).filter(|(_, count)| **count > 0) {
-            let low = low_us(cell);
-            levels[level(*count, most)].1.push([*from, *to, low, low_us(cell + 1)]);
+            levels[level(*count, most)].push([*from, *to, low_us(cell), low_us(cell + 1)]);
         }
     }
-    let series = Series {
-        id: "cells".to_owned(),
-        label: String::new(),
+    let series = LEVELS.iter().zip(levels).enumerate().map(|(n, (opacity, cells))| Series {
+        id: format!("level-{n}"),
+        label: range(n, most),
         role: theme::FIRST,
         style: Style::Solid,
         width: 0.0,
-        shape: Shape::Cells(levels.to_vec()),
-    };
+        shape: Shape::Cells(*opacity, cells),
+    });
+    let series: Vec<Series> = series.filter(|series| !series.is_empty()).collect();
     let (middle, max) = (whole.quantile(0.5).unwrap_or(0), whole.max().unwrap_or(0));
     Some(Draft {
         id: "heatmap",
         title: format!("Distribution of response times of {operation}"),
-        unit: "the darker, the more operations, logarithmic",
+        unit: "operations in each cell, logarithmic",
         words: format!(
-            "Half of the operations took at most {}, the slowest {}. The darkest cells have up to {} operations; each lighter level stands for far fewer.",
+            "Half of the operations took at most {}, the slowest {}. The darker a cell, the more operations ended in it.",
             human_us(middle),
             human_us(max),
-            Unit::Count.value(number(most)),
         ),
         plots: vec![Plot {
             name: "heatmap".to_owned(),
@@ -68,7 +67,7 @@ pub(super) fn heatmap(rows: &Rows<'_>, operation: Operation) -> Option<Draft> {
             unit: Unit::Latency,
             scale: Scale::Log,
             height: HEIGHT + 30.0,
-            series: vec![series],
+            series,
             limits: Vec::new(),
         }],
     })
@@ -101,4 +100,45 @@ fn level(count: u64, most: u64) -> usize {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a small number")]
     let level = (share * number(LEVELS.len() as u64)).floor() as usize;
     level.min(LEVELS.len() - 1)
+}
+
+/// Returns the counts of a level in words: `4–9`.
+fn range(index: usize, most: u64) -> String {
+    let of_level = |count: &u64| level(*count, most) == index;
+    // A level begins near a power of `most`; rounding may move it by one.
+    let bound = |index: usize| {
+        let share = number(index as u64) / number(LEVELS.len() as u64);
+        super::rounded(number(most.max(2)).powf(share).ceil())
+    };
+    let around = |at: u64| at.saturating_sub(1).max(1)..=at + 1;
+    let first = around(bound(index)).find(of_level);
+    let last =
+        if index + 1 == LEVELS.len() { Some(most) } else { around(bound(index + 1)).rev().find(of_level) };
+    match (first, last) {
+        (Some(first), Some(last)) if first < last => format!("{}–{}", human_count(first), human_count(last)),
+        (Some(only), _) | (None, Some(only)) => human_count(only),
+        (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_cover_all_counts_without_a_gap() {
+        assert_eq!([0, 1, 2, 3, 4].map(|index| range(index, 46)), ["1–2", "3–4", "5–9", "10–21", "22–46"]);
+        for most in [2, 3, 7, 46, 1_000, 123_456] {
+            let mut next = 1;
+            for index in 0..LEVELS.len() {
+                let text = range(index, most).replace(',', "");
+                if (next..=most).any(|count| level(count, most) == index) {
+                    let (first, last) = text.split_once('–').unwrap_or((&text, &text));
+                    assert_eq!(first.parse::<u64>().unwrap(), next, "level {index} of {most}");
+                    next = last.parse::<u64>().unwrap() + 1;
+                }
+            }
+            assert_eq!(next, most + 1, "{most}");
+        }
+    }
 }

@@ -42,7 +42,8 @@ pub(super) fn online(rows: &Rows<'_>) -> Draft {
 pub(super) fn messages(rows: &Rows<'_>) -> Draft {
     let offered = rows.at_middles(|slot| Some(slot.per_second(slot.row.interval.offered)));
     let achieved = rows.at_middles(|slot| Some(slot.per_second(slot.row.interval.achieved)));
-    let peak = |points: &[(f64, Option<f64>)]| points.iter().filter_map(|(_, value)| *value).fold(0.0, f64::max);
+    let peak =
+        |points: &[(f64, Option<f64>)]| points.iter().filter_map(|(_, value)| *value).fold(0.0, f64::max);
     Draft {
         id: "messages",
         title: "Messages".to_owned(),

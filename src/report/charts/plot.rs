@@ -65,8 +65,8 @@ pub(super) enum Shape {
     Line(Vec<(f64, Option<f64>)>),
     /// Bars from zero: start, end and height.
     Bars(Vec<[f64; 3]>),
-    /// Cells by opacity: start, end, low and high.
-    Cells(Vec<(f64, Vec<[f64; 4]>)>),
+    /// Cells with an opacity: start, end, low and high.
+    Cells(f64, Vec<[f64; 4]>),
 }
 
 /// A series of values.
@@ -91,7 +91,14 @@ impl Series {
         (role, style): (Role, Style),
         points: Vec<(f64, Option<f64>)>,
     ) -> Series {
-        Series { id: id.to_owned(), label: label.into(), role, style, width: 1.75, shape: Shape::Line(points) }
+        Series {
+            id: id.to_owned(),
+            label: label.into(),
+            role,
+            style,
+            width: 1.75,
+            shape: Shape::Line(points),
+        }
     }
 
     /// Creates bars, which have no legend.
@@ -105,7 +112,7 @@ impl Series {
         match &self.shape {
             Shape::Line(_) => svg::line_sample(self.role, self.style),
             Shape::Bars(_) => svg::area_sample(self.role, 1.0),
-            Shape::Cells(levels) => svg::area_sample(self.role, levels.last().map_or(1.0, |(opacity, _)| *opacity)),
+            Shape::Cells(opacity, _) => svg::area_sample(self.role, *opacity),
         }
     }
 
@@ -114,7 +121,7 @@ impl Series {
         match &self.shape {
             Shape::Line(points) => points.iter().all(|(_, value)| value.is_none()),
             Shape::Bars(bars) => bars.is_empty(),
-            Shape::Cells(levels) => levels.iter().all(|(_, cells)| cells.is_empty()),
+            Shape::Cells(_, cells) => cells.is_empty(),
         }
     }
 }

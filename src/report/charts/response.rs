@@ -62,20 +62,17 @@ fn length(rows: &Rows<'_>, line: &PercentileLine) -> String {
 
 /// Explains a line that is not the wanted percentile of each row.
 fn why(rows: &Rows<'_>, wanted: f64, line: Option<&PercentileLine>) -> Option<String> {
-    let needs = format!(
-        " A point of {} needs {} operations",
-        percentile_name(wanted),
-        human_count(super::rounded(10.0 / (1.0 - wanted)))
-    );
+    let name = percentile_name(wanted);
+    let needs = human_count(super::rounded(10.0 / (1.0 - wanted)));
     match line {
-        None => Some(format!("{needs}, more than an interval has.")),
+        None => Some(format!(" Too few operations for {name}: a point needs {needs}.")),
         Some(line) if (line.quantile - wanted).abs() > 1e-9 => {
-            let name = percentile_name(line.quantile);
-            let each = length(rows, line);
-            Some(format!("{needs}, more than an interval has, so the chart shows {name}, each point over {each}."))
+            let instead = percentile_name(line.quantile);
+            Some(format!(" The chart shows {instead}, because a point of {name} needs {needs} operations."))
         }
         Some(line) if line.rows_per_point > 1 => {
-            Some(format!("{needs}, so each of its points covers {}.", length(rows, line)))
+            let each = length(rows, line);
+            Some(format!(" A point of {name} needs {needs} operations, so it covers {each}."))
         }
         Some(_) => None,
     }
@@ -120,14 +117,14 @@ pub(super) fn words(rows: &Rows<'_>, operation: Operation, lines: &Lines) -> Str
         return format!("No {operation} operation ended ok.");
     };
     let mut words = match can_feed(whole.count(), 0.5) {
-        true => format!("Median response of {operation} over the whole run: {}, maximum {}.", human_us(median), human_us(max)),
-        false => format!("Slowest response of {operation} in the whole run: {}.", human_us(max)),
+        true => format!("Whole run: median {}, maximum {}.", human_us(median), human_us(max)),
+        false => format!("Whole run: maximum {}.", human_us(max)),
     };
     if let Some(tail) = &lines.tail
         && let Some((at, us)) = worst(tail)
     {
         words.push_str(&format!(
-            " The slowest {} was {}, around {}.",
+            " Highest {}: {}, around {}.",
             percentile_name(tail.quantile),
             Unit::Latency.value(us),
             instant(super::us(at)),

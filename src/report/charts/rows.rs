@@ -91,7 +91,13 @@ impl<'a> Rows<'a> {
         if let [only] = slots.as_mut_slice() {
             only.to = only.to.max(end);
         }
-        Some(Rows { result, slots, interval, end, load_end: if load_end > 0.0 { load_end.min(end) } else { end } })
+        Some(Rows {
+            result,
+            slots,
+            interval,
+            end,
+            load_end: if load_end > 0.0 { load_end.min(end) } else { end },
+        })
     }
 
     /// Returns the phases, and the seconds that they cover.

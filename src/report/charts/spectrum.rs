@@ -82,7 +82,11 @@ fn words(operation: Operation, scope: &str, totals: &Totals) -> String {
         .into_iter()
         .filter_map(|quantile| {
             let name = percentile_name(quantile);
-            Some(format!("{}% within {}", name.trim_start_matches('p'), human_us(fed(&totals.response, quantile)?)))
+            Some(format!(
+                "{}% within {}",
+                name.trim_start_matches('p'),
+                human_us(fed(&totals.response, quantile)?)
+            ))
         })
         .collect();
     let slowest = totals.response.max().map(|us| format!("the slowest took {}", human_us(us)));
@@ -93,7 +97,9 @@ fn words(operation: Operation, scope: &str, totals: &Totals) -> String {
             format!(" Sending the answer took {} at the 99th percentile.", human_us(us))
         }
         Some(us) => format!(" Service time at the 99th percentile: {}.", human_us(us)),
-        None if totals.service.is_empty() => " This operation has no service time, because it gets no answer.".to_owned(),
+        None if totals.service.is_empty() => {
+            " This operation has no service time, because it gets no answer.".to_owned()
+        }
         None => String::new(),
     };
     format!(

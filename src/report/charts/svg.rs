@@ -84,7 +84,8 @@ impl Canvas {
                 path.push_str(&pair(*point));
             }
         }
-        let (color, dashes, cap) = (hex(role), style.attribute(), if style == Style::Solid { "round" } else { "butt" });
+        let (color, dashes, cap) =
+            (hex(role), style.attribute(), if style == Style::Solid { "round" } else { "butt" });
         if !path.is_empty() {
             let _ = writeln!(
                 self.body,
@@ -105,7 +106,14 @@ impl Canvas {
     pub(super) fn fill(&mut self, role: Role, opacity: Option<f64>, rectangles: &[[f64; 4]]) {
         let mut path = String::new();
         for [left, top, right, bottom] in rectangles {
-            let _ = write!(path, "M{}H{}V{}H{}z", pair((*left, *top)), number(*right), number(*bottom), number(*left));
+            let _ = write!(
+                path,
+                "M{}H{}V{}H{}z",
+                pair((*left, *top)),
+                number(*right),
+                number(*bottom),
+                number(*left)
+            );
         }
         if path.is_empty() {
             return;
@@ -125,7 +133,14 @@ impl Canvas {
         self.write_text(style, anchor, at, text, &rim);
     }
 
-    fn write_text(&mut self, (role, font): (Role, f64), anchor: Anchor, (x, y): (f64, f64), text: &str, more: &str) {
+    fn write_text(
+        &mut self,
+        (role, font): (Role, f64),
+        anchor: Anchor,
+        (x, y): (f64, f64),
+        text: &str,
+        more: &str,
+    ) {
         if !text.is_empty() {
             let _ = writeln!(
                 self.body,
@@ -148,7 +163,11 @@ impl Canvas {
 
 /// Returns a small picture of a line for a legend.
 pub(super) fn line_sample(role: Role, style: Style) -> String {
-    sample(&format!("<path d=\"M1,5H25\" stroke=\"{}\" stroke-width=\"2\" fill=\"none\"{}/>", hex(role), style.attribute()))
+    sample(&format!(
+        "<path d=\"M1,5H25\" stroke=\"{}\" stroke-width=\"2\" fill=\"none\"{}/>",
+        hex(role),
+        style.attribute()
+    ))
 }
 
 /// Returns a small picture of a filled area for a legend.
@@ -157,7 +176,9 @@ pub(super) fn area_sample(role: Role, opacity: f64) -> String {
 }
 
 fn sample(content: &str) -> String {
-    format!("<svg class=\"sample\" viewBox=\"0 0 26 10\" width=\"26\" height=\"10\" aria-hidden=\"true\">{content}</svg>")
+    format!(
+        "<svg class=\"sample\" viewBox=\"0 0 26 10\" width=\"26\" height=\"10\" aria-hidden=\"true\">{content}</svg>"
+    )
 }
 
 /// Returns a color as an attribute's value. The style sheet selects elements by it.
