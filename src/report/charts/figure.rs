@@ -155,7 +155,8 @@ impl Figure<'_> {
         }
         grid(canvas, size, area);
         limits(canvas, area);
-        for series in &area.plot.series {
+        // The first series is the most important one, so it is on top.
+        for series in area.plot.series.iter().rev() {
             canvas.open(&format!("class=\"series\" data-series=\"{}\"", escape(&series.id)));
             shape(canvas, area, series);
             canvas.close();

@@ -74,8 +74,8 @@ fn online(rows: &Rows<'_>) -> Plot {
         scale: share_scale(),
         height: ONLINE,
         series: vec![
-            Series::line("planned", "planned online", (theme::PLANNED, Style::Dashed), planned),
             Series::line("online", "online", (theme::FOURTH, Style::Solid), online),
+            Series::line("planned", "planned online", (theme::PLANNED, Style::Dashed), planned),
         ],
         limits: Vec::new(),
     }

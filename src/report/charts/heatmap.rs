@@ -1,5 +1,5 @@
-//! The distribution of response times over time: the darker a cell, the more operations ended in this time and took this long. Called by
-//! `timeline`.
+//! The distribution of response times over time: the stronger the color of a cell, the more operations ended in this time and took this
+//! long. Called by `timeline`.
 
 use super::number;
 use super::plot::{Plot, Scale, Series, Shape, Unit};
@@ -57,7 +57,7 @@ pub(super) fn heatmap(rows: &Rows<'_>, operation: Operation) -> Option<Draft> {
         title: format!("Distribution of response times of {operation}"),
         unit: "operations in each cell, logarithmic",
         words: format!(
-            "Half of the operations took at most {}, the slowest {}. The darker a cell, the more operations ended in it.",
+            "Half of the operations took at most {}, the slowest {}. The stronger the color of a cell, the more operations ended in it.",
             human_us(middle),
             human_us(max),
         ),

@@ -30,8 +30,8 @@ pub(super) fn online(rows: &Rows<'_>) -> Draft {
             scale: Scale::Linear { ticks: 3, at_least: 0.0 },
             height: HEIGHT,
             series: vec![
-                Series::line("planned", "planned", (theme::PLANNED, Style::Dashed), planned),
                 Series::line("online", "online", (theme::FIRST, Style::Solid), online),
+                Series::line("planned", "planned", (theme::PLANNED, Style::Dashed), planned),
             ],
             limits: Vec::new(),
         }],
@@ -57,8 +57,8 @@ pub(super) fn messages(rows: &Rows<'_>) -> Draft {
             "messages",
             "messages per second",
             vec![
-                Series::line("offered", "offered (due)", (theme::PLANNED, Style::Dashed), offered),
                 Series::line("achieved", "acknowledged", (theme::FIRST, Style::Solid), achieved),
+                Series::line("offered", "offered (due)", (theme::PLANNED, Style::Dashed), offered),
             ],
         )],
     }

@@ -146,6 +146,7 @@ pub(super) struct Plot {
     pub(super) scale: Scale,
     /// Height in CSS pixels.
     pub(super) height: f64,
+    /// In the order of the legend.
     pub(super) series: Vec<Series>,
     pub(super) limits: Vec<Limit>,
 }

@@ -1,7 +1,7 @@
 //! Charts of response times over time. A percentile is drawn only where enough operations ended. Called by `timeline` and `headline`.
 
 use super::plot::{Plot, Scale, Series, Unit};
-use super::rows::{PercentileLine, Rows, can_feed};
+use super::rows::{PercentileLine, Rows, Slot, can_feed};
 use super::svg::Style;
 use super::theme::{self, Role};
 use super::timeline::{Draft, HEIGHT};
@@ -29,20 +29,18 @@ pub(super) struct Lines {
 
 /// Returns the lines of an operation. `tail` contains the wanted percentile, and those that may replace it.
 pub(super) fn lines(rows: &Rows<'_>, operation: Operation, tail: &[f64]) -> Lines {
-    let mut note = Vec::new();
-    let mut series = Vec::new();
-    let latency = |slot: &super::rows::Slot<'_>| slot.row.interval.response.of(operation).max().map(number);
-    series.push(Series { width: 1.25, ..Series::line("max", "max", MAX, rows.at_middles(latency)) });
+    let latency = |slot: &Slot<'_>| slot.row.interval.response.of(operation).max().map(number);
+    let max = Series { width: 1.25, ..Series::line("max", "max", MAX, rows.at_middles(latency)) };
     let high = rows.response(operation, tail);
-    if let Some(line) = &high {
-        series.push(percentile(rows, line, HIGH));
+    let median = rows.response(operation, &[0.5]);
+    let mut note: Vec<String> = Vec::new();
+    note.extend(why(rows, tail.first().copied().unwrap_or(0.99), high.as_ref()));
+    if high.is_none() {
+        note.extend(median.as_ref().and_then(|line| why(rows, 0.5, Some(line))));
     }
-    let wanted = tail.first().copied().unwrap_or(0.99);
-    note.extend(why(rows, wanted, high.as_ref()));
-    if let Some(line) = rows.response(operation, &[0.5]) {
-        note.extend(why(rows, 0.5, Some(&line)).filter(|_| high.is_none()));
-        series.push(percentile(rows, &line, MEDIAN));
-    }
+    let median = median.map(|line| percentile(rows, &line, MEDIAN));
+    let tail = high.as_ref().map(|line| percentile(rows, line, HIGH));
+    let series = median.into_iter().chain(tail).chain([max]).collect();
     let any = rows.slots.iter().any(|slot| !slot.row.interval.response.of(operation).is_empty());
     Lines { series, tail: high, note: if any { note.concat() } else { String::new() } }
 }
@@ -83,7 +81,8 @@ pub(super) fn response(rows: &Rows<'_>, operation: Operation) -> Draft {
     let mut lines = lines(rows, operation, &TAIL);
     let higher = rows.response(operation, &[0.999]);
     if let (Some(line), Some(_)) = (&higher, lines.tail.as_ref().filter(|tail| tail.quantile >= 0.99)) {
-        lines.series.insert(1, percentile(rows, line, HIGHER));
+        let before_max = lines.series.len() - 1;
+        lines.series.insert(before_max, percentile(rows, line, HIGHER));
     }
     Draft {
         id: "response",

@@ -44,20 +44,21 @@ pub(in crate::report) fn draw(
         return Ok(None);
     }
     let nines = nines(response.count());
-    let mut series = Vec::new();
+    let (mut series, mut tails) = (Vec::new(), Vec::new());
     let kinds = [
-        ("service", "service: from sending to the ack", theme::SECOND, Style::Dashed, service),
         ("response", "response: from the due time to the ack", theme::FIRST, Style::Solid, response),
+        ("service", "service: from sending to the ack", theme::SECOND, Style::Dashed, service),
     ];
     for (id, label, role, style, latency) in kinds.into_iter().filter(|kind| !kind.4.is_empty()) {
         let [known, single] = curve(latency, nines);
         series.push(Series::line(id, label, (role, style), known));
-        series.push(beyond(&format!("{id}-tail"), role, single));
+        tails.push(beyond(&format!("{id}-tail"), role, single));
     }
-    let unlabeled = |series: &&mut Series| series.id == "response-tail";
-    if let Some(tail) = series.iter_mut().find(unlabeled).filter(|tail| !tail.is_empty()) {
+    // One entry in the legend explains both.
+    if let Some(tail) = tails.first_mut() {
         "fewer than 10 samples beyond".clone_into(&mut tail.label);
     }
+    series.extend(tails);
     let words = words(operation, scope, totals);
     let figure = Figure {
         id: "spectrum",
