@@ -28,7 +28,7 @@ pub(super) enum Horizontal<'a> {
     Other { label: &'static str, axis: Box<AxisOfWidth<'a>> },
 }
 
-/// A moment that a chart marks with a vertical line in its first plot.
+/// A moment that a chart of two plots marks with a vertical line, and a label between the plots.
 #[derive(Clone, Debug)]
 pub(super) struct Marker {
     pub(super) at: f64,
@@ -164,11 +164,13 @@ impl Figure<'_> {
         limit_labels(canvas, size, area);
         for marker in &self.markers {
             let x = area.x(marker.at);
-            let parts = [vec![(x, area.top), (x, area.bottom)]];
-            canvas.line((theme::INK, Style::DashDot, 1.25), &parts);
-            if first {
-                let at = (x - 5.0, area.bottom - 7.0);
-                canvas.text_on_lines((theme::INK, size.font), Anchor::End, at, &marker.label);
+            canvas.line((theme::INK, Style::DashDot, 1.25), &[vec![(x, area.top), (x, area.bottom)]]);
+            if !first {
+                // Between the plots, where it covers no line. The label of the axis is at the left.
+                let is_left = x < f64::midpoint(area.left, area.right);
+                let (anchor, x) = if is_left { (Anchor::Start, x) } else { (Anchor::End, x + 4.0) };
+                let at = (x, area.top - LABEL_GAP - 4.0);
+                canvas.text((theme::INK, size.font), anchor, at, &marker.label);
             }
         }
         canvas.close();
@@ -254,7 +256,7 @@ fn limits(canvas: &mut Canvas, area: &Area<'_>) {
 
 /// Writes each limit above its line, or below it at the top of the plot. Labels at the same height stand side by side.
 fn limit_labels(canvas: &mut Canvas, size: &Size, area: &Area<'_>) {
-    let mut written: Vec<(f64, f64)> = Vec::new();
+    let mut written: Vec<[f64; 3]> = Vec::new();
     for limit in &area.plot.limits {
         let line_y = area.y(limit.value);
         // A label must not cover the line of the next higher limit.
@@ -262,9 +264,14 @@ fn limit_labels(canvas: &mut Canvas, size: &Size, area: &Area<'_>) {
         let crowded =
             area.plot.limits.iter().map(|other| area.y(other.value)).any(|y| y < line_y && y > above);
         let y = if crowded || above + 4.0 < area.top { line_y + size.font + 1.0 } else { line_y - 4.0 };
-        let near = written.iter().filter(|(_, other)| (other - y).abs() < size.font);
-        let right = near.map(|(left, _)| left - 12.0).fold(area.x(limit.to) - 4.0, f64::min);
-        written.push((right - text_width(size, &limit.label), y));
+        let width = text_width(size, &limit.label);
+        let mut right = area.x(limit.to) - 4.0;
+        while let Some([left, ..]) = written.iter().find(|[left, until, other]| {
+            (other - y).abs() < size.font && *left < right && right - width < *until
+        }) {
+            right = left - 12.0;
+        }
+        written.push([right - width, right, y]);
         canvas.text_on_lines((theme::BAD, size.font), Anchor::End, (right, y), &limit.label);
     }
 }
@@ -323,7 +330,9 @@ impl Plot {
     /// Returns the vertical axis: it covers what is drawn over the horizontal axis, and nothing else.
     fn axis(&self, x: &Axis) -> Axis {
         let inside = |at: f64| (x.low()..=x.high()).contains(&at);
-        let mut values: Vec<f64> = self.limits.iter().map(|limit| limit.value).collect();
+        // Above the highest limit, there is room for its label.
+        let mut values: Vec<f64> =
+            self.limits.iter().flat_map(|limit| [limit.value, 3.0 * limit.value]).collect();
         for series in &self.series {
             match &series.shape {
                 Shape::Line(points) => {
