@@ -1,7 +1,7 @@
 //! Charts of failures over time: operations that did not end ok, and errors by class. Called by `timeline`.
 
 use super::number;
-use super::plot::{Plot, Scale, Series, Unit};
+use super::plot::{Outlier, Plot, Scale, Series, Unit};
 use super::rows::{Rows, Slot};
 use super::theme::{self, Role};
 use super::timeline::{Draft, HEIGHT};
@@ -19,6 +19,7 @@ const LANE: f64 = 26.0;
 pub(super) fn not_ok(rows: &Rows<'_>) -> Option<Draft> {
     let total: u64 = rows.slots.iter().map(|slot| slot.row.interval.errors).sum();
     let first = rows.slots.iter().find(|slot| slot.row.interval.errors > 0)?;
+    let outlier = outlier(rows);
     Some(Draft {
         id: "errors",
         title: "Operations not ok".to_owned(),
@@ -36,7 +37,24 @@ pub(super) fn not_ok(rows: &Rows<'_>) -> Option<Draft> {
             height: HEIGHT * 0.75,
             series: vec![bars(rows, "not_ok", theme::BAD, |slot| slot.row.interval.errors)],
             limits: Vec::new(),
+            outlier,
         }],
+    })
+}
+
+/// Operations that are unfinished at the end of the drain are one bar. It does not scale the axis if it would hide the failures during
+/// the load.
+fn outlier(rows: &Rows<'_>) -> Option<Outlier> {
+    let is_after = |slot: &&Slot<'_>| slot.from >= rows.load_end - 1e-6;
+    let most = |slots: &mut dyn Iterator<Item = &Slot<'_>>| {
+        slots.map(|slot| slot.row.interval.errors).max().unwrap_or(0)
+    };
+    let during = most(&mut rows.slots.iter().filter(|slot| !is_after(slot)));
+    let after = most(&mut rows.slots.iter().filter(is_after));
+    let first = rows.slots.iter().find(|slot| is_after(slot) && slot.row.interval.errors > 2 * during)?;
+    (during > 0).then(|| Outlier {
+        from: first.from,
+        label: format!("{} after the end of the load →", human_count(after)),
     })
 }
 
@@ -98,5 +116,6 @@ fn lane(rows: &Rows<'_>, name: &str, total: u64, count: impl Fn(&Slot<'_>) -> u6
         height: LANE,
         series: vec![bars(rows, name, theme::BAD, count)],
         limits: Vec::new(),
+        outlier: None,
     }
 }

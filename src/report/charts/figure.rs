@@ -162,6 +162,10 @@ impl Figure<'_> {
             canvas.close();
         }
         limit_labels(canvas, size, area);
+        if let Some(outlier) = &area.plot.outlier {
+            let at = (area.x(outlier.from) - 5.0, area.top + size.font);
+            canvas.text_on_lines((theme::INK, size.font), Anchor::End, at, &outlier.label);
+        }
         for marker in &self.markers {
             let x = area.x(marker.at);
             canvas.line((theme::INK, Style::DashDot, 1.25), &[vec![(x, area.top), (x, area.bottom)]]);
@@ -340,8 +344,8 @@ impl Plot {
                     values.extend(known);
                 }
                 Shape::Bars(bars) => {
-                    values
-                        .extend(bars.iter().filter(|[from, ..]| *from < x.high()).map(|[.., value]| *value));
+                    let until = self.outlier.as_ref().map_or(x.high(), |outlier| outlier.from);
+                    values.extend(bars.iter().filter(|[from, ..]| *from < until).map(|[.., value]| *value));
                 }
                 Shape::Cells(_, cells) => {
                     values.extend(cells.iter().flat_map(|[.., low, high]| [*low, *high]))

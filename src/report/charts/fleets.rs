@@ -57,7 +57,7 @@ pub(super) fn share_scale() -> Scale {
 
 fn plot(name: &str, label: &str, unit: Unit, scale: Scale, series: Vec<Series>) -> Plot {
     let (name, label) = (name.to_owned(), label.to_owned());
-    Plot { name, label, unit, scale, height: HEIGHT, series, limits: Vec::new() }
+    Plot { name, label, unit, scale, height: HEIGHT, series, limits: Vec::new(), outlier: None }
 }
 
 /// `None` if no fleet sent a message.

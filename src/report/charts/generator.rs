@@ -26,6 +26,7 @@ pub(super) fn processor(rows: &Rows<'_>) -> Draft {
             height: HEIGHT * 0.75,
             series: vec![Series::line("cpu", "", (theme::THIRD, Style::Solid), points)],
             limits: Vec::new(),
+            outlier: None,
         }],
     }
 }

@@ -78,6 +78,7 @@ fn online(rows: &Rows<'_>) -> Plot {
             Series::line("planned", "planned online", (theme::PLANNED, Style::Dashed), planned),
         ],
         limits: Vec::new(),
+        outlier: None,
     }
 }
 

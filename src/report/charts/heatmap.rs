@@ -69,6 +69,7 @@ pub(super) fn heatmap(rows: &Rows<'_>, operation: Operation) -> Option<Draft> {
             height: HEIGHT + 30.0,
             series,
             limits: Vec::new(),
+            outlier: None,
         }],
     })
 }

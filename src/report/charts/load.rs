@@ -34,6 +34,7 @@ pub(super) fn online(rows: &Rows<'_>) -> Draft {
                 Series::line("planned", "planned", (theme::PLANNED, Style::Dashed), planned),
             ],
             limits: Vec::new(),
+            outlier: None,
         }],
     }
 }
@@ -97,5 +98,6 @@ fn rates(name: &str, label: &str, series: Vec<Series>) -> Plot {
         height: HEIGHT,
         series,
         limits: Vec::new(),
+        outlier: None,
     }
 }

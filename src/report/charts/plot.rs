@@ -135,6 +135,14 @@ pub(super) struct Limit {
     pub(super) label: String,
 }
 
+/// Bars that would make all others invisible: they do not scale the axis, are cut off at its top, and have a label.
+#[derive(Clone, Debug)]
+pub(super) struct Outlier {
+    /// Start of the first of these bars.
+    pub(super) from: f64,
+    pub(super) label: String,
+}
+
 /// One plot of a chart.
 #[derive(Clone, Debug)]
 pub(super) struct Plot {
@@ -149,4 +157,5 @@ pub(super) struct Plot {
     /// In the order of the legend.
     pub(super) series: Vec<Series>,
     pub(super) limits: Vec<Limit>,
+    pub(super) outlier: Option<Outlier>,
 }

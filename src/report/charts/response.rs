@@ -103,6 +103,7 @@ pub(super) fn plot(name: &str, label: &str, height: f64, series: Vec<Series>) ->
         height,
         series: series.into_iter().filter(|series| !series.is_empty()).collect(),
         limits: Vec::new(),
+        outlier: None,
     }
 }
 

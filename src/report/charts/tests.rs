@@ -120,6 +120,9 @@ fn operations_in_the_last_moment_of_the_drain_are_drawn() {
     assert!((last.to - 11.002).abs() < 1e-9, "joined the previous row: {last:?}");
     let errors = panel(&result, "errors");
     assert_eq!(last_value(&errors, "not_ok"), "900");
+    // It is 300 times as high as the others, so it does not scale the axis.
+    assert!(errors.svg.contains(">900 after the end of the load →</text>"), "{}", errors.svg);
+    assert!(errors.svg.contains(">4</text>") && !errors.svg.contains(">1,000</text>"), "{}", errors.svg);
     // The end of the run is the end of the axis, so nothing is outside.
     assert!(errors.svg.contains("data-t1=\"11.002\""), "{}", errors.svg);
 }
