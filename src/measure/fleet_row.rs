@@ -6,7 +6,7 @@ use super::latency::Latency;
 use super::layout::DIGITS_ROW;
 use super::totals::{Totals, is_zero};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The numbers of fleets over time are kept for runs with at most this number of fleets: a chart with more lines is unreadable, and
 /// the file would grow.
@@ -29,7 +29,13 @@ pub struct FleetRow {
     pub not_ok: u64,
     /// Response times of the messages that were acknowledged or answered, with two significant digits: HdrHistogram V2, deflated,
     /// base64. Left out if there are none; QoS 0 messages have no acknowledgment.
-    #[serde(rename = "hdr", default, skip_serializing_if = "Latency::is_empty", with = "hdr::text")]
+    #[serde(
+        rename = "hdr",
+        default,
+        skip_serializing_if = "Latency::is_empty",
+        serialize_with = "write_hdr",
+        deserialize_with = "read_hdr"
+    )]
     #[schemars(with = "String")]
     pub response: Latency,
 }
@@ -53,4 +59,14 @@ impl FleetRow {
         self.not_ok = self.not_ok.saturating_add(other.not_ok);
         self.response.add(&other.response);
     }
+}
+
+/// Writes a distribution as the text of its `hdr` field alone, which is the smallest form.
+fn write_hdr<S: Serializer>(latency: &Latency, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&latency.histogram().map(|histogram| hdr::encode(&histogram)).unwrap_or_default())
+}
+
+fn read_hdr<'de, D: Deserializer<'de>>(from: D) -> Result<Latency, D::Error> {
+    let text = String::deserialize(from)?;
+    hdr::decode(&text).map(Latency::from).map_err(serde::de::Error::custom)
 }

@@ -234,23 +234,8 @@ fn take_leb128(rest: &mut &[u8]) -> std::io::Result<u64> {
     Ok(value)
 }
 
-/// A distribution in a file as the text of its `hdr` field alone.
-pub(super) mod text {
-    use super::{decode, encode};
-    use crate::measure::Latency;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(in crate::measure) fn serialize<S: Serializer>(latency: &Latency, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&latency.histogram().map(|histogram| encode(&histogram)).unwrap_or_default())
-    }
-
-    pub(in crate::measure) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Latency, D::Error> {
-        let text = String::deserialize(from)?;
-        decode(&text).map(Latency::from).map_err(serde::de::Error::custom)
-    }
-}
-
-fn encode(hdr: &Hdr<u64>) -> String {
+/// Returns the `hdr` field of a distribution.
+pub(super) fn encode(hdr: &Hdr<u64>) -> String {
     let mut bytes = Vec::new();
     let written = V2DeflateSerializer::new().serialize(hdr, &mut bytes);
     written.expect("counts are below 2^63, and writing to memory cannot fail");

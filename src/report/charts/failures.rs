@@ -1,10 +1,9 @@
 //! Charts of failures over time: operations that did not end ok, and errors by class. Called by `timeline`.
 
 use super::number;
-use super::plot::{Outlier, Plot, Scale, Series, Unit};
+use super::plot::{Draft, HEIGHT, Outlier, Plot, Scale, Series, Unit};
 use super::rows::{Rows, Slot};
 use super::theme::{self, Role};
-use super::timeline::{Draft, HEIGHT};
 use crate::report::format::{instant, plain};
 use crate::units::{human_count, plural};
 use std::collections::BTreeMap;

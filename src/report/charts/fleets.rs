@@ -1,12 +1,11 @@
 //! Charts with a line for each fleet: the share of its devices that are online, its acknowledged messages, and their response time. Called
 //! by `timeline`. Runs with one fleet, or with too many for a readable chart, have no rows by fleet.
 
-use super::plot::{Plot, Scale, Series, Unit};
+use super::plot::{Draft, HEIGHT, Plot, Scale, Series, Unit};
 use super::response::{self, TAIL};
 use super::rows::{PercentileLine, Rows};
 use super::svg::Style;
 use super::theme::{self, Role};
-use super::timeline::{Draft, HEIGHT};
 use super::{axis::Axis, number, percentile_name};
 use crate::measure::Fleet;
 use crate::report::format::{plain, span};
@@ -92,7 +91,7 @@ fn acked(rows: &Rows<'_>, fleets: &[&Fleet]) -> Option<Draft> {
     })
 }
 
-/// Draws the highest percentile that at least half of the fleets can feed. `None` if there is none.
+/// Draws the highest percentile that at least half of the fleets can feed. `None` if there is no such percentile.
 fn tail(rows: &Rows<'_>, fleets: &[&Fleet]) -> Option<Draft> {
     let of = |fleet: &Fleet, quantile: f64| {
         rows.percentile(&[quantile], |row| row.fleets.get(&fleet.name).map(|row| &row.response))

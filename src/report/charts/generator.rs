@@ -1,12 +1,11 @@
 //! Charts of the load generator over time: CPU and lag. Called by `timeline`.
 
 use super::number;
-use super::plot::{Plot, Scale, Series, Unit};
+use super::plot::{Draft, HEIGHT, Plot, Scale, Series, Unit};
 use super::response;
 use super::rows::Rows;
 use super::svg::Style;
 use super::theme;
-use super::timeline::{Draft, HEIGHT};
 use crate::units::human_us;
 
 /// Draws the CPU usage.

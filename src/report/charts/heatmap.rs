@@ -2,11 +2,10 @@
 //! long. Called by `timeline`.
 
 use super::number;
-use super::plot::{Plot, Scale, Series, Shape, Unit};
+use super::plot::{Draft, HEIGHT, Plot, Scale, Series, Shape, Unit};
 use super::rows::Rows;
 use super::svg::Style;
 use super::theme;
-use super::timeline::{Draft, HEIGHT};
 use crate::measure::{Latency, Operation};
 use crate::units::{human_count, human_us};
 

@@ -1,10 +1,9 @@
 //! Charts of the load over time: devices online, messages, and connections. Called by `timeline`.
 
-use super::plot::{Plot, Scale, Series, Unit};
+use super::plot::{Draft, HEIGHT, Plot, Scale, Series, Unit};
 use super::rows::{Rows, Slot};
 use super::svg::Style;
 use super::theme;
-use super::timeline::{Draft, HEIGHT};
 use crate::measure::Operation;
 use crate::report::format::{instant, rate};
 use crate::report::summary::online_peak;

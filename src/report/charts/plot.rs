@@ -159,3 +159,15 @@ pub(super) struct Plot {
     pub(super) limits: Vec<Limit>,
     pub(super) outlier: Option<Outlier>,
 }
+
+/// Height of the plot of a chart over time in CSS pixels.
+pub(super) const HEIGHT: f64 = 120.0;
+
+/// A chart over time before it is drawn. Its horizontal axis is the time of the run.
+pub(super) struct Draft {
+    pub(super) id: &'static str,
+    pub(super) title: String,
+    pub(super) unit: &'static str,
+    pub(super) words: String,
+    pub(super) plots: Vec<Plot>,
+}

@@ -1,10 +1,9 @@
 //! Charts of response times over time. A percentile is drawn only where enough operations ended. Called by `timeline` and `headline`.
 
-use super::plot::{Plot, Scale, Series, Unit};
+use super::plot::{Draft, HEIGHT, Plot, Scale, Series, Unit};
 use super::rows::{PercentileLine, Rows, Slot, can_feed};
 use super::svg::Style;
 use super::theme::{self, Role};
-use super::timeline::{Draft, HEIGHT};
 use super::{number, percentile_name};
 use crate::measure::{Latency, Operation};
 use crate::report::format::{instant, span};

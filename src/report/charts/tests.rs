@@ -372,7 +372,7 @@ fn every_chart_names_its_axes_and_has_a_description() {
 }
 
 #[test]
-fn files_from_earlier_versions_have_the_charts_that_they_can_feed() {
+fn earlier_files_have_the_charts_that_they_can_feed() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/old-result.json");
     let bytes = std::fs::read(file).unwrap();
     let result = crate::result::file::parse(std::path::Path::new(file), &bytes).unwrap();

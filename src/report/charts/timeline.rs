@@ -2,23 +2,11 @@
 //! Independent of the page's structure.
 
 use super::figure::{Figure, Horizontal};
-use super::plot::Plot;
+use super::plot::Draft;
 use super::rows::Rows;
 use super::{Panel, ReportError, failures, fleets, generator, heatmap, load, response};
 use crate::measure::Operation;
 use crate::result::model::RunResult;
-
-/// Height of a plot in CSS pixels.
-pub(super) const HEIGHT: f64 = 120.0;
-
-/// A chart over time before it is drawn. Its horizontal axis is the time of the run.
-pub(super) struct Draft {
-    pub(super) id: &'static str,
-    pub(super) title: String,
-    pub(super) unit: &'static str,
-    pub(super) words: String,
-    pub(super) plots: Vec<Plot>,
-}
 
 /// Draws all charts over time; none for a run without a series. The charts of response times show `operation`. A chart that would be empty
 /// is left out.
