@@ -28,7 +28,8 @@ pub(super) fn fleets(rows: &Rows<'_>) -> Vec<Draft> {
 
 fn line(number: usize, fleet: &Fleet, points: Vec<(f64, Option<f64>)>) -> Series {
     let (role, style) = (ROLES[number % ROLES.len()], Style::ALL[number % Style::ALL.len()]);
-    Series::line(&fleet.name, plain(&fleet.name), (role, style), points)
+    // A name from a file may contain anything, so it is not an id.
+    Series::line(&format!("fleet-{number}"), plain(&fleet.name), (role, style), points)
 }
 
 fn online(rows: &Rows<'_>, fleets: &[&Fleet]) -> Draft {

@@ -303,7 +303,7 @@ fn classes_of_errors_have_a_plot_each() {
 
 #[test]
 fn several_fleets_have_a_line_each() {
-    let names = ["</script><b>", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    let names = ["</script><b>", "b\u{1b}\u{202e}\"", "c", "d", "e", "f", "g", "h", "i", "j"];
     let result = Trial::new(&names, 12).load(10, 100).result(12_000_000);
     for id in ["fleet-online", "fleet-acked", "fleet-response"] {
         let chart = panel(&result, id);
@@ -312,9 +312,9 @@ fn several_fleets_have_a_line_each() {
             chart.legend.iter().map(|key| key.sample.as_str()).collect();
         assert_eq!(samples.len(), 10, "{id}: no two lines look alike");
         assert_eq!(chart.svg.matches("</script>").count(), 1, "{id}: a name cannot end the data block");
-        assert!(!chart.svg.contains("<b>"), "{id}");
+        assert!(!chart.svg.contains("<b>") && !chart.svg.contains(['\u{1b}', '\u{202e}']), "{id}");
     }
-    assert_eq!(last_value(&panel(&result, "fleet-online"), "b"), "100.0%");
+    assert_eq!(last_value(&panel(&result, "fleet-online"), "fleet-1"), "100.0%");
     let one = Trial::new(&["meter"], 12).load(1, 100).result(12_000_000);
     assert!(panels(&one).iter().all(|panel| !panel.id.starts_with("fleet")));
 }
