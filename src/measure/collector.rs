@@ -2,6 +2,7 @@
 //! it once per second. Independent of devices: it only distinguishes sources.
 
 use super::errors;
+use super::fleet_row::{FLEETS_MAX, FleetRow};
 use super::health::{Busy, ClockStep, Source};
 use super::interval::Interval;
 use super::latency::Latency;
@@ -45,6 +46,8 @@ pub struct Collector {
     /// Number of online devices, by source and fleet.
     online: BTreeMap<Source, Vec<Online>>,
     since_tick: Interval,
+    /// The numbers of each fleet since the last tick. Empty if the run has one fleet, or too many for a chart.
+    fleets_since_tick: Vec<FleetRow>,
     live: Live,
 }
 
@@ -61,6 +64,10 @@ impl Collector {
             busy: BTreeMap::new(),
             online: BTreeMap::new(),
             since_tick: Interval::default(),
+            fleets_since_tick: match layout.fleets {
+                2..=FLEETS_MAX => vec![FleetRow::default(); layout.fleets],
+                _ => Vec::new(),
+            },
             live: Live::default(),
         }
     }
@@ -102,6 +109,11 @@ impl Collector {
                 }
             };
             sum.add(totals);
+            if key.operation.is_message()
+                && let Some(fleet) = self.fleets_since_tick.get_mut(usize::from(key.fleet))
+            {
+                fleet.count(totals, key.operation.has_ack());
+            }
             if key.operation.is_message() || totals.clipped > 0 {
                 let phase = self.measurement.names(*key).1;
                 let health = self.measurement.health_mut(source, &phase);
@@ -171,6 +183,7 @@ impl Collector {
         }
         let online = (0..self.layout.fleets).map(|fleet| self.online_now(fleet)).sum();
         self.measurement.series.tick(t_ns, cpu_percent, online, planned_online);
+        self.tick_fleets(t_ns);
 
         let seconds = (t_ns.saturating_sub(self.live.t_ns) as f64 / 1e9).max(1e-3);
         let messages = self.since_tick.response.iter().filter(|(operation, _)| operation.is_message());
@@ -185,6 +198,16 @@ impl Collector {
             errors: self.live.errors + self.since_tick.errors,
         };
         self.since_tick = Interval::default();
+    }
+
+    fn tick_fleets(&mut self, t_ns: u64) {
+        let mut rows = std::mem::take(&mut self.fleets_since_tick);
+        for (fleet, row) in rows.iter_mut().enumerate() {
+            row.online = self.online_now(fleet);
+        }
+        let names = self.measurement.fleets.iter().map(|fleet| fleet.name.as_str());
+        self.measurement.series.add_fleets(t_ns, names.zip(&rows));
+        self.fleets_since_tick = vec![FleetRow::default(); rows.len()];
     }
 
     /// Returns the figures of the last tick.

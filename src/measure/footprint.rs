@@ -1,6 +1,7 @@
 //! Computes how much memory a measurement will use, in bytes as the allocator counts them. Used by `plan` for its forecast.
 //! Allocates nothing.
 
+use super::fleet_row::{FLEETS_MAX, FleetRow};
 use super::latency::Latency;
 use super::layout::{DIGITS_ROW, DIGITS_TOTAL, Layout};
 use super::measurement::OperationTotals;
@@ -59,15 +60,24 @@ pub fn kept_bytes(operation: Operation, samples: f64) -> f64 {
 }
 
 /// Returns the size of the series for a run of `seconds` seconds. `samples` contains the number of samples of each
-/// operation.
+/// operation, and `messages` the number of messages of all `fleets`.
 #[must_use]
-pub fn series_bytes(seconds: f64, samples: impl Iterator<Item = f64>) -> f64 {
+pub fn series_bytes(seconds: f64, samples: impl Iterator<Item = f64>, fleets: usize, messages: f64) -> f64 {
     let most = ROWS_MAX as f64;
     // The rows of a long run are merged, so on average three quarters of the maximum number exist.
     let rows = if seconds > most { 0.75 * most } else { seconds }.max(1.0);
     let kept: f64 =
         samples.map(|samples| rows.min(samples) * packed_bytes(samples / rows, BUCKETS_ROW)).sum();
-    (rows * size_of::<Row>() as f64 + kept).min(ROWS_BYTES_MAX as f64)
+    // Most fleets have similar numbers of messages. A node of a map is at least about half full.
+    let in_map = 2 * (size_of::<String>() + size_of::<FleetRow>());
+    let each = messages / fleets as f64;
+    let kept_by_fleet = match fleets {
+        2..=FLEETS_MAX => {
+            fleets as f64 * (rows * in_map as f64 + rows.min(each) * packed_bytes(each / rows, BUCKETS_ROW))
+        }
+        _ => 0.0,
+    };
+    (rows * size_of::<Row>() as f64 + kept + kept_by_fleet).min(ROWS_BYTES_MAX as f64)
 }
 
 fn packed_bytes(samples: f64, buckets: f64) -> f64 {

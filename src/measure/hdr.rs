@@ -234,7 +234,8 @@ fn take_leb128(rest: &mut &[u8]) -> std::io::Result<u64> {
     Ok(value)
 }
 
-fn encode(hdr: &Hdr<u64>) -> String {
+/// Returns the `hdr` field of a distribution.
+pub(super) fn encode(hdr: &Hdr<u64>) -> String {
     let mut bytes = Vec::new();
     let written = V2DeflateSerializer::new().serialize(hdr, &mut bytes);
     written.expect("counts are below 2^63, and writing to memory cannot fail");

@@ -19,6 +19,10 @@ pub struct Interval {
     pub achieved: u64,
     /// Number of operations of any kind whose outcome is not ok.
     pub errors: u64,
+    /// Number of errors by class, as in the `errors` of the result. Left out if there are none, and in files from earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub errors_by_class: BTreeMap<Cow<'static, str>, u64>,
     /// Largest `picked - due` of the messages started in this interval.
     pub lag_max_us: u64,
     /// Response times of operations that ended ok, by operation, with two significant digits. The steps of
@@ -34,6 +38,15 @@ impl Interval {
         self.errors += other.errors;
         self.lag_max_us = self.lag_max_us.max(other.lag_max_us);
         self.response.add(&other.response);
+        for (class, count) in &other.errors_by_class {
+            let sum = self.errors_by_class.entry(class.clone()).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+    }
+
+    /// Counts an error of a class.
+    pub(super) fn note_error(&mut self, class: &'static str) {
+        *self.errors_by_class.entry(Cow::Borrowed(class)).or_default() += 1;
     }
 
     /// Notes the lag of a message that was started in this interval.
@@ -42,11 +55,24 @@ impl Interval {
         self.lag_max_us = self.lag_max_us.max(lag_us);
     }
 
+    /// Returns the heap memory in bytes, excluding the allocator's overhead.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let names: usize = self.errors_by_class.keys().map(|class| class.len()).sum();
+        self.response.heap_bytes() + map_bytes(&self.errors_by_class) + names
+    }
+
     pub(super) fn recycle(&mut self, pool: &mut Pool) {
         for latency in &mut self.response.0 {
             pool.recycle(latency);
         }
     }
+}
+
+/// Returns an upper bound for the memory of a map's nodes. A node of the standard library's map has room for 11 entries, and every
+/// node but the first is at least 5/11 full.
+pub(super) fn map_bytes<K, V>(map: &BTreeMap<K, V>) -> usize {
+    let entries = if map.is_empty() { 0 } else { (map.len() * 11 / 5).max(11) };
+    entries * (size_of::<K>() + size_of::<V>())
 }
 
 /// Response times by operation, with two significant digits. In files, this is a map that contains the
@@ -72,7 +98,7 @@ impl ByOperation {
         all.filter(|(_, latency)| !latency.is_empty())
     }
 
-    pub(super) fn heap_bytes(&self) -> usize {
+    fn heap_bytes(&self) -> usize {
         self.0.iter().map(Latency::heap_bytes).sum()
     }
 

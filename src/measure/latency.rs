@@ -210,6 +210,13 @@ impl Latency {
         replaced
     }
 
+    /// Returns the same samples with at most this number of significant digits.
+    #[must_use]
+    pub(super) fn coarser(&self, digits: u8) -> Latency {
+        self.packed()
+            .map_or_else(Latency::default, |packed| Latency(Repr::Packed(Box::new(packed.coarser(digits)))))
+    }
+
     /// Returns the smallest value.
     #[must_use]
     pub fn min(&self) -> Option<u64> {

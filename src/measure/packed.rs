@@ -68,6 +68,22 @@ impl Packed {
         writer.end(self.digits, self.highest_us.max(highest_us))
     }
 
+    /// Returns the same samples with fewer digits. The buckets of a lower precision contain whole buckets of a higher one, so
+    /// the sum of two results is the result for the sum.
+    pub(super) fn coarser(&self, digits: u8) -> Packed {
+        let to = bits(digits.min(self.digits));
+        let mut coarse =
+            self.buckets().map(|(fine, count)| (bucket(self.lowest_us(fine), to), count)).peekable();
+        let mut writer = Writer::default();
+        while let Some((bucket, mut count)) = coarse.next() {
+            while let Some((_, more)) = coarse.next_if(|(next, _)| *next == bucket) {
+                count = count.saturating_add(more);
+            }
+            writer.push(bucket, count);
+        }
+        writer.end(digits.min(self.digits), self.highest_us)
+    }
+
     pub(super) fn count(&self) -> u64 {
         self.count
     }
@@ -244,6 +260,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn coarser_samples_are_those_of_a_coarser_histogram(
+            samples in prop::collection::vec((1..60_000_000_u64, 1..1_000_u64), 0..100),
+        ) {
+            let fine = Packed::of(&histogram(3, 60_000_000, &samples)).coarser(2);
+            let coarse = Packed::of(&histogram(2, 60_000_000, &samples));
+            prop_assert_eq!((fine.unpacked(), fine.count()), (coarse.unpacked(), coarse.count()));
+        }
+
         #[test]
         fn packed_sums_equal_sums_of_histograms(
             digits in 0_u8..=3,

@@ -258,6 +258,7 @@ impl Recorder {
         at_ns: u64,
         example: impl FnOnce() -> String,
     ) {
+        self.seconds.at(at_ns).note_error(class);
         let at_us = at_ns / 1_000;
         let known = self.errors.iter_mut().find(|known| known.class == class && known.culprit == culprit);
         match known {

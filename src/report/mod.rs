@@ -32,19 +32,10 @@ pub use text::{text, verdict_text};
 /// An error while rendering a result.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// Drawing a chart failed.
-    #[error("cannot draw a chart: {0}")]
-    Chart(String),
     /// Serializing the result failed.
     #[error("cannot write the result as JSON: {0}")]
     Json(#[from] serde_json::Error),
     /// Rendering the page's template failed.
     #[error("cannot render the page: {0}")]
     Page(#[from] askama::Error),
-}
-
-impl ReportError {
-    fn chart(error: &impl std::fmt::Display) -> ReportError {
-        ReportError::Chart(error.to_string())
-    }
 }

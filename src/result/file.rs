@@ -4,6 +4,7 @@
 use super::checks::{check_counts, check_histograms, drop_unknown_operations};
 use super::disk::{self, Watch};
 use super::file_error::{FILE_BYTES_MAX, FileError};
+use super::json_layout;
 use super::model::{RunResult, SCHEMA};
 use crate::text_file;
 use serde::Deserialize;
@@ -107,7 +108,7 @@ fn check_schema(path: &Path, schema: Option<serde_json::Value>) -> Result<(), Fi
 /// # Errors
 /// Serialization to JSON can fail in general, but never for results from this program.
 pub fn to_json(result: &RunResult) -> Result<String, serde_json::Error> {
-    serde_json::to_string_pretty(result).map(|json| json + "\n")
+    json_layout::to_string(result).map(|json| json + "\n")
 }
 
 /// Writes a result into `folder` under the first free name of `{id}.json`, `{id}-2.json`, and so on, and stores that

@@ -2,13 +2,14 @@
 //! writes it; `report` renders everything else from it. Read `model` first.
 //!
 //! `model` defines the contents, which include the run's [`Measurement`](crate::measure::Measurement); `file` reads and
-//! writes result files, and `checks` detects damaged ones; `disk` writes files atomically. This room must not depend on
+//! writes result files, `json_layout` keeps them small and readable, and `checks` detects damaged ones; `disk` writes files atomically. This room must not depend on
 //! MQTT, plans or workers.
 
 mod checks;
 pub mod disk;
 pub mod file;
 mod file_error;
+mod json_layout;
 pub mod model;
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ fn page_fits_every_width_and_charts_are_readable() {
             assert!(get("scroll") <= get("client"), "{name} at {width}: {found:?}");
             assert_eq!(
                 get("charts"),
-                if name == "empty" { 0.0 } else { 7.0 },
+                if name == "empty" { 0.0 } else { 9.0 },
                 "{name} at {width}: each chart in one size"
             );
             assert!(get("smallest") >= 10.0 && get("largest") <= 18.0, "{name} at {width}: {found:?}");

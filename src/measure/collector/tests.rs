@@ -105,6 +105,35 @@ fn online_adds_over_workers_and_keeps_the_peak() {
 }
 
 #[test]
+fn several_fleets_have_rows_of_their_own() {
+    let mut collector = Collector::unnamed(layout());
+    let mut recorder = recorder();
+    recorder.online(1, 4);
+    for second in 0..2 {
+        let (due, qos0) = (second * S, key(Operation::TelemetryQos0, 1, 0));
+        for key in [key(Operation::Telemetry, 1, 0), qos0, key(Operation::Ping, 1, 0)] {
+            recorder.due(key, due);
+            recorder.ok(key, &at(due, due + 3_000_000));
+        }
+        recorder.due(key(Operation::Telemetry, 1, 0), due);
+        recorder.ended(key(Operation::Telemetry, 1, 0), Outcome::Lost, due, due + 1_000);
+        collector.add(&recorder.swap(), Source::Worker(0));
+        collector.tick((second + 1) * S, None, 0);
+    }
+    for row in rows(&collector) {
+        let fleet = &row.fleets["fleet-1"];
+        assert_eq!((fleet.online, fleet.due, fleet.ok, fleet.not_ok), (4, 3, 2, 1), "pings are no messages");
+        assert_eq!(fleet.response.count(), 1, "QoS 0 has no acknowledgment");
+        assert_eq!(fleet.response.max(), row.interval.response.of(Operation::Telemetry).max());
+    }
+    for fleets in [1, 11] {
+        let mut collector = Collector::unnamed(Layout::new(fleets, 1, Duration::from_secs(60)));
+        collector.tick(S, None, 0);
+        assert!(rows(&collector)[0].fleets.is_empty(), "{fleets} fleets");
+    }
+}
+
+#[test]
 fn errors_keep_first_and_last_time_and_an_example() {
     let mut collector = Collector::unnamed(layout());
     let mut workers = [recorder(), recorder()];

@@ -120,6 +120,7 @@ impl Plan {
             .sum();
         let over_time = uses.iter().filter(|used| used.operation.histograms()[1] > 0);
         let samples = over_time.map(|used| used.count());
-        (kept + series_bytes(self.schedule.end().as_secs_f64(), samples)) as u64
+        let messages = uses.iter().filter(|used| used.operation.is_message()).map(OperationUse::count).sum();
+        (kept + series_bytes(self.schedule.end().as_secs_f64(), samples, self.fleets.len(), messages)) as u64
     }
 }

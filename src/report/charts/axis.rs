@@ -1,11 +1,8 @@
 //! The axes of the charts: positions of values, and ticks with labels. Called by the charts. Independent of what the values measure.
 
-use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
-use std::ops::Range;
-
 /// An axis with its ticks.
 #[derive(Clone, Debug)]
-pub(in crate::report) struct Axis {
+pub(super) struct Axis {
     low: f64,
     high: f64,
     log: bool,
@@ -14,7 +11,7 @@ pub(in crate::report) struct Axis {
 
 impl Axis {
     /// Creates a linear axis from zero to a round number at or above `max`, with about `ticks` ticks.
-    pub(in crate::report) fn linear(max: f64, ticks: u32, label: impl Fn(f64) -> String) -> Axis {
+    pub(super) fn linear(max: f64, ticks: u32, label: impl Fn(f64) -> String) -> Axis {
         let step = nice_step(max / f64::from(ticks.max(1)));
         let count = (max / step - 1e-9).ceil().max(1.0);
         let mut at = 0.0;
@@ -27,13 +24,13 @@ impl Axis {
     }
 
     /// Creates an axis from `low` to `high`. Ticks outside this range are left out.
-    pub(in crate::report) fn fixed(low: f64, high: f64, ticks: Vec<(f64, String)>) -> Axis {
+    pub(super) fn fixed(low: f64, high: f64, ticks: Vec<(f64, String)>) -> Axis {
         let ticks = ticks.into_iter().filter(|(at, _)| (low..=high).contains(at)).collect();
         Axis { low, high, log: false, ticks }
     }
 
     /// Creates a logarithmic axis that covers `min..=max` (both positive) and begins and ends at 1, 2 or 5 times a power of ten.
-    pub(in crate::report) fn log(min: f64, max: f64, label: impl Fn(f64) -> String) -> Axis {
+    pub(super) fn log(min: f64, max: f64, label: impl Fn(f64) -> String) -> Axis {
         let min = min.max(1.0);
         let steps = log_steps();
         let below = |limit: f64| steps.iter().rev().copied().find(|step| *step <= limit);
@@ -57,7 +54,7 @@ impl Axis {
     }
 
     /// Returns the position of a value as a share of the axis.
-    fn position(&self, value: f64) -> f64 {
+    pub(super) fn position(&self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);
         let share = if self.log {
             (value / self.low).ln() / (self.high / self.low).ln()
@@ -68,13 +65,18 @@ impl Axis {
     }
 
     /// Returns the smallest value.
-    pub(in crate::report) fn low(&self) -> f64 {
+    pub(super) fn low(&self) -> f64 {
         self.low
     }
 
     /// Returns the largest value.
-    pub(in crate::report) fn high(&self) -> f64 {
+    pub(super) fn high(&self) -> f64 {
         self.high
+    }
+
+    /// Returns the ticks and their labels, from the smallest.
+    pub(super) fn ticks(&self) -> &[(f64, String)] {
+        &self.ticks
     }
 }
 
@@ -96,32 +98,6 @@ fn nice_step(raw: f64) -> f64 {
         .unwrap_or(raw)
 }
 
-impl Ranged for Axis {
-    type FormatOption = NoDefaultFormatting;
-    type ValueType = f64;
-
-    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates; pixel positions are small")]
-    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
-        let (from, to) = (f64::from(limit.0), f64::from(limit.1));
-        (from + (to - from) * self.position(*value)).round() as i32
-    }
-
-    fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
-        self.ticks.iter().map(|(at, _)| *at).collect()
-    }
-
-    fn range(&self) -> Range<f64> {
-        self.low..self.high
-    }
-}
-
-impl ValueFormatter<f64> for Axis {
-    fn format_ext(&self, value: &f64) -> String {
-        let near = |at: f64| (at - *value).abs() <= 1e-9 * value.abs().max(1.0);
-        self.ticks.iter().find(|(at, _)| near(*at)).map(|(_, label)| label.clone()).unwrap_or_default()
-    }
-}
-
 /// Formats seconds since the start of the run as `m:ss`, or as `h:mm` if `hours`.
 fn clock(seconds: f64, hours: bool) -> String {
     #[expect(
@@ -138,7 +114,7 @@ fn clock(seconds: f64, hours: bool) -> String {
 }
 
 /// Creates a time axis over `0..=end` seconds with about `most` ticks at round times.
-pub(in crate::report) fn time(end: f64, most: u32) -> Axis {
+pub(super) fn time(end: f64, most: u32) -> Axis {
     const STEPS: [f64; 16] = [
         1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0,
         21_600.0, 86_400.0,
@@ -175,8 +151,7 @@ mod tests {
         let axis = Axis::log(800.0, 90_000.0, |value| format!("{value}"));
         assert_eq!((axis.low(), axis.high()), (500.0, 100_000.0));
         assert_eq!(labels(&axis), ["1000", "10000", "100000"]);
-        assert_eq!(axis.map(&500.0, (0, 100)), 0);
-        assert_eq!(axis.map(&1.0, (0, 100)), 0, "smaller values are clamped");
+        assert_eq!([500.0, 1.0, 100_000.0].map(|value| axis.position(value)), [0.0, 0.0, 1.0], "clamped");
         let between = Axis::log(110_000.0, 3_000_000.0, |value| format!("{}", value / 1e3));
         assert_eq!(labels(&between), ["100", "200", "500", "1000", "2000", "5000"]);
         for (low, high) in (1..60).flat_map(|low| (low..60).map(move |high| (low, high))) {

@@ -1,25 +1,34 @@
 //! The percentile spectrum: latency over a horizontal axis on which each additional nine has the same width, so that the tail is visible.
-//! Called by `page`. Independent of thresholds.
+//! It is HdrHistogram's axis, 1 / (1 - q). Called by `page`. Independent of thresholds.
 
 use super::axis::Axis;
-use super::theme;
-use super::{Line, ReportError, frame, in_every_size, latency_label, line, number};
+use super::figure::{Figure, Horizontal};
+use super::plot::Series;
+use super::response;
+use super::rows::can_feed;
+use super::svg::Style;
+use super::theme::{self, Role};
+use super::{Panel, ReportError, number, percentile_name};
 use crate::measure::{Latency, Operation, Totals};
-use crate::report::format::{NONE, share};
+use crate::report::format::share;
 use crate::units::human_us;
 
-/// The labels of the ticks: quantiles in percent.
-const TICKS: [&str; 7] = ["0%", "90%", "99%", "99.9%", "99.99%", "99.999%", "99.9999%"];
+/// The quantiles of possible ticks. Those before take precedence over those behind, if there is no room for all.
+const TICKS: [(f64, &str); 10] = [
+    (0.0, "0%"),
+    (0.9, "90%"),
+    (0.99, "99%"),
+    (0.999, "99.9%"),
+    (0.9999, "99.99%"),
+    (0.99999, "99.999%"),
+    (0.999999, "99.9999%"),
+    (0.5, "50%"),
+    (0.75, "75%"),
+    (0.25, "25%"),
+];
 
 /// Height in CSS pixels, in every size.
-const HEIGHT: u32 = 260;
-
-/// A drawn spectrum.
-#[derive(Clone, Debug)]
-pub(in crate::report) struct Spectrum {
-    pub(in crate::report) words: String,
-    pub(in crate::report) svg: String,
-}
+const HEIGHT: f64 = 220.0;
 
 /// Draws response and service time. Returns `None` if there are no samples. `scope` says in words which operations are in `totals`.
 ///
@@ -29,45 +38,97 @@ pub(in crate::report) fn draw(
     operation: Operation,
     scope: &str,
     totals: &Totals,
-) -> Result<Option<Spectrum>, ReportError> {
+) -> Result<Option<Panel>, ReportError> {
     let (response, service) = (&totals.response, &totals.service);
-    // Start at the first percentile, so that a single fast sample does not flatten the chart.
-    let (Some(low), Some(high)) = (response.quantile(0.01), response.max()) else { return Ok(None) };
-    let low = service.quantile(0.01).map_or(low, |service| service.min(low)).max(1);
-    let high = service.max().map_or(high, |service| service.max(high)).max(low);
-    let service_p99 = match service.quantile(0.99) {
-        // A device answers a method call, so the service time is the time that it took to send the answer.
-        Some(us) if operation == Operation::Method => {
-            format!("Sending the answer took {} at the 99th percentile.", human_us(us))
-        }
-        Some(us) => format!("Service time at the 99th percentile: {}.", human_us(us)),
-        None => "This operation has no service time, because it gets no answer.".to_owned(),
-    };
-    let words = format!(
-        "Response of {operation}, {scope}, for the {} that ended ok: 50% within {}, 99% within {}, 99.9% within {}. {service_p99}",
-        share(totals.ok(), totals.due),
-        at(response, 0.5),
-        at(response, 0.99),
-        at(response, 0.999),
-    );
+    if response.is_empty() {
+        return Ok(None);
+    }
     let nines = nines(response.count());
-    let lines = [
-        Line { role: theme::SECOND, points: curve(service, nines) },
-        Line { role: theme::FIRST, points: curve(response, nines) },
+    let (mut series, mut tails) = (Vec::new(), Vec::new());
+    let kinds = [
+        ("response", "response: from the due time to the ack", theme::FIRST, Style::Solid, response),
+        ("service", "service: from sending to the ack", theme::SECOND, Style::Dashed, service),
     ];
-    let title = format!("Percentile spectrum of {operation}");
-    let svg = in_every_size("spectrum", &title, &words, Some(HEIGHT), |size, area| {
-        let ticks = (0_u32..).zip(TICKS).map(|(nine, label)| (f64::from(nine), label.to_owned())).collect();
-        let x = Axis::fixed(0.0, nines, ticks);
-        let y = Axis::log(number(low), number(high), latency_label);
-        let mut chart = frame(size, area, 0, x, y)?;
-        lines.iter().try_for_each(|one| line(&mut chart, one))
-    })?;
-    Ok(Some(Spectrum { words, svg }))
+    for (id, label, role, style, latency) in kinds.into_iter().filter(|kind| !kind.4.is_empty()) {
+        let [known, single] = curve(latency, nines);
+        series.push(Series::line(id, label, (role, style), known));
+        tails.push(beyond(&format!("{id}-tail"), role, single));
+    }
+    // One entry in the legend explains both.
+    if let Some(tail) = tails.first_mut() {
+        "fewer than 10 samples beyond".clone_into(&mut tail.label);
+    }
+    series.extend(tails);
+    let words = words(operation, scope, totals);
+    let figure = Figure {
+        id: "spectrum",
+        title: format!("Percentile spectrum of {operation}"),
+        unit: "latency, logarithmic, by percentile".to_owned(),
+        words,
+        x: Horizontal::Other {
+            label: "percentile of operations that ended ok",
+            axis: Box::new(move |width, font| percentile_axis(nines, width, font)),
+        },
+        plots: vec![response::plot("spectrum", "latency, log scale", HEIGHT, series)],
+        markers: Vec::new(),
+    };
+    figure.draw().map(Some)
 }
 
-fn at(latency: &Latency, quantile: f64) -> String {
-    latency.quantile(quantile).map_or_else(|| NONE.to_owned(), human_us)
+fn words(operation: Operation, scope: &str, totals: &Totals) -> String {
+    let fed = |latency: &Latency, quantile: f64| {
+        latency.quantile(quantile).filter(|_| can_feed(latency.count(), quantile))
+    };
+    let within: Vec<String> = [0.5, 0.99, 0.999]
+        .into_iter()
+        .filter_map(|quantile| {
+            let name = percentile_name(quantile);
+            Some(format!(
+                "{}% within {}",
+                name.trim_start_matches('p'),
+                human_us(fed(&totals.response, quantile)?)
+            ))
+        })
+        .collect();
+    let slowest = totals.response.max().map(|us| format!("the slowest took {}", human_us(us)));
+    let facts: Vec<String> = within.into_iter().chain(slowest).collect();
+    let service = match fed(&totals.service, 0.99) {
+        // A device answers a method call, so the service time is the time that it took to send the answer.
+        Some(us) if operation == Operation::Method => {
+            format!(" Sending the answer took {} at the 99th percentile.", human_us(us))
+        }
+        Some(us) => format!(" Service time at the 99th percentile: {}.", human_us(us)),
+        None if totals.service.is_empty() => {
+            " This operation has no service time, because it gets no answer.".to_owned()
+        }
+        None => String::new(),
+    };
+    format!(
+        "Response of {operation}, {scope}, for the {} that ended ok: {}.{service}",
+        share(totals.ok(), totals.due),
+        facts.join(", "),
+    )
+}
+
+/// Returns the position of a quantile on the axis: the number of nines.
+fn position(quantile: f64) -> f64 {
+    -(1.0 - quantile).log10()
+}
+
+fn percentile_axis(nines: f64, width: f64, font: f64) -> Axis {
+    let mut taken: Vec<(f64, f64)> = Vec::new();
+    let mut ticks = Vec::new();
+    for (quantile, label) in TICKS {
+        let at = position(quantile).max(0.0);
+        let half = number(label.len() as u64) * font * 0.3 + 4.0;
+        let x = width * at / nines;
+        let free = taken.iter().all(|(from, to)| x + half <= *from || x - half >= *to);
+        if at <= nines + 1e-9 && free {
+            taken.push((x - half, x + half));
+            ticks.push((at.min(nines), label.to_owned()));
+        }
+    }
+    Axis::fixed(0.0, nines, ticks)
 }
 
 /// Returns the length of the axis in nines: long enough to show the largest of `count` samples, but no longer than the ticks.
@@ -75,13 +136,28 @@ fn nines(count: u64) -> f64 {
     number(count.max(1)).log10().clamp(1.0, 6.0)
 }
 
-fn curve(latency: &Latency, nines: f64) -> Vec<Option<(f64, f64)>> {
+type Points = Vec<(f64, Option<f64>)>;
+
+/// Returns the curve in two parts: up to the last quantile with ten samples beyond it, and the rest. Both contain the point between.
+fn curve(latency: &Latency, nines: f64) -> [Points; 2] {
     const STEPS: u32 = 240;
-    (0..=STEPS)
-        .map(|step| {
-            let x = nines * f64::from(step) / f64::from(STEPS);
-            let quantile = 1.0 - 10_f64.powf(-x);
-            latency.quantile(quantile).map(|us| (x, number(us.max(1))))
-        })
-        .collect()
+    let (mut known, mut single): (Points, Points) = (Vec::new(), Vec::new());
+    for step in 0..=STEPS {
+        let x = nines * f64::from(step) / f64::from(STEPS);
+        let quantile = 1.0 - 10_f64.powf(-x);
+        let point = (x, latency.quantile(quantile).map(|us| number(us.max(1))));
+        if can_feed(latency.count(), quantile) {
+            known.push(point);
+        } else {
+            if single.is_empty() {
+                single.extend(known.last().copied());
+            }
+            single.push(point);
+        }
+    }
+    [known, single]
+}
+
+fn beyond(id: &str, role: Role, points: Points) -> Series {
+    Series { width: 1.25, ..Series::line(id, "", (role, Style::Dotted), points) }
 }

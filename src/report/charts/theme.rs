@@ -4,7 +4,6 @@
 //! Charts contain the light colors as presentation attributes, so they are readable without a style sheet. [`css`] maps these
 //! attributes to variables, which the dark scheme changes.
 
-use plotters::style::RGBColor;
 use std::fmt::Write as _;
 
 /// A color, identified by its meaning.
@@ -16,14 +15,6 @@ pub(in crate::report) struct Role {
     pub(in crate::report) light: (u8, u8, u8),
     /// Color on a dark page.
     pub(in crate::report) dark: (u8, u8, u8),
-}
-
-impl Role {
-    /// Returns the light color for plotters.
-    pub(in crate::report) fn color(self) -> RGBColor {
-        let (red, green, blue) = self.light;
-        RGBColor(red, green, blue)
-    }
 }
 
 const fn role(name: &'static str, light: (u8, u8, u8), dark: (u8, u8, u8)) -> Role {
@@ -48,6 +39,10 @@ pub(in crate::report) const FIRST: Role = role("first", (0x1d, 0x5f, 0xc4), (0x6
 pub(in crate::report) const SECOND: Role = role("second", (0xb4, 0x53, 0x09), (0xf5, 0xa5, 0x4a));
 /// Third series.
 pub(in crate::report) const THIRD: Role = role("third", (0x7a, 0x2d, 0xb8), (0xc7, 0x93, 0xff));
+/// Fourth series.
+pub(in crate::report) const FOURTH: Role = role("fourth", (0x0b, 0x74, 0x6c), (0x4f, 0xd0, 0xc0));
+/// Fifth series.
+pub(in crate::report) const FIFTH: Role = role("fifth", (0xc0, 0x2e, 0x82), (0xff, 0x8a, 0xc8));
 /// Planned or offered values, drawn dashed.
 pub(in crate::report) const PLANNED: Role = role("planned", (0x6b, 0x75, 0x84), (0x93, 0x9f, 0xb0));
 /// Pass.
@@ -57,8 +52,8 @@ pub(in crate::report) const BAD: Role = role("bad", (0xb0, 0x1e, 0x28), (0xff, 0
 /// Invalid, warnings.
 pub(in crate::report) const WARN: Role = role("warn", (0x85, 0x55, 0x00), (0xe9, 0xb9, 0x49));
 
-const ALL: [Role; 13] =
-    [PAPER, PANEL, INK, MUTED, RULE, BAND, FIRST, SECOND, THIRD, PLANNED, GOOD, BAD, WARN];
+const ALL: [Role; 15] =
+    [PAPER, PANEL, INK, MUTED, RULE, BAND, FIRST, SECOND, THIRD, FOURTH, FIFTH, PLANNED, GOOD, BAD, WARN];
 
 /// Returns the style sheet: variables for light and dark schemes, and rules that map chart elements to them.
 pub(in crate::report) fn css() -> String {
@@ -79,7 +74,7 @@ pub(in crate::report) fn css() -> String {
         for property in ["fill", "stroke"] {
             let _ = writeln!(
                 css,
-                ".chart [{property}=\"#{red:02X}{green:02X}{blue:02X}\"]{{{property}:var(--{})}}",
+                ":is(.chart,.sample) [{property}=\"#{red:02X}{green:02X}{blue:02X}\"]{{{property}:var(--{})}}",
                 role.name
             );
         }
@@ -117,6 +112,8 @@ mod tests {
                 (FIRST, 4.5),
                 (SECOND, 3.0),
                 (THIRD, 3.0),
+                (FOURTH, 3.0),
+                (FIFTH, 3.0),
                 (PLANNED, 3.0),
             ] {
                 for (a, b) in [(front.light, ground.light), (front.dark, ground.dark)] {

@@ -11,9 +11,7 @@ mod tiles;
 mod unit;
 
 use super::banner::Banner;
-use super::charts::spectrum::{self, Spectrum};
-use super::charts::theme;
-use super::charts::timeline::{self, Panel};
+use super::charts::{Panel, headline, spectrum, theme, timeline};
 use super::format::{self, NONE, plain, plain_lines};
 use super::summary::{Part, Summary, length, not_ok, per_second, sum_during};
 use super::text::{culprit, target};
@@ -57,6 +55,7 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         scenario: plain_lines(&result.run.scenario.text),
         panels: timeline::panels(result, main_operation)?,
         phases: result.measurement.phases.iter().map(|phase| phase_row(result, &summary, phase)).collect(),
+        headline: headline::draw(result, main_operation)?,
         spectrum,
         main_name: main_name.to_owned(),
         operations: summary.operations.iter().map(OperationView::of).collect(),
@@ -92,7 +91,8 @@ struct Page<'a> {
     scenario: String,
     panels: Vec<Panel>,
     phases: Vec<PhaseRow>,
-    spectrum: Option<Spectrum>,
+    headline: Option<Panel>,
+    spectrum: Option<Panel>,
     main_name: String,
     operations: Vec<OperationView>,
     fleets: Vec<[String; 8]>,

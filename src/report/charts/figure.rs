@@ -1,0 +1,366 @@
+//! Lays out a chart and draws it in every size. Called by the files with the charts. Independent of what a chart shows.
+
+use super::axis::{self, Axis};
+use super::data;
+use super::plot::{Plot, Scale, Series, Shape};
+use super::rows::Rows;
+use super::svg::{Anchor, Canvas, Style, escape, number};
+use super::theme;
+use super::{Key, Panel, ReportError, SIZES, Size};
+use crate::report::format::{plain, shorten};
+
+/// Space above the first plot, and to the right of every plot.
+const MARGIN: f64 = 6.0;
+const RIGHT: f64 = 14.0;
+/// Space between the label of the vertical axis and the plot, so that the label does not touch the uppermost tick's.
+const LABEL_GAP: f64 = 6.0;
+/// Space between two plots, in addition to the line with the label of the vertical axis.
+const BETWEEN: f64 = 8.0;
+
+/// Computes an axis for a width and a font size, both in CSS pixels.
+pub(super) type AxisOfWidth<'a> = dyn Fn(f64, f64) -> Axis + 'a;
+
+/// The horizontal axis.
+pub(super) enum Horizontal<'a> {
+    /// The time of the run, with a band for each phase.
+    Time { rows: &'a Rows<'a>, names: bool },
+    /// Another axis. The plots show values on it.
+    Other { label: &'static str, axis: Box<AxisOfWidth<'a>> },
+}
+
+/// A moment that a chart of two plots marks with a vertical line, and a label between the plots.
+#[derive(Clone, Debug)]
+pub(super) struct Marker {
+    pub(super) at: f64,
+    pub(super) label: String,
+}
+
+/// A chart: one or more plots, one below the other, over a common horizontal axis.
+pub(super) struct Figure<'a> {
+    /// Unique on the page; part of ids and attributes.
+    pub(super) id: &'static str,
+    pub(super) title: String,
+    pub(super) unit: String,
+    /// Describes the chart in words.
+    pub(super) words: String,
+    pub(super) x: Horizontal<'a>,
+    pub(super) plots: Vec<Plot>,
+    pub(super) markers: Vec<Marker>,
+}
+
+/// The area of a plot in pixels, and its axes.
+struct Area<'a> {
+    plot: &'a Plot,
+    x: Axis,
+    y: Axis,
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+}
+
+impl Area<'_> {
+    fn x(&self, value: f64) -> f64 {
+        self.left + (self.right - self.left) * self.x.position(value)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        self.bottom - (self.bottom - self.top) * self.y.position(value)
+    }
+
+    fn rectangle(&self, [from, to, low, high]: [f64; 4]) -> [f64; 4] {
+        [self.x(from), self.y(high), self.x(to), self.y(low)]
+    }
+}
+
+impl Figure<'_> {
+    /// Draws the chart.
+    ///
+    /// # Errors
+    /// Returns an error if the data block cannot be serialized.
+    pub(super) fn draw(self) -> Result<Panel, ReportError> {
+        let mut svg: String = SIZES.iter().map(|size| self.in_size(size)).collect();
+        svg.push_str(&data::block(self.id, &self.plots)?);
+        let series = self.plots.iter().flat_map(|plot| &plot.series);
+        // A chart with a single unnamed series needs no legend.
+        let legend = series.filter(|one| !one.label.is_empty()).map(key).collect();
+        Ok(Panel { id: self.id, title: self.title, unit: self.unit, legend, words: self.words, svg })
+    }
+
+    fn in_size(&self, size: &Size) -> String {
+        let (left, right) = (size.gutter, size.width - RIGHT);
+        let line = size.font + 6.0;
+        let names = matches!(self.x, Horizontal::Time { names: true, .. });
+        let mut canvas = Canvas::default();
+        let mut top = MARGIN;
+        for (n, plot) in self.plots.iter().enumerate() {
+            top += line + LABEL_GAP;
+            let label = shorten(&plot.label, fitting(size, size.width));
+            let at = (0.0, top - LABEL_GAP - 4.0);
+            canvas.text((theme::MUTED, size.font), Anchor::Start, at, &label);
+            if n == 0 && names {
+                top += line;
+            }
+            let x = match &self.x {
+                Horizontal::Time { rows, .. } => axis::time(rows.end, size.time_ticks),
+                Horizontal::Other { axis, .. } => axis(right - left, size.font),
+            };
+            let y = plot.axis(&x);
+            let bottom = top + plot.height;
+            let area = Area { plot, x, y, left, right, top, bottom };
+            self.draw_plot(&mut canvas, size, &area, n == 0);
+            top = bottom + BETWEEN;
+            if n + 1 == self.plots.len() {
+                top = self.horizontal_labels(&mut canvas, size, &area);
+            }
+        }
+        self.wrap(size, top, &canvas.finish())
+    }
+
+    /// Returns the root element, which has a name and a description.
+    fn wrap(&self, size: &Size, height: f64, body: &str) -> String {
+        let (id, class) = (self.id, size.class);
+        format!(
+            "<svg class=\"chart {class}\" data-chart=\"{id}\" viewBox=\"0 0 {} {}\" role=\"img\" \
+             aria-labelledby=\"{id}-{class}-t {id}-{class}-d\">\n<title id=\"{id}-{class}-t\">{}, {}</title>\n\
+             <desc id=\"{id}-{class}-d\">{}</desc>\n{body}</svg>\n",
+            number(size.width),
+            number(height),
+            escape(&self.title),
+            escape(&self.unit),
+            escape(&self.words),
+        )
+    }
+
+    fn draw_plot(&self, canvas: &mut Canvas, size: &Size, area: &Area<'_>, first: bool) {
+        let times = match &self.x {
+            Horizontal::Time { .. } => format!(
+                " data-t0=\"{}\" data-t1=\"{}\"",
+                data::seconds(area.x.low()),
+                data::seconds(area.x.high())
+            ),
+            Horizontal::Other { .. } => String::new(),
+        };
+        let [left, right, top, bottom] = [area.left, area.right, area.top, area.bottom].map(number);
+        canvas.open(&format!(
+            "class=\"plot\" data-plot=\"{}\" data-x0=\"{left}\" data-x1=\"{right}\" data-y0=\"{top}\" \
+             data-y1=\"{bottom}\"{times}",
+            escape(&area.plot.name)
+        ));
+        if let Horizontal::Time { rows, names } = &self.x {
+            bands(canvas, rows, area);
+            if first && *names {
+                phase_names(canvas, size, rows, area);
+            }
+        }
+        grid(canvas, size, area);
+        limits(canvas, area);
+        // The first series is the most important one, so it is on top.
+        for series in area.plot.series.iter().rev() {
+            canvas.open(&format!("class=\"series\" data-series=\"{}\"", escape(&series.id)));
+            shape(canvas, area, series);
+            canvas.close();
+        }
+        limit_labels(canvas, size, area);
+        if let Some(outlier) = &area.plot.outlier {
+            let at = (area.x(outlier.from) - 5.0, area.top + size.font);
+            canvas.text_on_lines((theme::INK, size.font), Anchor::End, at, &outlier.label);
+        }
+        for marker in &self.markers {
+            let x = area.x(marker.at);
+            canvas.line((theme::INK, Style::DashDot, 1.25), &[vec![(x, area.top), (x, area.bottom)]]);
+            if !first {
+                // Between the plots, where it covers no line. The label of the axis is at the left.
+                let is_left = x < f64::midpoint(area.left, area.right);
+                let (anchor, x) = if is_left { (Anchor::Start, x) } else { (Anchor::End, x + 4.0) };
+                let at = (x, area.top - LABEL_GAP - 4.0);
+                canvas.text((theme::INK, size.font), anchor, at, &marker.label);
+            }
+        }
+        canvas.close();
+    }
+
+    /// Draws the labels below the last plot. Returns the height of the chart.
+    fn horizontal_labels(&self, canvas: &mut Canvas, size: &Size, area: &Area<'_>) -> f64 {
+        let style = (theme::MUTED, size.font);
+        let base = area.bottom + size.font + 5.0;
+        for (value, label) in area.x.ticks() {
+            let x = area.x(*value);
+            canvas.rule(theme::RULE, (x, area.bottom), (x, area.bottom + 4.0));
+            canvas.text(style, Anchor::Middle, (x, base), label);
+        }
+        match &self.x {
+            Horizontal::Time { .. } => {
+                canvas.text(style, Anchor::Start, (0.0, base), "time");
+                base + 6.0
+            }
+            Horizontal::Other { label, .. } => {
+                let base = base + size.font + 4.0;
+                canvas.text(style, Anchor::End, (area.right, base), label);
+                base + 6.0
+            }
+        }
+    }
+}
+
+fn key(series: &Series) -> Key {
+    Key { label: series.label.clone(), series: series.id.clone(), sample: series.sample() }
+}
+
+fn shape(canvas: &mut Canvas, area: &Area<'_>, series: &Series) {
+    match &series.shape {
+        Shape::Line(points) => {
+            let inside = |x: f64| (area.x.low()..=area.x.high()).contains(&x);
+            let parts: Vec<Vec<(f64, f64)>> = points
+                .split(|(_, y)| y.is_none())
+                .map(|part| {
+                    let known = part.iter().filter_map(|(x, y)| Some((*x, (*y)?)));
+                    known.filter(|(x, _)| inside(*x)).map(|(x, y)| (area.x(x), area.y(y))).collect()
+                })
+                .collect();
+            canvas.line((series.role, series.style, series.width), &parts);
+        }
+        Shape::Bars(bars) => {
+            let low = area.y.low();
+            // A bar is at least one pixel wide.
+            let bars: Vec<[f64; 4]> = bars
+                .iter()
+                .map(|[from, to, value]| {
+                    let [left, top, right, bottom] = area.rectangle([*from, *to, low, *value]);
+                    [left, top.min(bottom - 1.0), right.max(left + 1.0), bottom]
+                })
+                .collect();
+            canvas.fill(series.role, None, &bars);
+        }
+        Shape::Cells(opacity, cells) => {
+            let cells: Vec<[f64; 4]> = cells.iter().map(|cell| area.rectangle(*cell)).collect();
+            canvas.fill(series.role, Some(*opacity), &cells);
+        }
+    }
+}
+
+fn grid(canvas: &mut Canvas, size: &Size, area: &Area<'_>) {
+    for (value, label) in area.y.ticks() {
+        let y = area.y(*value);
+        canvas.rule(theme::RULE, (area.left, y), (area.right, y));
+        let at = (area.left - 6.0, y + size.font * 0.35);
+        canvas.text((theme::MUTED, size.font), Anchor::End, at, label);
+    }
+    canvas.rule(theme::RULE, (area.left, area.top), (area.left, area.bottom));
+    canvas.rule(theme::RULE, (area.left, area.bottom), (area.right, area.bottom));
+}
+
+fn limits(canvas: &mut Canvas, area: &Area<'_>) {
+    for limit in &area.plot.limits {
+        let y = area.y(limit.value);
+        let (from, to) = (area.x(limit.from), area.x(limit.to));
+        canvas.line((theme::BAD, Style::Dashed, 1.5), &[vec![(from, y), (to, y)]]);
+    }
+}
+
+/// Writes each limit above its line, or below it at the top of the plot. Labels at the same height stand side by side.
+fn limit_labels(canvas: &mut Canvas, size: &Size, area: &Area<'_>) {
+    let mut written: Vec<[f64; 3]> = Vec::new();
+    for limit in &area.plot.limits {
+        let line_y = area.y(limit.value);
+        // A label must not cover the line of the next higher limit.
+        let above = line_y - size.font - 4.0;
+        let crowded =
+            area.plot.limits.iter().map(|other| area.y(other.value)).any(|y| y < line_y && y > above);
+        let y = if crowded || above + 4.0 < area.top { line_y + size.font + 1.0 } else { line_y - 4.0 };
+        let width = text_width(size, &limit.label);
+        let mut right = area.x(limit.to) - 4.0;
+        while let Some([left, ..]) = written.iter().find(|[left, until, other]| {
+            (other - y).abs() < size.font && *left < right && right - width < *until
+        }) {
+            right = left - 12.0;
+        }
+        written.push([right - width, right, y]);
+        canvas.text_on_lines((theme::BAD, size.font), Anchor::End, (right, y), &limit.label);
+    }
+}
+
+/// Shades every second phase and draws a thin line at the start and the end of each phase.
+fn bands(canvas: &mut Canvas, rows: &Rows<'_>, area: &Area<'_>) {
+    for (i, (_, from, to)) in rows.phases().enumerate() {
+        let (left, right) = (area.x(from), area.x(to));
+        if i % 2 == 1 {
+            canvas.fill(theme::BAND, None, &[[left, area.top, right, area.bottom]]);
+        }
+        for x in [left, right] {
+            canvas.rule(theme::RULE, (x, area.top), (x, area.bottom));
+        }
+    }
+}
+
+fn phase_names(canvas: &mut Canvas, size: &Size, rows: &Rows<'_>, area: &Area<'_>) {
+    let mut write = |name: &str, long: &str, from: f64, to: f64| {
+        let room = fitting(size, area.x(to) - area.x(from) - 6.0);
+        let text = if long.chars().count() <= room { long.to_owned() } else { shorten(name, room) };
+        // A cut name of one or two letters would say nothing.
+        if room >= 4 || text == name {
+            let at = (area.x(from) + 3.0, area.top - 6.0);
+            canvas.text((theme::MUTED, size.font), Anchor::Start, at, &text);
+        }
+    };
+    for (phase, from, to) in rows.phases() {
+        let name = plain(&phase.name);
+        let long = if phase.warmup { format!("{name} (warm-up)") } else { name.clone() };
+        write(&name, &long, from, to);
+    }
+    if rows.end - rows.load_end > rows.interval {
+        write("drain", "drain", rows.load_end, rows.end);
+    }
+}
+
+/// Estimates the width of a text; the exact width depends on the reader's system font.
+fn text_width(size: &Size, text: &str) -> f64 {
+    let letters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+    f64::from(letters) * size.font * 0.58
+}
+
+/// Returns the number of letters that fit into `width`.
+fn fitting(size: &Size, width: f64) -> usize {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a width is small, and the cast saturates"
+    )]
+    let letters = (width / (size.font * 0.58)) as usize;
+    letters
+}
+
+impl Plot {
+    /// Returns the vertical axis: it covers what is drawn over the horizontal axis, and nothing else.
+    fn axis(&self, x: &Axis) -> Axis {
+        let inside = |at: f64| (x.low()..=x.high()).contains(&at);
+        // Above the highest limit, there is room for its label.
+        let mut values: Vec<f64> =
+            self.limits.iter().flat_map(|limit| [limit.value, 3.0 * limit.value]).collect();
+        for series in &self.series {
+            match &series.shape {
+                Shape::Line(points) => {
+                    let known = points.iter().filter(|(x, _)| inside(*x)).filter_map(|(_, y)| *y);
+                    values.extend(known);
+                }
+                Shape::Bars(bars) => {
+                    let until = self.outlier.as_ref().map_or(x.high(), |outlier| outlier.from);
+                    values.extend(bars.iter().filter(|[from, ..]| *from < until).map(|[.., value]| *value));
+                }
+                Shape::Cells(_, cells) => {
+                    values.extend(cells.iter().flat_map(|[.., low, high]| [*low, *high]))
+                }
+            }
+        }
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let label = |value: f64| self.unit.tick(value);
+        match &self.scale {
+            Scale::Linear { ticks, at_least } => Axis::linear(high.max(*at_least), *ticks, label),
+            Scale::Log if high.is_finite() => {
+                Axis::log(values.into_iter().fold(f64::INFINITY, f64::min), high, label)
+            }
+            Scale::Log => Axis::log(1_000.0, 10_000.0, label),
+            Scale::Fixed(axis) => axis.clone(),
+        }
+    }
+}
