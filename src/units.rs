@@ -101,6 +101,29 @@ pub fn human_duration(duration: Duration) -> String {
     }
 }
 
+/// Formats a duration as a scenario writes it, in microseconds at the finest: `250ms`, `15s`, `1h30m`.
+#[must_use]
+pub fn written_duration(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 6] = [
+        (86_400_000_000, "d"),
+        (3_600_000_000, "h"),
+        (60_000_000, "m"),
+        (1_000_000, "s"),
+        (1_000, "ms"),
+        (1, "us"),
+    ];
+    let mut rest = duration.as_micros();
+    let mut out = String::new();
+    for (unit, name) in UNITS {
+        let count = rest / unit;
+        rest %= unit;
+        if count > 0 {
+            out += &format!("{count}{name}");
+        }
+    }
+    if out.is_empty() { "0s".to_owned() } else { out }
+}
+
 /// Formats a count with its noun: `1 device`, `1,000 devices`.
 #[must_use]
 pub fn plural(count: u64, one: &str, many: &str) -> String {

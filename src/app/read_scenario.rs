@@ -4,12 +4,14 @@
 use super::{AppError, Env};
 use crate::cli::ScenarioArgs;
 use crate::plan::{self, Part, Plan};
-use crate::result::model::SCHEMA;
-use crate::scenario::{self, FileText, Input, check_host};
+use crate::scenario::{self, FileText, Input, check_host, meant_host};
 use crate::text_file;
 use std::cell::RefCell;
 use std::io::{self, Read as _};
 use std::path::Path;
+
+/// The start of the schemas of result files of all versions.
+pub(super) const RESULT_SCHEMAS: &str = "hubstorm.result.";
 
 /// Reads and resolves a scenario.
 pub(super) async fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppError> {
@@ -71,7 +73,7 @@ fn text(file: &str, bytes: &[u8]) -> Result<String, AppError> {
         schema: String,
     }
     match serde_json::from_str::<Head>(text) {
-        Ok(head) if head.schema == SCHEMA => invalid(&format!(
+        Ok(head) if head.schema.starts_with(RESULT_SCHEMAS) => invalid(&format!(
             "this is a result file, not a scenario; to render it, run hubstorm report {file}"
         )),
         _ => Ok(text.to_owned()),
@@ -105,8 +107,16 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
     // Errors do not quote the argument, because it may be a connection string.
     let invalid =
         |problem: &str| AppError::Usage(format!("--target: {problem}; use HOST, HOST:PORT or [IPV6]:PORT"));
-    if target.contains('/') {
-        check_host(target).map_err(invalid)?;
+    if let (Err(problem), true) = (check_host(target), target.contains('/')) {
+        // The host alone cannot be a secret.
+        return Err(match meant_host(target) {
+            None => invalid(problem),
+            Some(meant) => {
+                let port = meant.port.map_or_else(String::new, |port| format!(":{port}"));
+                let host = if meant.host.contains(':') { format!("[{}]", meant.host) } else { meant.host };
+                AppError::Usage(format!("--target: {problem}; did you mean --target {host}{port}?"))
+            }
+        });
     }
     let (host, port) = match target.strip_prefix('[') {
         Some(rest) => {

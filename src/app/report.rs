@@ -5,12 +5,14 @@ use super::{AppError, Env, environment_error, exports, print, read_scenario};
 use crate::cli::ReportArgs;
 use crate::report::{self, Export, Format, exit};
 use crate::result::{self, model::RunResult};
-use std::io::{self, Write};
+use crate::text_file;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// Reads the result and renders it to files or stdout. With `--judge`, returns the exit code of the new verdict.
 pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
-    let files = files(args);
+    let files = files(args)?;
     let mut result = read(&args.result)?;
     exports::check(&files, &[&args.result])?;
     if !args.judge {
@@ -39,22 +41,64 @@ fn judge_again(result: &mut RunResult, env: &mut Env) {
     }
 }
 
+/// The number of bytes in which a scenario is recognized.
+const HEAD_BYTES: u64 = 64 * 1024;
+
 /// Reads a result file, or stdin if it is `-`.
 fn read(path: &Path) -> Result<RunResult, AppError> {
-    let result = match read_scenario::is_stdin(path) {
-        true => result::read_from(Path::new("stdin"), io::stdin().lock()),
-        false => result::read(path),
-    };
-    result.map_err(|error| AppError::Environment(error.to_string()))
+    if read_scenario::is_stdin(path) {
+        return read_from(Path::new("stdin"), io::stdin().lock());
+    }
+    match File::open(path) {
+        Ok(file) => read_from(path, file),
+        // Reads the file again, for the error.
+        Err(_) => result::read(path).map_err(|error| AppError::Environment(error.to_string())),
+    }
 }
 
-/// Returns the files to write: `--out`, then the exports.
-fn files(args: &ReportArgs) -> Vec<Export> {
-    let out = args.out.iter().map(|file| Export {
-        format: args.format.or_else(|| Format::of_file(file)).unwrap_or(Format::Text),
-        file: file.clone(),
+/// Reads a result. Recognizes a scenario, which is easily confused with a result.
+fn read_from(path: &Path, mut input: impl Read) -> Result<RunResult, AppError> {
+    let mut head = Vec::new();
+    // The error, if any, is repeated when the rest is read.
+    let _ = input.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
+    result::read_from(path, head.as_slice().chain(input)).map_err(|error| {
+        let path = path.display();
+        AppError::Environment(match is_scenario(&head) {
+            true => format!(
+                "{path} is a scenario, but `hubstorm report` reads the .json file that `hubstorm run` wrote; to run the scenario: \
+                 hubstorm run {path}; to see its plan: hubstorm check {path}"
+            ),
+            false => error.to_string(),
+        })
+    })
+}
+
+/// Returns whether a file that is not a result looks like a scenario.
+fn is_scenario(head: &[u8]) -> bool {
+    let Ok(text) = text_file::decode(head) else { return false };
+    let starts_table = |line: &str| {
+        let tables = ["[fleet.", "[[fleet.", "[[phase]]", "[target]"];
+        tables.iter().any(|table| line.trim_start().starts_with(table))
+    };
+    let has = |part: &str| text.contains(part);
+    let is_json = text.trim_start().starts_with('{') && has("\"fleet\"") && has("\"phase\"");
+    !has(read_scenario::RESULT_SCHEMAS) && (is_json || text.lines().any(starts_table))
+}
+
+/// Returns the files to write: `--out`, then the exports. Without `--format`, the extension of `--out` decides; without an extension, the
+/// file is text.
+fn files(args: &ReportArgs) -> Result<Vec<Export>, AppError> {
+    let out = args.out.as_ref().map(|file| {
+        let format = args.format.or_else(|| Format::of_file(file));
+        let format = format.or_else(|| file.extension().is_none().then_some(Format::Text));
+        let otherwise =
+            format!("or choose the format with --format {}", report::format_names().replace(", ", "|"));
+        let unknown = || {
+            AppError::Usage(format!("--out {}: {}", file.display(), report::unknown_extension(&otherwise)))
+        };
+        Ok(Export { format: format.ok_or_else(unknown)?, file: file.clone() })
     });
-    out.chain(args.export.iter().cloned()).collect()
+    out.into_iter().chain(args.export.iter().cloned().map(Ok)).collect()
 }
 
 /// Writes the files. If there are no files, or a format but no `--out`, prints the result to stdout.

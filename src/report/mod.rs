@@ -26,7 +26,7 @@ pub(crate) mod testing;
 pub use findings::TargetFacts;
 pub use judge::{JudgeInput, Judgment, failed_early, judge, judge_again};
 pub use page::html;
-pub use render::{Export, Format};
+pub use render::{Export, Format, names as format_names, unknown_extension};
 pub use text::{text, verdict_text};
 
 /// An error while rendering a result.

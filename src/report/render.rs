@@ -105,19 +105,26 @@ impl Export {
         }
         let file = PathBuf::from(file);
         let format = match format {
-            Some(name) => Format::from_name(name).ok_or_else(|| {
-                format!("unknown format; known formats: {}", list(|format| vec![format.name().to_owned()]))
-            })?,
-            None => Format::of_file(&file).ok_or_else(|| {
-                let extensions = list(|format| format.extensions().iter().map(|end| format!(".{end}")).collect());
-                let names = list(|format| vec![format.name().to_owned()]);
-                format!(
-                    "unknown file extension; known extensions: {extensions}; or write FORMAT=FILE with one of {names}"
-                )
-            })?,
+            Some(name) => Format::from_name(name)
+                .ok_or_else(|| format!("unknown format; known formats: {}", names()))?,
+            None => Format::of_file(&file)
+                .ok_or_else(|| unknown_extension(&format!("or write FORMAT=FILE with one of {}", names())))?,
         };
         Ok(Export { format, file })
     }
+}
+
+/// Describes a file whose extension is not that of a format. `otherwise` says how to choose the format.
+#[must_use]
+pub fn unknown_extension(otherwise: &str) -> String {
+    let extensions = list(|format| format.extensions().iter().map(|end| format!(".{end}")).collect());
+    format!("unknown file extension; known extensions: {extensions}; {otherwise}")
+}
+
+/// Returns the names of all formats, separated by commas.
+#[must_use]
+pub fn names() -> String {
+    list(|format| vec![format.name().to_owned()])
 }
 
 fn list(words: impl Fn(Format) -> Vec<String>) -> String {

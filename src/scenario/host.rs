@@ -1,6 +1,7 @@
 //! Checks that a string is a host name or an IP address. Used by `reader` for `target.host`, and by `app` for the command line. Never
 //! resolves names. Errors never repeat the string, because users sometimes paste connection strings, which contain keys.
 
+use super::mask::may_be_key;
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
 
 /// Allowed hosts, for error messages.
@@ -28,12 +29,57 @@ pub fn check_host(text: &str) -> Result<(), &'static str> {
     })
 }
 
-/// Returns the port if `text` has the form `host:port`. Any other text may contain a key, so no part of it is used.
-pub(super) fn port_suffix(text: &str) -> Option<u16> {
-    let (host, port) = text.rsplit_once(':')?;
+/// The host in a text that contains more than a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeantHost {
+    /// A valid host that does not look like a key.
+    pub host: String,
+    /// Port after the host.
+    pub port: Option<u16>,
+    /// Scheme before the host, in lower case, such as `mqtts`. Empty if there is none.
+    pub scheme: String,
+}
+
+/// Finds the host in a URL, in `host:port`, or in a connection string. Returns no other part of `text`, which may contain a key.
+#[must_use]
+pub fn meant_host(text: &str) -> Option<MeantHost> {
+    let lower = text.to_ascii_lowercase();
+    let text = match lower.find("hostname=") {
+        Some(at) => text[at + "hostname=".len()..].split(';').next()?,
+        None => text,
+    };
+    let (scheme, rest) = text.trim().split_once("://").unwrap_or(("", text.trim()));
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let authority = authority.rsplit('@').next()?;
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port.parse().ok()?)),
+        _ => (authority, None),
+    };
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    check_host(host).ok()?;
-    port.parse().ok()
+    let is_host = check_host(host).is_ok() && !host.split('.').any(may_be_key);
+    is_host.then(|| MeantHost { host: host.to_owned(), port, scheme: scheme.to_ascii_lowercase() })
+}
+
+/// Returns the fix for an invalid `target.host`. `variable` is the environment variable that contains it, if any.
+pub(super) fn fix(text: &str, variable: Option<&str>) -> Option<String> {
+    let MeantHost { host, port, scheme } = meant_host(text)?;
+    let is_tls = matches!(&*scheme, "mqtts" | "ssl" | "tls" | "mqtt+ssl" | "mqtt+tls");
+    // Port 8883 implies TLS.
+    let tls = (is_tls && port != Some(8883)).then(|| "tls = true".to_owned());
+    let port = port.map(|port| format!("port = {port}"));
+    let keys: Vec<String> = port.into_iter().chain(tls).collect();
+    let host = match variable {
+        Some(variable) => format!("export {variable}={host}"),
+        None => format!("write host = \"{host}\""),
+    };
+    let keys = match (keys.is_empty(), variable) {
+        (true, _) => String::new(),
+        (false, None) => format!(" with {}", keys.join(" and ")),
+        (false, Some(_)) => format!(", and add {} to [target]", keys.join(" and ")),
+    };
+    let web_socket =
+        if matches!(&*scheme, "ws" | "wss") { "; MQTT over WebSocket is not supported yet" } else { "" };
+    Some(format!("{host}{keys}{web_socket}"))
 }
 
 fn is_name(text: &str) -> bool {
@@ -73,13 +119,51 @@ mod tests {
     }
 
     #[test]
-    fn port_is_read_only_after_a_valid_host() {
-        for text in ["h:8883", "127.0.0.1:8883", "[::1]:8883"] {
-            assert_eq!(port_suffix(text), Some(8883), "{text}");
+    fn host_is_found_in_other_text() {
+        for (text, host, port, scheme) in [
+            ("https://my-hub.azure-devices.net", "my-hub.azure-devices.net", None, "https"),
+            ("mqtts://broker:8883", "broker", Some(8883), "mqtts"),
+            ("MQTT://user:pw@broker:1883/path?x=1", "broker", Some(1883), "mqtt"),
+            ("host/", "host", None, ""),
+            ("host:8883", "host", Some(8883), ""),
+            ("[::1]:8883", "::1", Some(8883), ""),
+            ("[::1]", "::1", None, ""),
+            (" host ", "host", None, ""),
+            ("HostName=h.net;DeviceId=d;SharedAccessKey=AAECAwQF", "h.net", None, ""),
+        ] {
+            let found = MeantHost { host: host.to_owned(), port, scheme: scheme.to_owned() };
+            assert_eq!(meant_host(text), Some(found), "{text}");
         }
-        for text in ["h", "h:", "h:mqtt", "h:70000", ":8883", "mqtts://h:8883", "HostName=h:8883", "[h:8883"]
-        {
-            assert_eq!(port_suffix(text), None, "{text}");
+        const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        for text in [
+            "",
+            "h:",
+            "h:mqtt",
+            "h:70000",
+            ":8883",
+            "[h:8883",
+            "a b",
+            KEY,
+            &format!("https://{KEY}/"),
+            &format!("h;{KEY}="),
+        ] {
+            assert_eq!(meant_host(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn fix_names_the_keys_to_write() {
+        for (text, variable, expected) in [
+            ("https://h.net/", None, "write host = \"h.net\""),
+            ("mqtts://h:8883", None, "write host = \"h\" with port = 8883"),
+            ("mqtts://h", None, "write host = \"h\" with tls = true"),
+            ("mqtts://h:8884", None, "write host = \"h\" with port = 8884 and tls = true"),
+            ("h:1883", None, "write host = \"h\" with port = 1883"),
+            ("wss://h/mqtt", None, "write host = \"h\"; MQTT over WebSocket is not supported yet"),
+            ("https://h.net/", Some("HUB"), "export HUB=h.net"),
+            ("h:1883", Some("HUB"), "export HUB=h, and add port = 1883 to [target]"),
+        ] {
+            assert_eq!(fix(text, variable).as_deref(), Some(expected), "{text}");
         }
     }
 

@@ -20,7 +20,7 @@ mod suggestion;
 mod value;
 
 pub use error::{Errors, Origin, Place, Problem};
-pub use host::{check_host, is_connection_string};
+pub use host::{MeantHost, check_host, is_connection_string, meant_host};
 pub use input::{FileText, Input, no_files, resolve_path};
 pub use mask::{looks_like_key, masked, may_be_key};
 pub use model::{
@@ -31,7 +31,9 @@ pub use model::{
 };
 pub use quantities::DURATION_MAX;
 pub use schema::schema;
-pub use suggestion::nearest;
+pub use suggestion::{
+    Meant, Suggested, duration as meant_duration, meant, nearest, share as meant_share, whole_number,
+};
 pub use value::{Secret, Written};
 
 use node::Value;

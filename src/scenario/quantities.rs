@@ -2,8 +2,8 @@
 //! must not depend on the format's keys.
 
 use super::node::{Node, Value};
-use super::reader::{Reader, quoted};
-use super::suggestion::nearest;
+use super::reader::{Reader, number_of, quoted, text_of};
+use super::suggestion::{self, Meant, Suggested, meant};
 use super::value::Written;
 use crate::units::{self, Percent, Rate};
 use std::ops::RangeInclusive;
@@ -21,7 +21,10 @@ impl Reader<'_> {
     {
         let allowed = format!("a whole number from {} to {}", range.start(), range.end());
         let Value::Integer(number) = node.value else {
-            self.wrong_type(node, &allowed);
+            let meant = meant_whole(node).filter(|number| range.contains(number));
+            let quotes = if matches!(node.value, Value::String(_)) { ", without quotes" } else { "" };
+            self.wrong_type(node, &allowed).fix =
+                meant.map(|number| format!("did you mean {number}{quotes}?"));
             return None;
         };
         let value = range.contains(&number).then(|| T::try_from(number).ok()).flatten();
@@ -40,27 +43,19 @@ impl Reader<'_> {
 
     /// Reads a duration.
     pub(super) fn duration_or_zero(&mut self, node: &Node) -> Option<Duration> {
-        let allowed = units::EXPECTED_DURATION;
-        if let Value::Integer(number) = node.value {
-            let problem = self.errors.add(&node.place, "a duration needs a unit");
-            let fix = format!("did you mean \"{number}s\" or \"{number}ms\"?");
-            problem.found(number.to_string()).allowed(allowed).fix(fix);
-            return None;
-        }
-        let value = self.parse(node, allowed, units::parse_duration)?;
+        let suggest = |text: &str| meant_duration(node, text);
+        let value = self.parse(node, units::EXPECTED_DURATION, units::parse_duration, suggest)?;
         self.check_not_too_long(node, value)
     }
 
     /// Reads a duration longer than zero, or `"never"`, which is `None`.
     pub(super) fn duration_or_never(&mut self, node: &Node) -> Option<Duration> {
         let allowed = "a duration such as 30s or 5m, or \"never\"";
-        if let Value::Integer(_) = node.value {
-            return self.duration(node);
-        }
-        let value = self.parse(node, allowed, |text| match text {
+        let parse = |text: &str| match text {
             "never" => Ok(None),
             text => units::parse_duration(text).map(Some),
-        })?;
+        };
+        let value = self.parse(node, allowed, parse, |text| meant_duration(node, text))?;
         let value = self.check_above_zero(node, value?, allowed)?;
         self.check_not_too_long(node, value)
     }
@@ -83,7 +78,8 @@ impl Reader<'_> {
 
     /// Reads a duration with a sign, such as `-3m` or `+6m`. Returns microseconds.
     pub(super) fn signed_duration_us(&mut self, node: &Node) -> Option<i64> {
-        let signed_us = self.parse(node, units::EXPECTED_SIGNED, units::parse_signed_us)?;
+        let signed_us =
+            self.parse(node, units::EXPECTED_SIGNED, units::parse_signed_us, suggestion::signed_duration)?;
         if signed_us.unsigned_abs() > u64::try_from(DURATION_MAX.as_micros()).unwrap_or(u64::MAX) {
             self.invalid(node, "too long", "from -100d to +100d");
             return None;
@@ -93,14 +89,18 @@ impl Reader<'_> {
 
     /// Reads a rate.
     pub(super) fn rate(&mut self, node: &Node) -> Option<Rate> {
-        self.parse(node, units::EXPECTED_RATE, Rate::from_str)
+        self.parse(node, units::EXPECTED_RATE, Rate::from_str, meant_rate)
     }
 
     /// Reads a share of at most `most`, which is a fraction of 1.
     pub(super) fn percent(&mut self, node: &Node, most: f64) -> Option<Percent> {
         let most = Percent::from_fraction(most);
         let allowed = format!("a share from 0% to {most}, such as 85%");
-        let value = self.parse(node, &allowed, Percent::from_str)?;
+        let suggest = |text: &str| {
+            suggestion::share(text)
+                .filter(|share| share.value.parse().is_ok_and(|share: Percent| share <= most))
+        };
+        let value = self.parse(node, &allowed, Percent::from_str, suggest)?;
         if value > most {
             self.invalid(node, "out of range", &allowed);
             return None;
@@ -114,13 +114,24 @@ impl Reader<'_> {
             "a share from 0% to {}, or a change from one share to another, such as 0% -> 100%",
             Percent::from_fraction(most)
         );
-        let [from, to] = self.parse(node, &allowed, |text| {
+        let parse = |text: &str| {
             let (from, to) = text.split_once("->").unwrap_or((text, text));
             Ok::<_, units::UnitError>([
                 from.parse::<Percent>()?.as_fraction(),
                 to.parse::<Percent>()?.as_fraction(),
             ])
-        })?;
+        };
+        let suggest = |text: &str| {
+            suggestion::share_change(text, most > 1.0)
+                .filter(|meant| parse(&meant.value).is_ok_and(|ends| ends.iter().all(|end| *end <= most)))
+        };
+        if let Value::Array(ends) = &node.value {
+            let ends: Vec<String> =
+                ends.iter().filter_map(|end| text_of(end).or_else(|| number_of(end))).collect();
+            self.wrong_type(node, &allowed).fix = suggest(&ends.join(" -> ")).map(|meant| meant.fix());
+            return None;
+        }
+        let [from, to] = self.parse(node, &allowed, parse, suggest)?;
         if from > most || to > most {
             self.invalid(node, "out of range", &allowed);
             return None;
@@ -146,9 +157,44 @@ impl Reader<'_> {
         }
         let problem =
             self.errors.add(&node.place, "unknown value").found(quoted(&text.text)).allowed(allowed);
-        if let Some(near) = nearest(&text.value, words.iter().map(|(word, _)| *word)) {
-            problem.fix(format!("did you mean {}?", quoted(near)));
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        if let Some(Meant::Word(word)) = meant(&text.value, &words) {
+            problem.fix(format!("did you mean {}?", quoted(word)));
         }
         None
+    }
+}
+
+/// Returns the whole number that a string or a float probably means. For the key `size`, it may have a unit.
+fn meant_whole(node: &Node) -> Option<i64> {
+    let text = text_of(node).or_else(|| number_of(node))?;
+    if node.place.key.ends_with(".size") {
+        suggestion::bytes_or_count(&text)
+    } else {
+        suggestion::whole_number(&text)
+    }
+}
+
+/// Returns the fix for a rate. A duration belongs to `every`.
+fn meant_rate(text: &str) -> Option<Suggested> {
+    suggestion::rate(text).or_else(|| {
+        let every = suggestion::duration(text)?;
+        Some(Suggested::instead(format!("write every = {:?}, which is for each device", every.value)))
+    })
+}
+
+/// Returns the fix for a duration. A rate in `every` belongs to `rate`, and the SDKs give lifetimes and keep-alives in seconds.
+fn meant_duration(node: &Node, text: &str) -> Option<Suggested> {
+    let key = |name: &str| node.place.key.ends_with(name);
+    if key(".every") && text.contains('/') {
+        let rate = suggestion::rate(text)?;
+        return Some(Suggested::instead(format!(
+            "write rate = {:?}, which is for the whole fleet",
+            rate.value
+        )));
+    }
+    match text.trim().parse::<u32>() {
+        Ok(seconds) if key(".ttl") || key(".keep_alive") => Some(suggestion::seconds(seconds)),
+        _ => suggestion::duration(text),
     }
 }

@@ -6,7 +6,7 @@ use super::host::{self, check_host, is_connection_string};
 use super::input::{FileText, resolve_path};
 use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::node::{Entry, Node, Value};
-use super::suggestion::nearest;
+use super::suggestion::{Meant, Suggested, meant};
 use super::value::{Secret, Written};
 use crate::text_file;
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
@@ -88,9 +88,11 @@ impl<'n> Fields<'n> {
             let (place, found) = masked_entry(entry);
             let problem = reader.errors.add(&place, "unknown key");
             problem.found(found).allowed(self.known.join(", "));
-            let known = self.known.iter().copied().chain(later.iter().map(|(key, _)| *key));
-            match nearest(&entry.key, known) {
-                Some(near) => problem.fix(format!("did you mean `{near}`?")),
+            let known: Vec<&str> =
+                self.known.iter().copied().chain(later.iter().map(|(key, _)| *key)).collect();
+            match meant(&entry.key, &known) {
+                Some(Meant::Word(key)) => problem.fix(format!("did you mean `{key}`?")),
+                Some(Meant::Fix(fix)) => problem.fix(fix.replace("{table}", &self.place.key)),
                 None => problem.fix("remove it"),
             };
         }
@@ -108,8 +110,8 @@ fn masked_entry(entry: &Entry) -> (Place, String) {
 
 impl Reader<'_> {
     /// Reports a value of the wrong type. The message leaves out the value, which could be a misplaced secret.
-    pub(super) fn wrong_type(&mut self, node: &Node, allowed: &str) {
-        self.errors.add(&node.place, "wrong type").found(node.value.type_name()).allowed(allowed);
+    pub(super) fn wrong_type(&mut self, node: &Node, allowed: &str) -> &mut Problem {
+        self.errors.add(&node.place, "wrong type").found(node.value.type_name()).allowed(allowed)
     }
 
     /// Reads a table with fixed keys.
@@ -140,8 +142,15 @@ impl Reader<'_> {
     pub(super) fn list<'n>(&mut self, node: &'n Node, allowed: &str) -> &'n [Node] {
         match &node.value {
             Value::Array(elements) => elements,
-            _ => {
-                self.wrong_type(node, allowed);
+            other => {
+                let fix = match other {
+                    Value::Table(_) if allowed.contains("[[") => {
+                        Some(format!("write [[{}]], with two brackets", node.place.key))
+                    }
+                    Value::String(text) if !may_be_key(text) => Some(format!("write [{}]", quoted(text))),
+                    _ => None,
+                };
+                self.wrong_type(node, allowed).fix = fix;
                 &[]
             }
         }
@@ -199,29 +208,26 @@ impl Reader<'_> {
     /// Reads a host. Messages do not repeat an invalid host, because users sometimes paste connection strings.
     pub(super) fn host(&mut self, node: &Node) -> Option<Written<String>> {
         let host = self.string(node, host::ALLOWED)?;
-        match check_host(&host.value) {
-            Ok(()) => Some(host),
-            Err(what) => {
-                let variable = host.text.strip_prefix(ENV_PREFIX).and_then(|rest| rest.strip_suffix('}'));
-                let what = match variable.filter(|name| is_variable_name(name)) {
-                    Some(name) => {
-                        format!("invalid value of the environment variable {name}: {what}")
-                    }
-                    None => what.to_owned(),
-                };
-                let problem = self.errors.add(&node.place, what).allowed(host::ALLOWED);
-                if let Some(port) = host::port_suffix(&host.value) {
-                    problem.fix(format!("remove the port from the host, and add port = {port}"));
-                }
-                None
-            }
-        }
+        let Err(what) = check_host(&host.value) else { return Some(host) };
+        let variable = host.text.strip_prefix(ENV_PREFIX).and_then(|rest| rest.strip_suffix('}'));
+        let variable = variable.filter(|name| is_variable_name(name));
+        let what = match variable {
+            Some(name) => format!("invalid value of the environment variable {name}: {what}"),
+            None => what.to_owned(),
+        };
+        let problem = self.errors.add(&node.place, what).allowed(host::ALLOWED);
+        // Other text with references is too complex for a fix.
+        problem.fix = match variable.is_some() || host.value == host.text {
+            true => host::fix(&host.value, variable),
+            false => None,
+        };
+        None
     }
 
     /// Reads an IP address.
     pub(super) fn address(&mut self, node: &Node) -> Option<Written<IpAddr>> {
         let allowed = "an IPv4 or IPv6 address, without brackets or port";
-        let value = self.parse(node, allowed, IpAddr::from_str)?;
+        let value = self.parse(node, allowed, IpAddr::from_str, |_| None)?;
         let text = text_of(node).unwrap_or_default();
         Some(Written { value, text, place: node.place.clone() })
     }
@@ -275,7 +281,12 @@ impl Reader<'_> {
         match node.value {
             Value::Boolean(value) => Some(value),
             _ => {
-                self.wrong_type(node, "true or false");
+                let meant = match text_of(node).or_else(|| number_of(node)).as_deref() {
+                    Some("true" | "yes" | "on" | "1") => Some("did you mean true, without quotes?"),
+                    Some("false" | "no" | "off" | "0") => Some("did you mean false, without quotes?"),
+                    _ => None,
+                };
+                self.wrong_type(node, "true or false").fix = meant.map(str::to_owned);
                 None
             }
         }
@@ -287,18 +298,36 @@ impl Reader<'_> {
         self.errors.add(&node.place, what).found(found).allowed(allowed)
     }
 
-    /// Reads a string and parses it with `parse`.
+    /// Reads a string and parses it with `parse`. `suggest` returns the value that an invalid text probably means.
     pub(super) fn parse<T, E: Display>(
         &mut self,
         node: &Node,
         allowed: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
+        suggest: impl FnOnce(&str) -> Option<Suggested>,
     ) -> Option<T> {
+        if let (None, Some(number)) = (text_of(node), number_of(node)) {
+            match suggest(&number) {
+                Some(suggested) => {
+                    let problem = self.errors.add(&node.place, "needs a unit and quotes").found(number);
+                    problem.allowed(allowed).fix(suggested.fix());
+                }
+                None => {
+                    self.wrong_type(node, allowed);
+                }
+            }
+            return None;
+        }
         let text = self.string(node, allowed)?;
         match parse(&text.value) {
             Ok(value) => Some(value),
             Err(_) => {
-                self.errors.add(&node.place, "invalid value").found(quoted(&text.text)).allowed(allowed);
+                let number = text.value.trim().parse::<f64>().is_ok_and(|number| number >= 0.0);
+                let what = if number { "needs a unit" } else { "invalid value" };
+                let problem = self.errors.add(&node.place, what).found(quoted(&text.text)).allowed(allowed);
+                // The value of an environment variable may be a secret, so it is not repeated.
+                let as_written = text.value == text.text;
+                problem.fix = suggest(&text.value).filter(|_| as_written).map(|suggested| suggested.fix());
                 None
             }
         }
@@ -351,12 +380,21 @@ fn is_env_reference(text: &str) -> bool {
 }
 
 /// Returns the text of a string. Accepts numbers from `--set` as well, because users do not quote values there.
-fn text_of(node: &Node) -> Option<String> {
+pub(super) fn text_of(node: &Node) -> Option<String> {
     let from_set = matches!(node.place.origin, Origin::Set(_));
     match &node.value {
         Value::String(text) => Some(text.clone()),
         Value::Integer(number) if from_set => Some(number.to_string()),
         Value::Float(number) if from_set => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Returns the text of a number that is not in quotes.
+pub(super) fn number_of(node: &Node) -> Option<String> {
+    match node.value {
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
         _ => None,
     }
 }

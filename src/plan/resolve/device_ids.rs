@@ -3,7 +3,7 @@
 use super::context::ResolveContext;
 use super::mqtt_limits::check_string;
 use super::quoting::quoted;
-use super::templates::parse_template;
+use super::templates::{from_printf, parse_template};
 use crate::iothub::names;
 use crate::plan::duplicates::Duplicates;
 use crate::plan::model::{FleetPlan, TargetKind};
@@ -40,8 +40,11 @@ pub(super) fn resolve(
     let render = |index| template.render(&TemplateContext { device: "", index });
     if devices > 1 && render(0) == render(1) {
         let problem = errors.add(&place, "every device would have the same id");
-        problem.found(quoted(&text)).fix(match text.chars().count() {
-            ..=ID_CHARS_REPEATED => format!("id = \"{}-{{index:05}}\"", text.trim_end_matches('-')),
+        problem.found(quoted(&text)).fix(match (from_printf(&text), text.chars().count()) {
+            (Some(meant), ..=ID_CHARS_REPEATED) if !meant.contains("${device}") => {
+                format!("id = \"{meant}\"")
+            }
+            (_, ..=ID_CHARS_REPEATED) => format!("id = \"{}-{{index:05}}\"", text.trim_end_matches('-')),
             _ => format!("id = \"{default}\""),
         });
     }

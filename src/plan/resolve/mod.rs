@@ -19,6 +19,7 @@ mod subscriptions;
 mod target;
 mod templates;
 mod threshold_expression;
+mod threshold_suggestion;
 mod thresholds;
 mod timing;
 mod twin_methods;
@@ -149,5 +150,7 @@ fn validity(scenario: &Scenario) -> Limits {
     }
 }
 
+#[cfg(test)]
+mod suggestion_tests;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use super::context::ResolveContext;
 use super::templates::template_error;
 use crate::plan::payload::{ALLOWED, Lines, PLACEHOLDERS, Payload, PayloadContext};
 use crate::rng::Purpose;
-use crate::scenario::{Errors, PayloadSpec, Written, nearest};
+use crate::scenario::{Errors, Meant, PayloadSpec, Written, meant};
 use crate::text_file;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -29,9 +29,18 @@ pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Op
             Err(error) => {
                 let as_written = *text == written.text;
                 let problem = errors.add(&written.place, template_error(&error, as_written)).allowed(ALLOWED);
-                let name = error.placeholder().filter(|_| as_written).unwrap_or_default();
-                if let Some(near) = nearest(name, PLACEHOLDERS).filter(|near| *near != name) {
-                    problem.fix(format!("did you mean ${{{near}}}?"));
+                let name = error
+                    .placeholder()
+                    .filter(|_| as_written)
+                    .map(|name| name.trim_matches(['_', '{', '$', ' ']));
+                match name.and_then(|name| meant(name, &PLACEHOLDERS)) {
+                    Some(Meant::Word(word)) if Some(word) != name => {
+                        problem.fix(format!("did you mean ${{{word}}}?"));
+                    }
+                    Some(Meant::Fix(placeholder)) => {
+                        problem.fix(format!("did you mean {placeholder}?"));
+                    }
+                    Some(Meant::Word(_)) | None => {}
                 }
                 None
             }

@@ -1,5 +1,6 @@
 //! Parses threshold expressions: `p(99) < 500ms`, `rate(ok) > 99.9%`. Used by `thresholds`.
 
+use super::threshold_suggestion::rewritten;
 use crate::measure::{Compare, Outcome, Test};
 use crate::scenario::{Errors, Place, nearest};
 use crate::units::{Percent, parse_duration};
@@ -26,9 +27,8 @@ pub(super) fn expression(text: &str, place: &Place, errors: &mut Errors) -> Opti
         Ok(test) => Some(test),
         Err(wrong) => {
             let problem = errors.add(place, wrong.what).found(format!("{text:?}")).allowed(wrong.allowed);
-            if let Some(fix) = wrong.fix {
-                problem.fix(fix);
-            }
+            let meant = rewritten(text).filter(|meant| parse(meant).is_ok());
+            problem.fix = meant.map(|meant| format!("did you mean {meant:?}?")).or(wrong.fix);
             None
         }
     }
@@ -70,10 +70,7 @@ fn parse(text: &str) -> Result<Test, ExpressionError> {
         ("max", None) => latency(compare, limit).map(|(compare, limit_us)| Test::Max { compare, limit_us }),
         ("rate", Some(name)) => Ok(Test::Rate { outcome: outcome(name)?, compare, limit: share(limit)? }),
         ("count", Some(name)) => Ok(Test::Count { outcome: outcome(name)?, compare, limit: count(limit)? }),
-        ("rate" | "count", None) => {
-            let fix = Some(format!("did you mean {name}(ok)?"));
-            Err(ExpressionError { fix, ..wrong("the outcome is missing", &outcomes()) })
-        }
+        ("rate" | "count", None) => Err(wrong("the outcome is missing", &outcomes())),
         _ => {
             let near =
                 nearest(name, ["p", "med", "avg", "max", "rate", "count"]).filter(|near| *near != name);
@@ -90,30 +87,21 @@ fn latency(compare: Compare, limit: &str) -> Result<(Compare, u64), ExpressionEr
     let limit_us = parse_duration(limit).ok().and_then(|limit| u64::try_from(limit.as_micros()).ok());
     match limit_us {
         Some(limit_us) if limit_us > 0 => Ok((compare, limit_us)),
-        _ => {
-            let number = !limit.is_empty() && limit.bytes().all(|byte| byte.is_ascii_digit());
-            let fix = number.then(|| format!("did you mean {limit}ms?"));
-            Err(ExpressionError {
-                fix,
-                ..wrong("the limit is not a duration", "a duration such as 500ms or 2s")
-            })
-        }
+        _ => Err(wrong("the limit is not a duration", "a duration such as 500ms or 2s")),
     }
 }
 
 fn quantile(percent: &str) -> Result<f64, ExpressionError> {
     let share = format!("{percent}%").parse().map(Percent::as_fraction);
-    let quantile = share.ok().filter(|quantile| *quantile > 0.0 && *quantile < 1.0);
-    quantile.ok_or_else(|| wrong("not a percentile", "p(50) to p(99.99); use max for the largest value"))
+    // p(0.99) almost always means p(99).
+    let quantile = share.ok().filter(|quantile| *quantile >= 0.01 && *quantile < 1.0);
+    quantile.ok_or_else(|| wrong("not a percentile", "p(1) to p(99.99); use max for the largest value"))
 }
 
 fn share(limit: &str) -> Result<f64, ExpressionError> {
     let fraction = limit.parse().map(Percent::as_fraction).ok();
-    fraction.filter(|share| *share <= 1.0).ok_or_else(|| {
-        let number = limit.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
-        let fix = number.map(|number| format!("did you mean {}?", Percent::from_fraction(number)));
-        ExpressionError { fix, ..wrong("the limit is not a share", "a share from 0% to 100%, such as 99.9%") }
-    })
+    let share = fraction.filter(|share| *share <= 1.0);
+    share.ok_or_else(|| wrong("the limit is not a share", "a share from 0% to 100%, such as 99.9%"))
 }
 
 fn count(limit: &str) -> Result<u64, ExpressionError> {
@@ -121,13 +109,7 @@ fn count(limit: &str) -> Result<u64, ExpressionError> {
 }
 
 fn outcome(name: &str) -> Result<Outcome, ExpressionError> {
-    Outcome::from_name(name).ok_or_else(|| {
-        let near = nearest(name, Outcome::ALL.map(Outcome::name));
-        ExpressionError {
-            fix: near.map(|near| format!("did you mean {near}?")),
-            ..wrong("unknown outcome", &outcomes())
-        }
-    })
+    Outcome::from_name(name).ok_or_else(|| wrong("unknown outcome", &outcomes()))
 }
 
 fn outcomes() -> String {

@@ -4,7 +4,7 @@
 use super::threshold_expression::expression;
 use crate::measure::{Operation, Outcome, Test};
 use crate::plan::model::Threshold;
-use crate::scenario::{Errors, Place, ThresholdSpec, Written, nearest};
+use crate::scenario::{Errors, Meant, Place, ThresholdSpec, Written, meant, nearest};
 
 /// Metrics that later versions will support.
 const LATER_METRICS: [&str; 3] = ["connect.ws", "twin.desired", "register"];
@@ -147,7 +147,9 @@ fn metric(name: &str, place: &Place, errors: &mut Errors) -> Option<Operation> {
     let names = Operation::ALL.map(Operation::name);
     let problem = errors.add(place, "unknown metric");
     problem.found(name).allowed(names.join(", "));
-    if let Some(near) = nearest(name, names.into_iter().chain(LATER_METRICS)) {
+    let is_measured = |name: &&str| !known.unmeasured.iter().any(|(metric, _)| metric.name() == *name);
+    let measured: Vec<&str> = names.into_iter().chain(LATER_METRICS).filter(is_measured).collect();
+    if let Some(Meant::Word(near)) = meant(name, &measured) {
         problem.fix(format!("did you mean {near}?"));
     }
     None

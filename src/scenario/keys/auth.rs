@@ -2,7 +2,8 @@
 
 use crate::scenario::model::{AuthSpec, RenewSpec, TokenSpec};
 use crate::scenario::node::Node;
-use crate::scenario::reader::{Fields, Reader, quoted};
+use crate::scenario::reader::{Fields, Reader, number_of, quoted};
+use crate::scenario::suggestion;
 use crate::scenario::value::Written;
 use crate::units::{self, Percent};
 
@@ -79,6 +80,11 @@ fn token(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> TokenSpec {
 fn renew(reader: &mut Reader<'_>, node: &Node) -> Option<Written<RenewSpec>> {
     let allowed =
         "a share of the token's lifetime (\"85%\"), a time before its expiry (\"-2m\"), or \"never\"";
+    if let Some(number) = number_of(node) {
+        let problem = reader.errors.add(&node.place, "needs a unit and quotes").found(number.clone());
+        problem.allowed(allowed).fix = suggestion::renewal(&number).map(|meant| meant.fix());
+        return None;
+    }
     let Written { value: text, text: source, place } = reader.string(node, allowed)?;
     let value = match (text.as_str(), text.strip_prefix('-')) {
         ("never", _) => Some(RenewSpec::Never),
@@ -91,7 +97,9 @@ fn renew(reader: &mut Reader<'_>, node: &Node) -> Option<Written<RenewSpec>> {
         }
     };
     if value.is_none() {
-        reader.errors.add(&place, "invalid renewal time").found(quoted(&source)).allowed(allowed);
+        let problem =
+            reader.errors.add(&place, "invalid renewal time").found(quoted(&source)).allowed(allowed);
+        problem.fix = suggestion::renewal(&text).filter(|_| text == source).map(|meant| meant.fix());
     }
     Some(Written { value: value?, text: source, place })
 }

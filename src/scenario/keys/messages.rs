@@ -171,6 +171,10 @@ fn message(reader: &mut Reader<'_>, node: &Node) -> Option<Written<MessageSpec>>
 /// Reads `payload`.
 pub(super) fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<PayloadSpec>> {
     let allowed = "a template such as '{\"seq\":${seq}}', or { size = 256 }";
+    if let Value::Integer(bytes) = node.value {
+        reader.wrong_type(node, allowed).fix(format!("write payload = {{ size = {bytes} }}"));
+        return None;
+    }
     if !matches!(node.value, Value::Table(_)) {
         let text = reader.string(node, allowed)?;
         return Some(Written {
