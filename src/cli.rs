@@ -151,6 +151,13 @@ pub struct CheckArgs {
     /// Number of worker threads, for the memory forecast [default: as for run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
+    /// Exit with 104 if there is a warning. Warnings are mistakes, such as a threshold that can only fail or a payload that
+    /// looks like JSON and is not, and resources that this machine lacks. Notes are facts that may be intended
+    #[arg(long)]
+    pub strict: bool,
+    /// Exit with 1 if this machine lacks memory, file descriptors or ports for the plan
+    #[arg(long)]
+    pub machine: bool,
 }
 
 /// Parses a socket address. The standard library's error has no example.

@@ -1,86 +1,96 @@
-//! `hubstorm check`: prints a plan and the resources it needs, with warnings about resources that this machine lacks. It
-//! starts nothing and sends nothing.
+//! `hubstorm check`: prints a plan and the resources it needs, with warnings about mistakes and about resources that this machine lacks.
+//! It starts nothing and sends nothing.
 
 mod fleet;
 
-use super::plan_warnings::{self, cleartext_password};
-use super::{AppError, Env, preflight, print, read_scenario};
+use super::columns::{labelled, table, wrapped};
+use super::{AppError, Env, consent, cost, plan_warnings, preflight, print, read_scenario};
 use crate::cli::CheckArgs;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Needs, PhasePlan, Plan, Spread, TargetKind, Threshold};
+use crate::report::exit;
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural};
 use fleet::write_fleet;
-use std::fmt::{self, Write};
+use plan_warnings::Warnings;
 
-/// Resolves the scenario and prints its plan.
+/// The indent and the width of the labels in `thresholds` and `needs`.
+const LABELS: (usize, usize) = (2, 14);
+
+/// Resolves the scenario and prints its plan. With `--strict` and `--machine`, warnings are errors after everything is printed.
 pub(super) async fn run(args: &CheckArgs, env: &mut Env) -> Result<(), AppError> {
     let plan = read_scenario::plan(&args.scenario, env).await?;
     let workers = super::run::workers(args.workers, &plan);
-    let text = format!("{}{}", describe(&plan, workers), preflight::shortfalls(&plan, workers).await);
-    print(env, &text)
+    let warnings = plan_warnings::collect(&plan, &preflight::shortfalls(&plan, workers).await);
+    let blank = if warnings.text.is_empty() { "" } else { "\n" };
+    print(env, &format!("{}{blank}{}", describe(&plan, workers), warnings.text))?;
+    verdict(args, &warnings)
 }
 
-/// Describes the plan and the resources it needs with `workers` workers. The text contains no secrets.
+/// Returns the error for warnings that the options make errors. If both options apply, the exit code that takes precedence wins.
+fn verdict(args: &CheckArgs, warnings: &Warnings) -> Result<(), AppError> {
+    let all = plural((warnings.plan + warnings.machine) as u64, "warning", "warnings");
+    let strict = (args.strict && warnings.plan + warnings.machine > 0)
+        .then(|| AppError::Scenario(format!("{all}, and --strict makes warnings errors; see above")));
+    let machine = (args.machine && warnings.machine > 0).then(|| {
+        AppError::Environment(
+            "this machine cannot run the plan; see the warnings above, or use fewer devices".to_owned(),
+        )
+    });
+    let errors: Vec<AppError> = strict.into_iter().chain(machine).collect();
+    let codes: Vec<u8> = errors.iter().map(AppError::exit_code).collect();
+    let strongest = exit::strongest(&codes);
+    errors.into_iter().find(|error| error.exit_code() == strongest).map_or(Ok(()), Err)
+}
+
+/// Describes the plan and the resources it needs with `workers` workers, in lines of at most 80 columns. The text contains no secrets.
 #[must_use]
 fn describe(plan: &Plan, workers: usize) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write_plan(&mut out, plan, workers);
+    let head = format!("{}  ({}, seed {})", plan.name, plan.source.file, plan.seed);
+    let mut out = wrapped("", "  ", &head);
+    out.extend(plan.source.overrides.iter().map(|text| wrapped("  with ", "    ", text)));
+    out += "\ntarget\n";
+    out += &wrapped("  ", "    ", &target(plan));
+    out += "\nfleets\n";
+    for (fleet, number) in plan.fleets.iter().zip(0..) {
+        write_fleet(&mut out, fleet, number, &plan.deliveries);
+    }
+    if !plan.drives.is_empty() {
+        out += "\nservice client\n";
+    }
+    out.extend(plan.drives.iter().map(|drive| wrapped("  ", "    ", &self::drive(drive, &plan.fleets))));
+    out += &format!(
+        "\nphases  ({} in total, then up to {} to drain)\n",
+        human_duration(plan.schedule.end()),
+        human_duration(plan.drain)
+    );
+    let phases: Vec<_> =
+        plan.schedule.phases().iter().map(|phase| (phase.name.as_str(), self::phase(phase))).collect();
+    out += &table(2, &phases);
+    out += "\nthresholds\n";
+    write_thresholds(&mut out, plan);
+    out += "\nneeds\n";
+    write_needs(&mut out, plan, workers);
     out
 }
 
-fn write_plan(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
-    writeln!(out, "{}  ({}, seed {})", plan.name, plan.source.file, plan.seed)?;
-    for text in &plan.source.overrides {
-        writeln!(out, "  with {text}")?;
-    }
-    writeln!(out, "\ntarget\n  {}", target(plan))?;
-    if let Some(warning) = cleartext_password(plan) {
-        writeln!(out, "  warning: {warning}")?;
-    }
-    writeln!(out, "\nfleets")?;
-    for (fleet, number) in plan.fleets.iter().zip(0..) {
-        write_fleet(out, fleet, number, &plan.deliveries)?;
-    }
-    if !plan.drives.is_empty() {
-        writeln!(out, "\nservice client")?;
-    }
-    for drive in &plan.drives {
-        write_drive(out, drive, &plan.fleets)?;
-    }
-    writeln!(
-        out,
-        "\nphases  ({} in total, then up to {} to drain)",
-        human_duration(plan.schedule.end()),
-        human_duration(plan.drain)
-    )?;
-    for phase in plan.schedule.phases() {
-        write_phase(out, phase)?;
-    }
-    writeln!(out, "\nthresholds")?;
+fn write_thresholds(out: &mut String, plan: &Plan) {
     let longest = plan.thresholds.iter().map(|threshold| threshold.metric.name().len() + 2).max();
-    let width = longest.unwrap_or(0).max(14);
+    let (indent, width) = LABELS;
+    let columns = (indent, longest.unwrap_or(0).max(width));
     for threshold in &plan.thresholds {
         let phase = threshold.phase.and_then(|index| plan.schedule.phases().get(usize::from(index)));
         let fleet = threshold.fleet.and_then(|index| plan.fleets.get(usize::from(index)));
-        write!(out, "  {:<width$}{}", threshold.metric.name(), threshold.expression)?;
-        if let Some(phase) = phase {
-            write!(out, "  in phase {}", phase.name)?;
-        }
-        if let Some(fleet) = fleet {
-            write!(out, "  of fleet {}", fleet.name)?;
-        }
-        writeln!(out, "{}", aborts(plan, threshold))?;
+        let phase = phase.map_or_else(String::new, |phase| format!(" in phase {}", phase.name));
+        let fleet = fleet.map_or_else(String::new, |fleet| format!(" of fleet {}", fleet.name));
+        let text = format!("{}{phase}{fleet}{}", threshold.expression, aborts(plan, threshold));
+        *out += &labelled(columns, threshold.metric.name(), &text);
     }
-    writeln!(out, "  every fleet connects at least once")?;
+    *out += "  every fleet connects at least once\n";
     if let Some(unreachable) = plan.abort_when_unreachable {
         let unreachable = human_duration(unreachable);
-        writeln!(
-            out,
-            "  the run ends early if all devices that should be online are offline for {unreachable}"
-        )?;
+        let text =
+            format!("the run ends early if all devices that should be online are offline for {unreachable}");
+        *out += &wrapped("  ", "    ", &text);
     }
-    out.push_str(&plan_warnings::notes(plan));
-    write_needs(out, plan, workers)
 }
 
 /// Describes when a failed threshold ends the run early.
@@ -121,7 +131,7 @@ fn target(plan: &Plan) -> String {
     format!("{kind} {} over {transport}", plan.target.address())
 }
 
-fn write_drive(out: &mut String, drive: &DrivePlan, fleets: &[FleetPlan]) -> fmt::Result {
+fn drive(drive: &DrivePlan, fleets: &[FleetPlan]) -> String {
     let call = match &drive.call {
         CallPlan::Method { name, .. } => format!("the method {name}"),
         CallPlan::Desired => "desired properties".to_owned(),
@@ -131,21 +141,21 @@ fn write_drive(out: &mut String, drive: &DrivePlan, fleets: &[FleetPlan]) -> fmt
     let spread = if drive.arrival.spread == Spread::Poisson { "poisson" } else { "regular, in turn" };
     let rate = Rate::per_second(drive.arrival.rate_hz).map(|rate| rate.to_string()).unwrap_or_default();
     let operation = drive.call.operation();
-    writeln!(
-        out,
-        "  {operation}: {call} of fleet {fleet}, {spread}, {rate} in total with every device online"
-    )
+    format!("{operation}: {call} of fleet {fleet}, {spread}, {rate} in total with every device online")
 }
 
-fn write_phase(out: &mut String, phase: &PhasePlan) -> fmt::Result {
+/// Returns the cells of a phase in the table of phases.
+fn phase(phase: &PhasePlan) -> [String; 4] {
     let change = |[from, to]: [f64; 2]| {
         let (from, to) = (Percent::from_fraction(from), Percent::from_fraction(to));
         if from == to { from.to_string() } else { format!("{from} -> {to}") }
     };
-    let warmup = if phase.warmup { "  warm-up" } else { "" };
-    let duration = human_duration(phase.end - phase.start);
-    let (online, load) = (change(phase.online), change(phase.load));
-    writeln!(out, "  {:<14}{duration:<10}online {online:<14}load {load}{warmup}", phase.name)
+    [
+        human_duration(phase.end - phase.start),
+        format!("online {}", change(phase.online)),
+        format!("load {}", change(phase.load)),
+        if phase.warmup { "warm-up".to_owned() } else { String::new() },
+    ]
 }
 
 #[expect(
@@ -157,16 +167,23 @@ fn whole(count: f64) -> String {
     human_count(count.round() as u64)
 }
 
-fn write_needs(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
+fn write_needs(out: &mut String, plan: &Plan, workers: usize) {
     let Needs { descriptors, ports, ports_closing, memory_bytes, memory_max_bytes } = plan.needs(workers);
-    let emulator = if plan.emulator.is_some() { ", and the same number for the built-in hub" } else { "" };
-    writeln!(out, "\nneeds")?;
-    writeln!(out, "  messages      about {}", whole(plan.planned_messages()))?;
+    let mut line = |label: &str, text: &str| *out += &labelled(LABELS, label, text);
+    line("messages", &format!("about {}", whole(plan.planned_messages())));
     if !plan.drives.is_empty() {
         let calls: f64 = plan.drives.iter().map(|drive| plan.planned_calls(drive)).sum();
-        writeln!(out, "  calls         about {}", whole(calls))?;
+        line("calls", &format!("about {}", whole(calls)));
     }
-    writeln!(out, "  descriptors   {}{emulator}", human_count(descriptors))?;
+    if plan.target.kind == TargetKind::IotHub {
+        let [run, day] = cost::cost(plan).description();
+        let free =
+            if consent::bills(plan) { "" } else { "; a hub on this machine bills nothing, Azure does" };
+        line("billed", &format!("{run}{free}"));
+        line("billed a day", &day);
+    }
+    let emulator = if plan.emulator.is_some() { ", and the same number for the built-in hub" } else { "" };
+    line("descriptors", &format!("{}{emulator}", human_count(descriptors)));
     let closing = match ports_closing {
         0 => String::new(),
         closing => format!(", and up to {} for closed connections", human_count(closing)),
@@ -175,14 +192,16 @@ fn write_needs(out: &mut String, plan: &Plan, workers: usize) -> fmt::Result {
         0 => String::new(),
         n => format!(", rotating over {}", plural(n as u64, "source address", "source addresses")),
     };
-    writeln!(out, "  ports         {} ephemeral ports to the target{closing}{sources}", human_count(ports))?;
-    writeln!(
-        out,
-        "  memory        about {} with {}, up to {} if the hub stops reading and acknowledging",
-        human_bytes(memory_bytes),
-        plural(workers as u64, "worker", "workers"),
-        human_bytes(memory_max_bytes)
-    )
+    line("ports", &format!("{} ephemeral ports to the target{closing}{sources}", human_count(ports)));
+    line(
+        "memory",
+        &format!(
+            "about {} with {}, up to {} if the hub stops reading and acknowledging",
+            human_bytes(memory_bytes),
+            plural(workers as u64, "worker", "workers"),
+            human_bytes(memory_max_bytes)
+        ),
+    );
 }
 
 #[cfg(test)]

@@ -14,12 +14,12 @@ const SHARE_CONFIRMED: f64 = 0.25;
 /// # Errors
 /// The answer is no, there is no terminal to ask on, or asking fails.
 pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) -> Result<(), AppError> {
-    if yes || !bills(plan) || cost::share(plan) <= SHARE_CONFIRMED {
+    if yes || !bills(plan) || cost::cost(plan).share() <= SHARE_CONFIRMED {
         return Ok(());
     }
     let limit = Percent::from_fraction(SHARE_CONFIRMED);
     let cost = if quiet {
-        cost::line(plan)
+        cost::cost(plan).line()
     } else {
         format!("uses more than {limit} of the daily messages of one S1 unit\n")
     };

@@ -1,11 +1,11 @@
-//! The cost of a run on a hub that bills: the number of messages, and the share of one S1 unit's daily messages that they use. `run` and
-//! `consent` print it before the load. Uses only the plan.
+//! The cost of a run on a hub that bills: the number of messages, and the share of one S1 unit's daily messages that they use. `check`, `run`
+//! and `consent` print it before the load. Uses only the plan.
 
 use crate::iothub::limits::Tier;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan};
 use crate::units::{grouped, human_count};
 
-/// Returns the number of billed messages of the plan. A hub bills in blocks of 4 KB. Reading a twin counts as one block, because the plan
+/// Returns the number of billed messages of a run. A hub bills in blocks of 4 KB. Reading a twin counts as one block, because the plan
 /// does not know the twin's size.
 fn billed(plan: &Plan) -> f64 {
     let fleets = plan.fleets.iter().map(|fleet| {
@@ -49,22 +49,79 @@ fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
     }
 }
 
-/// Returns the plan's share of one S1 unit's daily messages; 1 is all of them.
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52 messages")]
-pub(super) fn share(plan: &Plan) -> f64 {
-    billed(plan) / Tier::S1.messages_per_day() as f64
+/// The messages that a hub bills for a plan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cost {
+    /// Messages of the whole run.
+    run: f64,
+    /// Messages of 24 hours at the run's average rate, rounded to three digits.
+    day: f64,
 }
 
-/// Describes the cost in one line.
+/// Returns the cost of a plan.
 #[must_use]
+pub(super) fn cost(plan: &Plan) -> Cost {
+    let run = billed(plan);
+    let day = run * DAY_S / plan.schedule.end().as_secs_f64();
+    let digit = 10_f64.powf((day.max(1.0).log10().floor() - 2.0).max(0.0));
+    Cost { run, day: (day / digit).round() * digit }
+}
+
+const DAY_S: f64 = 86_400.0;
+
+impl Cost {
+    /// Returns the run's share of one S1 unit's daily messages; 1 is all of them.
+    #[must_use]
+    pub(super) fn share(self) -> f64 {
+        self.run / unit_per_day()
+    }
+
+    /// Describes the cost of the run in one line, for `run`.
+    #[must_use]
+    pub(super) fn line(self) -> String {
+        format!(
+            "sends about {} billed messages, {} of the daily messages of one S1 unit\n",
+            count(self.run),
+            percent(self.share())
+        )
+    }
+
+    /// Describes the cost of the run for `check`, and then that of a day.
+    #[must_use]
+    pub(super) fn description(self) -> [String; 2] {
+        let units = self.day / unit_per_day();
+        let more = if units > 1.0 { format!(", or {} S1 units", count(units.ceil())) } else { String::new() };
+        [
+            format!(
+                "about {} messages in the run: {} of the {} a day of one S1 unit",
+                count(self.run),
+                percent(self.share()),
+                count(unit_per_day())
+            ),
+            format!(
+                "about {} if the run's average rate continues for 24 hours: {} of one S1 unit{more}",
+                count(self.day),
+                percent(units)
+            ),
+        ]
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52 messages")]
+fn unit_per_day() -> f64 {
+    Tier::S1.messages_per_day() as f64
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
-pub(super) fn line(plan: &Plan) -> String {
-    format!(
-        "sends about {} billed messages, {}% of the daily messages of one S1 unit\n",
-        human_count(billed(plan).round() as u64),
-        grouped(&format!("{:.1}", share(plan) * 100.0)),
-    )
+fn count(messages: f64) -> String {
+    human_count(messages.round() as u64)
+}
+
+fn percent(share: f64) -> String {
+    match share * 100.0 {
+        percent if percent > 0.0 && percent < 0.1 => "less than 0.1%".to_owned(),
+        percent => format!("{}%", grouped(&format!("{percent:.1}"))),
+    }
 }
 
 #[cfg(test)]
@@ -108,9 +165,37 @@ mod tests {
         assert!((billed(&load(std::slice::from_ref(&full))) - 5_000.0).abs() < 1.0);
         let property = "fleet.a.send.0.properties={ a = \"b\" }".to_owned();
         assert!((billed(&load(&[full, property])) - 7_500.0).abs() < 1.0);
-        assert!(line(&plan).starts_with("sends about 5,000 billed messages, 1.2% of"), "{}", line(&plan));
-        let much = line(&load(&["fleet.a.devices=100000".to_owned()]));
+        let line = cost(&plan).line();
+        assert!(line.starts_with("sends about 5,000 billed messages, 1.2% of"), "{line}");
+        let much = cost(&load(&["fleet.a.devices=100000".to_owned()])).line();
         assert!(much.starts_with("sends about 5,000,000 billed messages, 1,250.0% of"), "{much}");
+    }
+
+    #[test]
+    fn cost_of_a_day_is_at_the_average_rate_of_the_run() {
+        let text = "[fleet.a]\ndevices = 10\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+                    [[phase]]\nname = \"p\"\nduration = \"60s\"\n";
+        let plan = |devices: u32| {
+            let overrides = [format!("fleet.a.devices={devices}")];
+            let input = Input {
+                file: "cost.toml",
+                text,
+                overrides: &overrides,
+                env: &|_| None,
+                files: &crate::scenario::no_files,
+            };
+            crate::plan::load(&input, &mut rand::rng()).unwrap()
+        };
+        assert_eq!(
+            cost(&plan(10)).description(),
+            [
+                "about 600 messages in the run: 0.1% of the 400,000 a day of one S1 unit",
+                "about 864,000 if the run's average rate continues for 24 hours: 216.0% of one S1 unit, or 3 S1 units"
+            ]
+        );
+        let [run, day] = cost(&plan(1)).description();
+        assert!(run.contains("in the run: less than 0.1% of"), "{run}");
+        assert!(day.ends_with("24 hours: 21.6% of one S1 unit"), "{day}");
     }
 
     #[test]

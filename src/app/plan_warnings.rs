@@ -1,21 +1,57 @@
-//! Notes and warnings about a valid plan: settings that are allowed but rarely intended, such as a threshold that can only fail. `check` and
-//! `run` print them. Uses only the plan.
+//! Warnings and notes about a valid plan: settings that are allowed but rarely intended, such as a threshold that can only fail. `check` and
+//! `run` print them, together with the warnings about this machine. Uses only the plan.
 
+use super::columns::message;
 use crate::measure::threshold_label;
-use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Subscription, Threshold};
-use crate::units::{human_count, human_duration};
+use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Remedy, Subscription, Threshold};
+use crate::scenario::masked;
+use crate::units::{Percent, human_count, human_duration, written_duration};
 use std::collections::BTreeSet;
 
-/// Returns all notes, one line each, as `  note: ..`.
+/// Whether a run can still do what the scenario is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    /// A mistake: the run fails, measures nothing, or sends wrong messages or secrets. `check --strict` makes it an error.
+    Warning,
+    /// A fact that may be intended.
+    Note,
+}
+
+/// Everything that `check` and `run` say about a plan and about this machine, besides the plan itself.
+pub(super) struct Warnings {
+    /// The text, wrapped to 80 columns: warnings about the plan, then about this machine, then notes.
+    pub(super) text: String,
+    /// Number of warnings about the plan.
+    pub(super) plan: usize,
+    /// Number of warnings about this machine.
+    pub(super) machine: usize,
+}
+
+/// Collects the warnings and notes. `shortfalls` are the warnings about this machine.
 #[must_use]
-pub(super) fn notes(plan: &Plan) -> String {
+pub(super) fn collect(plan: &Plan, shortfalls: &[String]) -> Warnings {
+    let (warnings, notes): (Vec<_>, Vec<_>) =
+        found(plan).into_iter().partition(|(weight, _)| *weight == Weight::Warning);
+    let line = |label: &str, text: &str| message(label, &masked(text));
+    let about_plan = warnings.iter().map(|(_, text)| line("warning", text));
+    let about_machine = shortfalls.iter().map(|text| line("warning", text));
+    let text = about_plan.chain(about_machine).chain(notes.iter().map(|(_, text)| line("note", text)));
+    Warnings { text: text.collect(), plan: warnings.len(), machine: shortfalls.len() }
+}
+
+/// Returns what is noteworthy about a plan.
+fn found(plan: &Plan) -> Vec<(Weight, String)> {
+    let warning = |text| (Weight::Warning, text);
     let fleets = plan.fleets.iter().zip(0..);
-    let notes = thin_thresholds(plan)
-        .chain(late_aborts(plan))
+    let from_scenario = plan.warnings.iter().cloned().map(warning);
+    from_scenario
+        .chain(cleartext_password(plan).map(warning))
+        .chain(thin_thresholds(plan).map(warning))
+        .chain(late_aborts(plan).map(warning))
         .chain(plan.drives.iter().filter_map(|drive| unhandled_calls(plan, drive)))
         .chain(fleets.flat_map(|(fleet, number)| untracked(plan, fleet, number)))
-        .chain(device_lists(plan));
-    notes.map(|note| format!("  note: {note}\n")).collect()
+        .chain(device_lists(plan).into_iter().map(|text| (Weight::Note, text)))
+        .collect()
 }
 
 /// Returns a warning if passwords cross the network unencrypted. `run` and `check` print it, and the result records it.
@@ -30,26 +66,46 @@ pub(super) fn cleartext_password(plan: &Plan) -> Option<String> {
     })
 }
 
-/// Notes each threshold with too few planned samples.
+/// Warns about each threshold with too few planned samples, and says what would give it enough.
 fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
     plan.undersampled_thresholds().into_iter().map(|(threshold, needed, planned)| {
-        let problem = match (planned, threshold.phase) {
-            (0, Some(_)) => "has no samples in that phase".to_owned(),
-            (0, None) => "has no samples outside warm-up phases".to_owned(),
+        let name = format_threshold(plan, threshold);
+        let fails = "it will fail with \"not enough data\"";
+        match (planned, threshold.phase) {
+            (0, Some(_)) => format!("threshold {name} has no samples in that phase; {fails}; name another phase"),
+            (0, None) => {
+                format!("threshold {name} has no samples outside warm-up phases; {fails}; name the phase with the samples")
+            }
             _ => format!(
-                "needs {} samples, but the plan produces only about {}",
+                "threshold {name} needs {} samples, but the plan produces only about {}; {fails}; {}",
                 human_count(needed),
-                human_count(planned)
+                human_count(planned),
+                remedies(plan, plan.remedy(threshold, needed, planned))
             ),
-        };
-        format!(
-            "threshold {} {problem}; it will fail with \"not enough data\"",
-            format_threshold(plan, threshold)
-        )
+        }
     })
 }
 
-/// Notes each threshold that can abort only after the end of the load.
+/// Describes the changes that give a threshold enough samples.
+fn remedies(plan: &Plan, remedy: Remedy) -> String {
+    let Remedy { duration, devices, percentile } = remedy;
+    let duration = duration.and_then(|(phase, duration)| {
+        let phase = plan.schedule.phases().get(usize::from(phase))?;
+        Some(format!("run phase {} for {}", phase.name, written_duration(duration)))
+    });
+    let devices = devices.and_then(|(fleet, devices)| {
+        let fleet = plan.fleets.get(usize::from(fleet))?;
+        Some(format!("use {} devices in fleet {}", human_count(devices), fleet.name))
+    });
+    let percentile = percentile.map(|quantile| {
+        let percent = Percent::from_fraction(quantile).to_string();
+        format!("use p({})", percent.trim_end_matches('%'))
+    });
+    let any: Vec<String> = [duration, devices, percentile].into_iter().flatten().collect();
+    if any.is_empty() { "use max or avg instead".to_owned() } else { any.join(", or ") }
+}
+
+/// Warns about each threshold that can abort only after the end of the load.
 fn late_aborts(plan: &Plan) -> impl Iterator<Item = String> {
     plan.thresholds.iter().filter_map(|threshold| {
         let after = threshold.abort_after?;
@@ -57,7 +113,7 @@ fn late_aborts(plan: &Plan) -> impl Iterator<Item = String> {
         too_late.then(|| {
             let (threshold, after) = (format_threshold(plan, threshold), human_duration(after));
             format!(
-                "threshold {threshold} cannot end the run early: the load ends before its `after` ({after})"
+                "threshold {threshold} cannot end the run early: the load ends before its `after` ({after}); shorten `after`"
             )
         })
     })
@@ -72,21 +128,30 @@ fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
 }
 
 /// Notes calls to a fleet that does not subscribe to them or does not implement the method.
-fn unhandled_calls(plan: &Plan, drive: &DrivePlan) -> Option<String> {
+fn unhandled_calls(plan: &Plan, drive: &DrivePlan) -> Option<(Weight, String)> {
     let fleet = plan.fleets.get(usize::from(drive.fleet))?;
     let subscribes = |to: &Subscription| fleet.subscribe.contains(to);
     let name = &fleet.name;
     match &drive.call {
-        CallPlan::Method { .. } if !subscribes(&Subscription::Methods) => Some(format!(
-            "fleet {name} does not subscribe to \"methods\": the hub refuses each call as if the device were offline"
+        CallPlan::Method { .. } if !subscribes(&Subscription::Methods) => Some((
+            Weight::Warning,
+            format!(
+                "fleet {name} does not subscribe to \"methods\": the hub refuses each call as if the device were offline; add \"methods\" to fleet.{name}.subscribe"
+            ),
         )),
         CallPlan::Method { name: method, .. } if !fleet.methods.iter().any(|known| known.name == *method) => {
-            Some(format!(
-                "fleet {name} has no methods.{method}: its devices answer each call with status 501, which counts as an answer"
+            Some((
+                Weight::Note,
+                format!(
+                    "fleet {name} has no methods.{method}: its devices answer each call with status 501, which counts as an answer"
+                ),
             ))
         }
-        CallPlan::C2d { .. } if !subscribes(&Subscription::C2d) => Some(format!(
-            "fleet {name} does not subscribe to \"c2d\": messages stay in the hub's queues of at most 50 messages per device"
+        CallPlan::C2d { .. } if !subscribes(&Subscription::C2d) => Some((
+            Weight::Warning,
+            format!(
+                "fleet {name} does not subscribe to \"c2d\": messages stay in the hub's queues of at most 50 messages per device; add \"c2d\" to fleet.{name}.subscribe"
+            ),
         )),
         CallPlan::Method { .. } | CallPlan::C2d { .. } | CallPlan::Desired => None,
     }
@@ -99,14 +164,14 @@ fn device_lists(plan: &Plan) -> BTreeSet<String> {
 }
 
 /// Notes stamped messages that no fleet subscribes to, and fleets that only subscribe but receive no tracked messages.
-fn untracked(plan: &Plan, fleet: &FleetPlan, number: u16) -> Vec<String> {
+fn untracked(plan: &Plan, fleet: &FleetPlan, number: u16) -> Vec<(Weight, String)> {
     let sends = fleet.sends.iter().zip(0..);
     let without_subscriber = sends
         .filter(|(send, stream)| send.payload.has_stamp() && !plan.deliveries.is_tracked(number, *stream));
     let name = &fleet.name;
-    let mut notes: Vec<String> = without_subscriber
+    let mut notes: Vec<(Weight, String)> = without_subscriber
         .map(|(send, _)| {
-            format!("fleet {name} sends ${{stamp}} to {}, but no fleet subscribes to that topic: deliver is not measured", send.topic)
+            (Weight::Warning, format!("fleet {name} sends ${{stamp}} to {}, but no fleet subscribes to that topic: deliver is not measured", send.topic))
         })
         .collect();
     let filters = fleet.subscribe.iter().filter_map(|subscription| match subscription {
@@ -115,76 +180,14 @@ fn untracked(plan: &Plan, fleet: &FleetPlan, number: u16) -> Vec<String> {
     });
     let filters: Vec<String> = filters.collect();
     if fleet.sends.is_empty() && !filters.is_empty() && !plan.deliveries.receives(number) {
-        notes.push(format!(
+        notes.push((Weight::Note, format!(
             "fleet {name} subscribes to {}, but no fleet sends messages there that can be tracked (with ${{stamp}}, or with a size of 38 or more): \
              deliver is not measured",
             filters.join(", ")
-        ));
+        )));
     }
     notes
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::SeedableRng;
-
-    fn notes_of(text: &str) -> String {
-        let text = format!("{text}\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n");
-        let input = crate::scenario::Input {
-            file: "x.toml",
-            text: &text,
-            overrides: &[],
-            env: &|_| None,
-            files: &crate::scenario::no_files,
-        };
-        notes(&crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).unwrap())
-    }
-
-    #[test]
-    fn abort_after_the_end_of_the_load_is_noted() {
-        let with = |after: &str| {
-            notes_of(&format!(
-                "[fleet.a]\ndevices = 1\n\
-                 [thresholds]\n\"connect{{phase:p}}\" = [{{ expr = \"count(lost) == 0\", abort = true, after = \"{after}\" }}]"
-            ))
-        };
-        assert_eq!(with("999ms"), "");
-        assert_eq!(
-            with("1s"),
-            "  note: threshold connect{phase:p} count(lost) == 0 cannot end the run early: the load ends before its `after` (1.00 s)\n"
-        );
-    }
-
-    #[test]
-    fn unhandled_calls_are_noted() {
-        let with = |fleet: &str, call: &str| {
-            notes_of(&format!(
-                "[fleet.a]\ndevices = 2\n{fleet}\n[[drive]]\nfleet = \"a\"\nrate = \"1/s\"\n{call}"
-            ))
-        };
-        let reboot = "call = \"method\"\nname = \"reboot\"";
-        assert!(with("", reboot).contains("does not subscribe to \"methods\""));
-        let subscribed = "subscribe = [\"methods\", \"c2d\"]";
-        assert!(with(subscribed, reboot).contains("has no methods.reboot"));
-        assert_eq!(with(&format!("{subscribed}\nmethods = {{ reboot = {{}} }}"), reboot), "");
-        let hello = "call = \"c2d\"\npayload = \"hello\"";
-        assert!(with("", hello).contains("does not subscribe to \"c2d\""));
-        assert_eq!(with(subscribed, hello), "");
-        assert_eq!(with("", "call = \"desired\"\npayload = '{\"a\":1}'"), "");
-    }
-
-    #[test]
-    fn untracked_publishers_and_subscribers_are_noted() {
-        let between = |topic: &str, filter: &str| {
-            notes_of(&format!(
-                "[target]\nkind = \"mqtt\"\nhost = \"localhost\"\n[fleet.a]\ndevices = 2\n[[fleet.a.send]]\nrate = \"1/s\"\n\
-                 topic = \"{topic}\"\npayload = 'x ${{stamp}}'\n[fleet.b]\ndevices = 2\nsubscribe = [\"{filter}\"]"
-            ))
-        };
-        assert_eq!(between("news/all", "news/#"), "");
-        let apart = between("newz/all", "news/#");
-        assert!(apart.contains("fleet a sends ${stamp} to newz/all"), "{apart}");
-        assert!(apart.contains("fleet b subscribes to news/#"), "{apart}");
-    }
-}
+mod tests;

@@ -183,12 +183,9 @@ async fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     );
     text.extend(plan.source.overrides.iter().map(|change| format!("  with {change}\n")));
     if consent::bills(plan) {
-        text.push_str(&cost::line(plan));
+        text.push_str(&cost::cost(plan).line());
     }
-    text.push_str(&plan_warnings::notes(plan));
-    text.push_str(&preflight::shortfalls(plan, workers).await);
-    text.extend(plan_warnings::cleartext_password(plan).map(|warning| format!("warning: {warning}\n")));
-    text
+    text + &plan_warnings::collect(plan, &preflight::shortfalls(plan, workers).await).text
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ mod sdk;
 pub use crate::measure::{Compare, Test};
 pub use credentials::{Auth, Credentials, DeviceList, Keys, Renew, Secret, TokenLife};
 pub use deliveries::{Deliveries, ExpectedStream};
-pub use forecast::{Needs, samples_needed};
+pub use forecast::{Needs, Remedy, samples_needed};
 pub use model::*;
 pub use part::{Part, PartError};
 pub use payload::{

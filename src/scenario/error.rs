@@ -24,6 +24,16 @@ impl Place {
         let key = if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) };
         Place { origin: self.origin.clone(), key }
     }
+
+    /// Returns the place as messages begin with it: `x.toml:3:7: fleet.meter.devices`, or `--set seed: seed`.
+    #[must_use]
+    pub fn written(&self, file: &str) -> String {
+        let origin = match &self.origin {
+            Origin::File { line, column } => format!("{file}:{line}:{column}"),
+            Origin::Set(key) => format!("--set {key}"),
+        };
+        if self.key.is_empty() { origin } else { format!("{origin}: {}", self.key) }
+    }
 }
 
 impl Default for Place {
@@ -140,13 +150,7 @@ impl fmt::Display for Errors {
         let mut out = format!("{}: {}", self.file, plural(count as u64, "error", "errors"));
         for problem in self.problems().into_iter().take(PRINTED_MAX) {
             out.push_str("\n\n");
-            match &problem.place.origin {
-                Origin::File { line, column } => write!(out, "{}:{line}:{column}: ", self.file)?,
-                Origin::Set(key) => write!(out, "--set {key}: ")?,
-            }
-            if !problem.place.key.is_empty() {
-                write!(out, "{}: ", problem.place.key)?;
-            }
+            write!(out, "{}: ", problem.place.written(&self.file))?;
             out.push_str(&problem.what);
             let details = [("found", &problem.found), ("allowed", &problem.allowed), ("fix", &problem.fix)];
             for (label, text) in details {

@@ -8,6 +8,7 @@ mod support;
 
 mod aedes;
 mod browser;
+mod check;
 mod cli;
 mod clock_steps;
 mod commands;

@@ -1,5 +1,6 @@
 //! A fleet in the output of `check`: its credentials, SDK preset, messages, twin, methods and timeouts. Used by `check`.
 
+use crate::app::columns::{labelled, wrapped};
 use crate::plan::{
     Auth, Deliveries, FleetPlan, Keys, MethodPlan, Offline, Renew, Sdk, SendPlan, Spread, SubscribeQos,
     Subscription, TokenLife,
@@ -7,60 +8,46 @@ use crate::plan::{
 use crate::policy::backoff::{BackOff, Reconnect};
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
 use crate::wire::QoS;
-use std::fmt::{self, Write};
 use std::time::Duration;
 
+/// The indent and the width of the labels of a fleet.
+const LABELS: (usize, usize) = (4, 13);
+
 /// Writes the section of one fleet.
-pub(super) fn write_fleet(
-    out: &mut String,
-    fleet: &FleetPlan,
-    number: u16,
-    deliveries: &Deliveries,
-) -> fmt::Result {
-    let devices = u64::from(fleet.devices);
-    writeln!(
-        out,
-        "  {}: {}, {} to {}",
-        fleet.name,
-        plural(devices, "device", "devices"),
-        fleet.device_id(0),
-        fleet.device_id(fleet.devices - 1)
-    )?;
-    writeln!(out, "    credentials  {}", credentials(&fleet.auth))?;
+pub(super) fn write_fleet(out: &mut String, fleet: &FleetPlan, number: u16, deliveries: &Deliveries) {
+    let devices = plural(u64::from(fleet.devices), "device", "devices");
+    let (first, last) = (fleet.device_id(0), fleet.device_id(fleet.devices - 1));
+    *out += &wrapped("  ", "    ", &format!("{}: {devices}, {first} to {last}", fleet.name));
+    let mut line = |label: &str, text: &str| *out += &labelled(LABELS, label, text);
+    line("credentials", &credentials(&fleet.auth));
     if let Some(sdk) = fleet.sdk {
-        writeln!(out, "    SDK preset   {}", sdk_preset(sdk, fleet))?;
+        line("SDK preset", &sdk_preset(sdk, fleet));
     }
     if !fleet.subscribe.is_empty() {
         let names: Vec<String> = fleet.subscribe.iter().map(subscription).collect();
-        writeln!(out, "    subscribes   {}", names.join(", "))?;
+        line("subscribes", &names.join(", "));
     }
     for (send, stream) in fleet.sends.iter().zip(0..) {
-        writeln!(out, "    sends        {}", send_stream(send, fleet))?;
+        line("sends", &send_stream(send, fleet));
         if let Some(copies) = deliveries.copies_planned(number, stream) {
-            writeln!(out, "    tracked      {}", copies_per_message(copies))?;
+            line("tracked", &copies_per_message(copies));
         }
     }
     if fleet.makes_twin_requests() {
         let get = if fleet.twin.get_on_connect { "read on each connection; " } else { "" };
         let (qos, timeout) = (fleet.twin.qos, human_duration(fleet.twin.timeout));
-        writeln!(out, "    twin         {get}requests at QoS {qos}, timeout {timeout}")?;
+        line("twin", &format!("{get}requests at QoS {qos}, timeout {timeout}"));
     }
     for method in &fleet.methods {
-        writeln!(out, "    methods      {}", method_answer(method))?;
+        line("methods", &method_answer(method));
     }
-    writeln!(
-        out,
-        "    timeouts     connect {}, ack {}, send by {}; {} in flight",
-        human_duration(fleet.connect_timeout),
-        human_duration(fleet.ack_timeout),
-        human_duration(fleet.send_by),
-        fleet.in_flight
-    )?;
+    let [connect, ack, send_by] =
+        [fleet.connect_timeout, fleet.ack_timeout, fleet.send_by].map(human_duration);
+    let timeouts = format!("connect {connect}, ack {ack}, send by {send_by}; {} in flight", fleet.in_flight);
+    line("timeouts", &timeouts);
     match fleet.offline {
-        Offline::Queue => Ok(()),
-        Offline::Skip => {
-            writeln!(out, "    offline      messages that become due are skipped and count as offline")
-        }
+        Offline::Queue => {}
+        Offline::Skip => line("offline", "messages that become due are skipped and count as offline"),
     }
 }
 

@@ -1,17 +1,104 @@
 //! Tests of the output of `check`.
 
 use super::*;
+use crate::cli::ScenarioArgs;
 use crate::scenario::Input;
 use rand::SeedableRng;
 
 fn described(text: &str, overrides: &[&str]) -> String {
+    describe(&plan(text, overrides), 1)
+}
+
+fn plan(text: &str, overrides: &[&str]) -> Plan {
     let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let env = |name: &str| Some(if name.ends_with("HOST") { "host.example" } else { key }.to_owned());
     let input =
         Input { file: "x.toml", text, overrides: &overrides, env: &env, files: &crate::scenario::no_files };
     let plan = crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1));
-    describe(&plan.unwrap_or_else(|errors| panic!("{errors}")), 1)
+    plan.unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn options_turn_warnings_into_errors() {
+    for (strict, machine, [of_plan, of_machine], code) in [
+        (false, false, [1, 1], exit::PASSED),
+        (true, false, [0, 0], exit::PASSED),
+        (true, false, [1, 0], exit::CONFIGURATION),
+        (true, false, [0, 1], exit::CONFIGURATION),
+        (false, true, [1, 0], exit::PASSED),
+        (false, true, [0, 1], exit::ENVIRONMENT),
+        (true, true, [0, 1], exit::CONFIGURATION),
+        (true, true, [1, 1], exit::CONFIGURATION),
+        (true, true, [0, 0], exit::PASSED),
+    ] {
+        let warnings = Warnings { text: String::new(), plan: of_plan, machine: of_machine };
+        let scenario =
+            ScenarioArgs { scenario: "x.toml".into(), set: Vec::new(), seed: None, target: None, ca: None };
+        let args = CheckArgs { scenario, workers: None, strict, machine };
+        let found = verdict(&args, &warnings).map_or_else(|error| error.exit_code(), |()| exit::PASSED);
+        assert_eq!(found, code, "strict {strict}, machine {machine}, {of_plan} and {of_machine} warnings");
+    }
+}
+
+/// Ten fleets and twelve phases with names of up to 60 characters.
+fn long_names() -> String {
+    let mut text = "name = \"Ten fleets\"\nabort_when_unreachable = \"45s\"\n".to_owned();
+    for n in 0..10 {
+        let fleet = format!("fleet-{n}-{}", "meters-in-the-northern-region-".repeat(n / 5 + 1));
+        text += &format!(
+            "[fleet.{fleet}]\ndevices = 100\nsdk = \"python\"\nsubscribe = [\"c2d\", \"twin\", \"methods\"]\noffline = \"skip\"\n\
+             [[fleet.{fleet}.send]]\nrate = \"333.333/s\"\nburst = 10\npayload = {{ size = 100000 }}\n\
+             [fleet.{fleet}.methods.reboot-the-device-and-report-its-state]\nafter = \"2s\"\nthen = \"reconnect\"\n\
+             [[drive]]\ncall = \"method\"\nname = \"reboot-the-device-and-report-its-state\"\nfleet = \"{fleet}\"\nrate = \"1/s\"\n"
+        );
+    }
+    let mut thresholds = "[thresholds]\n".to_owned();
+    for n in 0..12 {
+        let phase = format!("phase-{n}-{}", "with-a-long-name-".repeat(n / 4 + 1));
+        text += &format!(
+            "[[phase]]\nname = \"{phase}\"\nduration = \"90s\"\nwarmup = true\nonline = \"33.3333% -> 66.6667%\"\nload = \"1% -> 66.6667%\"\n"
+        );
+        thresholds += &format!(
+            "\"telemetry{{phase:{phase},fleet:fleet-0-meters-in-the-northern-region-}}\" = [{{ expr = \"p(99.99) < 1s\", abort = true, after = \"100s\" }}]\n"
+        );
+    }
+    text + &thresholds
+}
+
+#[test]
+fn every_line_fits_80_columns() {
+    let scenarios = std::fs::read_dir("scenarios").unwrap().map(|entry| entry.unwrap().path());
+    let scenarios = scenarios.filter(|path| path.extension().is_some_and(|end| end == "toml"));
+    let mut texts: Vec<String> = scenarios.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert!(texts.len() > 10);
+    let shipped = texts.len();
+    texts.push(long_names());
+    for (number, text) in texts.iter().enumerate() {
+        let plan = plan(text, &[]);
+        let warnings = plan_warnings::collect(&plan, &[]);
+        assert_eq!(
+            warnings.plan > 0,
+            number == shipped,
+            "a shipped scenario has no warnings: {}",
+            warnings.text
+        );
+        let printed = describe(&plan, 1) + &warnings.text;
+        for line in printed.lines() {
+            // Only a name that is longer than a line does not fit.
+            assert!(line.chars().count() <= 80 || !line.trim().contains(' '), "{line}");
+        }
+    }
+}
+
+#[test]
+fn long_phase_names_do_not_touch_their_columns() {
+    let text = described(&long_names(), &[]);
+    for phase in plan(&long_names(), &[]).schedule.phases() {
+        let beside = format!("  {}  ", phase.name);
+        let alone = format!("  {}\n", phase.name);
+        assert!(text.contains(&beside) || text.contains(&alone), "{text}");
+    }
 }
 
 #[test]
@@ -31,9 +118,9 @@ fn plain_broker() {
 fn cleartext_password_to_another_machine_gives_a_warning() {
     let warned = |host: &str, more: &[&str]| {
         let host = format!("target.host={host}");
-        let text =
-            described(include_str!("../../../scenarios/mosquitto.toml"), &[&[host.as_str()], more].concat());
-        text.contains("in clear text")
+        let overrides = [&[host.as_str()], more].concat();
+        let plan = plan(include_str!("../../../scenarios/mosquitto.toml"), &overrides);
+        plan_warnings::collect(&plan, &[]).text.contains("in clear text")
     };
     let plain = ["target.tls=false", "target.port=1883"];
     assert!(warned("broker.example", &plain));
@@ -48,8 +135,9 @@ fn scenario_keys_override_the_sdk_preset() {
     let described = |sdk: &str, more: &[&str]| {
         let sdk = format!("fleet.meter.sdk={sdk}");
         let text = described(quickstart, &[&[sdk.as_str()], more].concat());
-        let lines = text.lines().filter(|line| line.contains("SDK preset") || line.contains("credentials"));
-        lines.map(str::trim).collect::<Vec<_>>().join("\n")
+        let start = text.find("    credentials").expect("the fleet has credentials");
+        let end = text.find("    subscribes").expect("the fleet has subscriptions");
+        text[start..end].to_owned()
     };
     let all = ["python", "node", "dotnet", "java", "c"].map(|sdk| described(sdk, &[])).join("\n");
     let explicit = [
@@ -63,7 +151,7 @@ fn scenario_keys_override_the_sdk_preset() {
 #[test]
 fn early_ends_are_described() {
     let quickstart = include_str!("../../../scenarios/quickstart.toml");
-    assert!(!described(quickstart, &[]).contains("the run"));
+    assert!(!described(quickstart, &[]).contains("ends the run"));
     let text = described(
         quickstart,
         &[
@@ -72,11 +160,12 @@ fn early_ends_are_described() {
             "thresholds.\"connect\"=[{ expr = \"max < 3s\", abort = true }]",
         ],
     );
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for line in [
-        "med < 1s  in phase steady\n",
-        "max < 2s  in phase steady; a failure ends the run, but not before 5.00 s into phase steady\n",
-        "max < 3s; a failure ends the run\n",
-        "  the run ends early if all devices that should be online are offline for 45.0 s\n",
+        "med < 1s in phase steady telemetry",
+        "max < 2s in phase steady; a failure ends the run, but not before 5.00 s into phase steady",
+        "max < 3s; a failure ends the run every",
+        "the run ends early if all devices that should be online are offline for 45.0 s",
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
@@ -95,7 +184,7 @@ fn service_client_is_described() {
     let drive = "drive=[{ call = \"method\", fleet = \"meter\", name = \"reboot\", rate = \"5/s\" }]";
     let text = described(quickstart, &[drive]);
     assert!(
-        text.contains("service.method: the method reboot of fleet meter, regular, in turn, 5/s"),
+        text.contains("service.method: the method reboot of fleet meter, regular, in turn, 5/s in"),
         "{text}"
     );
     assert!(text.contains("  calls         about 275\n"), "{text}");
@@ -128,7 +217,7 @@ fn source_addresses_are_described() {
         include_str!("../../../scenarios/mosquitto.toml"),
         &["target.host=127.0.0.1", "target.source_ips=[\"127.0.0.2\", \"127.0.0.3\"]"],
     );
-    assert!(text.contains("to the target, rotating over 2 source addresses"), "{text}");
+    assert!(text.contains("to the target, rotating over 2 source\n                addresses\n"), "{text}");
 }
 
 #[test]

@@ -27,10 +27,10 @@ pub(in crate::app) async fn resources(plan: &Plan, workers: usize) -> Result<(),
     }
 }
 
-/// Returns a warning with a fix for each resource that this machine lacks, or may lack according to an estimate. Empty if nothing is
-/// missing.
+/// Returns a warning for each resource that this machine lacks, or may lack according to an estimate. The lines below the first are ways to
+/// fix it. Empty if nothing is missing.
 #[must_use]
-pub(in crate::app) async fn shortfalls(plan: &Plan, workers: usize) -> String {
+pub(in crate::app) async fn shortfalls(plan: &Plan, workers: usize) -> Vec<String> {
     let needs = plan.needs(workers);
     let hard_limit = raise_descriptor_limit().unwrap_or(u64::MAX);
     let offer = offered(plan, needs.ports + needs.ports_closing).await;
@@ -39,7 +39,7 @@ pub(in crate::app) async fn shortfalls(plan: &Plan, workers: usize) -> String {
         source_ips(&plan.target.source_ips).err(),
         offer.as_ref().and_then(|offer| ports(needs.ports, offer).err()),
     ];
-    let missing = missing.into_iter().flatten().map(|error| format!("warning: {error}\n"));
+    let missing = missing.into_iter().flatten().map(|error| error.to_string());
     let closing = offer.and_then(|offer| closing_ports(&needs, &offer));
     let memory = memory_available().and_then(|available| memory(&needs, available));
     missing.chain(closing).chain(memory).collect()
@@ -129,9 +129,9 @@ fn closing_ports(needs: &Needs, offer: &Offer) -> Option<String> {
     let together = needs.ports + needs.ports_closing;
     (ports(needs.ports, offer).is_ok() && ports(together, offer).is_err()).then(|| {
         format!(
-            "warning: this plan may need {} local ports for connections closed in the last minute, in addition to {} in use; the \
+            "this plan may need {} local ports for connections closed in the last minute, in addition to {} in use; the \
              system offers {offer}; do one of:\n{}  \
-             use fewer devices, renew tokens less often (ttl), or change the online share more slowly\n",
+             use fewer devices, renew tokens less often (ttl), or change the online share more slowly",
             human_count(needs.ports_closing),
             human_count(needs.ports),
             offer.fixes(together),
@@ -190,7 +190,7 @@ fn memory(needs: &Needs, available: u64) -> Option<String> {
         ),
         (None, None) => return None,
     };
-    Some(format!("warning: this plan {need}, but only {} is available; {fix}\n", human_bytes(available)))
+    Some(format!("this plan {need}, but only {} is available; {fix}", human_bytes(available)))
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ mod memory;
 mod needs;
 mod operation_use;
 mod ports;
+mod remedy;
 mod samples;
 mod totals;
 
 pub use needs::Needs;
+pub use remedy::Remedy;
 pub use samples::samples_needed;
 pub(super) use totals::{check_rate, packet_mib_max};

@@ -50,14 +50,20 @@ impl Plan {
         reason = "a count is not negative, and the cast saturates"
     )]
     fn planned_samples(&self, threshold: &Threshold) -> Option<u64> {
-        let phases: Vec<&PhasePlan> = self
-            .schedule
-            .phases()
-            .iter()
-            .zip(0_u16..)
+        let phases: Vec<&PhasePlan> = self.phases_of(threshold).into_iter().map(|(phase, _)| phase).collect();
+        Some(self.samples_in(threshold, &phases)?.round() as u64)
+    }
+
+    /// Returns the phases that a threshold covers, with their numbers: the one that it names, or all except warm-ups.
+    pub(super) fn phases_of(&self, threshold: &Threshold) -> Vec<(&PhasePlan, u16)> {
+        let phases = self.schedule.phases().iter().zip(0_u16..);
+        phases
             .filter(|(phase, index)| threshold.phase.map_or(!phase.warmup, |named| named == *index))
-            .map(|(phase, _)| phase)
-            .collect();
+            .collect()
+    }
+
+    /// Returns the number of due operations that a threshold covers in some of its phases. `None` if the plan does not determine it.
+    pub(super) fn samples_in(&self, threshold: &Threshold, phases: &[&PhasePlan]) -> Option<f64> {
         let fleets = self.fleets.iter().zip(0_u16..).filter(|(_, i)| threshold.fleet.is_none_or(|f| f == *i));
         let samples: f64 = match threshold.metric {
             metric if metric.is_message() => fleets
@@ -96,11 +102,11 @@ impl Plan {
                 .iter()
                 .filter(|drive| drive.call.operation() == service_operation(call))
                 .filter(|drive| threshold.fleet.is_none_or(|fleet| fleet == drive.fleet))
-                .map(|drive| self.calls_of(drive, &phases))
+                .map(|drive| self.calls_of(drive, phases))
                 .sum(),
             _ => return None,
         };
-        Some(samples.round() as u64)
+        Some(samples)
     }
 
     /// Returns the planned number of a fleet's connections: connects and renewals.

@@ -39,6 +39,8 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
     /// Limits for delays in the load generator.
     pub validity: Limits,
+    /// Mistakes in messages that do not make the scenario invalid, each with its place in the scenario.
+    pub warnings: Vec<String>,
 }
 
 /// The scenario as read, for the result file. It contains no secrets.

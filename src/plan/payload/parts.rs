@@ -105,6 +105,14 @@ impl Payload {
         })
     }
 
+    /// Returns the non-empty lines of a payload file with their numbers, or `None` if the payload is not from a file.
+    pub(in crate::plan) fn file_lines(&self) -> Option<impl Iterator<Item = (usize, &[u8])>> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Line { lines, .. } => Some(lines.numbered()),
+            _ => None,
+        })
+    }
+
     /// Returns whether the payload has a `${now}`. If not, the caller need not read a clock.
     #[must_use]
     pub fn has_now(&self) -> bool {

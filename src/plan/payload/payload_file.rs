@@ -28,6 +28,12 @@ impl Lines {
         &self.text[start..end]
     }
 
+    /// Returns the non-empty lines with their line numbers in the file, from 1.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let lines = (1..).zip(text_file::lines(&self.text));
+        lines.filter(|(_, line)| !line.is_empty())
+    }
+
     pub(super) fn longest_bytes(&self) -> usize {
         self.places.iter().map(|(start, end)| end - start).max().unwrap_or(0)
     }
@@ -43,6 +49,7 @@ mod tests {
         let read: Vec<&[u8]> = (0..4).map(|n| lines.get(n)).collect();
         assert_eq!(read, [&b"one"[..], b" two ", b"\xff", b"one"]);
         assert_eq!((lines.len(), lines.longest_bytes()), (3, 5));
+        assert_eq!(lines.numbered().map(|(number, _)| number).collect::<Vec<_>>(), [1, 3, 5]);
         assert!(Lines::parse(b"").is_none() && Lines::parse(b"\n\r\n").is_none());
     }
 }

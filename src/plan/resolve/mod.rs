@@ -24,6 +24,7 @@ mod thresholds;
 mod timing;
 mod twin_methods;
 mod unmeasured;
+mod warnings;
 mod will;
 
 use super::deliveries::Deliveries;
@@ -100,6 +101,10 @@ pub fn resolve(
         let known = KnownNames { phases: &phases, fleets: &names, left_out, unmeasured: &unmeasured };
         thresholds::resolve(&scenario.thresholds, &known, &mut errors)
     };
+    let warnings = match errors.is_empty() {
+        true => warnings::warnings(scenario, &fleets, &drives),
+        false => Vec::new(),
+    };
     let longest_ack = fleets.iter().map(|fleet| fleet.ack_timeout).max().unwrap_or(DRAIN_MAX);
     let plan = Plan {
         name: scenario.name.clone().unwrap_or_else(|| stem(&scenario.file)),
@@ -116,6 +121,7 @@ pub fn resolve(
         abort_when_unreachable: scenario.abort_when_unreachable,
         thresholds,
         validity: validity(scenario),
+        warnings,
     };
     if errors.is_empty() { Ok(plan) } else { Err(errors) }
 }

@@ -1,0 +1,118 @@
+//! Warnings and notes about plans.
+
+use super::*;
+use rand::SeedableRng;
+
+/// Returns the warnings and notes, one per line.
+fn notes_of(text: &str) -> String {
+    let text = format!("{text}\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n");
+    let input = crate::scenario::Input {
+        file: "x.toml",
+        text: &text,
+        overrides: &[],
+        env: &|_| None,
+        files: &crate::scenario::no_files,
+    };
+    let plan = crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).unwrap();
+    found(&plan).into_iter().map(|(weight, text)| format!("{weight:?}: {text}\n")).collect()
+}
+
+#[test]
+fn abort_after_the_end_of_the_load_is_noted() {
+    let with = |after: &str| {
+        notes_of(&format!(
+            "[fleet.a]\ndevices = 1\n\
+             [thresholds]\n\"connect{{phase:p}}\" = [{{ expr = \"count(lost) == 0\", abort = true, after = \"{after}\" }}]"
+        ))
+    };
+    assert_eq!(with("999ms"), "");
+    assert_eq!(
+        with("1s"),
+        "Warning: threshold connect{phase:p} count(lost) == 0 cannot end the run early: the load ends before its `after` (1.00 s); shorten `after`\n"
+    );
+}
+
+#[test]
+fn thin_thresholds_get_a_remedy() {
+    let with = |threshold: &str| {
+        notes_of(&format!(
+            "[fleet.a]\ndevices = 30\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n[thresholds]\n{threshold}"
+        ))
+    };
+    let fails = "it will fail with \"not enough data\"";
+    for (threshold, text) in [
+        (
+            "telemetry = [\"p(99.9) < 1s\"]",
+            format!(
+                "telemetry p(99.9) < 1s needs 10,000 samples, but the plan produces only about 30; {fails}; run phase p for 5m40s, or use p(50)"
+            ),
+        ),
+        (
+            "\"connect{phase:p}\" = [\"p(95) < 1s\"]",
+            format!(
+                "connect{{phase:p}} p(95) < 1s needs 200 samples, but the plan produces only about 30; {fails}; use 200 devices in fleet a, or use p(50)"
+            ),
+        ),
+    ] {
+        assert_eq!(with(threshold), format!("Warning: threshold {text}\n"), "{threshold}");
+    }
+}
+
+#[test]
+fn warnings_are_counted_and_fit_the_terminal() {
+    let text = "[fleet.a]\ndevices = 1\n[[fleet.a.send]]\nevery = \"1s\"\npayload = '{x}'\n[[drive]]\ncall = \"method\"\n\
+                name = \"reboot\"\nfleet = \"a\"\nrate = \"1/s\"\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n";
+    let input = crate::scenario::Input {
+        file: "x.toml",
+        text,
+        overrides: &[],
+        env: &|_| None,
+        files: &crate::scenario::no_files,
+    };
+    let plan = crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).unwrap();
+    let found = collect(&plan, &["too few ports; do one of:\n  use fewer devices".to_owned()]);
+    assert_eq!((found.plan, found.machine), (2, 1));
+    assert!(found.text.lines().all(|line| line.chars().count() <= 80), "{}", found.text);
+    assert!(
+        found.text.starts_with("warning: x.toml:5:11: fleet.a.send.0.payload: the payload"),
+        "{}",
+        found.text
+    );
+    assert!(
+        found.text.ends_with("warning: too few ports; do one of:\n  - use fewer devices\n"),
+        "{}",
+        found.text
+    );
+}
+
+#[test]
+fn unhandled_calls_are_noted() {
+    let with = |fleet: &str, call: &str| {
+        notes_of(&format!(
+            "[fleet.a]\ndevices = 2\n{fleet}\n[[drive]]\nfleet = \"a\"\nrate = \"1/s\"\n{call}"
+        ))
+    };
+    let reboot = "call = \"method\"\nname = \"reboot\"";
+    assert!(with("", reboot).contains("does not subscribe to \"methods\""));
+    let subscribed = "subscribe = [\"methods\", \"c2d\"]";
+    assert!(with(subscribed, reboot).contains("has no methods.reboot"));
+    assert_eq!(with(&format!("{subscribed}\nmethods = {{ reboot = {{}} }}"), reboot), "");
+    let hello = "call = \"c2d\"\npayload = \"hello\"";
+    assert!(with("", hello).contains("does not subscribe to \"c2d\""));
+    assert_eq!(with(subscribed, hello), "");
+    assert_eq!(with("", "call = \"desired\"\npayload = '{\"a\":1}'"), "");
+}
+
+#[test]
+fn untracked_publishers_and_subscribers_are_noted() {
+    let between = |topic: &str, filter: &str| {
+        notes_of(&format!(
+            "[target]\nkind = \"mqtt\"\nhost = \"localhost\"\n[fleet.a]\ndevices = 2\n[[fleet.a.send]]\nrate = \"1/s\"\n\
+             topic = \"{topic}\"\npayload = 'x ${{stamp}}'\n[fleet.b]\ndevices = 2\nsubscribe = [\"{filter}\"]"
+        ))
+    };
+    assert_eq!(between("news/all", "news/#"), "");
+    let apart = between("newz/all", "news/#");
+    assert!(apart.contains("fleet a sends ${stamp} to newz/all"), "{apart}");
+    assert!(apart.contains("fleet b subscribes to news/#"), "{apart}");
+}

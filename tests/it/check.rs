@@ -1,0 +1,94 @@
+//! `check`: warnings about messages and about this machine, and the options that make them errors. `run` prints the same warnings.
+
+use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, hubstorm};
+
+/// A scenario with one device, whose payload is `payload`.
+fn scenario(target: &str, payload: &str) -> Workplace {
+    Workplace::new(&format!(
+        "{target}\n[fleet.meter]\ndevices = 1\n[[fleet.meter.send]]\nevery = \"100ms\"\ntopic = \"t\"\npayload = '{payload}'\n\
+         [[phase]]\nname = \"steady\"\nduration = \"1s\"\n{WIDE_VALIDITY}"
+    ))
+}
+
+fn check(work: &Workplace, options: &[&str]) -> Finished {
+    let path = work.scenario();
+    hubstorm(&[&["check", path.to_str().expect("a UTF-8 path")], options].concat())
+}
+
+const BROKER: &str = "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"";
+const VALID: &str = "{\"seq\":${seq}}";
+const INVALID: &str = "{\"seq\":${seq} \"t\":\"${now}\"}";
+
+/// A message, without the line breaks of the terminal.
+fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn strict_makes_a_warning_an_error() {
+    let valid = scenario(BROKER, VALID);
+    check(&valid, &["--strict"]).exits(0);
+    let invalid = scenario(BROKER, INVALID);
+    let found = "scenario.toml:9:11: fleet.meter.send.0.payload: the payload looks like JSON, but its first message is not valid: \
+                 expected `,` or `}` at column 10: {\"seq\":0 \"";
+    for (options, code) in
+        [(&[][..], 0), (&["--machine"], 0), (&["--strict"], 104), (&["--strict", "--machine"], 104)]
+    {
+        let checked = check(&invalid, options);
+        checked.exits(code);
+        assert!(on_one_line(&checked.stdout).contains(found), "{options:?}: {}", checked.stdout);
+        let error = "error: 1 warning, and --strict makes warnings errors";
+        assert_eq!(checked.stderr.contains(error), code == 104, "{options:?}: {}", checked.stderr);
+    }
+}
+
+#[test]
+fn machine_makes_a_shortfall_an_error() {
+    // No machine has a documentation address (RFC 5737).
+    let work = scenario(&format!("{BROKER}\nsource_ips = [\"192.0.2.1\"]"), VALID);
+    for (options, code) in
+        [(&[][..], 0), (&["--machine"], 1), (&["--strict"], 104), (&["--machine", "--strict"], 104)]
+    {
+        let checked = check(&work, options);
+        checked.exits(code);
+        let warned = checked.stdout.contains("warning: devices cannot connect from 192.0.2.1");
+        assert!(warned, "{options:?}: {}", checked.stdout);
+        assert_eq!(
+            checked.stderr.contains("this machine cannot run the plan"),
+            code == 1,
+            "{options:?}: {}",
+            checked.stderr
+        );
+    }
+}
+
+#[test]
+fn run_prints_the_warnings_of_check() {
+    let work = Workplace::new(&format!(
+        "[fleet.meter]\ndevices = 1\n[[fleet.meter.send]]\nevery = \"100ms\"\npayload = '{INVALID}'\n\
+         [[phase]]\nname = \"steady\"\nduration = \"1s\"\n{WIDE_VALIDITY}"
+    ));
+    let checked = check(&work, &[]);
+    let warnings = checked.exits(0).stdout.find("\nwarning: ").map(|at| &checked.stdout[at + 1..]);
+    let warnings = warnings.expect("check prints a warning");
+    let ran = work.run();
+    ran.exits(0);
+    assert!(ran.stderr.contains(warnings), "{warnings} {}", ran.stderr);
+}
+
+#[test]
+fn billed_messages_are_printed_for_an_iot_hub_only() {
+    let work = Workplace::new(
+        "[fleet.meter]\ndevices = 1000\n[[fleet.meter.send]]\nevery = \"1s\"\npayload = { size = 5000 }\n\
+         [[phase]]\nname = \"steady\"\nduration = \"100s\"\n",
+    );
+    let text = on_one_line(&check(&work, &[]).exits(0).stdout);
+    for part in [
+        "billed about 200,000 messages in the run: 50.0% of the 400,000 a day of one S1 unit; a hub on this machine bills nothing",
+        "billed a day about 172,800,000 if the run's average rate continues for 24 hours: 43,200.0% of one S1 unit, or 432 S1 units",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let broker = check(&scenario(BROKER, VALID), &[]);
+    assert!(!broker.exits(0).stdout.contains("billed"), "{}", broker.stdout);
+}
