@@ -32,7 +32,8 @@ fn verdict(args: &CheckArgs, warnings: &Warnings) -> Result<(), AppError> {
         .then(|| AppError::Scenario(format!("{all}, and --strict makes warnings errors; see above")));
     let machine = (args.machine && warnings.machine > 0).then(|| {
         AppError::Environment(
-            "this machine cannot run the plan; see the warnings above, or use fewer devices".to_owned(),
+            "this machine lacks resources for the plan, and --machine makes that an error; see above"
+                .to_owned(),
         )
     });
     let errors: Vec<AppError> = strict.into_iter().chain(machine).collect();

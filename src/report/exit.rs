@@ -10,7 +10,7 @@ pub const ENVIRONMENT: u8 = 1;
 pub const USAGE: u8 = 2;
 /// A threshold failed, or every device was offline for longer than `abort_when_unreachable`.
 pub const FAILED: u8 = 99;
-/// The scenario is invalid. Nothing was started.
+/// The scenario is invalid, or `check --strict` found a warning. Nothing was started.
 pub const CONFIGURATION: u8 = 104;
 /// The run was interrupted. The partial result was written.
 pub const INTERRUPTED: u8 = 105;
@@ -45,7 +45,7 @@ pub const ALL: [ExitCode; 7] = [
     ExitCode {
         code: CONFIGURATION,
         name: "configuration",
-        meaning: "the scenario is invalid; nothing was started",
+        meaning: "the scenario is invalid, or check --strict found a warning; nothing was started",
     },
     ExitCode {
         code: INTERRUPTED,

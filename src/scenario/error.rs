@@ -129,6 +129,12 @@ impl Errors {
             .fix("remove it; a later version will support it");
     }
 
+    /// Removes the error that `key` is missing from the table at `table`, because another error says which key was meant.
+    pub(super) fn remove_missing(&mut self, table: &Place, key: &str) {
+        let place = table.below(key);
+        self.problems.retain(|problem| problem.place != place || !problem.what.starts_with("missing"));
+    }
+
     /// Returns true if there are no errors.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -91,10 +91,17 @@ impl<'n> Fields<'n> {
             let known: Vec<&str> =
                 self.known.iter().copied().chain(later.iter().map(|(key, _)| *key)).collect();
             match meant(&entry.key, &known) {
-                Some(Meant::Word(key)) => problem.fix(format!("did you mean `{key}`?")),
-                Some(Meant::Fix(fix)) => problem.fix(fix.replace("{table}", &self.place.key)),
-                None => problem.fix("remove it"),
-            };
+                Some(Meant::Word(key)) => {
+                    problem.fix(format!("did you mean `{key}`?"));
+                    reader.errors.remove_missing(&self.place, key);
+                }
+                Some(Meant::Fix(fix)) => {
+                    problem.fix(fix.replace("{table}", &self.place.key));
+                }
+                None => {
+                    problem.fix("remove it");
+                }
+            }
         }
     }
 }

@@ -54,7 +54,7 @@ fn machine_makes_a_shortfall_an_error() {
         let warned = checked.stdout.contains("warning: devices cannot connect from 192.0.2.1");
         assert!(warned, "{options:?}: {}", checked.stdout);
         assert_eq!(
-            checked.stderr.contains("this machine cannot run the plan"),
+            checked.stderr.contains("this machine lacks resources for the plan"),
             code == 1,
             "{options:?}: {}",
             checked.stderr
