@@ -3,7 +3,7 @@
 
 use crate::iothub::limits::Tier;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan};
-use crate::units::{grouped, human_count};
+use crate::units::{grouped, human_count, plural};
 
 /// Returns the number of billed messages of a run. A hub bills in blocks of 4 KB. Reading a twin counts as one block, because the plan
 /// does not know the twin's size.
@@ -54,7 +54,7 @@ fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
 pub(super) struct Cost {
     /// Messages of the whole run.
     run: f64,
-    /// Messages of 24 hours at the run's average rate, rounded to three digits.
+    /// Messages of 24 hours at the run's average rate.
     day: f64,
 }
 
@@ -62,9 +62,7 @@ pub(super) struct Cost {
 #[must_use]
 pub(super) fn cost(plan: &Plan) -> Cost {
     let run = billed(plan);
-    let day = run * DAY_S / plan.schedule.end().as_secs_f64();
-    let digit = 10_f64.powf((day.max(1.0).log10().floor() - 2.0).max(0.0));
-    Cost { run, day: (day / digit).round() * digit }
+    Cost { run, day: run * DAY_S / plan.schedule.end().as_secs_f64() }
 }
 
 const DAY_S: f64 = 86_400.0;
@@ -93,14 +91,14 @@ impl Cost {
         let more = if units > 1.0 { format!(", or {} S1 units", count(units.ceil())) } else { String::new() };
         [
             format!(
-                "about {} messages in the run: {} of the {} a day of one S1 unit",
-                count(self.run),
+                "about {} in the run: {} of the {} a day of one S1 unit",
+                plural_messages(self.run),
                 percent(self.share()),
                 count(unit_per_day())
             ),
             format!(
                 "about {} if the run's average rate continues for 24 hours: {} of one S1 unit{more}",
-                count(self.day),
+                count(rounded(self.day)),
                 percent(units)
             ),
         ]
@@ -117,10 +115,22 @@ fn count(messages: f64) -> String {
     human_count(messages.round() as u64)
 }
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
+fn plural_messages(messages: f64) -> String {
+    plural(messages.round() as u64, "message", "messages")
+}
+
+/// Rounds a count to three digits.
+fn rounded(count: f64) -> f64 {
+    let digit = 10_f64.powf((count.max(1.0).log10().floor() - 2.0).max(0.0));
+    (count / digit).round() * digit
+}
+
 fn percent(share: f64) -> String {
     match share * 100.0 {
         percent if percent > 0.0 && percent < 0.1 => "less than 0.1%".to_owned(),
-        percent => format!("{}%", grouped(&format!("{percent:.1}"))),
+        percent if percent >= 100.0 => format!("{}%", grouped(&format!("{percent:.0}"))),
+        percent => format!("{percent:.1}%"),
     }
 }
 
@@ -168,7 +178,7 @@ mod tests {
         let line = cost(&plan).line();
         assert!(line.starts_with("sends about 5,000 billed messages, 1.2% of"), "{line}");
         let much = cost(&load(&["fleet.a.devices=100000".to_owned()])).line();
-        assert!(much.starts_with("sends about 5,000,000 billed messages, 1,250.0% of"), "{much}");
+        assert!(much.starts_with("sends about 5,000,000 billed messages, 1,250% of"), "{much}");
     }
 
     #[test]
@@ -190,7 +200,7 @@ mod tests {
             cost(&plan(10)).description(),
             [
                 "about 600 messages in the run: 0.1% of the 400,000 a day of one S1 unit",
-                "about 864,000 if the run's average rate continues for 24 hours: 216.0% of one S1 unit, or 3 S1 units"
+                "about 864,000 if the run's average rate continues for 24 hours: 216% of one S1 unit, or 3 S1 units"
             ]
         );
         let [run, day] = cost(&plan(1)).description();
