@@ -109,14 +109,12 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
         |problem: &str| AppError::Usage(format!("--target: {problem}; use HOST, HOST:PORT or [IPV6]:PORT"));
     if let (Err(problem), true) = (check_host(target), target.contains('/')) {
         // The host alone cannot be a secret.
-        return Err(match meant_host(target) {
-            None => invalid(problem),
-            Some(meant) => {
-                let port = meant.port.map_or_else(String::new, |port| format!(":{port}"));
-                let host = if meant.host.contains(':') { format!("[{}]", meant.host) } else { meant.host };
-                AppError::Usage(format!("--target: {problem}; did you mean --target {host}{port}?"))
-            }
+        let example = meant_host(target).map_or_else(String::new, |meant| {
+            let host = if meant.host.contains(':') { format!("[{}]", meant.host) } else { meant.host };
+            let port = meant.port.map_or_else(String::new, |port| format!(":{port}"));
+            format!("; did you mean {host}{port}?")
         });
+        return Err(AppError::Usage(format!("{}{example}", invalid(problem))));
     }
     let (host, port) = match target.strip_prefix('[') {
         Some(rest) => {
@@ -183,6 +181,9 @@ mod tests {
             assert!(matches!(&error, AppError::Usage(text) if !text.contains("8883")), "{wrong}: {error}");
         }
         let url = host_and_port("https://hub.example/").unwrap_err().to_string();
-        assert!(url.contains("remove the scheme and the path"), "{url}");
+        assert!(
+            url.contains("remove the scheme and the path") && url.ends_with("did you mean hub.example?"),
+            "{url}"
+        );
     }
 }

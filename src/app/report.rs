@@ -4,7 +4,7 @@
 use super::{AppError, Env, environment_error, exports, print, read_scenario};
 use crate::cli::ReportArgs;
 use crate::report::{self, Export, Format, exit};
-use crate::result::{self, model::RunResult};
+use crate::result::{self, FileError, model::RunResult};
 use crate::text_file;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -63,7 +63,8 @@ fn read_from(path: &Path, mut input: impl Read) -> Result<RunResult, AppError> {
     let _ = input.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
     result::read_from(path, head.as_slice().chain(input)).map_err(|error| {
         let path = path.display();
-        AppError::Environment(match is_scenario(&head) {
+        let is_other_text = matches!(error, FileError::Shape { .. } | FileError::Schema { .. });
+        AppError::Environment(match is_other_text && is_scenario(&head) {
             true => format!(
                 "{path} is a scenario, but `hubstorm report` reads the .json file that `hubstorm run` wrote; to run the scenario: \
                  hubstorm run {path}; to see its plan: hubstorm check {path}"

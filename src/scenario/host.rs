@@ -36,7 +36,7 @@ pub struct MeantHost {
     pub host: String,
     /// Port after the host.
     pub port: Option<u16>,
-    /// Scheme before the host, in lower case, such as `mqtts`. Empty if there is none.
+    /// Scheme before the host, in lower case, such as `mqtts`. May be empty.
     pub scheme: String,
 }
 

@@ -218,55 +218,6 @@ fn report_reads_stdin_and_writes_every_export() {
 }
 
 #[test]
-fn scenario_given_to_report_is_recognized() {
-    const QUICKSTART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quickstart.toml");
-    let toml = hubstorm(&["report", QUICKSTART]);
-    toml.exits(1);
-    for part in [
-        &format!(
-            "{QUICKSTART} is a scenario, but `hubstorm report` reads the .json file that `hubstorm run` wrote"
-        ),
-        &format!("hubstorm run {QUICKSTART}"),
-        &format!("hubstorm check {QUICKSTART}"),
-    ] {
-        assert!(toml.stderr.contains(part), "{part}: {}", toml.stderr);
-    }
-    let folder = folder();
-    let json = folder.path().join("m.json");
-    fs::write(&json, "{\"fleet\": {}, \"phase\": []}").expect("a writable folder");
-    let json = hubstorm(&["report", json.to_str().expect("a UTF-8 path")]);
-    assert!(json.exits(1).stderr.contains("m.json is a scenario"), "{}", json.stderr);
-    for wanted in ["run", "check"] {
-        let refused = hubstorm(&[wanted, EXAMPLE]);
-        refused.exits(104);
-        assert!(
-            refused.stderr.contains(&format!(
-                "this is a result file, not a scenario; to render it, run hubstorm report {EXAMPLE}"
-            )),
-            "{wanted}: {}",
-            refused.stderr
-        );
-    }
-}
-
-#[test]
-fn unknown_extension_of_out_is_a_usage_error() {
-    let folder = folder();
-    let path = |name: &str| folder.path().join(name).to_str().expect("a UTF-8 path").to_owned();
-    let refused = hubstorm(&["report", EXAMPLE, "--out", &path("r.pdf")]);
-    refused.exits(2);
-    for part in [
-        "r.pdf: unknown file extension; known extensions: .json, .html, .htm, .txt; or choose",
-        "--format json|html|text",
-    ] {
-        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
-    }
-    hubstorm(&["report", EXAMPLE, "--out", &path("r.pdf"), "--format", "html"]).exits(0);
-    hubstorm(&["report", EXAMPLE, "--out", &path("summary")]).exits(0);
-    assert_eq!(names(folder.path()), ["r.pdf", "summary"]);
-}
-
-#[test]
 fn report_does_not_overwrite_its_input() {
     let folder = folder();
     let copy = folder.path().join("r.json");
