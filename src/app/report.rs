@@ -41,13 +41,15 @@ fn judge_again(result: &mut RunResult, env: &mut Env) {
     }
 }
 
+/// The name of stdin in messages.
+const STDIN: &str = "stdin";
 /// The number of bytes in which a scenario is recognized.
 const HEAD_BYTES: u64 = 64 * 1024;
 
 /// Reads a result file, or stdin if it is `-`.
 fn read(path: &Path) -> Result<RunResult, AppError> {
     if read_scenario::is_stdin(path) {
-        return read_from(Path::new("stdin"), io::stdin().lock());
+        return read_from(Path::new(STDIN), io::stdin().lock());
     }
     match File::open(path) {
         Ok(file) => read_from(path, file),
@@ -62,13 +64,16 @@ fn read_from(path: &Path, mut input: impl Read) -> Result<RunResult, AppError> {
     // The error, if any, is repeated when the rest is read.
     let _ = input.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
     result::read_from(path, head.as_slice().chain(input)).map_err(|error| {
-        let path = path.display();
         let is_other_text = matches!(error, FileError::Shape { .. } | FileError::Schema { .. });
         AppError::Environment(match is_other_text && is_scenario(&head) {
-            true => format!(
-                "{path} is a scenario, but `hubstorm report` reads the .json file that `hubstorm run` wrote; to run the scenario: \
-                 hubstorm run {path}; to see its plan: hubstorm check {path}"
-            ),
+            true => {
+                let file = if path == Path::new(STDIN) { "-".to_owned() } else { path.display().to_string() };
+                format!(
+                    "{} is a scenario, but `hubstorm report` reads the .json file that `hubstorm run` wrote; to run the scenario: \
+                     hubstorm run {file}; to see its plan: hubstorm check {file}",
+                    path.display()
+                )
+            }
             false => error.to_string(),
         })
     })
