@@ -102,7 +102,7 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
             }
         },
     };
-    let metric = metric(name.trim(), place, errors);
+    let metric = metric(name.trim(), place, known, errors);
     let (mut phase, mut fleet) = (None, None);
     let (mut complete, mut left_out) = (true, false);
     for tag in tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
@@ -136,7 +136,7 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
     }
 }
 
-fn metric(name: &str, place: &Place, errors: &mut Errors) -> Option<Operation> {
+fn metric(name: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors) -> Option<Operation> {
     if let Some(operation) = Operation::from_name(name) {
         return Some(operation);
     }
