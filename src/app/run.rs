@@ -8,7 +8,7 @@ use super::build_result::EmulatorReport;
 use super::early_end::EarlyEndCheck;
 use super::emulator_process::EmulatorProcess;
 use super::{
-    AppError, Env, build_result, consent, cost, exports, plan_warnings, preflight, read_scenario,
+    AppError, Env, build_result, consent, cost, exports, plan_warnings, preflight, read_scenario, tell,
     write_result,
 };
 use crate::cli::RunArgs;
@@ -20,7 +20,6 @@ use crate::result::model::EndedBy;
 use crate::units::{human_duration, plural};
 use built_in_hub::{control_config, set_target, stop_emulator};
 use load::{run_load, tracer};
-use std::io::Write;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -93,8 +92,8 @@ async fn prepare(
     }
     let endpoint = Arc::new(endpoint(plan, roots)?);
     if !args.quiet {
-        // Ignore the error: a closed stderr must not end the run.
-        drop(write!(env.err, "{}", overview(plan, &endpoint, workers).await));
+        let overview = overview(plan, &endpoint, workers).await;
+        tell(env, &overview);
     }
     consent::confirm(plan, args.yes, args.quiet, env).await?;
     if emulator.is_none() && !args.no_preflight {
