@@ -58,12 +58,13 @@ enum Step {
 }
 
 /// The steps until a line fits, from the least important part.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step::Shorten(Part::Errors),
     Step::Shorten(Part::P99),
     Step::Shorten(Part::Rates),
     Step::Shorten(Part::Times),
     Step::Drop(Part::Bar),
+    Step::Shorten(Part::Times),
     Step::Shorten(Part::Times),
     Step::Shorten(Part::Errors),
     Step::Drop(Part::P99),
@@ -182,7 +183,12 @@ impl Figures {
         if self.run_left() <= self.phase_left() {
             return vec![format!("{phase} left"), phase];
         }
-        vec![format!("{phase} left, run {run} left"), format!("{phase}, run {run}"), phase]
+        vec![
+            format!("{phase} left, run {run} left"),
+            format!("{phase}, run {run}"),
+            format!("{phase} left"),
+            phase,
+        ]
     }
 
     fn error_forms(&self) -> Vec<String> {

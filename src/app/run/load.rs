@@ -33,6 +33,15 @@ pub(super) fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver
     Ok((Tracer { device: DeviceRef { fleet, index }, id, lines }, trace_lines))
 }
 
+/// Returns how progress is displayed.
+pub(super) fn style(args: &RunArgs, env: &Env) -> Style {
+    match (args.quiet, env.terminal && !args.no_tui) {
+        (true, _) => Style::Quiet,
+        (false, true) => Style::Redrawn,
+        (false, false) => Style::Lines,
+    }
+}
+
 /// Runs the fleet until the load has ended and drained. Returns the measurement, and the reason if the load ended early.
 pub(super) async fn run_load(
     args: &RunArgs,
@@ -40,13 +49,9 @@ pub(super) async fn run_load(
     plan: &Arc<Plan>,
     (settings, mut early_end_check): (fleet::Settings, EarlyEndCheck),
     emulator: Option<&mut EmulatorProcess>,
-    mut trace_lines: Option<UnboundedReceiver<String>>,
+    (mut trace_lines, hub_messages): (Option<UnboundedReceiver<String>>, &mut UnboundedReceiver<String>),
 ) -> Result<(Finished, Option<EarlyEnd>), AppError> {
-    let style = match (args.quiet, env.terminal && !args.no_tui) {
-        (true, _) => Style::Quiet,
-        (false, true) => Style::Redrawn,
-        (false, false) => Style::Lines,
-    };
+    let style = style(args, env);
     let mut interrupts = env.interrupts.clone();
     let (command_sender, commands) = mpsc::unbounded_channel();
     let (event_sender, mut events) = mpsc::unbounded_channel();
@@ -63,6 +68,7 @@ pub(super) async fn run_load(
         never = ui.obey_interrupts(&mut interrupts) => match never {},
         never = ui.relay_calls(emulator, &mut calls, &result_sender) => match never {},
         never = ui.print_trace(&mut trace_lines) => match never {},
+        never = ui.print_notes(hub_messages) => match never {},
         never = ui.redraw_after_resize(), if style == Style::Redrawn => match never {},
     };
     ui.print_rest(&mut events, &mut trace_lines);
@@ -154,6 +160,14 @@ impl<W: Write> Ui<W> {
             while let Some(line) = lines.recv().await {
                 drop(self.console.borrow_mut().progress().print(&line));
             }
+        }
+        std::future::pending().await
+    }
+
+    /// Prints the messages of the built-in hub.
+    async fn print_notes(&self, messages: &mut UnboundedReceiver<String>) -> Infallible {
+        while let Some(message) = messages.recv().await {
+            drop(self.console.borrow_mut().progress().note(&message));
         }
         std::future::pending().await
     }
