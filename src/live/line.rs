@@ -68,8 +68,8 @@ const STEPS: [Step; 13] = [
     Step::Shorten(Part::Times),
     Step::Shorten(Part::Errors),
     Step::Drop(Part::P99),
-    Step::Drop(Part::Times),
     Step::Drop(Part::Rates),
+    Step::Drop(Part::Times),
     Step::Drop(Part::Errors),
     Step::Drop(Part::Online),
 ];

@@ -9,6 +9,8 @@ const LINE_EVERY_S: u64 = 5;
 /// Clears the line and everything below it: a terminal that became narrower may have split the line in several. The cursor is in the
 /// first column, because each line ends with a carriage return.
 const CLEAR: &str = "\r\x1b[J";
+/// Surround a line, which must not wrap even if the terminal became narrower a moment ago.
+const NO_WRAP: [&str; 2] = ["\x1b[?7l", "\x1b[?7h\r"];
 
 /// How progress is displayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +64,7 @@ impl<W: Write> Progress<W> {
             Style::Redrawn => {
                 let line = self.line(&figures);
                 self.drawn = Some(figures);
-                self.write(&format!("{CLEAR}{line}\r"))
+                self.write(&format!("{CLEAR}{line}"))
             }
         }
     }
@@ -74,7 +76,7 @@ impl<W: Write> Progress<W> {
     pub fn redraw(&mut self) -> std::io::Result<()> {
         let Some(figures) = &self.drawn else { return Ok(()) };
         let line = self.line(figures);
-        self.write(&format!("{CLEAR}{line}\r"))
+        self.write(&format!("{CLEAR}{line}"))
     }
 
     /// Writes a note on separate lines above the progress line, unless the style is `Quiet`.
@@ -100,7 +102,7 @@ impl<W: Write> Progress<W> {
         match &self.drawn {
             Some(figures) => {
                 let line = self.line(figures);
-                self.write(&format!("{CLEAR}{text}\n{line}\r"))
+                self.write(&format!("{CLEAR}{text}\n{line}"))
             }
             None => self.write(&format!("{text}\n")),
         }
@@ -115,7 +117,9 @@ impl<W: Write> Progress<W> {
     }
 
     fn line(&self, figures: &Figures) -> String {
-        figures.for_terminal((self.screen.width)().of_one_line(), self.screen.color)
+        let line = figures.for_terminal((self.screen.width)().of_one_line(), self.screen.color);
+        let [start, end] = NO_WRAP;
+        format!("{start}{line}{end}")
     }
 
     /// Writes everything at once, so that the terminal never shows a part of it.
@@ -152,7 +156,7 @@ mod tests {
         let lines: Vec<&str> = text.split(CLEAR).collect();
         let [empty, first, second, again, end] = lines[..] else { panic!("{lines:?}") };
         assert_eq!((empty, second, end), ("", again, ""));
-        assert!(first != second && first.ends_with('\r'), "{first:?}");
+        assert!(first != second && first.ends_with(NO_WRAP[1]), "{first:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub(crate) mod sample;
 
 use hubstorm::measure::{FromHub, Latency, Operation, OperationTotals, Outcome};
 use hubstorm::report::{self, Width};
-use hubstorm::result::model::Detail;
+use hubstorm::result::model::{Detail, RunResult};
 
 #[test]
 fn page_shows_the_verdict_before_the_details() {
@@ -400,7 +400,7 @@ fn terminal_summary_matches_its_snapshots() {
     insta::assert_snapshot!("text_interrupted", report::text(&sample::interrupted(), false, Width::FILE));
     insta::assert_snapshot!("text_invalid", report::text(&sample::invalid(), false, Width::FILE));
     insta::assert_snapshot!("text_empty", report::text(&sample::empty(), false, Width::FILE));
-    let narrow = |result| report::text(result, false, Width::of(Some("60"), None));
+    let narrow = |result: &RunResult| report::text(result, false, Width::of(Some("60"), None));
     insta::assert_snapshot!("text_fail_60", narrow(&sample::fail()));
     insta::assert_snapshot!("text_invalid_60", narrow(&sample::invalid()));
 }

@@ -20,7 +20,7 @@ fn line_gets_shorter_with_the_terminal() {
         ),
         (
             199,
-            "steady [======================>       ] 9s left, run 19s left  online 998/1,000  offered 200/s  acked 199/s  p99 telemetry 12.3 ms",
+            "steady [=======================>      ] 9s left, run 19s left  online 998/1,000  offered 200/s  acked 199/s  p99 telemetry 12.3 ms",
         ),
     ] {
         assert_eq!(figures(41).for_terminal(most, false), line, "{most}");
