@@ -48,6 +48,10 @@ impl EmulatorProcess {
             .spawn()
             .map_err(|error| environment_error("cannot start the built-in hub", &error))?;
         if let (Some(messages), Some(stderr)) = (messages, child.stderr.take()) {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this is the runtime of the command, not of a worker"
+            )]
             tokio::spawn(forward(stderr, messages));
         }
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {

@@ -16,7 +16,9 @@ pub(super) fn fix(class: &str) -> Option<&'static str> {
         "connack_5" => {
             "check `auth`, that the devices exist and are enabled, and that all clocks are correct"
         }
-        "closed_by_peer" | "reset" => "check the server's log: it may have restarted, or reached a limit",
+        "closed_by_peer" | "reset" => {
+            "check the server's log: it may have restarted or reached a limit, or another client has the same id"
+        }
         "closed_after_expiry" => "check `renew` and `ttl` in `auth`; expected with `renew = \"never\"`",
         "tls_alert" | "ping_timeout" | "protocol_error" => "check the server's log",
         "ack_timeout" | "ack_stall" | "subscribe_timeout" | "twin_timeout" | "call_timeout" => {

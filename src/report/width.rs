@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn only_long_words_that_nobody_copies_are_split() {
+    fn only_long_words_that_are_not_copied_are_split() {
         assert_eq!(wrap("", "", "x abcdefghij y", 4), ["x", "abcd", "efgh", "ij y"]);
         assert_eq!(wrap("", "", "see a/b/c/d/e now", 4), ["see", "a/b/c/d/e", "now"]);
         assert_eq!(wrap("", "", "run `ulimit -n 9` now", 8), ["run", "`ulimit -n 9`", "now"]);

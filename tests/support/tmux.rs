@@ -3,22 +3,40 @@
 
 use super::TEST_TIMEOUT;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
 use std::process::{Command, id};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use tempfile::TempDir;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A terminal that runs one command. It stays open when the command ends, and closes on drop.
 pub struct Tmux {
     socket: String,
+    /// A message for each output of the command.
+    outputs: Receiver<()>,
+    _folder: TempDir,
 }
 
 impl Tmux {
     /// Runs a command in a terminal of this width.
     pub fn start(columns: u16, command: &Command) -> Tmux {
-        let terminal = Tmux { socket: format!("hubstorm-{}-{}", id(), NEXT.fetch_add(1, Ordering::Relaxed)) };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let fifo = folder.path().join("outputs");
+        assert!(Command::new("mkfifo").arg(&fifo).status().expect("coreutils").success());
+        let copy = format!("cat > {}", fifo.display());
+        let (sender, outputs) = channel();
+        thread::spawn(move || {
+            let mut copied = File::open(fifo).expect("it was made");
+            let mut buffer = [0; 4096];
+            while copied.read(&mut buffer).is_ok_and(|bytes| bytes > 0) && sender.send(()).is_ok() {}
+        });
+        let socket = format!("hubstorm-{}-{}", id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let terminal = Tmux { socket, outputs, _folder: folder };
         let columns = columns.to_string();
         let mut arguments: Vec<&OsStr> = Vec::new();
         let start = ["start-server", ";", "set-option", "-g", "remain-on-exit", "on", ";"];
@@ -40,6 +58,7 @@ impl Tmux {
         arguments.extend(set.iter().map(|pair| pair.as_os_str()));
         arguments.push(command.get_program());
         arguments.extend(command.get_args());
+        arguments.extend([";", "pipe-pane", "-t", "test", &copy].map(OsStr::new));
         terminal.tmux(arguments);
         terminal
     }
@@ -70,7 +89,11 @@ impl Tmux {
                 return value;
             }
             assert!(Instant::now() < until, "{what} was not shown:\n{}", rows.join("\n"));
-            thread::sleep(Duration::from_millis(20));
+            let left = until.saturating_duration_since(Instant::now());
+            if self.outputs.recv_timeout(left) == Err(RecvTimeoutError::Disconnected) {
+                // The command has ended, and tmux is about to say so.
+                thread::yield_now();
+            }
         }
     }
 
