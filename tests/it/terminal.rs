@@ -2,7 +2,7 @@
 //! plain lines, and errors as soon as they are frequent.
 
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace};
-use crate::support::tmux::Tmux;
+use crate::support::tmux::{ENDED, Tmux};
 use std::process::Command;
 
 const PHASE: &str = "a-phase-with-a-rather-long-name";
@@ -60,7 +60,7 @@ fn fits(columns: u16) {
     // The rest of the run: one line at any time.
     let ended = |rows: &[String]| {
         progress(rows);
-        rows.iter().any(|row| row.starts_with("Pane is dead")).then_some(())
+        rows.iter().any(|row| row == ENDED).then_some(())
     };
     terminal.wait_for("the end of the run", ended);
     let lines = terminal.lines();

@@ -7,12 +7,15 @@ use std::fs::File;
 use std::io::Read;
 use std::process::{Command, id};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
 use tempfile::TempDir;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// The row after the output of the command, once it has ended.
+pub const ENDED: &str = "The command has ended.";
 
 /// A terminal that runs one command. It stays open when the command ends, and closes on drop.
 pub struct Tmux {
@@ -39,11 +42,11 @@ impl Tmux {
         let terminal = Tmux { socket, outputs, _folder: folder };
         let columns = columns.to_string();
         let mut arguments: Vec<&OsStr> = Vec::new();
-        let start = ["start-server", ";", "set-option", "-g", "remain-on-exit", "on", ";"];
         let session = ["new-session", "-d", "-x", &columns, "-y", "30", "-s", "test"];
         // The output begins at the bottom, as in a terminal that is in use.
-        let shell = ["sh", "-c", "printf '\\n%.0s' $(seq 40); exec env -u COLUMNS \"$@\"", "sh"];
-        arguments.extend(start.iter().chain(&session).chain(&shell).map(OsStr::new));
+        let script = format!("printf '\\n%.0s' $(seq 40); env -u COLUMNS \"$@\"; echo '{ENDED}'; read -r _");
+        let shell = ["sh", "-c", &script, "sh"];
+        arguments.extend(session.iter().chain(&shell).map(OsStr::new));
         let removed = command.get_envs().filter(|(_, value)| value.is_none());
         arguments.extend(removed.flat_map(|(name, _)| [OsStr::new("-u"), name]));
         let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
@@ -88,12 +91,9 @@ impl Tmux {
             if let Some(value) = found(&rows) {
                 return value;
             }
-            assert!(Instant::now() < until, "{what} was not shown:\n{}", rows.join("\n"));
             let left = until.saturating_duration_since(Instant::now());
-            if self.outputs.recv_timeout(left) == Err(RecvTimeoutError::Disconnected) {
-                // The command has ended, and tmux is about to say so.
-                thread::yield_now();
-            }
+            let output = self.outputs.recv_timeout(left);
+            assert!(output.is_ok(), "{what} was not shown:\n{}", rows.join("\n"));
         }
     }
 
