@@ -42,6 +42,11 @@ fn width(text: &str) -> usize {
     hubstorm::report::columns(text)
 }
 
+/// Returns true if a line fits, or is a path, which stays whole so that it can be copied.
+fn fits_in(line: &str, columns: u16) -> bool {
+    width(line) <= columns.into() || line.starts_with('/')
+}
+
 #[test]
 fn progress_and_summary_fit_the_terminal() {
     std::thread::scope(|scope| {
@@ -67,8 +72,7 @@ fn fits(columns: u16) {
     assert_eq!(progress(&lines), None, "the line is removed at the end");
     assert!(lines.iter().any(|line| line.starts_with("  connect.tls")), "{lines:#?}");
     for line in lines {
-        // A path stays whole, so that it can be copied.
-        assert!(width(&line) <= columns.into() || line.contains('/'), "{columns}: {line}");
+        assert!(fits_in(&line, columns), "{columns}: {line}");
     }
 }
 
@@ -132,7 +136,7 @@ fn log_has_plain_lines_and_errors_at_once() {
     }
     let (alert, _) = ended.stderr.split_once("phase=").expect("it was printed");
     assert!(alert.contains(" connection attempts failed in the last second ("), "told first: {alert}");
-    assert!(ended.stdout.lines().all(|line| width(line) <= 80 || line.contains('/')), "{}", ended.stdout);
+    assert!(ended.stdout.lines().all(|line| fits_in(line, 80)), "{}", ended.stdout);
 }
 
 #[test]
