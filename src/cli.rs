@@ -128,7 +128,7 @@ pub struct RunArgs {
     /// Print the summary only, without progress
     #[arg(short, long)]
     pub quiet: bool,
-    /// Print progress as plain lines, even on a terminal
+    /// Print progress as a plain line every 5 s, even on a terminal
     #[arg(long)]
     pub no_tui: bool,
     /// Print this device's MQTT packets to stderr, without secrets

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use zeroize::Zeroizing;
 
@@ -30,20 +30,30 @@ pub(super) struct EmulatorProcess {
 }
 
 impl EmulatorProcess {
-    /// Starts the hub and waits until it listens. Keys go through stdin, never on the command line.
+    /// Starts the hub and waits until it listens. Keys go through stdin, never on the command line. `messages` receives the lines that
+    /// the hub writes to stderr; without it, the hub shares the stderr of this process.
     pub(super) async fn start(
         exe: &Path,
         config: ControlConfig,
+        messages: Option<UnboundedSender<String>>,
     ) -> Result<(EmulatorProcess, Ready), AppError> {
         let mut child = tokio::process::Command::new(exe)
             .args(["emulator", "--control"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(if messages.is_some() { Stdio::piped() } else { Stdio::inherit() })
             // In a separate process group, so that a Ctrl-C in the terminal does not reach the hub. The run stops the hub at the end.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| environment_error("cannot start the built-in hub", &error))?;
+        if let (Some(messages), Some(stderr)) = (messages, child.stderr.take()) {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this is the runtime of the command, not of a worker"
+            )]
+            tokio::spawn(forward(stderr, messages));
+        }
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(AppError::Environment("the built-in hub has no stdin or stdout".to_owned()));
         };
@@ -151,6 +161,16 @@ impl EmulatorProcess {
             }
             Ok(Err(error)) => Err(environment_error("cannot read from the built-in hub", &error)),
             Err(_) => Err(timeout_error("answer")),
+        }
+    }
+}
+
+/// Forwards lines until the hub exits or nothing receives them.
+async fn forward(stderr: ChildStderr, messages: UnboundedSender<String>) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if messages.send(line).is_err() {
+            break;
         }
     }
 }

@@ -36,7 +36,7 @@ mod write_result;
 use crate::cli::{self, Cli, Command, SchemaArgs, SchemaFormat};
 use crate::report::exit;
 use crate::scenario::masked;
-use env::print;
+use env::{print, tell};
 use error::environment_error;
 use std::io::Write;
 use std::process::ExitCode;
@@ -73,8 +73,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
         }),
     };
     result.unwrap_or_else(|error| {
-        // If stderr is closed, there is no other place for the message.
-        drop(writeln!(env.err, "error: {}", masked(&error.to_string())));
+        tell(&mut env, &format!("error: {}\n", masked(&error.to_string())));
         error.exit_code()
     })
 }

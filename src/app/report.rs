@@ -19,7 +19,8 @@ pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
         return render(args, &files, &result, env).map(|()| exit::PASSED);
     }
     judge_again(&mut result, env);
-    print(env, &report::verdict_text(&result, true))?;
+    let text = report::verdict_text(&result, true, (env.out_width)());
+    print(env, &text)?;
     let (_, errors) = exports::write(&files, &result);
     exports::all_written(errors).map(|()| result.verdict.exit_code)
 }
@@ -112,7 +113,7 @@ fn render(args: &ReportArgs, files: &[Export], result: &RunResult, env: &mut Env
     let to_stdout = args.out.is_none() && (args.format.is_some() || files.is_empty());
     if to_stdout {
         let text = match args.format.unwrap_or(Format::Text) {
-            Format::Text => report::text(result, true),
+            Format::Text => report::text(result, true, (env.out_width)()),
             other => {
                 other.render(result).map_err(|error| environment_error("cannot render the result", &error))?
             }

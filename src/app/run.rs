@@ -8,20 +8,21 @@ use super::build_result::EmulatorReport;
 use super::early_end::EarlyEndCheck;
 use super::emulator_process::EmulatorProcess;
 use super::{
-    AppError, Env, build_result, consent, cost, exports, plan_warnings, preflight, read_scenario,
+    AppError, Env, build_result, consent, cost, exports, plan_warnings, preflight, read_scenario, tell,
     write_result,
 };
 use crate::cli::RunArgs;
 use crate::clock::WallClock;
 use crate::fleet::{self, Finished};
 use crate::link::{Endpoint, tls};
+use crate::live::Style;
 use crate::plan::Plan;
 use crate::result::model::EndedBy;
 use crate::units::{human_duration, plural};
 use built_in_hub::{control_config, set_target, stop_emulator};
-use load::{run_load, tracer};
-use std::io::Write;
+use load::{run_load, style, tracer};
 use std::sync::Arc;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 
 /// Runs a scenario. Returns the exit code of its verdict.
@@ -34,8 +35,15 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let mut plan = until_interrupted(&interrupts, 0, read_scenario::plan(&args.scenario, env)).await?;
     let (trace, trace_lines) = args.trace.as_ref().map(|id| tracer(&plan, id)).transpose()?.unzip();
     let workers = workers(args.workers, &plan);
-    let preparing = prepare(args, env, &mut plan, workers);
-    let (mut emulator, endpoint) = until_interrupted(&interrupts, 0, preparing).await?;
+    // A progress line that is redrawn must be the only output on the terminal, so the run prints the hub's messages itself.
+    let (messages, mut hub_messages) = mpsc::unbounded_channel();
+    let messages = (style(args, env) == Style::Redrawn).then_some(messages);
+    let preparing = prepare(args, env, &mut plan, workers, messages);
+    let prepared = until_interrupted(&interrupts, 0, preparing).await;
+    if prepared.is_err() {
+        print_rest(&mut hub_messages, env).await;
+    }
+    let (mut emulator, endpoint) = prepared?;
     let preflight_passed = emulator.is_none() && !args.no_preflight;
 
     let plan = Arc::new(plan);
@@ -47,12 +55,20 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         measured: early_end_check.needs_measurement(),
         wall: WallClock::default(),
     };
-    let (mut finished, early) =
-        run_load(args, env, &plan, (settings, early_end_check), emulator.as_mut(), trace_lines).await?;
+    let (mut finished, early) = run_load(
+        args,
+        env,
+        &plan,
+        (settings, early_end_check),
+        emulator.as_mut(),
+        (trace_lines, &mut hub_messages),
+    )
+    .await?;
     let emulator_report = match emulator {
         Some(emulator) => report_and_stop(emulator, &interrupts, &mut finished).await,
         None => None,
     };
+    print_rest(&mut hub_messages, env).await;
     let ended_by = match (finished.complete, early) {
         (true, _) => EndedBy::Plan,
         (false, _) if *interrupts.borrow() > 0 => EndedBy::Interrupt,
@@ -73,6 +89,13 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     write_result::conclude(&args.out, &args.export, env, result)
 }
 
+/// Prints the last messages of the built-in hub, which has exited.
+async fn print_rest(messages: &mut UnboundedReceiver<String>, env: &mut Env) {
+    while let Some(message) = messages.recv().await {
+        tell(env, &format!("{message}\n"));
+    }
+}
+
 /// Performs all steps before the load: checks this machine and the output files, starts the built-in hub, asks for confirmation, and
 /// makes the preflight connections. Returns the built-in hub, if it is the target, and the endpoint for the devices.
 async fn prepare(
@@ -80,6 +103,7 @@ async fn prepare(
     env: &mut Env,
     plan: &mut Plan,
     workers: usize,
+    messages: Option<UnboundedSender<String>>,
 ) -> Result<(Option<EmulatorProcess>, Arc<Endpoint>), AppError> {
     preflight::resources(plan, workers).await?;
     preflight::output_folder(&args.out)?;
@@ -87,14 +111,15 @@ async fn prepare(
     let mut emulator = None;
     let mut roots = None;
     if plan.emulator.is_some() {
-        let (started, ready) = EmulatorProcess::start(&env.exe, control_config(plan, workers)).await?;
+        let (started, ready) =
+            EmulatorProcess::start(&env.exe, control_config(plan, workers), messages).await?;
         roots = Some(set_target(plan, ready)?);
         emulator = Some(started);
     }
     let endpoint = Arc::new(endpoint(plan, roots)?);
     if !args.quiet {
-        // Ignore the error: a closed stderr must not end the run.
-        drop(write!(env.err, "{}", overview(plan, &endpoint, workers).await));
+        let overview = overview(plan, &endpoint, workers).await;
+        tell(env, &overview);
     }
     consent::confirm(plan, args.yes, args.quiet, env).await?;
     if emulator.is_none() && !args.no_preflight {

@@ -45,7 +45,8 @@ pub(super) fn conclude(
     let listed: String = files.iter().map(|file| list(file)).collect();
     // Mask the names: they come from the command line and may contain a secret.
     let exported: String = written.iter().map(|file| masked(&list(file))).collect();
-    let printed = print(env, &format!("{}\n{listed}{exported}", report::text(&result, true)));
+    let printed =
+        print(env, &format!("{}\n{listed}{exported}", report::text(&result, true, (env.out_width)())));
     exports::all_written(errors)?;
     printed.map(|()| result.verdict.exit_code)
 }
@@ -150,7 +151,9 @@ mod tests {
         assert_eq!((written.verdict.status, written.verdict.exit_code), (model::Status::Invalid, 120));
         let [reason, ..] = &written.verdict.reasons[..] else { panic!("{:?}", written.verdict) };
         assert!(reason.contains("worker 1") && reason.contains("this is a bug in hubstorm"), "{reason}");
-        for text in [report::text(&written, false), std::fs::read_to_string(html).unwrap()] {
+        for text in
+            [report::text(&written, false, report::Width::FILE), std::fs::read_to_string(html).unwrap()]
+        {
             assert!(text.contains("worker 1 of the load generator panicked"), "{text}");
         }
 

@@ -20,7 +20,9 @@ Examples:
   hubstorm run meters.toml --trace meter-00007 2> trace.txt
 
 Press Ctrl-C once to stop the load, drain and write the result; press it twice to write the
-result now. SIGTERM, SIGHUP, SIGALRM and SIGUSR1 count as one Ctrl-C, SIGQUIT (Ctrl-\\) as two.";
+result now. SIGTERM, SIGHUP, SIGALRM and SIGUSR1 count as one Ctrl-C, SIGQUIT (Ctrl-\\) as two.
+
+Output fits the width of the terminal, or the variable COLUMNS. NO_COLOR turns colors off.";
 
 pub(super) const CHECK: &str = "\
 Examples:

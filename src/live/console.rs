@@ -1,45 +1,100 @@
 //! Turns the events of a run into progress lines. Called by `app`. It uses only the parts of the plan that a line shows, as an
 //! [`Outline`].
 
-use super::progress::{Progress, RunState};
-use crate::measure::{Event, Second};
+use super::alerts::Alerts;
+use super::line::Figures;
+use super::progress::Progress;
+use crate::measure::{Event, Live, Operation, Second};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
 /// The parts of the plan that a progress line shows.
 #[derive(Clone, Debug)]
 pub struct Outline {
-    /// Names of the phases.
-    pub phases: Vec<String>,
-    /// Number of devices in the plan.
-    pub devices: u64,
-    /// When the load ends, measured from the start of the run.
-    pub end: Duration,
+    /// The phases, in order. Not empty.
+    pub phases: Vec<PhaseOutline>,
     /// Length of the drain that follows the load.
     pub drain: Duration,
+    /// The operation whose latency is shown, if it has samples.
+    pub headline: Option<Operation>,
+}
+
+/// A phase of the plan.
+#[derive(Clone, Debug)]
+pub struct PhaseOutline {
+    /// Name of the phase.
+    pub name: String,
+    /// Start of the phase, measured from the start of the run.
+    pub start: Duration,
+    /// End of the phase, measured from the start of the run.
+    pub end: Duration,
 }
 
 /// Shows the events of one run on a stream.
 pub struct Console<W> {
     progress: Progress<W>,
     outline: Outline,
+    /// End of the load.
+    end: Duration,
     draining: bool,
+    interval: Interval,
+    alerts: Alerts,
+}
+
+/// The numbers since the last line, which may cover several seconds.
+#[derive(Clone, Debug, Default)]
+struct Interval {
+    seconds: u32,
+    offered_per_s: f64,
+    acked_per_s: f64,
+    /// The highest p99 of any second, by operation.
+    p99_us: BTreeMap<Operation, u64>,
+}
+
+impl Interval {
+    fn add(&mut self, live: &Live, planned_per_s: Option<f64>) {
+        self.seconds += 1;
+        // Prefer the planned rate: `live.offered_per_s` counts a backlogged message only once it is sent, so it is too low while
+        // there is a backlog.
+        self.offered_per_s += planned_per_s.unwrap_or(live.offered_per_s);
+        self.acked_per_s += live.achieved_per_s;
+        for (operation, p99_us) in &live.p99_us {
+            let worst = self.p99_us.entry(*operation).or_default();
+            *worst = (*worst).max(*p99_us);
+        }
+    }
+
+    /// Returns the p99 of the main operation: `headline` if it has samples, otherwise a message, otherwise connection attempts.
+    fn main_p99(&self, headline: Option<Operation>) -> Option<(Operation, u64)> {
+        let messages = || Operation::ALL.into_iter().filter(|operation| operation.is_message());
+        let first_choice = headline.into_iter().chain(messages().filter(|message| !message.is_request()));
+        let mut choice = first_choice.chain(messages()).chain([Operation::Connect]);
+        choice.find_map(|operation| Some((operation, *self.p99_us.get(&operation)?)))
+    }
 }
 
 impl<W: Write> Console<W> {
     /// Returns a console for a run with this outline.
     pub fn new(progress: Progress<W>, outline: Outline) -> Console<W> {
-        Console { progress, outline, draining: false }
+        let end = outline.phases.last().map_or(Duration::ZERO, |phase| phase.end);
+        let (interval, alerts) = Default::default();
+        Console { progress, outline, end, draining: false, interval, alerts }
     }
 
-    /// Handles an event, and writes a line if one is due.
+    /// Handles an event: writes a line for frequent errors, and a progress line if one is due.
     ///
     /// # Errors
     /// Writing to the stream failed.
     pub fn handle_event(&mut self, event: &Event) -> std::io::Result<()> {
         match event {
             Event::Second(second) => return self.show(second),
-            Event::LoadAppended { until, .. } => self.outline.end = *until,
+            Event::LoadAppended { until, .. } => {
+                self.end = *until;
+                if let Some(last) = self.outline.phases.last_mut() {
+                    last.end = *until;
+                }
+            }
             Event::Draining { .. } => self.draining = true,
             Event::Started { .. }
             | Event::PhaseStarted { .. }
@@ -59,68 +114,39 @@ impl<W: Write> Console<W> {
         let Second { at, phase, planned_per_s, live } = second;
         if self.draining {
             // Count the drain from the first drain second that is shown.
-            self.outline.end = self.outline.end.min(*at);
+            self.end = self.end.min(*at);
         }
-        let Outline { phases, devices, end, drain } = &self.outline;
-        let (phase, planned_per_s) = match phases.get(usize::from(*phase)) {
-            Some(name) if at < end => (name.as_str(), *planned_per_s),
-            _ => ("drain", Some(0.0)),
+        for alert in self.alerts.check(*at, live) {
+            self.progress.note(&alert)?;
+        }
+        let Outline { phases, drain, headline } = &self.outline;
+        let phase = phases.get(usize::from(*phase)).filter(|_| *at < self.end);
+        self.interval.add(live, if phase.is_some() { *planned_per_s } else { Some(0.0) });
+        if !self.progress.is_due(at.as_secs()) {
+            return Ok(());
+        }
+        let interval = std::mem::take(&mut self.interval);
+        let (name, start, end) = match phase {
+            Some(phase) => (phase.name.as_str(), phase.start, phase.end),
+            None => ("drain", self.end, self.end + *drain),
         };
-        let state =
-            RunState { at: *at, end: *end, drain: *drain, phase, devices: *devices, planned_per_s, live };
-        self.progress.show(&state)
+        let seconds = f64::from(interval.seconds);
+        self.progress.show(Figures {
+            at: *at,
+            end: self.end,
+            phase: name.to_owned(),
+            phase_start: start,
+            phase_end: end,
+            online: live.online,
+            planned: phase.map(|_| live.planned_online),
+            offered_per_s: interval.offered_per_s / seconds,
+            acked_per_s: interval.acked_per_s / seconds,
+            p99: interval.main_p99(*headline),
+            failed: live.errors,
+            classes: live.classes.iter().map(|errors| (errors.class.clone(), errors.total)).collect(),
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::progress::Style;
-    use super::*;
-    use crate::measure::Live;
-
-    fn second(at_s: u64, phase: u16) -> Event {
-        let live = Live { online: 2, achieved_per_s: 9.0, ..Live::default() };
-        Event::Second(Second { at: Duration::from_secs(at_s), phase, planned_per_s: Some(10.0), live })
-    }
-
-    /// Returns the first columns of each line on a terminal.
-    fn lines(events: &[Event]) -> Vec<String> {
-        let mut out = Vec::new();
-        let outline = Outline {
-            phases: vec!["ramp".to_owned(), "steady".to_owned()],
-            devices: 2,
-            end: Duration::from_secs(4),
-            drain: Duration::from_secs(5),
-        };
-        let mut console = Console::new(Progress::new(Style::Redrawn, &mut out), outline);
-        for event in events {
-            console.handle_event(event).unwrap();
-        }
-        let text = String::from_utf8(out).unwrap();
-        text.split("\r\x1b[2K")
-            .skip(1)
-            .map(|line| line.split("  online").next().unwrap().trim().to_owned())
-            .collect()
-    }
-
-    #[test]
-    fn load_and_drain_seconds_are_counted_separately() {
-        let drained = Event::Draining { at: Duration::from_secs(4) };
-        let events = [second(1, 0), second(3, 1), drained, second(4, 1), second(6, 1)];
-        assert_eq!(lines(&events), ["1s/4s  ramp", "3s/4s  steady", "0s/5s  drain", "2s/5s  drain"]);
-    }
-
-    #[test]
-    fn drain_after_a_stop_starts_at_its_first_second() {
-        let stopped = Event::Draining { at: Duration::from_millis(2_050) };
-        // The event for the second before the stop arrives after the stop.
-        let events = [second(1, 0), stopped, second(2, 1), second(3, 1)];
-        assert_eq!(lines(&events), ["1s/4s  ramp", "0s/5s  drain", "1s/5s  drain"]);
-    }
-
-    #[test]
-    fn appended_load_moves_the_end() {
-        let appended = Event::LoadAppended { until: Duration::from_secs(9), factor: [1.0; 2] };
-        assert_eq!(lines(&[second(3, 1), appended, second(5, 1)]), ["3s/4s  steady", "5s/9s  steady"]);
-    }
-}
+mod tests;

@@ -1,10 +1,13 @@
 //! Shows the progress of a run. In: the events of a run, from `app`. Out: progress lines on a stream. A CI log gets one line
-//! every few seconds; a terminal gets a single line that is redrawn. Read `console.rs` first.
+//! every few seconds; a terminal gets a single line that is redrawn. Frequent errors get lines of their own. Read `console.rs` first.
 //!
 //! This room reads measured numbers and changes nothing. It must not depend on the plan or on the fleet.
 
+mod alerts;
 mod console;
+mod error_fix;
+mod line;
 mod progress;
 
-pub use console::{Console, Outline};
-pub use progress::{Progress, Style};
+pub use console::{Console, Outline, PhaseOutline};
+pub use progress::{Progress, Screen, Style};

@@ -1,7 +1,7 @@
 //! The collector: combines the snapshots from all sources into a [`Measurement`], and computes the live figures. `fleet` calls
 //! it once per second. Independent of devices: it only distinguishes sources.
 
-use super::errors;
+use super::errors::{self, ErrorTotals};
 use super::fleet_row::{FLEETS_MAX, FleetRow};
 use super::health::{Busy, ClockStep, Source};
 use super::interval::Interval;
@@ -14,7 +14,7 @@ use super::totals::Totals;
 use crate::stalls::StallEntry;
 use std::collections::BTreeMap;
 
-/// The figures on a progress line: the last interval, and the errors so far.
+/// The figures of the last interval, and the errors so far. For progress, and to decide whether a run ends early.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Live {
     /// End of the interval.
@@ -27,10 +27,31 @@ pub struct Live {
     pub offered_per_s: f64,
     /// Acknowledged messages per second.
     pub achieved_per_s: f64,
-    /// Response p99 of each message operation that had acknowledgments in the interval.
+    /// Response p99 of each operation that ended ok in the interval, without the steps of connection attempts.
     pub p99_us: Vec<(Operation, u64)>,
+    /// Number of operations that ended in the interval with any outcome, without the steps of connection attempts.
+    pub ended: u64,
+    /// Number of connection attempts that ended in the interval with any outcome.
+    pub attempts: u64,
     /// Number of operations since the start of the run whose outcome is not ok.
     pub errors: u64,
+    /// Errors by class, most frequent first.
+    pub classes: Vec<LiveErrors>,
+}
+
+/// The errors of one class while the run is in progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveErrors {
+    /// Stable name.
+    pub class: String,
+    /// Probable cause.
+    pub culprit: Culprit,
+    /// Number of errors in the interval.
+    pub count: u64,
+    /// Number of errors since the start of the run.
+    pub total: u64,
+    /// The message of one of these errors.
+    pub example: String,
 }
 
 /// Accumulates the measurement of a run while the run is in progress.
@@ -48,6 +69,9 @@ pub struct Collector {
     since_tick: Interval,
     /// The numbers of each fleet since the last tick. Empty if the run has one fleet, or too many for a chart.
     fleets_since_tick: Vec<FleetRow>,
+    /// Ended operations and connection attempts since the last tick.
+    ended: u64,
+    attempts: u64,
     live: Live,
 }
 
@@ -68,6 +92,8 @@ impl Collector {
                 2..=FLEETS_MAX => vec![FleetRow::default(); layout.fleets],
                 _ => Vec::new(),
             },
+            ended: 0,
+            attempts: 0,
             live: Live::default(),
         }
     }
@@ -113,6 +139,12 @@ impl Collector {
                 && let Some(fleet) = self.fleets_since_tick.get_mut(usize::from(key.fleet))
             {
                 fleet.count(totals, key.operation.has_ack());
+            }
+            if !key.operation.is_step() {
+                self.ended += totals.ended();
+            }
+            if key.operation == Operation::Connect {
+                self.attempts += totals.ended();
             }
             if key.operation.is_message() || totals.clipped > 0 {
                 let phase = self.measurement.names(*key).1;
@@ -186,8 +218,8 @@ impl Collector {
         self.tick_fleets(t_ns);
 
         let seconds = (t_ns.saturating_sub(self.live.t_ns) as f64 / 1e9).max(1e-3);
-        let messages = self.since_tick.response.iter().filter(|(operation, _)| operation.is_message());
-        let p99 = messages.filter_map(|(operation, latency)| Some((operation, latency.quantile(0.99)?)));
+        let response = self.since_tick.response.iter();
+        let p99 = response.filter_map(|(operation, latency)| Some((operation, latency.quantile(0.99)?)));
         self.live = Live {
             t_ns,
             online,
@@ -195,7 +227,10 @@ impl Collector {
             offered_per_s: self.since_tick.offered as f64 / seconds,
             achieved_per_s: self.since_tick.achieved as f64 / seconds,
             p99_us: p99.collect(),
+            ended: std::mem::take(&mut self.ended),
+            attempts: std::mem::take(&mut self.attempts),
             errors: self.live.errors + self.since_tick.errors,
+            classes: self.classes(),
         };
         self.since_tick = Interval::default();
     }
@@ -208,6 +243,24 @@ impl Collector {
         let names = self.measurement.fleets.iter().map(|fleet| fleet.name.as_str());
         self.measurement.series.add_fleets(t_ns, names.zip(&rows));
         self.fleets_since_tick = vec![FleetRow::default(); rows.len()];
+    }
+
+    /// Returns the errors by class. The count of each is the difference to the last tick.
+    fn classes(&self) -> Vec<LiveErrors> {
+        let known = |error: &ErrorTotals| {
+            let mut known = self.live.classes.iter();
+            known.find(|known| known.class == error.class && known.culprit == error.culprit)
+        };
+        let classes = self.measurement.errors.iter().map(|error| LiveErrors {
+            class: error.class.clone(),
+            culprit: error.culprit,
+            count: error.count - known(error).map_or(0, |known| known.total),
+            total: error.count,
+            example: error.example.clone(),
+        });
+        let mut classes: Vec<LiveErrors> = classes.collect();
+        classes.sort_by_key(|class| std::cmp::Reverse(class.total));
+        classes
     }
 
     /// Returns the figures of the last tick.

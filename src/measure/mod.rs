@@ -33,7 +33,7 @@ mod series;
 mod snapshot;
 mod totals;
 
-pub use collector::{Collector, Live};
+pub use collector::{Collector, Live, LiveErrors};
 pub use errors::ErrorTotals;
 pub use event::{Ending, Event, Second};
 pub use fleet_counts::{Counts, FleetCounts, FromHub};

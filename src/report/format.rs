@@ -77,7 +77,8 @@ pub(super) fn date(rfc3339: &str) -> String {
 
 /// Makes untrusted text (names, messages from a peer) safe to print on one line: replaces characters that move a terminal's cursor or
 /// change the reading direction.
-pub(super) fn plain(text: &str) -> String {
+#[must_use]
+pub fn plain(text: &str) -> String {
     text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
 }
 

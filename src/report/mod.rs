@@ -19,15 +19,18 @@ mod render;
 mod sources;
 mod summary;
 mod text;
+mod width;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use findings::TargetFacts;
+pub use format::plain;
 pub use judge::{JudgeInput, Judgment, failed_early, judge, judge_again};
 pub use page::html;
 pub use render::{Export, Format, names as format_names, unknown_extension};
-pub use text::{text, verdict_text};
+pub use text::{culprit, text, verdict_text};
+pub use width::{Width, columns, cut, wrap, wrap_lines};
 
 /// An error while rendering a result.
 #[derive(Debug, thiserror::Error)]

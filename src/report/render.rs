@@ -1,7 +1,7 @@
 //! The formats of a result: names, file extensions and renderers. `cli` parses the names, `app` renders the formats. Independent of the
 //! contents of the formats.
 
-use super::{ReportError, html, text};
+use super::{ReportError, Width, html, text};
 use crate::result::model::RunResult;
 use crate::result::to_json;
 use std::ffi::OsStr;
@@ -67,7 +67,7 @@ impl Format {
             .find(|format| format.extensions().iter().any(|known| extension.eq_ignore_ascii_case(known)))
     }
 
-    /// Renders a result in this format, without colors.
+    /// Renders a result in this format, without colors, for a file.
     ///
     /// # Errors
     /// Returns an error if the result cannot be rendered.
@@ -75,7 +75,7 @@ impl Format {
         match self {
             Format::Json => Ok(to_json(result)?),
             Format::Html => html(result),
-            Format::Text => Ok(text(result, false)),
+            Format::Text => Ok(text(result, false, Width::FILE)),
         }
     }
 }

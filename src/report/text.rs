@@ -1,30 +1,28 @@
 //! The summary on the terminal: the verdict, then the numbers behind it. Called by `app`, which prints the summary and the paths of the
-//! files. Sentences wrap at 80 columns; tables are up to 100 columns wide. Uses only the result.
+//! files, and passes the width of the terminal. Sentences wrap at 80 columns or less. Uses only the result.
+
+mod operations;
+mod writer;
 
 use super::banner::Banner;
 use super::format::{self, NONE, plain};
 use super::sources::{is_emulator, sources, stalls};
-use super::summary::{OperationSummary, Summary, not_ok};
+use super::summary::Summary;
+use super::width::{Width, columns, pad};
 use super::{from_hub, margin};
-use crate::measure::{Culprit, Operation, Stream, Totals, threshold_label};
+use crate::measure::{Culprit, Operation, Stream, threshold_label};
 use crate::result::model::{RunResult, Severity, ThresholdResult, ThresholdStatus};
 use crate::units::{human_bytes, human_count};
-use anstyle::{AnsiColor, Style};
+use operations::operations;
+use writer::{BOLD, FAILED, PASSED, PLAIN, WARNING, Writer};
 
-/// Line width of sentences.
-const PROSE_COLUMNS: usize = 80;
-/// Line width of tables.
-const TABLE_COLUMNS: usize = 100;
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const PASSED: Style = AnsiColor::Green.on_default().bold();
-const FAILED: Style = AnsiColor::Red.on_default().bold();
-const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+/// The fewest columns for the text of an error. If its class leaves less, the text gets its own lines.
+const ERROR_COLUMNS_MIN: usize = 36;
 
-/// Returns the summary of a run as text that ends in a line break. `color` adds ANSI styles.
+/// Returns the summary of a run as text of this width that ends in a line break. `color` adds ANSI styles.
 #[must_use]
-pub fn text(result: &RunResult, color: bool) -> String {
-    let mut out = Writer { text: String::new(), color };
+pub fn text(result: &RunResult, color: bool, width: Width) -> String {
+    let mut out = Writer::new(color, width);
     verdict(&mut out, result);
     thresholds(&mut out, result);
     let summary = Summary::of(result);
@@ -38,53 +36,11 @@ pub fn text(result: &RunResult, color: bool) -> String {
 
 /// Returns only the verdict and the thresholds.
 #[must_use]
-pub fn verdict_text(result: &RunResult, color: bool) -> String {
-    let mut out = Writer { text: String::new(), color };
+pub fn verdict_text(result: &RunResult, color: bool, width: Width) -> String {
+    let mut out = Writer::new(color, width);
     verdict(&mut out, result);
     thresholds(&mut out, result);
     out.text
-}
-
-/// Collects lines of text, with or without styles.
-struct Writer {
-    text: String,
-    color: bool,
-}
-
-impl Writer {
-    fn styled(&self, style: Style, text: &str) -> String {
-        if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
-    }
-
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
-    }
-
-    fn heading(&mut self, name: &str) {
-        let heading = self.styled(BOLD, name);
-        self.line("");
-        self.line(&heading);
-    }
-
-    /// Writes `body`, wrapped between words. The first line starts with `first`, the others with `rest`.
-    fn wrapped(&mut self, first: &str, rest: &str, body: &str) {
-        let mut line = first.to_owned();
-        let mut empty = true;
-        for word in body.split(' ').filter(|word| !word.is_empty()) {
-            if !empty && line.chars().count() + 1 + word.chars().count() > PROSE_COLUMNS {
-                self.line(&line);
-                rest.clone_into(&mut line);
-                empty = true;
-            }
-            if !empty {
-                line.push(' ');
-            }
-            line.push_str(word);
-            empty = false;
-        }
-        self.line(&line);
-    }
 }
 
 fn verdict(out: &mut Writer, result: &RunResult) {
@@ -94,9 +50,8 @@ fn verdict(out: &mut Writer, result: &RunResult) {
         "fail" => FAILED,
         _ => WARNING,
     };
-    let word = out.styled(style, &banner.word.to_uppercase());
-    let name = out.styled(BOLD, &plain(&result.run.scenario.name));
-    out.line(&format!("{word}  {name}"));
+    let word = format!("{}  ", banner.word.to_uppercase());
+    out.marked("", (&word, style), (&plain(&result.run.scenario.name), BOLD));
     // For a pass, the meaning is about the load generator, which the section "Run" describes anyway.
     let shows_meaning = banner.class != "pass";
     if shows_meaning && !banner.meaning.is_empty() {
@@ -133,109 +88,38 @@ fn thresholds(out: &mut Writer, result: &RunResult) {
     let most = [40, 22, 28];
     let widths: [usize; 3] = std::array::from_fn(|i| {
         let rows = rows.iter().filter(|row| i < 2 || !row[3].is_empty());
-        let widths = rows.map(|row| width(&row[i]));
+        let widths = rows.map(|row| columns(&row[i]));
         widths.filter(|width| *width <= most[i]).max().unwrap_or(0)
     });
-    for (threshold, [metric, expression, observed, margin]) in result.thresholds.iter().zip(&rows) {
+    let aligned = |[metric, expression, observed, margin]: &[String; 4]| {
+        let cells = [pad(metric, widths[0]), pad(expression, widths[1]), pad(observed, widths[2])];
+        format!("{}  {margin}", cells.join("  ")).trim_end().to_owned()
+    };
+    let table_columns = out.columns();
+    let fits = |row: &[String; 4]| columns(&aligned(row)) + 4 <= table_columns;
+    // If the table is too wide, its rows become sentences. A single long row does not change the others.
+    let is_table = rows.iter().filter(|row| !row[3].is_empty()).all(fits);
+    for (threshold, row) in result.thresholds.iter().zip(&rows) {
         let status = margin::status(threshold);
         let style = match status {
             ThresholdStatus::Passed => PASSED,
             ThresholdStatus::Undecided => WARNING,
             ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => FAILED,
         };
-        let mark = out.styled(style, margin::status_mark(status));
-        let [first, second, third] = widths;
-        let aligned = format!("{metric:first$}  {expression:second$}  {observed:third$}  {margin}");
-        if width(&aligned) + 4 <= TABLE_COLUMNS {
-            out.line(&format!("  {mark} {aligned}"));
+        let mark = margin::status_mark(status);
+        if is_table && fits(row) {
+            let mark = out.styled(style, mark);
+            out.line(&format!("  {mark} {}", aligned(row)));
         } else {
-            out.line(&format!("  {mark} {metric}"));
+            let [metric, expression, observed, margin] = row;
             let margin = if margin.is_empty() { String::new() } else { format!(", {margin}") };
-            out.wrapped("      ", "      ", &format!("{expression}: {observed}{margin}"));
+            let text = format!("{metric} {expression}: {observed}{margin}");
+            out.marked("  ", (&format!("{mark} "), style), (&text, PLAIN));
         }
     }
     if let Some(note) = margin::undecided_note(&result.thresholds) {
         out.wrapped("    ", "    ", &note);
     }
-}
-
-fn width(text: &str) -> usize {
-    text.chars().count()
-}
-
-fn operations(out: &mut Writer, summary: &Summary) {
-    out.heading("Operations");
-    if summary.operations.is_empty() {
-        out.line("  no operations were due");
-        return;
-    }
-    let head = ["ok / due", "rate(ok)", "p50", "p95", "p99", "p99.9", "max"].map(str::to_owned);
-    let has_warmup =
-        summary.operations.iter().any(|operation| operation.total.due > 0 && operation.warmup.due > 0);
-    let key = if has_warmup { "  total: without warm-up" } else { "" };
-    let groups = format!("{key:53}{:<39}{:>8}", "response (due to ack)", "service");
-    for line in [groups, row("", "", &head, "p99")] {
-        let line = out.styled(DIM, &line);
-        out.line(&line);
-    }
-    for operation in &summary.operations {
-        operation_rows(out, operation);
-    }
-}
-
-fn operation_rows(out: &mut Writer, operation: &OperationSummary) {
-    let name = operation.name();
-    let (totals, label) = operation.headline();
-    let mut rows = vec![(label.to_owned(), totals)];
-    let measured = operation.phases.iter().filter(|part| !part.warmup);
-    if measured.clone().count() > 1 && operation.operation.is_message() {
-        rows.extend(measured.map(|part| (format!("- {}", plain(&part.name)), &part.totals)));
-    }
-    if operation.total.due > 0 && operation.warmup.due > 0 {
-        rows.push(("warm-up".to_owned(), &operation.warmup));
-    }
-    for (i, (label, totals)) in rows.iter().enumerate() {
-        let line = figures_row(if i == 0 { name } else { "" }, label, totals);
-        out.line(&line);
-        let outcomes = not_ok(totals);
-        // The total includes the outcomes of the other phases, but not of the warm-up.
-        if (i == 0 || label == "warm-up") && !outcomes.is_empty() {
-            let outcomes: Vec<String> = outcomes
-                .iter()
-                .map(|(outcome, count)| format!("{} {outcome}", human_count(*count)))
-                .collect();
-            out.wrapped("                 not ok: ", "                 ", &plain(&outcomes.join(", ")));
-        }
-    }
-    if totals.no_ack {
-        out.line("                 no acknowledgment: a QoS 0 message is ok once it is sent");
-    }
-    if totals.closed_loop {
-        out.line("                 closed loop, not corrected for coordinated omission");
-    }
-}
-
-fn figures_row(name: &str, label: &str, totals: &Totals) -> String {
-    let response = |quantile| format::us(totals.response.quantile(quantile));
-    let cells = [
-        format!("{} / {}", human_count(totals.ok()), human_count(totals.due)),
-        format::share(totals.ok(), totals.due),
-        response(0.5),
-        response(0.95),
-        response(0.99),
-        response(0.999),
-        format::us(totals.response.max()),
-    ];
-    row(name, label, &cells, &format::us(totals.service.quantile(0.99)))
-}
-
-/// Formats an aligned row of the table of operations, which has the maximum width of a table.
-fn row(name: &str, label: &str, cells: &[String; 7], service: &str) -> String {
-    let [ok, rate, p50, p95, p99, p999, max] = cells;
-    let label = format::shorten(label, 10);
-    // A long name such as `telemetry.qos0` leaves less space for the label.
-    let head = if width(name) > 12 { format!("{name} {label}") } else { format!("{name:<12} {label}") };
-    format!("  {head:<23} {ok:>17} {rate:>8} {p50:>7} {p95:>7} {p99:>7} {p999:>7} {max:>7} {service:>7}")
 }
 
 fn run(out: &mut Writer, result: &RunResult, summary: &Summary) {
@@ -373,7 +257,7 @@ fn errors(out: &mut Writer, result: &RunResult) {
     }
     out.heading("Errors");
     let longest =
-        result.measurement.errors.iter().map(|error| width(&error.class)).max().unwrap_or(0).min(24);
+        result.measurement.errors.iter().map(|error| columns(&error.class)).max().unwrap_or(0).min(24);
     for error in &result.measurement.errors {
         let class = plain(&error.class);
         let body = format!(
@@ -384,8 +268,14 @@ fn errors(out: &mut Writer, result: &RunResult) {
             plain(&error.example)
         );
         let count = human_count(error.count);
-        let first = format!("  {count:>9}  {class:<longest$}  ");
-        out.wrapped(&first, &" ".repeat(15 + longest), &body);
+        let indent = 15 + longest;
+        if out.columns() >= indent + ERROR_COLUMNS_MIN {
+            let first = format!("  {count:>9}  {}  ", pad(&class, longest));
+            out.wrapped(&first, &" ".repeat(indent), &body);
+        } else {
+            out.line(&format!("  {count:>9}  {class}"));
+            out.wrapped("             ", "             ", &body);
+        }
     }
 }
 
@@ -399,13 +289,18 @@ fn streams(out: &mut Writer, result: &RunResult) {
     for stream in streams {
         let [lost, duplicates, reordered, ok] =
             [stream.lost, stream.duplicates, stream.reordered, stream.ok].map(human_count);
-        let body = format!("{lost} lost, {duplicates} duplicates, {reordered} out of order, {ok} arrived");
-        out.wrapped(&format!("  {} to {}: ", plain(&stream.fleet), plain(&stream.topic)), "      ", &body);
+        let body = format!(
+            "{} to {}: {lost} lost, {duplicates} duplicates, {reordered} out of order, {ok} arrived",
+            plain(&stream.fleet),
+            plain(&stream.topic)
+        );
+        out.wrapped("  ", "      ", &body);
     }
 }
 
 /// Returns a culprit in words.
-pub(super) fn culprit(culprit: Culprit) -> &'static str {
+#[must_use]
+pub fn culprit(culprit: Culprit) -> &'static str {
     match culprit {
         Culprit::Target => "target",
         Culprit::Network => "network",

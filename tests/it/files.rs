@@ -2,7 +2,7 @@
 
 use crate::report::sample;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, command, hubstorm};
-use hubstorm::report;
+use hubstorm::report::{self, Width};
 use hubstorm::result;
 use hubstorm::result::model::{RunResult, Status, Verdict};
 use std::fs::{self, File};
@@ -146,7 +146,7 @@ fn judge_exits_with_the_code_of_the_verdict() {
         hubstorm(&["report", &file]).exits(0);
         let judged = hubstorm(&["report", &file, "--judge"]);
         judged.exits(code);
-        assert_eq!(judged.stdout, report::verdict_text(&sample, false), "{name}");
+        assert_eq!(judged.stdout, report::verdict_text(&sample, false, Width::of(None, None)), "{name}");
         assert_eq!(judged.stderr, "", "{name}");
     }
 }
@@ -160,7 +160,10 @@ fn judge_reads_stdin_and_exports_the_new_verdict() {
     judge.current_dir(folder.path()).stdin(File::open(&file).expect("the file exists"));
     let judged = judge.output().expect("the program was built");
     assert_eq!((judged.status.code(), judged.stderr.len()), (Some(99), 0), "{judged:?}");
-    assert_eq!(String::from_utf8_lossy(&judged.stdout), report::verdict_text(&sample, false));
+    assert_eq!(
+        String::from_utf8_lossy(&judged.stdout),
+        report::verdict_text(&sample, false, Width::of(None, None))
+    );
     assert_eq!(names(folder.path()), ["again.html", "again.json", "fail.json"]);
     assert_eq!(result::read(&folder.path().join("again.json")).expect("a valid result"), sample);
     let page = fs::read_to_string(folder.path().join("again.html")).expect("the file exists");
@@ -178,8 +181,8 @@ fn result_of_an_earlier_version_keeps_its_verdict() {
     assert!(report::judge_again(&old).is_none());
     assert!(old.operations.iter().all(|part| part.outcomes.sum() == part.due));
     let text = hubstorm(&["report", OLD]).exits(0).stdout.clone();
-    assert_eq!(text, report::text(&old, false));
-    assert!(text.starts_with("PASS") && text.contains("telemetry    total"), "{text}");
+    assert_eq!(text, report::text(&old, false, Width::of(None, None)));
+    assert!(text.starts_with("PASS") && text.contains("\n  telemetry "), "{text}");
     let page = report::html(&old).expect("a valid result");
     assert!(page.contains("<title>Pass: ") && !page.contains("NaN"));
     let folder = folder();

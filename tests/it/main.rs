@@ -41,4 +41,5 @@ mod sdk_habits;
 mod secrets;
 mod stalls;
 mod strangers;
+mod terminal;
 mod tokens;

@@ -4,8 +4,8 @@
 pub(crate) mod sample;
 
 use hubstorm::measure::{FromHub, Latency, Operation, OperationTotals, Outcome};
-use hubstorm::report;
-use hubstorm::result::model::Detail;
+use hubstorm::report::{self, Width};
+use hubstorm::result::model::{Detail, RunResult};
 
 #[test]
 fn page_shows_the_verdict_before_the_details() {
@@ -56,7 +56,7 @@ fn headline_of_a_breakdown_names_no_other_cause() {
     result.verdict.reasons = vec![text.clone()];
     result.verdict.details =
         vec![Detail { code: "breakdown".to_owned(), text, phase: None, fleet: None, source: None }];
-    for output in [report::text(&result, false), report::html(&result).unwrap()] {
+    for output in [report::text(&result, false, Width::FILE), report::html(&result).unwrap()] {
         let [headline, reason] = ["The run is incomplete", "stopped before the end of the run"]
             .map(|text| output.find(text).unwrap());
         assert!(headline < reason, "the reason follows the headline");
@@ -67,7 +67,7 @@ fn headline_of_a_breakdown_names_no_other_cause() {
 #[test]
 fn hub_messages_are_shown_only_if_there_were_any() {
     let mut result = sample::pass();
-    for output in [report::text(&result, false), report::html(&result).unwrap()] {
+    for output in [report::text(&result, false, Width::FILE), report::html(&result).unwrap()] {
         assert!(
             !output.contains("desired properties") && !output.contains("Messages from the hub over"),
             "{output}"
@@ -75,7 +75,7 @@ fn hub_messages_are_shown_only_if_there_were_any() {
     }
     let from_hub = FromHub { desired: 1_200, late_answers: 1, ..FromHub::default() };
     result.measurement.fleets[0].counts.from_hub = from_hub;
-    let text = report::text(&result, false);
+    let text = report::text(&result, false, Width::FILE);
     assert!(text.contains("  twins      1,200 changes to desired properties, 1 late answer\n"), "{text}");
     assert!(!text.contains("  methods ") && !text.contains("  commands "), "{text}");
     let page = report::html(&result).unwrap();
@@ -94,7 +94,7 @@ fn interrupted_run_shows_its_verdict_until_then() {
     let page = report::html(&sample::interrupted()).unwrap();
     assert!(page.contains("Verdict until then: Pass."), "the verdict is beside it");
     assert!(!page.contains("verdict pass"), "no green banner");
-    let text = report::text(&sample::interrupted(), false);
+    let text = report::text(&sample::interrupted(), false, Width::FILE);
     assert!(text.starts_with("INTERRUPTED  Smart meters") && text.contains("until then: Pass."), "{text}");
 }
 
@@ -103,7 +103,7 @@ fn failed_tls_is_not_called_plain_tcp() {
     let target = |tls_wanted: bool| {
         let mut result = sample::empty();
         result.run.target.tls_wanted = tls_wanted;
-        [report::html(&result).unwrap(), report::text(&result, false)]
+        [report::html(&result).unwrap(), report::text(&result, false, Width::FILE)]
     };
     for output in target(true) {
         assert!(output.contains("TLS, no handshake succeeded") && !output.contains("plain TCP"), "{output}");
@@ -206,7 +206,7 @@ fn partial_last_interval_sets_no_peak() {
 
 #[test]
 fn threshold_columns_are_aligned_across_units() {
-    let text = report::text(&sample::pass(), false);
+    let text = report::text(&sample::pass(), false, Width::FILE);
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("  ✓ ")).collect();
     let position =
         |row: &str, words: &str| row.find(words).map(|at| row[..row[..at].rfind("  ").unwrap()].len());
@@ -349,7 +349,7 @@ fn hostile_strings_are_escaped() {
     assert_eq!(title_ends, titles);
     assert!(page.contains("alert(1)"), "it is shown as text");
     assert!(!page.contains('\u{1b}') && !page.contains('\u{202e}'));
-    let text = report::text(&sample::hostile(), false);
+    let text = report::text(&sample::hostile(), false, Width::FILE);
     assert!(text.contains("<script>"), "a terminal needs no escaping of that");
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
     assert!(!text.contains('\u{202e}'));
@@ -366,10 +366,17 @@ fn undecodable_histogram_is_refused() {
 }
 
 #[test]
-fn text_fits_a_terminal_of_100_columns() {
-    for (name, result) in sample::all().into_iter().filter(|(name, _)| *name != "hostile") {
-        for line in report::text(&result, false).lines() {
-            assert!(line.chars().count() <= 100, "{name}: {line}");
+fn text_fits_terminals_of_60_to_200_columns() {
+    for columns in [60, 80, 100, 200] {
+        let width = Width::of(None, Some(columns));
+        for (name, result) in sample::all() {
+            for line in report::text(&result, false, width).lines() {
+                // A path stays whole, so that it can be copied.
+                let mut words = line.split(' ');
+                let has_path = words.any(|word| word.contains('/') && word.len() + 15 > columns.into());
+                let fits = report::columns(line) <= columns.into();
+                assert!(fits || has_path, "{name} at {columns}: {line}");
+            }
         }
     }
 }
@@ -377,8 +384,8 @@ fn text_fits_a_terminal_of_100_columns() {
 #[test]
 fn color_adds_only_styles() {
     for (name, result) in sample::all() {
-        let plain = report::text(&result, false);
-        let mut colored = report::text(&result, true);
+        let plain = report::text(&result, false, Width::FILE);
+        let mut colored = report::text(&result, true, Width::FILE);
         assert!(colored.contains('\u{1b}') && !plain.contains('\u{1b}'), "{name}");
         while let Some(from) = colored.find('\u{1b}') {
             let end = colored[from..].find('m').unwrap();
@@ -390,11 +397,14 @@ fn color_adds_only_styles() {
 
 #[test]
 fn terminal_summary_matches_its_snapshots() {
-    insta::assert_snapshot!("text_pass", report::text(&sample::pass(), false));
-    insta::assert_snapshot!("text_fail", report::text(&sample::fail(), false));
-    insta::assert_snapshot!("text_interrupted", report::text(&sample::interrupted(), false));
-    insta::assert_snapshot!("text_invalid", report::text(&sample::invalid(), false));
-    insta::assert_snapshot!("text_empty", report::text(&sample::empty(), false));
+    insta::assert_snapshot!("text_pass", report::text(&sample::pass(), false, Width::FILE));
+    insta::assert_snapshot!("text_fail", report::text(&sample::fail(), false, Width::FILE));
+    insta::assert_snapshot!("text_interrupted", report::text(&sample::interrupted(), false, Width::FILE));
+    insta::assert_snapshot!("text_invalid", report::text(&sample::invalid(), false, Width::FILE));
+    insta::assert_snapshot!("text_empty", report::text(&sample::empty(), false, Width::FILE));
+    let narrow = |result: &RunResult| report::text(result, false, Width::of(Some("60"), None));
+    insta::assert_snapshot!("text_fail_60", narrow(&sample::fail()));
+    insta::assert_snapshot!("text_invalid_60", narrow(&sample::invalid()));
 }
 
 /// `cargo test --test it -- --ignored write_pages`, then open `target/tmp/*.html`.
@@ -404,7 +414,8 @@ fn write_pages() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     for (name, result) in sample::all() {
         std::fs::write(folder.join(format!("{name}.html")), report::html(&result).unwrap()).unwrap();
-        std::fs::write(folder.join(format!("{name}.txt")), report::text(&result, false)).unwrap();
+        std::fs::write(folder.join(format!("{name}.txt")), report::text(&result, false, Width::FILE))
+            .unwrap();
     }
 }
 

@@ -37,10 +37,10 @@ pub fn is_undecided_by_stalls(result: &RunResult) -> bool {
         && codes.all(|code| BY_STALLS.contains(&code))
 }
 
-/// Returns a command for the built program, without color and without a terminal.
+/// Returns a command for the built program, without color, without a terminal and its width.
 pub fn command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubstorm"));
-    command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
+    command.args(arguments).env("NO_COLOR", "1").env_remove("COLUMNS").stdin(Stdio::null());
     command
 }
 

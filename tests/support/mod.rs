@@ -21,6 +21,7 @@ pub mod subscriber;
 pub mod sys;
 pub mod talker;
 pub mod tls;
+pub mod tmux;
 pub mod trial;
 
 use std::time::Duration;

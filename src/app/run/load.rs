@@ -7,13 +7,14 @@ use super::super::{AppError, Env};
 use crate::cli::RunArgs;
 use crate::fleet::{self, Command, DeviceRef, Finished, Tracer};
 use crate::iothub::service::{ServiceCall, ServiceResult};
-use crate::live::{Console, Outline, Progress, Style};
-use crate::measure::Event;
+use crate::live::{Console, Outline, PhaseOutline, Progress, Screen, Style};
+use crate::measure::{Event, Operation, Test};
 use crate::plan::Plan;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io::Write;
 use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 
@@ -32,6 +33,15 @@ pub(super) fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver
     Ok((Tracer { device: DeviceRef { fleet, index }, id, lines }, trace_lines))
 }
 
+/// Returns how progress is displayed.
+pub(super) fn style(args: &RunArgs, env: &Env) -> Style {
+    match (args.quiet, env.terminal && !args.no_tui) {
+        (true, _) => Style::Quiet,
+        (false, true) => Style::Redrawn,
+        (false, false) => Style::Lines,
+    }
+}
+
 /// Runs the fleet until the load has ended and drained. Returns the measurement, and the reason if the load ended early.
 pub(super) async fn run_load(
     args: &RunArgs,
@@ -39,13 +49,9 @@ pub(super) async fn run_load(
     plan: &Arc<Plan>,
     (settings, mut early_end_check): (fleet::Settings, EarlyEndCheck),
     emulator: Option<&mut EmulatorProcess>,
-    mut trace_lines: Option<UnboundedReceiver<String>>,
+    (mut trace_lines, hub_messages): (Option<UnboundedReceiver<String>>, &mut UnboundedReceiver<String>),
 ) -> Result<(Finished, Option<EarlyEnd>), AppError> {
-    let style = match (args.quiet, env.terminal && !args.no_tui) {
-        (true, _) => Style::Quiet,
-        (false, true) => Style::Redrawn,
-        (false, false) => Style::Lines,
-    };
+    let style = style(args, env);
     let mut interrupts = env.interrupts.clone();
     let (command_sender, commands) = mpsc::unbounded_channel();
     let (event_sender, mut events) = mpsc::unbounded_channel();
@@ -53,7 +59,8 @@ pub(super) async fn run_load(
     let (result_sender, results) = mpsc::unbounded_channel();
     let service = fleet::ServiceChannel { calls: call_sender, results };
     let fleet = fleet::run(plan.clone(), settings, Some(service), commands, event_sender);
-    let console = Console::new(Progress::new(style, &mut env.err), outline(plan));
+    let screen = Screen { width: env.err_width, color: env.color };
+    let console = Console::new(Progress::new(style, screen, &mut env.err), outline(plan));
     let ui = Ui { console: RefCell::new(console), commands: command_sender, early: RefCell::default() };
     let finished = tokio::select! {
         finished = fleet => finished,
@@ -61,6 +68,8 @@ pub(super) async fn run_load(
         never = ui.obey_interrupts(&mut interrupts) => match never {},
         never = ui.relay_calls(emulator, &mut calls, &result_sender) => match never {},
         never = ui.print_trace(&mut trace_lines) => match never {},
+        never = ui.print_notes(hub_messages) => match never {},
+        never = ui.redraw_after_resize(), if style == Style::Redrawn => match never {},
     };
     ui.print_rest(&mut events, &mut trace_lines);
     let finished = finished.map_err(|error| AppError::Environment(error.to_string()))?;
@@ -69,11 +78,23 @@ pub(super) async fn run_load(
 
 /// Returns the parts of the plan that the progress lines show.
 fn outline(plan: &Plan) -> Outline {
+    let phases = plan.schedule.phases().iter().map(|phase| PhaseOutline {
+        name: phase.name.clone(),
+        start: phase.start,
+        end: phase.end,
+    });
+    // As in reports: the operation of the first latency threshold that is not about connecting.
+    let mut latencies = plan.thresholds.iter().filter(|threshold| {
+        matches!(threshold.test, Test::Percentile { .. } | Test::Mean { .. } | Test::Max { .. })
+    });
+    let headline = latencies.find(|threshold| {
+        let metric = threshold.metric;
+        metric.is_message() || matches!(metric, Operation::Deliver | Operation::Method | Operation::C2d)
+    });
     Outline {
-        phases: plan.schedule.phases().iter().map(|phase| phase.name.clone()).collect(),
-        devices: plan.devices(),
-        end: plan.schedule.end(),
+        phases: phases.collect(),
         drain: plan.drain,
+        headline: headline.map(|threshold| threshold.metric),
     }
 }
 
@@ -138,6 +159,25 @@ impl<W: Write> Ui<W> {
         if let Some(lines) = lines {
             while let Some(line) = lines.recv().await {
                 drop(self.console.borrow_mut().progress().print(&line));
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Prints the messages of the built-in hub.
+    async fn print_notes(&self, messages: &mut UnboundedReceiver<String>) -> Infallible {
+        while let Some(message) = messages.recv().await {
+            drop(self.console.borrow_mut().progress().note(&message));
+        }
+        std::future::pending().await
+    }
+
+    /// Draws the progress line again after each resize of the terminal.
+    async fn redraw_after_resize(&self) -> Infallible {
+        // Without a handler, the next line has the new width.
+        if let Ok(mut resized) = signal(SignalKind::window_change()) {
+            while resized.recv().await.is_some() {
+                drop(self.console.borrow_mut().progress().redraw());
             }
         }
         std::future::pending().await

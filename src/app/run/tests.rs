@@ -1,6 +1,7 @@
 //! Tests of `run` before the load: the configuration of the built-in hub, and Ctrl-C.
 
 use super::*;
+use std::io::Write;
 
 #[test]
 fn scenario_configures_the_built_in_hub() {

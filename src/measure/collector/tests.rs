@@ -85,6 +85,38 @@ fn live_figures_cover_the_last_interval() {
 }
 
 #[test]
+fn live_figures_count_ended_operations_and_errors_by_class() {
+    let connect = key(Operation::Connect, 1, 0);
+    let mut recorder = recorder();
+    let mut collector = Collector::unnamed(layout());
+    let mut second = |at: u64, refused: u64| {
+        for n in 0..3 {
+            recorder.due(connect, at + n);
+            recorder.duration(Key { operation: Operation::ConnectTcp, ..connect }, at + n, MS);
+            if n < refused {
+                recorder.ended(connect, Outcome::Refused, at + n, at + n);
+                recorder.error("connack_5", Culprit::Target, at, || "first".to_owned());
+            } else {
+                recorder.ok(connect, &Times { due: at, picked: at, sent: at, acked: at + n });
+            }
+        }
+        recorder.due(key(Operation::Publish, 1, 0), at);
+        recorder.ended(key(Operation::Publish, 1, 0), Outcome::Lost, at, at + 1);
+        collector.add(&recorder.swap(), Source::Worker(0));
+        collector.tick(at + S, None, 0);
+        let live = collector.live().clone();
+        // The steps of connection attempts are not operations of their own.
+        assert_eq!((live.ended, live.attempts), (4, 3));
+        assert!(live.p99_us.iter().all(|(operation, _)| *operation == Operation::Connect), "{live:?}");
+        live.classes.iter().map(|class| (class.count, class.total, class.example.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(second(0, 0), []);
+    assert_eq!(second(S, 2), [(2, 2, "first".to_owned())]);
+    assert_eq!(second(2 * S, 1), [(1, 3, "first".to_owned())]);
+    assert_eq!(second(3 * S, 0), [(0, 3, "first".to_owned())]);
+}
+
+#[test]
 fn online_adds_over_workers_and_keeps_the_peak() {
     let mut collector = Collector::unnamed(layout());
     let mut workers = [recorder(), recorder()];
