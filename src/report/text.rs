@@ -2,12 +2,14 @@
 //! files. Sentences wrap at 80 columns; tables are up to 100 columns wide. Uses only the result.
 
 use super::banner::Banner;
+use super::connected::Thresholds;
 use super::format::{self, NONE, plain};
 use super::sources::{is_emulator, sources, stalls};
+use super::standing::{self, Standing};
 use super::summary::{OperationSummary, Summary, not_ok};
 use super::{from_hub, margin};
 use crate::measure::{Culprit, Operation, Stream, Totals, threshold_label};
-use crate::result::model::{RunResult, Severity, ThresholdResult, ThresholdStatus};
+use crate::result::model::{RunResult, Severity, ThresholdResult};
 use crate::units::{human_bytes, human_count};
 use anstyle::{AnsiColor, Style};
 
@@ -54,6 +56,17 @@ struct Writer {
 impl Writer {
     fn styled(&self, style: Style, text: &str) -> String {
         if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    /// Returns the mark of a threshold.
+    fn mark(&self, standing: Standing) -> String {
+        let style = match standing.class() {
+            "passed" => PASSED,
+            "failed" => FAILED,
+            "undecided" => WARNING,
+            _ => DIM,
+        };
+        self.styled(style, standing.mark())
     }
 
     fn line(&mut self, line: &str) {
@@ -118,32 +131,19 @@ fn thresholds(out: &mut Writer, result: &RunResult) {
         return;
     }
     out.heading("Thresholds");
-    let rows: Vec<[String; 4]> = result
-        .thresholds
-        .iter()
-        .map(|threshold| {
-            let observed = plain(&margin::observed(threshold));
-            let undecided = margin::status(threshold) == ThresholdStatus::Undecided;
-            let words = if undecided { "undecided".to_owned() } else { margin::words(threshold) };
-            [metric(threshold), plain(&threshold.expression), observed, words]
-        })
-        .collect();
+    let thresholds = Thresholds::of(result);
+    let rows: Vec<(Standing, [String; 4])> =
+        thresholds.rows.iter().map(|threshold| threshold_row(threshold, result)).collect();
     // Wide enough for `100% (1,000 of 1,000)`. Text without a margin after it, such as `not enough data (...)`, does not affect the
     // width.
     let most = [40, 22, 28];
     let widths: [usize; 3] = std::array::from_fn(|i| {
-        let rows = rows.iter().filter(|row| i < 2 || !row[3].is_empty());
+        let rows = rows.iter().map(|(_, row)| row).filter(|row| i < 2 || !row[3].is_empty());
         let widths = rows.map(|row| width(&row[i]));
         widths.filter(|width| *width <= most[i]).max().unwrap_or(0)
     });
-    for (threshold, [metric, expression, observed, margin]) in result.thresholds.iter().zip(&rows) {
-        let status = margin::status(threshold);
-        let style = match status {
-            ThresholdStatus::Passed => PASSED,
-            ThresholdStatus::Undecided => WARNING,
-            ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => FAILED,
-        };
-        let mark = out.styled(style, margin::status_mark(status));
+    for (standing, [metric, expression, observed, margin]) in &rows {
+        let mark = out.mark(*standing);
         let [first, second, third] = widths;
         let aligned = format!("{metric:first$}  {expression:second$}  {observed:third$}  {margin}");
         if width(&aligned) + 4 <= TABLE_COLUMNS {
@@ -154,9 +154,27 @@ fn thresholds(out: &mut Writer, result: &RunResult) {
             out.wrapped("      ", "      ", &format!("{expression}: {observed}{margin}"));
         }
     }
-    if let Some(note) = margin::undecided_note(&result.thresholds) {
-        out.wrapped("    ", "    ", &note);
+    if let Some((words, first)) = thresholds.words().zip(thresholds.connected.first()) {
+        let mark = out.mark(Standing::of(first, result));
+        out.wrapped(&format!("  {mark} "), "    ", &words);
     }
+    let notes = [standing::note(result).map(str::to_owned), margin::undecided_note(&result.thresholds)];
+    for note in notes.iter().flatten() {
+        out.wrapped("    ", "    ", note);
+    }
+}
+
+/// Returns metric, expression, observation and margin of a threshold.
+fn threshold_row(threshold: &ThresholdResult, result: &RunResult) -> (Standing, [String; 4]) {
+    let standing = Standing::of(threshold, result);
+    let margin = margin::words(threshold);
+    let words = match standing {
+        Standing::Undecided => "undecided".to_owned(),
+        Standing::WouldPass => "would pass".to_owned(),
+        _ => margin,
+    };
+    let observed = plain(&margin::observed(threshold));
+    (standing, [metric(threshold), plain(&threshold.expression), observed, words])
 }
 
 fn width(text: &str) -> usize {

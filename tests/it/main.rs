@@ -28,6 +28,7 @@ mod mosquitto;
 mod mqttjs;
 mod nats;
 mod openssl;
+mod page;
 mod paho;
 mod part;
 mod preflight;
