@@ -29,6 +29,7 @@ mod mqttjs;
 mod nats;
 mod openssl;
 mod page;
+mod page_script;
 mod paho;
 mod part;
 mod preflight;
