@@ -30,6 +30,24 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
+/// Formats what `part` leaves of `whole` in percent, rounded **up**, so that it and [`share`] of `part` add up to 100%.
+pub(super) fn rest(part: u64, whole: u64) -> String {
+    let rest = whole.saturating_sub(part);
+    if whole == 0 || rest == 0 || rest == whole {
+        return share(rest, whole);
+    }
+    let exact = (u128::from(rest) * 1_000_000).div_ceil(u128::from(whole));
+    match exact {
+        1_000_000.. => "99.9999%".to_owned(),
+        // Use more digits for small shares, as `share` does for the shares that they are the rest of.
+        ..=100 => format!("0.{exact:04}%"),
+        _ => {
+            let hundredths = exact.div_ceil(100);
+            format!("{}.{:02}%", hundredths / 100, hundredths % 100)
+        }
+    }
+}
+
 /// Formats a rate per second with three digits, without the unit: `1,234`, `98.7`, `0.52`.
 #[expect(
     clippy::cast_possible_truncation,
@@ -118,6 +136,25 @@ mod tests {
         assert_eq!(share(0, 3), "0%");
         assert_eq!(share(1, 100_000_000), "<0.0001%");
         assert_eq!(share(0, 0), NONE);
+    }
+
+    #[test]
+    fn share_and_rest_add_up() {
+        for (part, share_text, rest_text) in [
+            (1_000_000, "100%", "0%"),
+            (999_999, "99.9999%", "0.0001%"),
+            (999_990, "99.9990%", "0.0010%"),
+            (997_403, "99.74%", "0.26%"),
+            (400_000, "40.00%", "60.00%"),
+            (0, "0%", "100%"),
+        ] {
+            assert_eq!(
+                (share(part, 1_000_000).as_str(), rest(part, 1_000_000).as_str()),
+                (share_text, rest_text)
+            );
+        }
+        assert_eq!(rest(1, 100_000_000), "99.9999%");
+        assert_eq!(rest(0, 0), NONE);
     }
 
     #[test]

@@ -20,25 +20,6 @@ pub(super) fn status(threshold: &ThresholdResult) -> ThresholdStatus {
     })
 }
 
-/// Returns the name of a status.
-pub(super) fn status_word(status: ThresholdStatus) -> &'static str {
-    match status {
-        ThresholdStatus::Passed => "passed",
-        ThresholdStatus::Failed => "failed",
-        ThresholdStatus::Undecided => "undecided",
-        ThresholdStatus::InsufficientSamples => "not enough data",
-    }
-}
-
-/// Returns the mark of a status.
-pub(super) fn status_mark(status: ThresholdStatus) -> &'static str {
-    match status {
-        ThresholdStatus::Passed => "✓",
-        ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => "✗",
-        ThresholdStatus::Undecided => "?",
-    }
-}
-
 /// Returns a note that explains undecided thresholds and the resolution. `None` if no threshold is undecided.
 pub(super) fn undecided_note(thresholds: &[ThresholdResult]) -> Option<String> {
     thresholds.iter().any(|threshold| status(threshold) == ThresholdStatus::Undecided).then(|| {

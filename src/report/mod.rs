@@ -9,6 +9,7 @@ pub mod exit;
 
 mod banner;
 mod charts;
+mod connected;
 mod findings;
 mod format;
 mod from_hub;
@@ -17,6 +18,7 @@ mod margin;
 mod page;
 mod render;
 mod sources;
+mod standing;
 mod summary;
 mod text;
 mod width;

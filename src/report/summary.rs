@@ -148,6 +148,18 @@ pub(super) fn online_peak(measurement: &Measurement) -> u64 {
     if measurement.fleets.len() == 1 { highest_fleet } else { seen.max(highest_fleet) }
 }
 
+/// Returns the largest number of devices online at the same time in a phase, at both ends included. A row in the series contains the number
+/// at its end, so the last row that ends at or before the start of the phase contains the number at its start. `None` without a series.
+pub(super) fn online_peak_in(measurement: &Measurement, phase: &Phase) -> Option<u64> {
+    let series = &measurement.series;
+    let ends = || series.rows.iter().map(|row| (row.t_us.saturating_add(series.interval_us), row.online));
+    // No devices are online before the run starts.
+    let at_start =
+        ends().take_while(|(end_us, _)| *end_us <= phase.start_us).last().map_or(0, |(_, online)| online);
+    let inside = ends().filter(|(end_us, _)| (phase.start_us..=phase.end_us).contains(end_us));
+    (!series.rows.is_empty()).then(|| inside.map(|(_, online)| online).fold(at_start, u64::max))
+}
+
 /// Returns the length of a phase in seconds.
 pub(super) fn length(phase: &Phase) -> f64 {
     std::time::Duration::from_micros(phase.end_us.saturating_sub(phase.start_us)).as_secs_f64()

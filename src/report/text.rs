@@ -5,16 +5,19 @@ mod operations;
 mod writer;
 
 use super::banner::Banner;
+use super::connected::Thresholds;
 use super::format::{self, NONE, plain};
 use super::sources::{is_emulator, sources, stalls};
+use super::standing::{self, Standing};
 use super::summary::Summary;
 use super::width::{Width, columns, pad};
 use super::{from_hub, margin};
 use crate::measure::{Culprit, Operation, Stream, threshold_label};
-use crate::result::model::{RunResult, Severity, ThresholdResult, ThresholdStatus};
+use crate::result::model::{RunResult, Severity, ThresholdResult};
 use crate::units::{human_bytes, human_count};
+use anstyle::Style;
 use operations::operations;
-use writer::{BOLD, FAILED, PASSED, PLAIN, WARNING, Writer};
+use writer::{BOLD, DIM, FAILED, PASSED, PLAIN, WARNING, Writer};
 
 /// The fewest columns for the text of an error. If its class leaves less, the text gets its own lines.
 const ERROR_COLUMNS_MIN: usize = 36;
@@ -73,21 +76,14 @@ fn thresholds(out: &mut Writer, result: &RunResult) {
         return;
     }
     out.heading("Thresholds");
-    let rows: Vec<[String; 4]> = result
-        .thresholds
-        .iter()
-        .map(|threshold| {
-            let observed = plain(&margin::observed(threshold));
-            let undecided = margin::status(threshold) == ThresholdStatus::Undecided;
-            let words = if undecided { "undecided".to_owned() } else { margin::words(threshold) };
-            [metric(threshold), plain(&threshold.expression), observed, words]
-        })
-        .collect();
+    let thresholds = Thresholds::of(result);
+    let rows: Vec<(Standing, [String; 4])> =
+        thresholds.rows.iter().map(|threshold| threshold_row(threshold, result)).collect();
     // Wide enough for `100% (1,000 of 1,000)`. Text without a margin after it, such as `not enough data (...)`, does not affect the
     // width.
     let most = [40, 22, 28];
     let widths: [usize; 3] = std::array::from_fn(|i| {
-        let rows = rows.iter().filter(|row| i < 2 || !row[3].is_empty());
+        let rows = rows.iter().map(|(_, row)| row).filter(|row| i < 2 || !row[3].is_empty());
         let widths = rows.map(|row| columns(&row[i]));
         widths.filter(|width| *width <= most[i]).max().unwrap_or(0)
     });
@@ -98,15 +94,9 @@ fn thresholds(out: &mut Writer, result: &RunResult) {
     let table_columns = out.columns();
     let fits = |row: &[String; 4]| columns(&aligned(row)) + 4 <= table_columns;
     // If the table is too wide, its rows become sentences. A single long row does not change the others.
-    let is_table = rows.iter().filter(|row| !row[3].is_empty()).all(fits);
-    for (threshold, row) in result.thresholds.iter().zip(&rows) {
-        let status = margin::status(threshold);
-        let style = match status {
-            ThresholdStatus::Passed => PASSED,
-            ThresholdStatus::Undecided => WARNING,
-            ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => FAILED,
-        };
-        let mark = margin::status_mark(status);
+    let is_table = rows.iter().map(|(_, row)| row).filter(|row| !row[3].is_empty()).all(fits);
+    for (standing, row) in &rows {
+        let (mark, style) = (standing.mark(), style(*standing));
         if is_table && fits(row) {
             let mark = out.styled(style, mark);
             out.line(&format!("  {mark} {}", aligned(row)));
@@ -117,9 +107,35 @@ fn thresholds(out: &mut Writer, result: &RunResult) {
             out.marked("  ", (&format!("{mark} "), style), (&text, PLAIN));
         }
     }
-    if let Some(note) = margin::undecided_note(&result.thresholds) {
-        out.wrapped("    ", "    ", &note);
+    if let Some((words, first)) = thresholds.words().zip(thresholds.connected.first()) {
+        let standing = Standing::of(first, result);
+        out.marked("  ", (&format!("{} ", standing.mark()), style(standing)), (&words, PLAIN));
     }
+    let notes = [standing::note(result).map(str::to_owned), margin::undecided_note(&result.thresholds)];
+    for note in notes.iter().flatten() {
+        out.wrapped("    ", "    ", note);
+    }
+}
+
+fn style(standing: Standing) -> Style {
+    match standing.class() {
+        "passed" => PASSED,
+        "failed" => FAILED,
+        "undecided" => WARNING,
+        _ => DIM,
+    }
+}
+
+/// Returns metric, expression, observation and margin of a threshold.
+fn threshold_row(threshold: &ThresholdResult, result: &RunResult) -> (Standing, [String; 4]) {
+    let standing = Standing::of(threshold, result);
+    let words = match standing {
+        Standing::Undecided => "undecided".to_owned(),
+        Standing::WouldPass => "would pass".to_owned(),
+        _ => margin::words(threshold),
+    };
+    let observed = plain(&margin::observed(threshold));
+    (standing, [metric(threshold), plain(&threshold.expression), observed, words])
 }
 
 fn run(out: &mut Writer, result: &RunResult, summary: &Summary) {

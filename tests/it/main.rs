@@ -28,6 +28,8 @@ mod mosquitto;
 mod mqttjs;
 mod nats;
 mod openssl;
+mod page;
+mod page_script;
 mod paho;
 mod part;
 mod preflight;

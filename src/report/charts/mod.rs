@@ -131,8 +131,8 @@ fn tick_label(value: f64) -> String {
 }
 
 /// Returns the name of a percentile: `p50`, `p99.9`.
-fn percentile_name(quantile: f64) -> String {
-    let percent = format!("{:.4}", quantile * 100.0);
+pub(super) fn percentile_name(quantile: f64) -> String {
+    let percent = format!("{:.6}", quantile * 100.0);
     format!("p{}", percent.trim_end_matches('0').trim_end_matches('.'))
 }
 

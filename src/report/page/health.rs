@@ -5,9 +5,9 @@ use super::super::format;
 use super::super::sources::sources;
 use super::super::text::cpu_average;
 use super::unit::keep_together;
-use crate::measure::{Latency, Source};
+use crate::measure::{Latency, Limits, Source};
 use crate::result::model::RunResult;
-use crate::units::{human_bytes, human_count};
+use crate::units::{human_bytes, human_count, human_us};
 
 /// A clock drift above this is shown (our choice).
 const DRIFT_SHOWN_US: u64 = 10_000;
@@ -41,22 +41,25 @@ pub(super) fn source_rows(result: &RunResult) -> Vec<SourceRow> {
 }
 
 /// Returns facts about the load generator's process.
-pub(super) fn generator(result: &RunResult) -> Vec<(&'static str, String)> {
+pub(super) fn generator(result: &RunResult) -> Vec<(String, String)> {
     let generator = &result.generator;
     let messages = format::plural(generator.lag.count(), "message", "messages");
     let drift_us = result.measurement.health.iter().map(|health| health.clock_drift_us).max().unwrap_or(0);
+    // The number of late messages in the file always counts against 100 ms.
+    let late_after_us = result.rules.as_ref().map_or(Limits::default(), |rules| rules.validity).late_after_us;
+    let late = generator.lag.count_above(late_after_us);
     let mut facts = vec![
-        ("Workers", human_count(generator.workers.into())),
-        ("CPU, mean", format!("{} of one core", cpu_average(result))),
-        ("CPU, peak", format!("{:.0}% of one core", generator.cpu_peak_percent)),
-        ("Memory, peak", human_bytes(generator.rss_peak_bytes)),
-        ("Open descriptors, peak", human_count(generator.fd_peak)),
-        ("Lag of messages", quantiles(&generator.lag)),
-        ("Lag over 100 ms", format!("{} of {messages}", human_count(generator.late))),
-        ("Heartbeat delay", quantiles(&generator.heartbeat)),
+        ("Workers".to_owned(), human_count(generator.workers.into())),
+        ("CPU, mean".to_owned(), format!("{} of one core", cpu_average(result))),
+        ("CPU, peak".to_owned(), format!("{:.0}% of one core", generator.cpu_peak_percent)),
+        ("Memory, peak".to_owned(), human_bytes(generator.rss_peak_bytes)),
+        ("Open descriptors, peak".to_owned(), human_count(generator.fd_peak)),
+        ("Lag of messages".to_owned(), quantiles(&generator.lag)),
+        (format!("Lag over {}", human_us(late_after_us)), format!("{} of {messages}", human_count(late))),
+        ("Heartbeat delay".to_owned(), quantiles(&generator.heartbeat)),
     ];
     if drift_us > DRIFT_SHOWN_US {
-        facts.push(("Clock drift", keep_together(&format::us(Some(drift_us)))));
+        facts.push(("Clock drift".to_owned(), keep_together(&format::us(Some(drift_us)))));
     }
     facts
 }

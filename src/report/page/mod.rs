@@ -1,29 +1,47 @@
-//! The page. The input is a result; the output is a self-contained HTML file without scripts or external resources. Called by `app`.
-//! Uses only the result.
+//! The page. The input is a result; the output is a self-contained HTML file without external resources. Called by `app`. Uses only the
+//! result.
 //!
-//! `templates/report.html` contains text and structure, `templates/report.css` the style. The files in this folder turn numbers into the
-//! strings for the template. Askama escapes everything that is not marked safe. Only the charts, the bars and the style sheet for colors
-//! are marked safe.
+//! `templates/report.html` and `templates/report/` contain text and structure, `templates/report.css` the style. The files in this folder
+//! turn numbers into the strings for the template. Askama escapes everything that is not marked safe. Only the charts, the bars, the style
+//! sheet for colors and the script are marked safe.
+//!
+//! The page is complete without scripts. Its only script, `templates/report.js`, adds a cursor, zoom and switches for series to the
+//! charts; it creates their controls itself. The page's policy admits this script by its hash, so a script that a result smuggles in does
+//! not run.
 
+mod fleets;
 mod health;
+mod operations;
+mod phases;
+mod reasons;
 mod thresholds;
 mod tiles;
 mod unit;
 
 use super::banner::Banner;
 use super::charts::{Panel, headline, spectrum, theme, timeline};
-use super::format::{self, NONE, plain, plain_lines};
-use super::summary::{Part, Summary, length, not_ok, per_second, sum_during};
+use super::format::{self, plain, plain_lines};
+use super::summary::Summary;
 use super::text::{culprit, target};
-use super::{ReportError, from_hub, margin};
-use crate::measure::{Operation, Phase, Totals};
+use super::{ReportError, from_hub, margin, standing};
+use crate::measure::Operation;
 use crate::result::model::{RunResult, Severity};
-use crate::units::{human_bytes, human_count};
+use crate::units::human_count;
 use askama::Template;
+use base64::Engine as _;
+use fleets::FleetRow;
 use health::SourceRow;
-use thresholds::ThresholdView;
+use operations::Operations;
+use phases::Phases;
+use reasons::Reasons;
+use sha2::{Digest as _, Sha256};
+use thresholds::{ConnectedView, ThresholdView};
 use tiles::Tile;
-use unit::keep_together;
+
+/// The script of the page.
+const SCRIPT: &str = include_str!("../../../templates/report.js");
+/// From this number of fleets or phases on, the page has a list of contents, and folds the rows of single fleets and phases (our choice).
+const MANY: usize = 6;
 
 /// Renders the page of a run.
 ///
@@ -33,16 +51,24 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
     let summary = Summary::of(result);
     let main = summary.main_operation();
     let main_operation = main.map_or(Operation::Telemetry, |main| main.operation);
-    let main_name = main_operation.name();
     let spectrum = match main {
         Some(main) => spectrum::draw(main.operation, main.scope(), main.headline().0)?,
         None => None,
     };
     let thresholds = thresholds::thresholds(result);
+    let measurement = &result.measurement;
+    let fold = measurement.fleets.len() >= MANY || measurement.phases.len() >= MANY;
+    let banner = Banner::of(result);
+    let notes = [standing::note(result).map(str::to_owned), margin::undecided_note(&result.thresholds)];
     let page = Page {
         palette: theme::css(),
+        script: SCRIPT,
+        script_hash: hash(SCRIPT),
         result,
-        banner: Banner::of(result),
+        reasons: reasons::reasons(&banner, result),
+        banner,
+        fold,
+        contents: CONTENTS,
         warnings: warnings(result),
         name: plain(&result.run.scenario.name),
         started: format::date(&result.run.started),
@@ -50,18 +76,19 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         tiles: tiles::tiles(result, &summary),
         thresholds_caption: thresholds::caption(&thresholds),
         thresholds,
-        undecided: margin::undecided_note(&result.thresholds),
+        connected: thresholds::connected(result),
+        threshold_notes: notes.into_iter().flatten().collect(),
         facts: facts(result),
         scenario: plain_lines(&result.run.scenario.text),
-        panels: timeline::panels(result, main_operation)?,
-        phases: result.measurement.phases.iter().map(|phase| phase_row(result, &summary, phase)).collect(),
         headline: headline::draw(result, main_operation)?,
+        panels: timeline::panels(result, main_operation)?,
+        phases: phases::phases(result, &summary),
         spectrum,
-        main_name: main_name.to_owned(),
-        operations: summary.operations.iter().map(OperationView::of).collect(),
-        fleets: fleets(result),
+        operations: operations::operations(result, &summary, fold),
+        fleets: fleets::fleets(result),
+        all_fleets: fleets::all_fleets(result, &summary),
         from_hub: from_hub::table(result),
-        streams: streams(result),
+        streams: fleets::streams(result),
         foreign: human_count(result.measurement.count(|counts| counts.foreign)),
         errors: errors(result),
         findings: findings(result),
@@ -76,8 +103,16 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
 #[template(path = "report.html")]
 struct Page<'a> {
     palette: String,
+    script: &'static str,
+    /// Source of the page's policy that admits `script`.
+    script_hash: String,
     result: &'a RunResult,
     banner: Banner,
+    reasons: Reasons,
+    /// Whether the page has a list of contents, and folds the rows of single fleets and phases.
+    fold: bool,
+    /// Id and title of each section.
+    contents: [(&'static str, &'static str); 9],
     /// Warnings that apply to every number. Usually empty.
     warnings: Vec<&'static str>,
     name: String,
@@ -86,24 +121,44 @@ struct Page<'a> {
     tiles: Vec<Tile>,
     thresholds: Vec<ThresholdView>,
     thresholds_caption: &'static str,
-    undecided: Option<String>,
+    connected: Option<ConnectedView>,
+    threshold_notes: Vec<String>,
     facts: Vec<(&'static str, String)>,
     scenario: String,
-    panels: Vec<Panel>,
-    phases: Vec<PhaseRow>,
     headline: Option<Panel>,
+    panels: Vec<Panel>,
+    phases: Phases,
     spectrum: Option<Panel>,
-    main_name: String,
-    operations: Vec<OperationView>,
-    fleets: Vec<[String; 8]>,
+    operations: Operations,
+    fleets: Vec<FleetRow>,
+    all_fleets: Option<FleetRow>,
     from_hub: from_hub::FromHubTable,
     streams: Vec<[String; 6]>,
     foreign: String,
     errors: Vec<ErrorView>,
     findings: Vec<FindingView>,
     sources: Vec<SourceRow>,
-    generator: Vec<(&'static str, String)>,
+    generator: Vec<(String, String)>,
     emulator: Vec<(&'static str, String)>,
+}
+
+/// Id and title of each section, in the order of the page.
+const CONTENTS: [(&str, &str); 9] = [
+    ("thresholds", "Thresholds"),
+    ("findings", "Findings"),
+    ("timeline", "Timeline"),
+    ("spectrum-heading", "Percentile spectrum"),
+    ("operations", "Operations"),
+    ("errors-heading", "Errors"),
+    ("health", "Fleets and health"),
+    ("run", "What was run"),
+    ("scenario", "Scenario"),
+];
+
+/// Returns the source of a content security policy that admits a script.
+fn hash(script: &str) -> String {
+    let digest = Sha256::digest(script.as_bytes());
+    format!("sha256-{}", base64::engine::general_purpose::STANDARD.encode(digest))
 }
 
 fn warnings(result: &RunResult) -> Vec<&'static str> {
@@ -130,149 +185,6 @@ fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
         ("Run id", plain(&run.id)),
     ]);
     facts
-}
-
-struct PhaseRow {
-    name: String,
-    warmup: bool,
-    cells: [String; 9],
-}
-
-fn phase_row(result: &RunResult, summary: &Summary, phase: &Phase) -> PhaseRow {
-    let length_us = phase.end_us.saturating_sub(phase.start_us);
-    let main =
-        summary.main_operation().and_then(|main| main.phases.iter().find(|part| part.name == phase.name));
-    let inside = result
-        .measurement
-        .series
-        .rows
-        .iter()
-        .filter(|row| (phase.start_us..phase.end_us).contains(&row.t_us));
-    let online = inside.clone().map(|row| row.online).max();
-    let cpu = inside.clone().map(|row| row.cpu_percent).fold(0.0, f64::max);
-    let seconds = length(phase);
-    let totals = main.map(|part| &part.totals);
-    let due = totals.map(|totals| per_second(totals.due, seconds));
-    // Count acknowledgments in the phase in which they arrived, not in the one in which the message was due: that shows whether the
-    // hub is overloaded.
-    let acked = summary.main_operation().map(|main| {
-        let acks =
-            sum_during(&result.measurement, phase, |row| row.interval.response.of(main.operation).count());
-        if seconds > 0.0 { acks / seconds } else { 0.0 }
-    });
-    let per_s = |rate: Option<f64>| rate.map_or_else(|| NONE.to_owned(), format::rate);
-    let at =
-        |quantile| keep_together(&format::us(totals.and_then(|totals| totals.response.quantile(quantile))));
-    PhaseRow {
-        name: plain(&phase.name),
-        warmup: phase.warmup,
-        cells: [
-            format!("{} + {}", format::instant(phase.start_us), format::span(length_us)),
-            span_percent(phase.planned_online),
-            online.map_or_else(|| NONE.to_owned(), human_count),
-            span_percent(phase.planned_load),
-            per_s(due),
-            per_s(acked),
-            totals.map_or_else(|| NONE.to_owned(), |totals| human_count(totals.due - totals.ok())),
-            format!("{} / {}", at(0.5), at(0.99)),
-            format!("{cpu:.0}%"),
-        ],
-    }
-}
-
-/// Formats a range as `0% → 100%`, or as one number if both ends are equal.
-fn span_percent([from, to]: [f64; 2]) -> String {
-    let percent = |share: f64| format!("{:.0}%", share * 100.0);
-    if (from - to).abs() < 1e-9 { percent(from) } else { format!("{} → {}", percent(from), percent(to)) }
-}
-
-struct OperationView {
-    name: String,
-    no_ack: bool,
-    closed_loop: bool,
-    rows: Vec<OperationRow>,
-}
-
-struct OperationRow {
-    label: String,
-    note: &'static str,
-    total: bool,
-    cells: [String; 9],
-    not_ok: String,
-}
-
-impl OperationView {
-    fn of(operation: &super::summary::OperationSummary) -> OperationView {
-        let mut rows: Vec<OperationRow> = Vec::new();
-        // With a single phase, the total would repeat the phase's row.
-        if operation.phases.iter().filter(|part| !part.warmup).count() > 1 {
-            rows.push(operation_row("total", "without warm-up", true, &operation.total));
-        }
-        rows.extend(operation.phases.iter().map(part_row));
-        if operation.fleets.len() > 1 {
-            let fleets = operation.fleets.iter();
-            rows.extend(fleets.map(|part| {
-                operation_row(&format!("fleet {}", part.name), "without warm-up", false, &part.totals)
-            }));
-        }
-        let (no_ack, closed_loop) = (operation.all.no_ack, operation.all.closed_loop);
-        OperationView { name: operation.name().to_owned(), no_ack, closed_loop, rows }
-    }
-}
-
-fn part_row(part: &Part) -> OperationRow {
-    operation_row(&part.name, if part.warmup { "warm-up" } else { "" }, false, &part.totals)
-}
-
-fn operation_row(label: &str, note: &'static str, total: bool, totals: &Totals) -> OperationRow {
-    let response = |quantile| keep_together(&format::us(totals.response.quantile(quantile)));
-    let not_ok = not_ok(totals)
-        .iter()
-        .map(|(name, count)| format!("{} {name}", human_count(*count)))
-        .collect::<Vec<_>>();
-    OperationRow {
-        label: plain(label),
-        note,
-        total,
-        cells: [
-            human_count(totals.ok()),
-            human_count(totals.due),
-            format::share(totals.ok(), totals.due),
-            response(0.5),
-            response(0.95),
-            response(0.99),
-            response(0.999),
-            keep_together(&format::us(totals.response.max())),
-            keep_together(&format::us(totals.service.quantile(0.99))),
-        ],
-        not_ok: plain(&not_ok.join(", ")),
-    }
-}
-
-fn fleets(result: &RunResult) -> Vec<[String; 8]> {
-    let row = |fleet: &crate::measure::Fleet| {
-        [
-            plain(&fleet.name),
-            human_count(fleet.devices),
-            human_count(fleet.connected_peak),
-            human_count(fleet.counts.reconnects),
-            human_count(fleet.counts.renewals),
-            human_count(fleet.counts.late_acks),
-            human_bytes(fleet.counts.bytes_sent),
-            human_bytes(fleet.counts.bytes_received),
-        ]
-    };
-    result.measurement.fleets.iter().map(row).collect()
-}
-
-/// Returns the deliveries of each tracked stream.
-fn streams(result: &RunResult) -> Vec<[String; 6]> {
-    let row = |stream: &crate::measure::Stream| {
-        let [ok, lost, duplicates, reordered] =
-            [stream.ok, stream.lost, stream.duplicates, stream.reordered].map(human_count);
-        [plain(&stream.fleet), plain(&stream.topic), ok, lost, duplicates, reordered]
-    };
-    result.measurement.streams.iter().map(row).collect()
 }
 
 struct ErrorView {

@@ -1,10 +1,12 @@
 //! The table of thresholds: status, observed range, and a bar that marks the limit. Called by `page`. Uses only the result.
 
+use super::super::connected::Thresholds;
 use super::super::format::plain;
 use super::super::margin;
+use super::super::standing::Standing;
 use super::super::text::metric;
 use super::unit::keep_together;
-use crate::result::model::{RunResult, ThresholdResult, ThresholdStatus};
+use crate::result::model::{RunResult, ThresholdResult};
 use crate::units::human_count;
 
 /// A row of the table.
@@ -20,28 +22,53 @@ pub(super) struct ThresholdView {
     pub(super) bar: String,
 }
 
-/// Returns a row for each threshold.
+/// The row of all fleets that connected, which no threshold in the scenario asks for.
+pub(super) struct ConnectedView {
+    pub(super) class: &'static str,
+    pub(super) mark: &'static str,
+    pub(super) word: &'static str,
+    pub(super) words: String,
+    /// Name and number of connects of each fleet. Empty for a single fleet, which `words` names.
+    pub(super) fleets: Vec<(String, String)>,
+    pub(super) samples: String,
+}
+
+/// Returns a row for each threshold, except for fleets that connected.
 pub(super) fn thresholds(result: &RunResult) -> Vec<ThresholdView> {
     let view = |threshold: &ThresholdResult| {
-        let status = margin::status(threshold);
+        let standing = Standing::of(threshold, result);
         ThresholdView {
-            class: match status {
-                ThresholdStatus::Passed => "passed",
-                ThresholdStatus::Undecided => "undecided",
-                ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => "failed",
-            },
-            mark: margin::status_mark(status),
-            word: margin::status_word(status),
+            class: standing.class(),
+            mark: standing.mark(),
+            word: standing.word(),
             metric: metric(threshold),
             // Keep the expression on one line, if it fits.
             expression: plain(&threshold.expression).replace(' ', "\u{a0}"),
             observed: keep_together(&plain(&margin::observed(threshold))),
             words: margin::words(threshold),
             samples: human_count(threshold.samples),
-            bar: bar(margin::used_range(threshold), status),
+            bar: bar(margin::used_range(threshold), standing),
         }
     };
-    result.thresholds.iter().map(view).collect()
+    Thresholds::of(result).rows.into_iter().map(view).collect()
+}
+
+/// Returns the row of the fleets that connected.
+pub(super) fn connected(result: &RunResult) -> Option<ConnectedView> {
+    let thresholds = Thresholds::of(result);
+    let words = thresholds.words()?;
+    let standing = Standing::of(thresholds.connected.first()?, result);
+    let fleet = |threshold: &&ThresholdResult| {
+        (plain(threshold.fleet.as_deref().unwrap_or_default()), plain(&threshold.observed_text))
+    };
+    let mut fleets: Vec<_> = thresholds.connected.iter().map(fleet).collect();
+    if fleets.len() == 1 {
+        fleets.clear();
+    }
+    let samples = thresholds.connected.iter().map(|threshold| threshold.samples).sum();
+    let (class, mark, word) = (standing.class(), standing.mark(), standing.word());
+    let words = words[..1].to_uppercase() + &words[1..];
+    Some(ConnectedView { class, mark, word, words, fleets, samples: human_count(samples) })
 }
 
 /// Returns the caption of the table, which explains the bars.
@@ -58,16 +85,12 @@ pub(super) fn caption(views: &[ThresholdView]) -> &'static str {
 
 /// Draws the observed range on a track that marks the limit: solid up to the best value, pale up to the worst. Empty if there is nothing to
 /// draw. The table also contains this information in words.
-fn bar(used: Option<(f64, f64)>, status: ThresholdStatus) -> String {
+fn bar(used: Option<(f64, f64)>, standing: Standing) -> String {
     let Some((best, worst)) = used else { return String::new() };
     let at = margin::LIMIT_AT * 100.0;
     let place = |used: f64| (used * at).clamp(0.0, 100.0);
     let (best, worst) = (place(best), place(worst));
-    let color = match status {
-        ThresholdStatus::Passed => "good",
-        ThresholdStatus::Undecided => "warn",
-        ThresholdStatus::Failed | ThresholdStatus::InsufficientSamples => "bad",
-    };
+    let color = standing.class();
     let range = match worst - best {
         width if width > 0.0 => {
             format!("<rect class=\"range\" x=\"{best:.1}\" y=\"3\" width=\"{width:.1}\" height=\"4\"/>")
@@ -88,8 +111,8 @@ mod tests {
 
     #[test]
     fn bar_is_solid_to_the_best_and_pale_to_the_worst_value() {
-        let drawn = bar(Some((0.4, 2.0)), ThresholdStatus::Undecided);
-        assert!(drawn.contains("class=\"bar warn\""), "{drawn}");
+        let drawn = bar(Some((0.4, 2.0)), Standing::Undecided);
+        assert!(drawn.contains("class=\"bar undecided\""), "{drawn}");
         assert!(drawn.contains("class=\"used\" y=\"3\" width=\"30.0\""), "{drawn}");
         assert!(drawn.contains("class=\"range\" x=\"30.0\" y=\"3\" width=\"70.0\""), "{drawn}");
         assert!(drawn.contains("class=\"limit\" x=\"75.0\""), "{drawn}");
@@ -97,8 +120,8 @@ mod tests {
 
     #[test]
     fn single_value_has_no_pale_part() {
-        let drawn = bar(Some((f64::INFINITY, f64::INFINITY)), ThresholdStatus::Failed);
+        let drawn = bar(Some((f64::INFINITY, f64::INFINITY)), Standing::Failed);
         assert!(drawn.contains("width=\"100.0\"") && !drawn.contains("range"), "{drawn}");
-        assert_eq!(bar(None, ThresholdStatus::Passed), "");
+        assert_eq!(bar(None, Standing::Passed), "");
     }
 }

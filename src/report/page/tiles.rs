@@ -6,10 +6,11 @@
 
 use super::super::format::{self, plain};
 use super::super::margin;
+use super::super::standing::is_load_planned;
 use super::super::summary::Summary;
 use super::unit::{keep_together, split};
 use crate::measure::{Operation, Totals};
-use crate::result::model::{RunResult, ThresholdResult, ThresholdStatus};
+use crate::result::model::{RunResult, Status, ThresholdResult, ThresholdStatus};
 use crate::units::human_count;
 
 /// Below this share of ok operations, a latency tile also shows the share that its percentile covers (our choice).
@@ -115,6 +116,11 @@ pub(super) fn tiles(result: &RunResult, summary: &Summary) -> Vec<Tile> {
     if main_operation != Operation::Connect {
         tiles.push(latency(thresholds, Operation::Connect, "Connect p99", connect, "whole run"));
     }
+    // In an invalid run, and without the planned load, a passed threshold does not look like a pass.
+    let is_pass = result.verdict.status != Status::Invalid && is_load_planned(result);
+    for tile in tiles.iter_mut().filter(|tile| tile.tone == Tone::Good && !is_pass) {
+        tile.tone = Tone::Neutral;
+    }
     tiles
 }
 
@@ -127,7 +133,7 @@ fn messages_not_ok(thresholds: &[ThresholdResult], messages: &Totals, scope: &st
     let reads = |threshold: &&ThresholdResult| threshold.unit != "us" || is_beyond(threshold);
     let not_ok = messages.due.saturating_sub(messages.ok());
     let share =
-        if not_ok > 0 { format!(" ({})", format::share(not_ok, messages.due)) } else { String::new() };
+        if not_ok > 0 { format!(" ({})", format::rest(messages.ok(), messages.due)) } else { String::new() };
     Tile {
         tone: tone(thresholds.iter().filter(is_of_messages).filter(reads)),
         label: "Messages not ok".to_owned(),
@@ -192,8 +198,16 @@ fn latency(
         true => format!("of the {share} that were ok, {scope}"),
         false => format!("median {}, {scope}", keep_together(&at(0.5))),
     };
-    let delays = if tone == Tone::Undecided { "; may include delays on this machine" } else { "" };
-    Tile { tone, label: label.to_owned(), value, unit, note: what + delays }
+    // A red number below the limit needs an explanation.
+    let is_short = latencies()
+        .any(|threshold| margin::status(threshold) == ThresholdStatus::InsufficientSamples)
+        && !latencies().any(|threshold| margin::status(threshold) == ThresholdStatus::Failed);
+    let why = match tone {
+        Tone::Undecided => "; may include delays on this machine",
+        Tone::Bad if is_short => "; too few samples for a threshold",
+        _ => "",
+    };
+    Tile { tone, label: label.to_owned(), value, unit, note: what + why }
 }
 
 #[cfg(test)]

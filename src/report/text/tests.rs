@@ -1,6 +1,7 @@
 //! The layout of the summary.
 
 use super::*;
+use crate::result::model::ThresholdStatus;
 use crate::result::testing::result as sample;
 
 fn at(columns: u16) -> Width {

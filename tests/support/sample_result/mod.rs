@@ -6,8 +6,8 @@
 mod measurement;
 
 use hubstorm::measure::{
-    Compare, Culprit, Fleet, Latency, Measurement, Operation, Outcome, Rule, Rules, Source, Stream, Test,
-    Totals,
+    Compare, Culprit, Fleet, FleetRow, Latency, Measurement, Operation, Outcome, Rule, Rules, Source, Stream,
+    Test, Totals,
 };
 use hubstorm::report;
 use hubstorm::result::model::*;
@@ -300,6 +300,18 @@ pub(crate) fn hostile() -> RunResult {
         health.phase = format!("{}{name}", health.phase);
     }
     result.measurement.breakdowns = vec![name.clone()];
+    // Charts by fleet, and of errors by class, have these names in their legends and data.
+    let second = Fleet { name: format!("second{name}"), ..result.measurement.fleets[0].clone() };
+    for row in &mut result.measurement.series.rows {
+        for fleet in [&name, &second.name] {
+            row.fleets.insert(
+                fleet.clone(),
+                FleetRow { online: 500, due: 9, ok: 8, not_ok: 1, ..FleetRow::default() },
+            );
+        }
+        row.interval.errors_by_class.insert(name.clone().into(), row.interval.errors);
+    }
+    result.measurement.fleets.push(second);
     result.measurement.streams =
         vec![Stream { fleet: name.clone(), topic: name.clone(), lost: 1, ..Stream::default() }];
     for rule in &mut result.rules.as_mut().unwrap().thresholds {

@@ -100,3 +100,13 @@ fn too_few_samples_keep_the_measured_percentile() {
     let tile = telemetry(&[threshold("telemetry", "us", None, InsufficientSamples)], &messages(100, 0));
     assert_eq!((tile.value.as_str(), tile.tone), ("20.0", Tone::Bad));
 }
+
+#[test]
+fn red_number_below_its_limit_is_explained() {
+    let short = threshold("telemetry", "us", None, InsufficientSamples);
+    let failed = threshold("telemetry", "us", Some(612_000.0), Failed);
+    let tile = telemetry(std::slice::from_ref(&short), &messages(100, 0));
+    assert!(tile.tone == Tone::Bad && tile.note.ends_with("; too few samples for a threshold"), "{tile:?}");
+    let tile = telemetry(&[short, failed], &messages(100, 0));
+    assert!(tile.tone == Tone::Bad && !tile.note.contains("samples"), "{tile:?}");
+}
