@@ -45,6 +45,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         endpoint,
         trace,
         measured: early_end_check.needs_measurement(),
+        observer: None,
         wall: WallClock::default(),
     };
     let (mut finished, early) =

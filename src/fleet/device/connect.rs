@@ -2,6 +2,7 @@
 
 use super::state::{Attempt, Reached, SubscribeState};
 use super::{ConnectionEnd, ConnectionState, Device, DeviceRecorder, Excuse};
+use crate::fleet::observer::Observed;
 use crate::fleet::open::Open;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{PayloadContext, Subscription, TemplateContext, WillPlan};
@@ -112,6 +113,7 @@ impl Device {
     pub(super) fn on_suback(&mut self, granted: &[u8], now: Instant) {
         let open = self.take_subscribe();
         let recorder = self.recorder();
+        recorder.report(|fleet| Observed::Subscribed { fleet, granted: granted.to_vec() });
         match open {
             None => recorder.count(|counts| counts.late_subacks += 1),
             Some(open) if !granted.contains(&SUBACK_FAILURE) => recorder.done(open, now),
