@@ -222,10 +222,11 @@ fn makes_reconnect(fleet: &FleetPlan, drive: &DrivePlan) -> bool {
 }
 
 impl OncePlan {
-    /// Returns the index of the step that is due in a phase.
+    /// Returns the index of the step that is due in a phase. No step is due in the first phase. In the last phase, the returned step does
+    /// not exist.
     #[must_use]
-    pub fn step_in(&self, phase: u16) -> Option<usize> {
-        usize::from(phase).checked_sub(1).filter(|step| *step < self.steps.len())
+    pub fn step_in(phase: u16) -> Option<usize> {
+        usize::from(phase).checked_sub(1)
     }
 
     /// Returns the time before which the first `steps` steps are due, since the start of the run.
