@@ -57,9 +57,10 @@ pub(super) fn billed_once(plan: &Plan) -> u64 {
         sends.sum::<f64>() + f64::from(u8::from(fleet.twin.get_on_connect))
     });
     let fleets: f64 = fleets.sum();
-    let calls = plan.drives.iter().filter_map(|drive| {
-        Some(call_blocks(plan.fleets.get(usize::from(drive.fleet))?, drive))
-    });
+    let calls = plan
+        .drives
+        .iter()
+        .filter_map(|drive| Some(call_blocks(plan.fleets.get(usize::from(drive.fleet))?, drive)));
     (fleets + calls.sum::<f64>()).round() as u64
 }
 

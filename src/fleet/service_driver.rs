@@ -143,7 +143,8 @@ impl ServiceDriver {
             self.expire(number, now_ns);
             while calls.len() < CALLS_AT_ONCE {
                 let due = self.streams[number].cursor.peek();
-                let Some(due) = due.filter(|due| due.at_ns <= now_ns && due.at_ns < self.due_before_ns()) else {
+                let Some(due) = due.filter(|due| due.at_ns <= now_ns && due.at_ns < self.due_before_ns())
+                else {
                     break;
                 };
                 self.streams[number].cursor.advance();

@@ -48,12 +48,7 @@ impl ServiceTask {
         if let (Some(driver), Some(observer)) = (&mut driver, observer) {
             driver.observe(observer);
         }
-        ServiceTask {
-            driver,
-            channel,
-            stalls,
-            beat: clock.zero,
-        }
+        ServiceTask { driver, channel, stalls, beat: clock.zero }
     }
 
     /// Sends the due calls, or handles one result. Never returns if the plan makes no calls.

@@ -155,9 +155,9 @@ impl Plan {
         }
         let once = Deliveries::resolve(&mut self.fleets, &self.schedule, self.deliveries.run());
         let all = std::mem::replace(&mut self.deliveries, once);
-        let sends = (0_u16..).zip(&self.fleets).flat_map(|(number, fleet)| {
-            (0_u16..).zip(&fleet.sends).map(move |(send, _)| (number, send))
-        });
+        let sends = (0_u16..)
+            .zip(&self.fleets)
+            .flat_map(|(number, fleet)| (0_u16..).zip(&fleet.sends).map(move |(send, _)| (number, send)));
         let lost = |(fleet, send): &(u16, u16)| {
             all.is_tracked(*fleet, *send) && !self.deliveries.is_tracked(*fleet, *send)
         };

@@ -81,7 +81,10 @@ impl Checklist {
                     self.end_first(fleet, |what| matches!(what, What::Reconnect { .. }), outcome, None);
                 }
             }
-            Operation::ConnectDns | Operation::ConnectTcp | Operation::ConnectTls | Operation::ConnectMqtt => {
+            Operation::ConnectDns
+            | Operation::ConnectTcp
+            | Operation::ConnectTls
+            | Operation::ConnectMqtt => {
                 if outcome == Outcome::Ok {
                     self.connect_steps.push((fleet, operation, took.unwrap_or_default()));
                 }
@@ -108,10 +111,7 @@ impl Checklist {
                     self.on_call_ended(fleet, step, outcome, status);
                 }
             }
-            Operation::Telemetry
-            | Operation::TelemetryQos0
-            | Operation::Publish
-            | Operation::PublishQos0 => {
+            Operation::Telemetry | Operation::TelemetryQos0 | Operation::Publish | Operation::PublishQos0 => {
                 let sent = |what| matches!(what, What::Message { step: of, .. } if Some(of) == step);
                 self.end_first(fleet, sent, outcome, took);
                 if outcome != Outcome::Ok {
@@ -132,9 +132,8 @@ impl Checklist {
     ) {
         let stage = self.stage;
         let started = |item: &Item| item.stage <= stage || item.stage == LAST_STAGE;
-        let open = |item: &&mut Item| {
-            item.fleet == fleet && item.is_open() && started(item) && fits(item.what)
-        };
+        let open =
+            |item: &&mut Item| item.fleet == fleet && item.is_open() && started(item) && fits(item.what);
         if let Some(item) = self.items.iter_mut().find(open) {
             item.state = match outcome {
                 Outcome::Ok => State::Ok(remark(item.what).to_owned()),
@@ -161,7 +160,9 @@ impl Checklist {
             let What::Subscribe(index, qos) = item.what else { continue };
             item.state = match granted.get(index).copied() {
                 Some(SUBACK_FAILURE) => State::Ended(Outcome::Refused),
-                Some(code) if code < qos as u8 => State::Ok(format!("granted QoS {code} instead of {}", qos as u8)),
+                Some(code) if code < qos as u8 => {
+                    State::Ok(format!("granted QoS {code} instead of {}", qos as u8))
+                }
                 Some(_) => State::Ok(String::new()),
                 None => State::Failed(
                     "SUBACK has no return code for this filter".to_owned(),
@@ -181,12 +182,18 @@ impl Checklist {
             }
         }
         self.end_first(fleet, |what| matches!(what, What::Reconnect { .. }), outcome, None);
-        let failed: Vec<usize> = self.items.iter().filter_map(|item| match item.what {
-            What::Subscribe(index, _) if item.fleet == fleet && item.is_failed() => Some(index),
-            _ => None,
-        }).collect();
+        let failed: Vec<usize> = self
+            .items
+            .iter()
+            .filter_map(|item| match item.what {
+                What::Subscribe(index, _) if item.fleet == fleet && item.is_failed() => Some(index),
+                _ => None,
+            })
+            .collect();
         let cannot = |item: &Item| {
-            item.fleet == fleet && !item.needs.is_empty() && item.needs.iter().all(|need| failed.contains(need))
+            item.fleet == fleet
+                && !item.needs.is_empty()
+                && item.needs.iter().all(|need| failed.contains(need))
         };
         self.skip(cannot, "its subscription failed");
     }
@@ -213,7 +220,8 @@ impl Checklist {
         let call = |item: &Item| matches!(item.what, What::Call { step: of, .. } if of == step);
         let Some(at) = self.items.iter().position(|item| item.fleet == fleet && call(item)) else { return };
         let effects = self.items.iter_mut().skip(at + 1);
-        let effects = effects.take_while(|item| matches!(item.what, What::Received(_) | What::Reconnect { .. }));
+        let effects =
+            effects.take_while(|item| matches!(item.what, What::Received(_) | What::Reconnect { .. }));
         for item in effects.filter(|item| item.is_open()) {
             item.state = State::Skipped("the call failed".to_owned());
         }
@@ -241,10 +249,14 @@ impl Checklist {
 
     /// Skips deliveries of messages that were not sent.
     fn skip_deliveries_without_message(&mut self) {
-        let unsent: Vec<usize> = self.items.iter().filter_map(|item| match (item.what, &item.state) {
-            (What::Message { step, .. }, State::Skipped(_) | State::Ended(_)) => Some(step),
-            _ => None,
-        }).collect();
+        let unsent: Vec<usize> = self
+            .items
+            .iter()
+            .filter_map(|item| match (item.what, &item.state) {
+                (What::Message { step, .. }, State::Skipped(_) | State::Ended(_)) => Some(step),
+                _ => None,
+            })
+            .collect();
         let delivery = |item: &Item| matches!(item.what, What::Deliver { step } if unsent.contains(&step));
         self.skip(delivery, "the message was not sent");
     }
@@ -276,7 +288,9 @@ impl Checklist {
         let open = self.items.iter_mut().filter(|item| item.is_open() && item.stage <= stage);
         for item in open.filter(|item| item.is_reception()) {
             let fix = match item.what {
-                What::Deliver { .. } => "check the access rules and the log of the broker; if it is slow, increase `drain`",
+                What::Deliver { .. } => {
+                    "check the access rules and the log of the broker; if it is slow, increase `drain`"
+                }
                 _ => "if the hub is slow, increase `drain`",
             };
             item.state = State::Failed(format!("did not arrive within {within} (`drain`)"), fix.to_owned());
@@ -285,7 +299,7 @@ impl Checklist {
 
     /// Returns true if all items that can end before the device disconnects have ended.
     #[cfg(test)]
-    pub(super) fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         !self.items.iter().any(|item| item.is_open() && item.stage != LAST_STAGE)
     }
 

@@ -141,11 +141,18 @@ pub(super) fn items(once: &OncePlan) -> Vec<Item> {
             call.skipped("the scenario says that the device never answers this method")
         }));
         if fleet.unsubscribe && !fleet.subscribe.is_empty() {
-            items.push(
-                Item::new(number, What::Unsubscribe, Operation::Unsubscribe.name()).at(LAST_STAGE),
-            );
+            items.push(Item::new(number, What::Unsubscribe, Operation::Unsubscribe.name()).at(LAST_STAGE));
         }
     }
+    // A delivery is listed under its receiver, after what the receiver does itself.
+    items.sort_by_key(|item| {
+        let place = match item.what {
+            What::Deliver { .. } => 1,
+            What::Unsubscribe => 2,
+            _ => 0,
+        };
+        (item.fleet, place)
+    });
     items
 }
 
@@ -181,13 +188,14 @@ fn message(once: &OncePlan, (number, fleet): (u16, &FleetPlan), send: usize, ste
     for (receiver, to) in once.plan.fleets.iter().zip(0_u16..) {
         if once.plan.deliveries.expected_stream(sender, stream, to, 0).is_some() {
             let needs = positions(receiver, |filter| topic::matches(filter, &text));
-            let label = format!("{} {text} to {}", Operation::Deliver, receiver.device_id(0));
+            let label = format!("{} {text} from {id}", Operation::Deliver);
             items.push(Item::new(number, What::Deliver { step }, label).at(1).needing(needs).of(to));
         }
     }
     if once.received_elsewhere.contains(&(number, stream)) {
         let deliver = Item::new(number, What::Note, format!("{} {text}", Operation::Deliver));
-        items.push(deliver.skipped("no device of this check subscribes to this topic, only other devices do"));
+        items
+            .push(deliver.skipped("no device of this check subscribes to this topic, only other devices do"));
     }
     items
 }
@@ -200,12 +208,7 @@ impl Item {
 }
 
 /// Returns the items of a call: the call itself, and its effect on the device.
-fn call(
-    once: &OncePlan,
-    (number, fleet): (u16, &FleetPlan),
-    drive: &DrivePlan,
-    step: usize,
-) -> Vec<Item> {
+fn call(once: &OncePlan, (number, fleet): (u16, &FleetPlan), drive: &DrivePlan, step: usize) -> Vec<Item> {
     let operation = drive.call.operation();
     let stage = 1 + once.stages.iter().position(|steps| step < *steps).unwrap_or_default();
     let make = |what, label: String| Item::new(number, what, label).at(stage);
@@ -252,4 +255,3 @@ fn positions(fleet: &FleetPlan, fits: impl Fn(&str) -> bool) -> Vec<usize> {
 pub(super) fn heading(fleet: &FleetPlan) -> String {
     format!("fleet {}, device {}", fleet.name, fleet.device_id(0))
 }
-

@@ -41,12 +41,15 @@ pub(super) fn reason(item: &Item, list: &Checklist, plan: &Plan) -> Option<Reaso
 /// Returns true if an error may be the reason for the outcome of an item.
 fn explains(error: &FleetError, item: &Item, outcome: Outcome) -> bool {
     let of = |kind: &str| error.class.starts_with(kind);
-    let connection = !["subscribe_", "twin_", "call_", "ack_timeout", "method_", "clock_ahead"].into_iter().any(of);
+    let connection =
+        !["subscribe_", "twin_", "call_", "ack_timeout", "method_", "clock_ahead"].into_iter().any(of);
     let named = error.text.contains(item.label.split(' ').next().unwrap_or_default());
     match (item.what, outcome) {
         (What::Subscribe(..), Outcome::TimedOut) => error.class == "subscribe_timeout",
         (What::Subscribe(..), Outcome::Refused) => error.class == "subscribe_refused",
-        (What::TwinGet | What::TwinReport { .. }, Outcome::TimedOut) => error.class == "twin_timeout" && named,
+        (What::TwinGet | What::TwinReport { .. }, Outcome::TimedOut) => {
+            error.class == "twin_timeout" && named
+        }
         (What::TwinGet | What::TwinReport { .. }, Outcome::Refused | Outcome::Throttled) => {
             of("twin_") && error.class != "twin_timeout" && named
         }
@@ -69,7 +72,9 @@ fn fix(error: &FleetError, item: &Item, (plan, others_connected): (&Plan, bool))
     let fix = match error.class {
         // The text of a failed handshake ends with the fix.
         "tls" | "tls_certificate" => return None,
-        "connack_timeout" | "protocol_error" | "closed_by_peer" | "reset" if is_connect(item) && before_connack => {
+        "connack_timeout" | "protocol_error" | "closed_by_peer" | "reset"
+            if is_connect(item) && before_connack =>
+        {
             preflight::no_connack_fix(plan.target.kind, tls, others_connected)
         }
         class if is_connect(item) && preflight::connack_code(class).is_some() => {
@@ -79,13 +84,17 @@ fn fix(error: &FleetError, item: &Item, (plan, others_connected): (&Plan, bool))
         "closed_by_peer" | "reset" if hub => {
             "an IoT hub closes the connection after an invalid packet: check the payload size, the property bag and the topic"
         }
-        "closed_by_peer" | "reset" => "check the log of the broker, and its access rules for the topics of this fleet",
+        "closed_by_peer" | "reset" => {
+            "check the log of the broker, and its access rules for the topics of this fleet"
+        }
         "subscribe_refused" => "check the filter, and the access rules of the server",
         "ack_timeout" | "subscribe_timeout" => {
             "check the log of the server, and its access rules; if it is only slow, increase ack_timeout"
         }
         "twin_timeout" => "if the hub is only slow, increase `timeout` in the fleet's `twin`",
-        "twin_400" | "twin_400004" | "twin_413" | "twin_413001" => "check the payload of [[fleet.NAME.report]]",
+        "twin_400" | "twin_400004" | "twin_413" | "twin_413001" => {
+            "check the payload of [[fleet.NAME.report]]"
+        }
         "payload" | "call_payload" => "correct the payload in the scenario",
         "call_device_not_online" => "add \"methods\" to the fleet's `subscribe`",
         "call_no_answer" => "increase the call's response_timeout, or shorten the method's `after`",

@@ -96,9 +96,10 @@ async fn connect(
             closed(why).to_owned(),
             no_connack_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
         )),
-        (None, End::Failed(error)) => {
-            Err(Failure::new(error.to_string(), no_connack_fix(plan.target.kind, endpoint.tls.is_some(), others_connected)))
-        }
+        (None, End::Failed(error)) => Err(Failure::new(
+            error.to_string(),
+            no_connack_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
+        )),
     }
 }
 

@@ -5,7 +5,8 @@ use crate::plan::schedule::{Cursor, RunLoad, ns};
 use crate::plan::test_support;
 use crate::rng::Purpose;
 
-const PHASE: &str = "[[phase]]\nname = \"ramp\"\nwarmup = true\nduration = \"10m\"\nonline = \"0% -> 50%\"\nload = \"0%\"\n";
+const PHASE: &str =
+    "[[phase]]\nname = \"ramp\"\nwarmup = true\nduration = \"10m\"\nonline = \"0% -> 50%\"\nload = \"0%\"\n";
 
 fn once(text: &str, scope: OnceScope) -> OncePlan {
     test_support::plan(&format!("{text}\n{PHASE}")).once(scope)
@@ -94,7 +95,11 @@ fn each_step_is_due_once_in_its_own_phase() {
         let [at_ns] = due[..] else { panic!("{step:?} is due at {due:?}") };
         assert_eq!(OncePlan::step_in(plan.schedule.phase_at(at_ns)), Some(number), "{step:?}");
         // The stamp of a tracked message holds the due time in microseconds.
-        assert_eq!(OncePlan::step_in(plan.schedule.phase_at(at_ns / 1_000 * 1_000)), Some(number), "{step:?}");
+        assert_eq!(
+            OncePlan::step_in(plan.schedule.phase_at(at_ns / 1_000 * 1_000)),
+            Some(number),
+            "{step:?}"
+        );
         assert!(at_ns < ns(once.due_before(number + 1)) && at_ns >= ns(once.due_before(number)));
     }
     assert_eq!(OncePlan::step_in(0), None);
