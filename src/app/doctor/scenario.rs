@@ -5,6 +5,7 @@ use super::super::once::{self, Checklist, Trial};
 use super::super::{AppError, Env, print, read_scenario};
 use crate::cli::{DoctorArgs, ScenarioArgs};
 use crate::plan::{OncePlan, OnceScope};
+use crate::units::plural;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ pub(super) async fn try_devices(mut once: OncePlan, env: &mut Env) -> Result<(),
         err: &mut *env.err,
     };
     let ended = once::drive(trial, &mut list).await?;
-    list.close("the run ended before it");
+    list.close(ended.interrupted);
     print(env, &once::times(&list, &plan, ended.finished.tls.as_ref()))?;
     once::check_breakdowns(&ended)?;
     if let Some(emulator) = emulator {
@@ -49,7 +50,9 @@ pub(super) async fn try_devices(mut once: OncePlan, env: &mut Env) -> Result<(),
     match failed.is_empty() {
         true => Ok(()),
         false => Err(AppError::Environment(format!(
-            "not every step of the scenario works: see fleet {} above",
+            "{} of {} of the scenario failed: {}; the lines above give the cause and the fix",
+            failed.len(),
+            plural(plan.fleets.len() as u64, "fleet", "fleets"),
             failed.join(", ")
         ))),
     }

@@ -58,6 +58,8 @@ impl Checklist {
                 self.end_first(fleet, |what| what == desired, Outcome::Ok, None);
             }
             Observed::GaveUp { fleet } => self.on_gave_up(fleet),
+            // The run ends before the operation, so `close` gives the reason.
+            Observed::Ended { outcome: Outcome::Unfinished, .. } => {}
             Observed::Ended { key, outcome, took, status } => {
                 let operation = (key.operation, key.fleet, OncePlan::step_in(key.phase));
                 self.on_ended(operation, outcome, took, status);
@@ -73,6 +75,7 @@ impl Checklist {
         took: Duration,
         status: Option<i32>,
     ) {
+        let duration = took;
         let took = Some(took);
         match operation {
             Operation::Connect => {
@@ -86,7 +89,7 @@ impl Checklist {
             | Operation::ConnectTls
             | Operation::ConnectMqtt => {
                 if outcome == Outcome::Ok {
-                    self.connect_steps.push((fleet, operation, took.unwrap_or_default()));
+                    self.connect_steps.push((fleet, operation, duration));
                 }
             }
             Operation::Subscribe => self.on_subscribe_ended(fleet, outcome, took),
@@ -297,15 +300,15 @@ impl Checklist {
         }
     }
 
-    /// Returns true if all items that can end before the device disconnects have ended.
-    #[cfg(test)]
-    fn is_done(&self) -> bool {
-        !self.items.iter().any(|item| item.is_open() && item.stage != LAST_STAGE)
-    }
-
     /// Ends the items that are still open after the run.
-    pub(in crate::app) fn close(&mut self, why: &str) {
-        self.skip(|_| true, why);
+    pub(in crate::app) fn close(&mut self, interrupted: bool) {
+        if interrupted {
+            return self.skip(|_| true, "interrupted");
+        }
+        for item in self.items.iter_mut().filter(|item| item.is_open()) {
+            let (what, fix) = ("it did not end in time", "if the target is slow, increase `drain`");
+            item.state = State::Failed(what.to_owned(), fix.to_owned());
+        }
     }
 
     /// Returns the names of the fleets whose device failed at something.

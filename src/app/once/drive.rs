@@ -39,7 +39,7 @@ pub(in crate::app) struct Ended {
 /// # Errors
 /// A worker could not start.
 pub(in crate::app) async fn drive(trial: Trial<'_>, list: &mut Checklist) -> Result<Ended, AppError> {
-    let Trial { plan, endpoint, mut emulator, mut interrupts, trace, err } = trial;
+    let Trial { plan, endpoint, emulator, mut interrupts, trace, err } = trial;
     let (trace, mut trace_lines) = trace.unzip();
     let (observer, mut observations) = Observer::new();
     // One worker is enough for one device of each fleet.
@@ -52,7 +52,7 @@ pub(in crate::app) async fn drive(trial: Trial<'_>, list: &mut Checklist) -> Res
     let (result_sender, results) = mpsc::unbounded_channel();
     let service = fleet::ServiceChannel { calls: call_sender, results };
     let mut fleet = pin!(fleet::run(plan.clone(), settings, Some(service), command_receiver, event_sender));
-    let mut relay = pin!(relay(emulator.as_deref_mut(), &mut calls, &result_sender));
+    let mut relay = pin!(relay(emulator, &mut calls, &result_sender));
     let (mut interrupted, mut hub_exited) = (false, false);
     let mut give_up: Option<Instant> = None;
     let send = |command| drop(commands.send(command)); // An error means that the fleet has ended.

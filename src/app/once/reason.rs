@@ -24,7 +24,7 @@ pub(super) fn reason(item: &Item, list: &Checklist, plan: &Plan) -> Option<Reaso
     };
     let mut errors = list.errors.iter().filter(|error| error.fleet == item.fleet);
     let Some(error) = errors.find(|error| explains(error, item, outcome)) else {
-        let what = format!("the operation ended as {outcome:?}");
+        let what = format!("the outcome is {}", outcome.name());
         return Some(Reason { what, fix: None });
     };
     let others = list.items.iter().any(|other| {

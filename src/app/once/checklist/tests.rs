@@ -365,13 +365,30 @@ fn late_event_does_not_change_an_item() {
 fn closing_marks_what_was_not_tried() {
     let mut bench = Bench::new(BROKER);
     bench.online(0, &[]);
-    bench.list.close("interrupted");
+    // Ctrl-C ends the open operations.
+    bench.ended(1, Operation::Connect, None, Outcome::Unfinished);
+    bench.list.close(true);
     assert!(!bench.list.has_failed());
     bench.shows(&[
         "ok       connect\n",
         "skipped  publish all: interrupted",
         "skipped  deliver all from from-0: interrupted",
     ]);
+}
+
+#[test]
+fn item_that_is_open_at_the_end_has_failed() {
+    let mut bench = Bench::new(&format!("{BROKER}unsubscribe = true\n"));
+    bench.online(0, &[]);
+    bench.online(1, &[1, 1]);
+    bench.next(Some(2));
+    bench.ended(0, Operation::Publish, Some(0), Outcome::Ok);
+    bench.ended(0, Operation::Publish, Some(1), Outcome::Ok);
+    bench.ended(1, Operation::Deliver, Some(0), Outcome::Ok);
+    bench.next(None);
+    bench.ended(1, Operation::Unsubscribe, None, Outcome::Unfinished);
+    bench.list.close(false);
+    bench.shows(&["failed   unsubscribe: it did not end in time"]);
 }
 
 #[test]
