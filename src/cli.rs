@@ -270,7 +270,7 @@ pub struct DoctorArgs {
     /// Trust the root certificates in this PEM file instead of the system's
     #[arg(long, value_name = "FILE", requires = "peer", conflicts_with = "plain")]
     pub ca: Option<PathBuf>,
-    /// Connect over plain TCP instead of TLS; the default port is 1883. A scenario says so with `tls` in [target]
+    /// Connect over plain TCP instead of TLS; the default port is 1883
     #[arg(long, requires = "target", conflicts_with = "scenario")]
     pub plain: bool,
 }

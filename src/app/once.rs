@@ -42,7 +42,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let trial =
         Trial { plan: &plan, endpoint, emulator: emulator.as_mut(), interrupts, trace, err: &mut *env.err };
     let ended = drive(trial, &mut list).await?;
-    list.close(ended.interrupted);
+    list.close(ended.cut_short());
     print(env, &text::text(&list, &plan, &skipped_drives))?;
     if ended.interrupted {
         return Ok(exit::INTERRUPTED);

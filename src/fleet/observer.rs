@@ -61,7 +61,7 @@ impl Observer {
 
     /// Sends an observation.
     pub(crate) fn send(&self, observed: Observed) {
-        // Ignore the error: nobody needs the observations of a run that is ending.
+        // Ignore the error: the receiver is gone only when the run is ending.
         drop(self.0.send(observed));
     }
 

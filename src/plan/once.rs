@@ -71,6 +71,7 @@ impl Plan {
             OnceScope::Everything => self.remove_unanswered(),
             OnceScope::OneMessage => {
                 self.drives.clear();
+                self.deliveries = Deliveries::default();
                 Vec::new()
             }
         };
@@ -195,7 +196,7 @@ impl FleetPlan {
         self.in_flight = self.in_flight.max(all.saturating_add(1));
     }
 
-    /// Keeps the first message that the target acknowledges or, if there is none, the first twin request.
+    /// Keeps the first message that the target acknowledges or, if it acknowledges none, the first twin request.
     fn keep_one_message(&mut self) {
         let acked = |send: &SendPlan| send.operation.has_ack() && !send.operation.is_request();
         let request = |send: &SendPlan| send.operation.is_request();

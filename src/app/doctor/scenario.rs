@@ -40,7 +40,7 @@ pub(super) async fn try_devices(mut once: OncePlan, env: &mut Env) -> Result<(),
         err: &mut *env.err,
     };
     let ended = once::drive(trial, &mut list).await?;
-    list.close(ended.interrupted);
+    list.close(ended.cut_short());
     print(env, &once::times(&list, &plan, ended.finished.tls.as_ref()))?;
     once::check_breakdowns(&ended)?;
     if let Some(emulator) = emulator {

@@ -300,10 +300,10 @@ impl Checklist {
         }
     }
 
-    /// Ends the items that are still open after the run.
-    pub(in crate::app) fn close(&mut self, interrupted: bool) {
-        if interrupted {
-            return self.skip(|_| true, "interrupted");
+    /// Ends the items that are still open after the run. `why` says why the run was cut short, if it was.
+    pub(in crate::app) fn close(&mut self, why: Option<&str>) {
+        if let Some(why) = why {
+            return self.skip(|_| true, why);
         }
         for item in self.items.iter_mut().filter(|item| item.is_open()) {
             let (what, fix) = ("it did not end in time", "if the target is slow, increase `drain`");

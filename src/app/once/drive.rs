@@ -34,6 +34,20 @@ pub(in crate::app) struct Ended {
     pub(in crate::app) hub_exited: bool,
 }
 
+impl Ended {
+    /// Returns why the trial ended before all operations did, if it was cut short.
+    pub(in crate::app) fn cut_short(&self) -> Option<&'static str> {
+        match self {
+            Ended { interrupted: true, .. } => Some("interrupted"),
+            Ended { hub_exited: true, .. } => Some("the built-in hub exited"),
+            Ended { finished, .. } if !finished.measurement.breakdowns.is_empty() => {
+                Some("the load generator failed")
+            }
+            Ended { .. } => None,
+        }
+    }
+}
+
 /// Runs the plan until every item of the checklist has ended, or until Ctrl-C.
 ///
 /// # Errors

@@ -38,13 +38,15 @@ pub(in crate::app) fn times(list: &Checklist, plan: &Plan, tls: Option<&TlsFacts
                 (State::Ok(_), _) if item.what == What::Connect => {}
                 // All filters are in one packet.
                 (State::Ok(_), _) if subscribed && matches!(item.what, What::Subscribe(..)) => {}
-                (State::Ok(remark), Some(took)) => {
+                (State::Ok(remark), took) => {
                     subscribed |= matches!(item.what, What::Subscribe(..));
-                    let remark = if remark.is_empty() { String::new() } else { format!("  {remark}") };
-                    row(&mut out, name, &format!("{}{remark}", human(took)));
+                    let took = took.map_or(String::new(), human);
+                    row(&mut out, name, format!("{took}  {remark}").trim());
                 }
                 (State::Skipped(why), _) => row(&mut out, name, &format!("skipped: {why}")),
-                _ => row(&mut out, name, "has not ended"),
+                (State::Open | State::Ended(_) | State::Failed(..), _) => {
+                    row(&mut out, name, "has not ended")
+                }
             }
         }
         if !items.iter().any(|item| item.is_message()) {

@@ -170,4 +170,6 @@ fn deliveries_are_matched_among_the_first_devices() {
     let tracked = |send| once.plan.deliveries.expected_stream(0, send, 1, 0).is_some();
     assert_eq!([0, 1, 2].map(tracked), [true, false, false]);
     assert_eq!(once.received_elsewhere, [(0, 1)]);
+    let one = self::once(broker, OnceScope::OneMessage);
+    assert!(!one.plan.deliveries.tracks_any() && one.received_elsewhere.is_empty());
 }

@@ -367,7 +367,7 @@ fn closing_marks_what_was_not_tried() {
     bench.online(0, &[]);
     // Ctrl-C ends the open operations.
     bench.ended(1, Operation::Connect, None, Outcome::Unfinished);
-    bench.list.close(true);
+    bench.list.close(Some("interrupted"));
     assert!(!bench.list.has_failed());
     bench.shows(&[
         "ok       connect\n",
@@ -387,7 +387,7 @@ fn item_that_is_open_at_the_end_has_failed() {
     bench.ended(1, Operation::Deliver, Some(0), Outcome::Ok);
     bench.next(None);
     bench.ended(1, Operation::Unsubscribe, None, Outcome::Unfinished);
-    bench.list.close(false);
+    bench.list.close(None);
     bench.shows(&["failed   unsubscribe: it did not end in time"]);
 }
 
