@@ -13,12 +13,14 @@ use super::emulator_process::EmulatorProcess;
 use super::run::{self, control_config, set_target, until_interrupted};
 use super::{AppError, Env, consent, cost, environment_error, plan_warnings, print, read_scenario};
 use crate::cli::RunArgs;
+use crate::fleet::Tracer;
 use crate::link::Endpoint;
 use crate::plan::{OncePlan, OnceScope, Plan};
 use crate::report::exit;
 use crate::units::plural;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 pub(super) use checklist::Checklist;
 pub(super) use drive::{Ended, Trial, drive};
@@ -30,7 +32,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let read = read_scenario::once(&args.scenario, env);
     let (plan, skipped_drives) = until_interrupted(&interrupts, 0, read).await?;
     let mut once = plan.once(OnceScope::Everything);
-    let trace = args.trace.as_ref().map(|id| run::tracer(&once.plan, id)).transpose()?;
+    let trace = args.trace.as_ref().map(|id| tracer(&once.plan, id)).transpose()?;
     let starting = start(&env.exe, &mut once.plan);
     let (mut emulator, endpoint) = until_interrupted(&interrupts, 0, starting).await?;
     if !args.quiet {
@@ -52,6 +54,19 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         emulator.stop().await?;
     }
     Ok(if list.has_failed() { exit::FAILED } else { exit::PASSED })
+}
+
+/// Finds the device for `--trace`.
+fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), AppError> {
+    let ids: Vec<String> = plan.fleets.iter().map(|fleet| fleet.device_id(0)).collect();
+    if !ids.iter().any(|known| known == id) {
+        let text = format!(
+            "--trace {id}: with --once, only the first device of each fleet connects; use one of: {}",
+            ids.join(", ")
+        );
+        return Err(AppError::Usage(text));
+    }
+    run::tracer(plan, id)
 }
 
 /// Starts the built-in hub if it is the target. Returns it, and the endpoint for the devices.

@@ -216,6 +216,29 @@ fn ctrl_c_prints_the_checklist_so_far() {
 }
 
 #[test]
+fn ctrl_c_during_a_call_does_not_fail_the_call() {
+    let work = Workplace::new(&format!(
+        "[fleet.a]\ndevices = 9\nid = \"a-{{index}}\"\nsubscribe = [\"methods\"]\nmethods.slow = {{ after = \"29s\" }}\n\
+         [[drive]]\ncall = \"method\"\nfleet = \"a\"\nname = \"slow\"\nrate = \"1/s\"\n{PHASE}"
+    ));
+    let scenario = work.scenario().display().to_string();
+    let mut running = work.start_command(command(["run", "--once", "--trace", "a-0", &scenario]));
+    running.says("$iothub/methods/POST/slow/");
+    running.interrupt();
+    let finished = running.wait();
+    shows(
+        finished.exits(105),
+        &["ok       connect\n", "skipped  service.method slow: interrupted\n", "1 skipped\n"],
+    );
+    let unknown = once(&work, &["--trace", "a-5"]);
+    unknown.exits(2);
+    assert!(
+        unknown.stderr.contains("only the first device of each fleet connects; use one of: a-0"),
+        "{unknown:?}"
+    );
+}
+
+#[test]
 fn subscriber_receives_the_message_of_a_publisher() {
     let mosquitto = Mosquitto::open();
     let fleets = "[fleet.station]\ndevices = 3\nid = \"station-{index}\"\n\

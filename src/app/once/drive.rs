@@ -77,7 +77,12 @@ pub(in crate::app) async fn drive(trial: Trial<'_>, list: &mut Checklist) -> Res
         give_up = list.waits_for_receptions().then(|| give_up.unwrap_or_else(|| clock::now() + plan.drain));
         tokio::select! {
             finished = &mut fleet => break finished,
-            Some(observed) = observations.recv() => list.handle(observed),
+            Some(observed) = observations.recv() => {
+                // An abort makes the rest fail, which says nothing about the target.
+                if !interrupted && !hub_exited {
+                    list.handle(observed);
+                }
+            }
             () = &mut relay, if !hub_exited => {
                 hub_exited = true;
                 send(Command::Abort);
@@ -90,7 +95,7 @@ pub(in crate::app) async fn drive(trial: Trial<'_>, list: &mut Checklist) -> Res
             Some(line) = next_line(&mut trace_lines) => print(err, &line),
         }
     };
-    while let Ok(observed) = observations.try_recv() {
+    while let Some(observed) = observations.try_recv().ok().filter(|_| !interrupted && !hub_exited) {
         list.handle(observed);
     }
     while let Some(Ok(line)) = trace_lines.as_mut().map(UnboundedReceiver::try_recv) {

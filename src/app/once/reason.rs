@@ -69,18 +69,17 @@ fn fix(error: &FleetError, item: &Item, (plan, others_connected): (&Plan, bool))
     let hub = plan.target.kind == TargetKind::IotHub;
     let tls = plan.target.tls.is_some();
     let before_connack = error.text.contains("before CONNACK");
+    let connecting = is_connect(item) && !error.text.contains("after CONNACK");
     let fix = match error.class {
         // The text of a failed handshake ends with the fix.
         "tls" | "tls_certificate" => return None,
-        "connack_timeout" | "protocol_error" | "closed_by_peer" | "reset"
-            if is_connect(item) && before_connack =>
-        {
+        "connack_timeout" | "protocol_error" | "closed_by_peer" | "reset" if connecting && before_connack => {
             preflight::no_connack_fix(plan.target.kind, tls, others_connected)
         }
-        class if is_connect(item) && preflight::connack_code(class).is_some() => {
+        class if connecting && preflight::connack_code(class).is_some() => {
             preflight::refusal_fix(plan.target.kind, preflight::connack_code(class).unwrap_or_default())
         }
-        class if is_connect(item) => preflight::class_fix(class, tls),
+        class if connecting => preflight::class_fix(class, tls),
         "closed_by_peer" | "reset" if hub => {
             "an IoT hub closes the connection after an invalid packet: check the payload size, the property bag and the topic"
         }

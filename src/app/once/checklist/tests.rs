@@ -293,7 +293,10 @@ fn connection_lost_without_messages_is_a_failure() {
     bench.next(None);
     assert!(bench.list.has_failed());
     assert_eq!(bench.list.failed_fleets(&bench.once.plan), ["a"]);
-    bench.shows(&["failed   connect: the server closed the connection 1 ms after CONNACK (closed_by_peer)"]);
+    bench.shows(&[
+        "failed   connect: the server closed the connection 1 ms after CONNACK (closed_by_peer)\n",
+        "fix: an IoT hub closes the connection after an invalid packet",
+    ]);
 }
 
 const BROKER: &str = "[target]\nkind = \"mqtt\"\nhost = \"b.example\"\n[fleet.from]\ndevices = 3\nid = \"from-{index}\"\n\
