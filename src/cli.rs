@@ -142,7 +142,7 @@ pub struct RunArgs {
     pub no_preflight: bool,
     /// Instead of a load, do every operation once with one device of each fleet, and print a checklist. Phases and thresholds are
     /// ignored, and no result is written. The exit code is 0, or 99 if an operation failed
-    #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight"])]
+    #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight", "duration"])]
     pub once: bool,
 }
 

@@ -302,7 +302,13 @@ fn shipped_scenarios_for_brokers_work_once() {
 
 #[test]
 fn options_of_a_load_conflict_with_once() {
-    for option in [&["--out", "x"][..], &["--export", "x.json"], &["--workers", "2"], &["--no-preflight"]] {
+    for option in [
+        &["--out", "x"][..],
+        &["--export", "x.json"],
+        &["--workers", "2"],
+        &["--no-preflight"],
+        &["--duration", "9s"],
+    ] {
         let finished = hubstorm(&[&["run", "--once", &shipped("quickstart.toml")], option].concat());
         finished.exits(2);
         let text = format!("cannot be used with '{}", option[0]);

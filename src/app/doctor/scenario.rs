@@ -17,6 +17,8 @@ pub(super) async fn plan(args: &DoctorArgs, file: &Path, env: &Env) -> Result<On
         seed: None,
         target: args.target.clone(),
         ca: args.ca.clone(),
+        fleet: Vec::new(),
+        duration: None,
     };
     let (plan, _) = read_scenario::once(&args, env).await?;
     Ok(plan.once(OnceScope::OneMessage))
