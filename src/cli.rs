@@ -5,7 +5,7 @@ mod examples;
 
 use crate::report::{Export, Format, exit};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use examples::FIRST_STEPS;
 use std::fmt::Write as _;
 use std::io;
@@ -140,6 +140,10 @@ pub struct RunArgs {
     /// Skip the preflight check, which connects one device of each fleet before the load
     #[arg(long)]
     pub no_preflight: bool,
+    /// Instead of a load, do every operation once with one device of each fleet, and print a checklist. Phases and thresholds are
+    /// ignored, and no result is written. The exit code is 0, or 99 if an operation failed
+    #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight", "duration"])]
+    pub once: bool,
 }
 
 /// `hubstorm check`.
@@ -251,15 +255,23 @@ pub enum SchemaFormat {
 
 /// `hubstorm doctor`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("peer").args(["target", "scenario"]).multiple(true)))]
 pub struct DoctorArgs {
-    /// Resolve and connect to this target, and time each step; the default port is 8883
+    /// Resolve and connect to this target, and time each step; the default port is 8883. With --scenario: override its target
     #[arg(long, value_name = "HOST[:PORT]")]
     pub target: Option<String>,
+    /// Try this scenario: one device of each fleet connects, subscribes and sends one message, and each step is timed. Without a
+    /// target, the built-in hub is started
+    #[arg(long, value_name = "SCENARIO", value_hint = ValueHint::FilePath)]
+    pub scenario: Option<PathBuf>,
+    /// Override a value of the scenario, such as fleet.meter.keep_alive=30s; can be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "scenario")]
+    pub set: Vec<String>,
     /// Trust the root certificates in this PEM file instead of the system's
-    #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "plain")]
+    #[arg(long, value_name = "FILE", requires = "peer", conflicts_with = "plain")]
     pub ca: Option<PathBuf>,
     /// Connect over plain TCP instead of TLS; the default port is 1883
-    #[arg(long, requires = "target")]
+    #[arg(long, requires = "target", conflicts_with = "scenario")]
     pub plain: bool,
 }
 

@@ -49,6 +49,21 @@ fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
     }
 }
 
+/// Returns the number of billed messages of a plan in which every message and call is due once.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
+pub(super) fn billed_once(plan: &Plan) -> u64 {
+    let fleets = plan.fleets.iter().map(|fleet| {
+        let sends = fleet.sends.iter().map(|send| blocks(fleet, &send.payload, send.properties_bytes));
+        sends.sum::<f64>() + f64::from(u8::from(fleet.twin.get_on_connect))
+    });
+    let fleets: f64 = fleets.sum();
+    let calls = plan
+        .drives
+        .iter()
+        .filter_map(|drive| Some(call_blocks(plan.fleets.get(usize::from(drive.fleet))?, drive)));
+    (fleets + calls.sum::<f64>()).round() as u64
+}
+
 /// The messages that a hub bills for a plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cost {

@@ -1,20 +1,18 @@
-//! `hubstorm doctor`: shows how much load this machine can generate, warns about limits and says how to raise them, and tests the connection to
-//! a target step by step. It changes only the open-files limit of its own process.
+//! `hubstorm doctor`: shows how much load this machine can generate, warns about limits and says how to raise them, and tries a target or a
+//! scenario step by step. The conclusion comes last. It changes only the open-files limit of its own process.
 
-use super::{AppError, Env, environment_error, machine, preflight, print, read_scenario};
+mod scenario;
+mod target;
+
+use super::{AppError, Env, machine, preflight, print, read_scenario};
 use crate::cli::DoctorArgs;
 use crate::clock;
-use crate::link::{self, Dialed, Endpoint, Resolver, Steps, TlsFacts, tls};
+use crate::link::tls;
 use crate::plan::Needs;
-use crate::sansio::TlsEnd;
-use crate::units::{human_bytes, human_count, human_us};
+use crate::units::{human_bytes, human_count, human_us, plural};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// Maximum time to connect to the target.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long to wait for a server that requested a client certificate to refuse the connection.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The number of file descriptors that a load of a few thousand devices needs.
 const DESCRIPTORS_COMFORTABLE: u64 = 4_096;
 /// The number and the length of the sleeps that test the timer.
@@ -23,18 +21,24 @@ const TIMER_SLEEP: Duration = Duration::from_millis(1);
 /// The timer delay above which latencies are distorted.
 const TIMER_LATE_US: u64 = 1_000;
 
-/// Prints the report. Fails if the target cannot be reached.
+/// Prints the report. Fails if the target cannot be reached, or if a device of the scenario cannot do its part.
 pub(super) async fn run(args: &DoctorArgs, env: &mut Env) -> Result<(), AppError> {
     let target = args.target.as_deref().map(read_scenario::host_and_port).transpose()?;
+    let once = match &args.scenario {
+        Some(file) => Some(scenario::plan(args, file, env).await?),
+        None => None,
+    };
     let mut report = Report::default();
     hardware(&mut report);
     timing(&mut report);
     roots(&mut report);
     print(env, &report.text())?;
-    match target {
-        Some((host, port)) => connect(args, host, port, env).await,
-        None => Ok(()),
+    match (once, target) {
+        (Some(once), _) => scenario::try_devices(once, env).await?,
+        (None, Some((host, port))) => target::connect(args, host, port, env).await?,
+        (None, None) => {}
     }
+    print(env, &report.conclusion())
 }
 
 /// The report: named lines, and warnings with fixes.
@@ -58,10 +62,15 @@ impl Report {
         for warning in &self.warnings {
             let _ = writeln!(out, "warning: {warning}");
         }
-        if self.warnings.is_empty() {
-            out.push_str("no problems found\n");
-        }
         out
+    }
+
+    /// Returns the last line, if there was no error.
+    fn conclusion(&self) -> String {
+        match self.warnings.len() as u64 {
+            0 => "no problems found\n".to_owned(),
+            count => format!("no errors, {}: see above\n", plural(count, "warning", "warnings")),
+        }
     }
 }
 
@@ -145,63 +154,4 @@ fn roots(report: &mut Report) {
             report.warnings.push(error.to_string());
         }
     }
-}
-
-/// Connects to the target once and times each step.
-async fn connect(args: &DoctorArgs, host: &str, port: Option<u16>, env: &mut Env) -> Result<(), AppError> {
-    let port = port.unwrap_or(if args.plain { 1883 } else { 8883 });
-    let options = tls::ClientOptions { ca: args.ca.clone(), ..tls::ClientOptions::default() };
-    let tls = match args.plain {
-        true => None,
-        false => Some(tls::client(&options).map_err(|error| AppError::Environment(error.to_string()))?),
-    };
-    print(env, &format!("target {host} on port {port}\n"))?;
-    if host.parse::<std::net::IpAddr>().is_err() {
-        let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| {
-            environment_error(
-                &format!("cannot resolve {host}; check the name and the DNS settings of this machine"),
-                &error,
-            )
-        })?;
-        let mut addresses: Vec<String> = addresses.map(|address| address.ip().to_string()).collect();
-        addresses.dedup();
-        print(env, &format!("  {:<13}{}\n", "addresses", addresses.join(", ")))?;
-    }
-    let own_roots = args.ca.is_some();
-    let endpoint = Endpoint { host: host.to_owned(), port, tls, own_roots, ..Endpoint::default() };
-    match link::dial(&endpoint, &Resolver::default(), 0, clock::now() + DIAL_TIMEOUT).await {
-        Ok(Dialed { mut transport, steps, tls }) => {
-            if let Err(end) = transport.await_refusal(clock::now() + REFUSAL_TIMEOUT).await {
-                print(env, &step_times(&steps, tls.as_ref()))?;
-                let TlsEnd { cause, fix } = end;
-                return Err(AppError::Environment(format!("{cause}\n  {fix}")));
-            }
-            // Any server can accept a TCP connection. Only an MQTT exchange would show that it is a broker.
-            let works = if tls.is_some() { "TCP and TLS work" } else { "TCP works" };
-            print(env, &format!("{}{works}; MQTT was not tested\n", step_times(&steps, tls.as_ref())))
-        }
-        Err(error) => {
-            print(env, &step_times(&error.steps, None))?;
-            let fix = if error.may_lack_tls() {
-                "check that the server uses TLS 1.2 or 1.3 on this port; for a server without TLS, add --plain"
-            } else {
-                preflight::dial_fix(&error, &endpoint)
-            };
-            Err(AppError::Environment(format!("{error}\n  {fix}")))
-        }
-    }
-}
-
-fn step_times(steps: &Steps, tls: Option<&TlsFacts>) -> String {
-    let mut out = String::new();
-    for (name, time) in [("DNS", steps.dns), ("TCP", steps.tcp), ("TLS", steps.tls)] {
-        let Some(time) = time else { continue };
-        let time = human_us(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-        let facts = tls.filter(|_| name == "TLS");
-        let facts =
-            facts.map_or(String::new(), |tls| format!("  TLS {}, {}, {}", tls.version, tls.suite, tls.group));
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {name:<13}{time}{facts}");
-    }
-    out
 }

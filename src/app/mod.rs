@@ -22,6 +22,7 @@ mod init;
 mod machine;
 mod mosquitto_hint;
 mod notice_printer;
+mod once;
 mod plan_warnings;
 mod preflight;
 mod read_scenario;
@@ -55,6 +56,7 @@ pub fn handles_interrupts(cli: &Cli) -> bool {
 /// Runs a command and returns its exit code ([`exit`]).
 pub async fn run(cli: Cli, mut env: Env) -> u8 {
     let result = match cli.command {
+        Command::Run(args) if args.once => once::run(&args, &mut env).await,
         Command::Run(args) => run::run(&args, &mut env).await,
         Command::Init(args) => init::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Check(args) => check::run(&args, &mut env).await.map(|()| exit::PASSED),

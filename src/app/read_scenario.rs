@@ -4,7 +4,9 @@
 use super::{AppError, Env};
 use crate::cli::ScenarioArgs;
 use crate::plan::{self, Part, Plan};
-use crate::scenario::{self, FileText, Input, check_host, meant_host};
+use crate::scenario::{
+    self, CallKind, DriveSpec, FileText, Input, Scenario, TargetKind, check_host, meant_host,
+};
 use crate::text_file;
 use std::cell::RefCell;
 use std::io::{self, Read as _};
@@ -15,6 +17,43 @@ pub(super) const RESULT_SCHEMAS: &str = "hubstorm.result.";
 
 /// Reads and resolves a scenario.
 pub(super) async fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppError> {
+    resolve(args, env, |_| {}).await
+}
+
+/// Reads and resolves a scenario for a check that does everything once. Its thresholds are ignored. Calls through a hub that cannot carry
+/// them yet are left out instead of being an error; their names are returned.
+pub(super) async fn once(args: &ScenarioArgs, env: &Env) -> Result<(Plan, Vec<String>), AppError> {
+    let mut left_out = Vec::new();
+    let plan = resolve(args, env, |scenario| {
+        let kind = scenario.target.as_ref().and_then(|target| target.kind);
+        if kind == Some(TargetKind::IotHub) && !scenario.drives.is_empty() {
+            left_out = std::mem::take(&mut scenario.drives).iter().map(drive_name).collect();
+        }
+        scenario.thresholds.clear();
+    });
+    let plan = plan.await?;
+    Ok((plan, left_out))
+}
+
+/// Returns the operation of a call, its method and its fleet.
+fn drive_name(drive: &DriveSpec) -> String {
+    let operation = match drive.call {
+        Some(CallKind::Method) => "service.method",
+        Some(CallKind::Desired) => "service.desired",
+        Some(CallKind::C2d) => "service.c2d",
+        None => "call",
+    };
+    let method = drive.name.as_ref().map_or(String::new(), |name| format!(" {}", name.value));
+    let fleet = drive.fleet.as_ref().map_or(String::new(), |fleet| format!(" to fleet {}", fleet.value));
+    format!("{operation}{method}{fleet}")
+}
+
+/// Reads a scenario, lets `change` change it, and resolves it.
+async fn resolve(
+    args: &ScenarioArgs,
+    env: &Env,
+    change: impl FnOnce(&mut Scenario),
+) -> Result<Plan, AppError> {
     let (file, bytes) = match is_stdin(&args.scenario) {
         true => ("stdin".to_owned(), stdin().await),
         false => (args.scenario.display().to_string(), std::fs::read(&args.scenario)),
@@ -35,6 +74,7 @@ pub(super) async fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppErro
         let part = Part { fleets: &args.fleet, duration: args.duration.as_deref() };
         part.restrict(&mut scenario).map_err(|error| AppError::Usage(error.to_string()))?;
     }
+    change(&mut scenario);
     let mut plan = plan::resolve(&scenario, errors, input.files, &mut rand::rng()).map_err(|errors| {
         AppError::Scenario(format!("the scenario is invalid; nothing was started\n{errors}"))
     })?;

@@ -19,11 +19,14 @@ use crate::live::Style;
 use crate::plan::Plan;
 use crate::result::model::EndedBy;
 use crate::units::{human_duration, plural};
-use built_in_hub::{control_config, set_target, stop_emulator};
-use load::{run_load, style, tracer};
+use built_in_hub::stop_emulator;
+use load::{run_load, style};
 use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
+
+pub(super) use built_in_hub::{control_config, set_target};
+pub(super) use load::tracer;
 
 /// Runs a scenario. Returns the exit code of its verdict.
 pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
@@ -53,6 +56,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         endpoint,
         trace,
         measured: early_end_check.needs_measurement(),
+        observer: None,
         wall: WallClock::default(),
     };
     let (mut finished, early) = run_load(
@@ -129,7 +133,7 @@ async fn prepare(
 }
 
 /// Awaits `step`, but returns [`AppError::Interrupted`] once the number of Ctrl-C presses exceeds `allowed`.
-async fn until_interrupted<T>(
+pub(super) async fn until_interrupted<T>(
     interrupts: &watch::Receiver<u8>,
     allowed: u8,
     step: impl Future<Output = Result<T, AppError>>,
@@ -173,7 +177,8 @@ async fn report_and_stop(
     None
 }
 
-fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
+/// Returns the endpoint that devices connect to. `roots` are the trusted certificates of the built-in hub, in PEM format.
+pub(super) fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
     let target = &plan.target;
     let tls = match &target.tls {
         Some(options) => {

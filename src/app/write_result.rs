@@ -120,6 +120,7 @@ mod tests {
             endpoint: Arc::new(endpoint),
             trace: None,
             measured: false,
+            observer: None,
             wall: WallClock::default(),
         };
         let ((_commander, commands), (events, _listener)) =

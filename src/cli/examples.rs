@@ -13,6 +13,7 @@ First steps:
 pub(super) const RUN: &str = "\
 Examples:
   hubstorm run scenarios/quickstart.toml
+  hubstorm run --once meters.toml                 one device of each fleet, each operation once
   hubstorm run meters.toml --set fleet.meter.devices=50 --set phase.steady.duration=10s
   hubstorm run meters.toml --fleet meter --duration 30s
   hubstorm run meters.toml --target broker.example:8883 --ca certs/ca.pem --yes --quiet
@@ -56,6 +57,7 @@ Examples:
 pub(super) const DOCTOR: &str = "\
 Examples:
   hubstorm doctor
+  hubstorm doctor --scenario meters.toml
   hubstorm doctor --target my-hub.azure-devices.net
   hubstorm doctor --target 127.0.0.1:1883 --plain";
 

@@ -1,12 +1,16 @@
 //! Commands that control a running load. `app` sends them to the coordinator, which forwards them to every worker.
 
 use crate::plan::Segment;
+use std::time::Duration;
 
 /// A command that controls a running load. Each worker receives the commands in the order in which they were sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Extend the load by a segment. The last phase then lasts until the segment's end.
     Append(Segment),
+    /// In a run with an observer: messages and calls that are due before this time, since the start of the run, need not wait any
+    /// longer.
+    Release(Duration),
     /// Stop making messages due, send the due ones, drain acknowledgments, disconnect.
     Stop,
     /// All published messages have been delivered, so subscribers need not wait any longer. Sent only by the coordinator.

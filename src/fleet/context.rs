@@ -4,6 +4,7 @@
 use super::command::Command;
 use super::delivery_tracker::DeliveryTracker;
 use super::heartbeat_timer::HeartbeatTimer;
+use super::observer::Observer;
 use super::trace::Tracer;
 use super::{DeviceRef, Report, nanos};
 use crate::clock::{RunClock, StepWatch, WallClock, is_step};
@@ -58,6 +59,8 @@ pub struct Context {
     pub topic: RefCell<String>,
     /// Traces the packets of one device, if set.
     pub trace: Option<Tracer>,
+    /// Receives the end of each operation of a staged run. Set by [`observe`](Context::observe).
+    pub(super) observer: Option<Observer>,
     /// Deadlines of the worker's tasks. A command wakes all of them.
     pub deadlines: Rc<Deadlines>,
     /// Due time of the worker's next heartbeat.
@@ -65,6 +68,8 @@ pub struct Context {
     flags: Cell<CommandFlags>,
     /// End of the load. An appended segment makes it later; a stop makes it earlier.
     load_end_ns: Cell<u64>,
+    /// Messages that are due at this time or later wait.
+    released_ns: Cell<u64>,
     reports: mpsc::UnboundedSender<Report>,
     tls_reported: Cell<bool>,
 }
@@ -100,13 +105,21 @@ impl Context {
             payload: RefCell::default(),
             topic: RefCell::default(),
             trace: None,
+            observer: None,
             deadlines,
             heartbeat_timer,
             flags: Cell::default(),
             load_end_ns,
+            released_ns: Cell::new(u64::MAX),
             reports,
             tls_reported: Cell::new(false),
         }
+    }
+
+    /// Makes this a staged run: reports the end of each operation, and holds messages until they are released.
+    pub(crate) fn observe(&mut self, observer: Option<Observer>) {
+        self.released_ns.set(if observer.is_some() { 0 } else { u64::MAX });
+        self.observer = observer;
     }
 
     /// Returns the tracer of this device, if it is traced.
@@ -172,6 +185,12 @@ impl Context {
         self.load_end_ns.get()
     }
 
+    /// Returns the time before which a message must be due in order to be sent: the end of the load, or of the released part of it.
+    #[inline]
+    pub(crate) fn released_ns(&self) -> u64 {
+        self.load_end_ns.get().min(self.released_ns.get())
+    }
+
     /// Returns the end of the drain.
     pub(crate) fn drain_end_ns(&self) -> u64 {
         self.load_end_ns.get() + nanos(self.plan.drain)
@@ -182,6 +201,7 @@ impl Context {
         let mut flags = self.flags.get();
         match command {
             Command::Append(segment) => self.append(segment, now),
+            Command::Release(until) => self.released_ns.set(nanos(until)),
             Command::Stop => flags.stop = true,
             Command::AllDelivered => flags.all_delivered = true,
             Command::Abort => flags.abort = true,

@@ -65,7 +65,7 @@ impl Coordinator {
         let clock = RunClock::starts_in(START_LEAD, &wall);
         workers.start(clock);
         let mut coordinator = Coordinator {
-            service: ServiceTask::new(&plan, (clock, wall.clone()), service),
+            service: ServiceTask::new(&plan, (clock, wall.clone()), service, settings.observer.clone()),
             collector: plan_layout::collector(&plan),
             reconciliation: Reconciliation::new(workers.count()),
             load: plan.schedule.load().clone(),
@@ -130,6 +130,7 @@ impl Coordinator {
     pub(super) fn handle_command(&mut self, command: Command) {
         match command {
             Command::Append(segment) => return self.append(segment),
+            Command::Release(until) => self.service.release(until),
             Command::Stop => self.stop(),
             Command::Abort => {
                 self.stop();

@@ -3,6 +3,7 @@
 //! An operation gets its [`Open`] token at its due time. Dial steps, ages and deliveries are known only afterwards, so they are
 //! started and ended in one call.
 
+use super::observer::Observed;
 use super::open::Open;
 use super::{Context, DeviceRef, nanos};
 use crate::link::{DialError, Step, Steps};
@@ -60,13 +61,15 @@ impl DeviceRecorder<'_> {
     /// Ends an operation with success.
     pub(crate) fn ok(&self, open: Open, sent: Instant, acked: Instant) {
         let (sent_ns, acked_ns) = (self.context.ns(sent), self.context.ns(acked));
+        self.observe(open.key(), Outcome::Ok, [sent_ns, acked_ns]);
         open.ok(&mut self.context.recorder.borrow_mut(), sent_ns, acked_ns);
     }
 
     /// Records the success of an operation that was sent as soon as it was picked.
     pub(crate) fn done(&self, open: Open, at: Instant) {
-        let picked_ns = open.picked_ns();
-        open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, self.context.ns(at));
+        let (picked_ns, at_ns) = (open.picked_ns(), self.context.ns(at));
+        self.observe(open.key(), Outcome::Ok, [picked_ns, at_ns]);
+        open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, at_ns);
     }
 
     /// Ends an operation with another outcome.
@@ -78,7 +81,23 @@ impl DeviceRecorder<'_> {
             Excuse::Stall => at_ns < self.context.stall_excuse_ns.get(),
             Excuse::Machine => true,
         };
+        self.observe(open.key(), outcome, [open.picked_ns(), at_ns]);
         open.ended(&mut self.context.recorder.borrow_mut(), outcome, at_ns, excused);
+    }
+
+    /// Reports the end of an operation to the observer, if the run has one.
+    #[inline]
+    fn observe(&self, key: Key, outcome: Outcome, sent_and_ended_ns: [u64; 2]) {
+        if let Some(observer) = &self.context.observer {
+            observer.ended(key, outcome, sent_and_ended_ns);
+        }
+    }
+
+    /// Reports something else to the observer, if the run has one.
+    pub(crate) fn report(&self, observed: impl FnOnce(u16) -> Observed) {
+        if let Some(observer) = &self.context.observer {
+            observer.send(observed(self.device.fleet));
+        }
     }
 
     /// Records a message that arrived at `at` with a known age. If it was sent before the run started, there is no due time to
@@ -106,7 +125,9 @@ impl DeviceRecorder<'_> {
     /// Records a completed step of the attempt that was due at `due_ns`.
     pub(crate) fn step_ok(&self, step: Operation, due_ns: u64, at: Instant, took: Duration) {
         let key = self.context.key(step, self.device.fleet, due_ns);
-        self.context.recorder.borrow_mut().duration(key, self.context.ns(at), nanos(took));
+        let (at_ns, took_ns) = (self.context.ns(at), nanos(took));
+        self.observe(key, Outcome::Ok, [at_ns.saturating_sub(took_ns), at_ns]);
+        self.context.recorder.borrow_mut().duration(key, at_ns, took_ns);
     }
 
     /// Records the failed step of an attempt. An unfinished step counts from the due time of the attempt.
@@ -147,7 +168,13 @@ impl DeviceRecorder<'_> {
         example: impl FnOnce() -> String,
     ) {
         let at_ns = self.context.ns(at);
-        self.context.recorder.borrow_mut().error(class, culprit, at_ns, example);
+        let mut recorder = self.context.recorder.borrow_mut();
+        if self.context.observer.is_none() {
+            return recorder.error(class, culprit, at_ns, example);
+        }
+        let text = example();
+        self.report(|fleet| Observed::Failed { fleet, class, text: text.clone() });
+        recorder.error(class, culprit, at_ns, || text);
     }
 
     /// Changes the fleet's counts.

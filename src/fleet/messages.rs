@@ -118,7 +118,7 @@ impl Messages {
                 (full_until_ns.is_none() || send.qos == 0)
                     && (not_listening_until_ns.is_none() || !send.operation.is_request())
             };
-            let Some((number, due)) = self.next_due(context.load_end_ns(), can_send) else { break None };
+            let Some((number, due)) = self.next_due(context.released_ns(), can_send) else { break None };
             if due.at_ns > now_ns {
                 break Some(due.at_ns);
             }

@@ -30,6 +30,11 @@ impl Open {
         self
     }
 
+    /// Returns the operation, its fleet and its phase.
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
     /// Returns the kind of operation.
     pub(crate) fn operation(&self) -> Operation {
         self.key.operation

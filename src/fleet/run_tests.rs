@@ -27,7 +27,14 @@ async fn run_with(
 ) -> (Finished, Vec<Event>) {
     let endpoint = Endpoint { host: address.ip().to_string(), port: address.port(), ..Endpoint::default() };
     let wall = WallClock::default();
-    let settings = Settings { workers, endpoint: Arc::new(endpoint), trace: None, measured: false, wall };
+    let settings = Settings {
+        workers,
+        endpoint: Arc::new(endpoint),
+        trace: None,
+        measured: false,
+        observer: None,
+        wall,
+    };
     let (commander, obeyed) = mpsc::unbounded_channel();
     for command in commands {
         commander.send(command).unwrap();

@@ -6,6 +6,7 @@
 //! acknowledged (see [`measure::Times`](crate::measure::Times)). It is `ok` once the hub has answered it, regardless of the status
 //! that the device returned.
 
+use super::observer::{Observed, Observer};
 use super::open::Open;
 use super::{DeviceRef, nanos};
 use crate::clock::{RunClock, WallClock};
@@ -40,6 +41,10 @@ pub(crate) struct ServiceDriver {
     next_id: u64,
     load: RunLoad,
     load_end_ns: u64,
+    /// Receives the end of each call of a staged run.
+    observer: Option<Observer>,
+    /// Calls that are due at this time or later wait.
+    released_ns: u64,
 }
 
 /// The calls of one `[[drive]]`.
@@ -83,7 +88,24 @@ impl ServiceDriver {
             next_id: 0,
             load_end_ns: load.end_ns(),
             load,
+            observer: None,
+            released_ns: u64::MAX,
         })
+    }
+
+    /// Makes this a staged run: reports the end of each call, and holds the calls until they are released.
+    pub(crate) fn observe(&mut self, observer: Observer) {
+        (self.observer, self.released_ns) = (Some(observer), 0);
+    }
+
+    /// Releases the calls that are due before `until`.
+    pub(crate) fn release(&mut self, until: Duration) {
+        self.released_ns = nanos(until);
+    }
+
+    /// Returns the time before which a call must be due in order to be made.
+    fn due_before_ns(&self) -> u64 {
+        self.load_end_ns.min(self.released_ns)
     }
 
     /// Appends a segment to the load.
@@ -106,7 +128,7 @@ impl ServiceDriver {
     /// Returns when to call [`ServiceDriver::poll`] next: when a call is due or times out.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let next = self.streams.iter().zip(&self.plan.drives).flat_map(|(stream, drive)| {
-            let due = stream.cursor.peek().map(|due| due.at_ns).filter(|due| *due < self.load_end_ns);
+            let due = stream.cursor.peek().map(|due| due.at_ns).filter(|due| *due < self.due_before_ns());
             let oldest = stream.open.first_key_value();
             [due, oldest.map(|(_, open)| open.picked_ns().saturating_add(nanos(drive.timeout)))]
         });
@@ -121,7 +143,8 @@ impl ServiceDriver {
             self.expire(number, now_ns);
             while calls.len() < CALLS_AT_ONCE {
                 let due = self.streams[number].cursor.peek();
-                let Some(due) = due.filter(|due| due.at_ns <= now_ns && due.at_ns < self.load_end_ns) else {
+                let Some(due) = due.filter(|due| due.at_ns <= now_ns && due.at_ns < self.due_before_ns())
+                else {
                     break;
                 };
                 self.streams[number].cursor.advance();
@@ -155,10 +178,8 @@ impl ServiceDriver {
                 Some(ServiceCall { id: self.next_id, device, request })
             }
             Err(error) => {
-                let operation = open.operation();
-                open.ended(&mut self.recorder, Outcome::Lost, now_ns, true);
-                let example = || format!("{operation}: {error}");
-                self.recorder.error("call_payload", Culprit::Generator, now_ns, example);
+                let class = ("call_payload", Culprit::Generator);
+                self.fail(open, Outcome::Lost, class, now_ns, || error.clone());
                 None
             }
         }
@@ -216,16 +237,41 @@ impl ServiceDriver {
         let now_ns = self.clock.ns(now);
         let found = self.streams.iter_mut().find_map(|stream| stream.open.remove(&result.id));
         let Some(open) = found else { return };
-        let (operation, sent_ns) = (open.operation(), open.picked_ns());
+        let sent_ns = open.picked_ns();
         match &result.result {
-            Ok(_) => open.ok(&mut self.recorder, sent_ns, now_ns),
+            Ok(response) => {
+                if let Some(observer) = &self.observer {
+                    let took = Duration::from_nanos(now_ns.saturating_sub(sent_ns));
+                    let (key, status) = (open.key(), response.status);
+                    observer.send(Observed::Ended { key, outcome: Outcome::Ok, took, status });
+                }
+                open.ok(&mut self.recorder, sent_ns, now_ns);
+            }
             Err(failure) => {
                 let (outcome, class) = outcome_and_class(failure.code);
-                open.ended(&mut self.recorder, outcome, now_ns, false);
-                let example = || format!("{operation}: {} {}", failure.code, failure.message);
-                self.recorder.error(class, Culprit::Target, now_ns, example);
+                let text = || format!("{} {}", failure.code, failure.message);
+                self.fail(open, outcome, (class, Culprit::Target), now_ns, text);
             }
         }
+    }
+
+    /// Ends a call that failed, and counts the error. Only a call that could not be made is the load generator's fault.
+    fn fail(
+        &mut self,
+        open: Open,
+        outcome: Outcome,
+        (class, culprit): (&'static str, Culprit),
+        now_ns: u64,
+        what: impl Fn() -> String,
+    ) {
+        let (key, sent_ns) = (open.key(), open.picked_ns());
+        let text = || format!("{}: {}", key.operation, what());
+        if let Some(observer) = &self.observer {
+            observer.send(Observed::Failed { fleet: key.fleet, class, text: text() });
+            observer.ended(key, outcome, [sent_ns, now_ns]);
+        }
+        open.ended(&mut self.recorder, outcome, now_ns, culprit == Culprit::Generator);
+        self.recorder.error(class, culprit, now_ns, text);
     }
 
     /// Ends the calls of a stream that have timed out.
@@ -235,10 +281,8 @@ impl ServiceDriver {
             && oldest.get().picked_ns().saturating_add(timeout_ns) <= now_ns
         {
             let open = oldest.remove();
-            let operation = open.operation();
-            open.ended(&mut self.recorder, Outcome::TimedOut, now_ns, false);
-            let example = || format!("{operation}: no answer from the hub");
-            self.recorder.error("call_timeout", Culprit::Target, now_ns, example);
+            let class = ("call_timeout", Culprit::Target);
+            self.fail(open, Outcome::TimedOut, class, now_ns, || "no answer from the hub".to_owned());
         }
     }
 

@@ -3,6 +3,7 @@
 //! channel.
 
 use super::heartbeat_timer::LATE_AFTER;
+use super::observer::Observer;
 use super::service_driver::ServiceDriver;
 use crate::clock::{RunClock, WallClock};
 use crate::iothub::service::{ServiceCall, ServiceResult};
@@ -40,14 +41,14 @@ impl ServiceTask {
         plan: &Arc<Plan>,
         (clock, wall): (RunClock, WallClock),
         channel: Option<ServiceChannel>,
+        observer: Option<Observer>,
     ) -> ServiceTask {
         let stalls = Rc::new(Stalls::new(clock.zero));
-        ServiceTask {
-            driver: ServiceDriver::new(plan, (clock, wall), stalls.clone()),
-            channel,
-            stalls,
-            beat: clock.zero,
+        let mut driver = ServiceDriver::new(plan, (clock, wall), stalls.clone());
+        if let (Some(driver), Some(observer)) = (&mut driver, observer) {
+            driver.observe(observer);
         }
+        ServiceTask { driver, channel, stalls, beat: clock.zero }
     }
 
     /// Sends the due calls, or handles one result. Never returns if the plan makes no calls.
@@ -96,6 +97,13 @@ impl ServiceTask {
     pub(super) fn append(&mut self, segment: Segment) {
         if let Some(driver) = &mut self.driver {
             driver.append(segment);
+        }
+    }
+
+    /// Releases the calls that are due before `until`, in a run with an observer.
+    pub(super) fn release(&mut self, until: Duration) {
+        if let Some(driver) = &mut self.driver {
+            driver.release(until);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The input and output of [`run`](super::run) besides the plan: the settings, the finished run, and the error. Plain data.
 
+use super::observer::Observer;
 use super::trace::Tracer;
 use super::usage::Usage;
 use crate::clock::WallClock;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub trace: Option<Tracer>,
     /// Whether to send the measurement so far as an event once per second.
     pub measured: bool,
+    /// Makes the run a staged run. See [`Observer`].
+    pub observer: Option<Observer>,
     /// This machine's wall clock. Tests use one that they can step.
     pub wall: WallClock,
 }

@@ -163,6 +163,7 @@ impl WorkerThread {
         let clocks = (clock, settings.wall.clone());
         let mut context = Context::new(plan, settings.endpoint.clone(), clocks, shared, reports);
         context.trace = settings.trace.clone();
+        context.observe(settings.observer.clone());
         let context = Rc::new(context);
         let deadlines = context.deadlines.clone();
         let mut timer = tokio::task::spawn_local(async move { deadlines.run().await });

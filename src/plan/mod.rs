@@ -12,6 +12,7 @@
 //! - `credentials`: tokens, keys, passwords and device lists.
 //! - `deliveries`: messages that the run's subscribers should receive.
 //! - `forecast`: the resources that a run needs, and the samples that it produces.
+//! - `once`: the plan in which one device of each fleet does everything once.
 //! - `sdk`: presets for Azure's device SDKs.
 //! - `rules`: thresholds and validity limits, as the result file stores them.
 //! - `fingerprint`: the hash of the load.
@@ -22,6 +23,7 @@ mod duplicates;
 mod fingerprint;
 mod forecast;
 mod model;
+mod once;
 mod part;
 mod payload;
 mod resolve;
@@ -34,6 +36,7 @@ pub use credentials::{Auth, Credentials, DeviceList, Keys, Renew, Secret, TokenL
 pub use deliveries::{Deliveries, ExpectedStream};
 pub use forecast::{Needs, Remedy, samples_needed};
 pub use model::*;
+pub use once::{OncePlan, OnceScope, Step};
 pub use part::{Part, PartError};
 pub use payload::{
     Payload, PayloadContext, PayloadError, PayloadState, Stamp, Template, TemplateContext, TemplateError,

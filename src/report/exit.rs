@@ -8,11 +8,11 @@ pub const PASSED: u8 = 0;
 pub const ENVIRONMENT: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 2;
-/// A threshold failed, or every device was offline for longer than `abort_when_unreachable`.
+/// A threshold failed, every device was offline for longer than `abort_when_unreachable`, or an operation failed with `--once`.
 pub const FAILED: u8 = 99;
 /// The scenario is invalid, or `check --strict` found a warning. Nothing was started.
 pub const CONFIGURATION: u8 = 104;
-/// The run was interrupted. The partial result was written.
+/// The run was interrupted. The partial result was written, except with `--once`.
 pub const INTERRUPTED: u8 = 105;
 /// The measurement is invalid.
 pub const INVALID: u8 = 120;
@@ -40,7 +40,7 @@ pub const ALL: [ExitCode; 7] = [
     ExitCode {
         code: FAILED,
         name: "failed",
-        meaning: "a threshold failed, or every device was offline for longer than abort_when_unreachable",
+        meaning: "a threshold failed, every device was offline for longer than abort_when_unreachable, or an operation failed (--once)",
     },
     ExitCode {
         code: CONFIGURATION,

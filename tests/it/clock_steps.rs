@@ -73,7 +73,14 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
         ..Endpoint::default()
     };
     let (endpoint, wall) = (Arc::new(endpoint), wall.clone());
-    let settings = fleet::Settings { workers: 2, endpoint, trace: None, measured: false, wall: wall.clone() };
+    let settings = fleet::Settings {
+        workers: 2,
+        endpoint,
+        trace: None,
+        measured: false,
+        observer: None,
+        wall: wall.clone(),
+    };
     let (_command_sender, commands) = tokio::sync::mpsc::unbounded_channel();
     let (event_sender, mut events) = tokio::sync::mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -105,7 +105,7 @@ fn doctor_times_each_step_to_a_target() {
     script.finish();
     finished.exits(0);
     assert!(
-        finished.stdout.ends_with("\nTCP works; MQTT was not tested\n"),
+        finished.stdout.contains("\nTCP works; MQTT was not tested\n"),
         "a listener may not be a broker: {}",
         finished.stdout
     );

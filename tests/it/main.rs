@@ -27,6 +27,7 @@ mod library;
 mod mosquitto;
 mod mqttjs;
 mod nats;
+mod once;
 mod openssl;
 mod page;
 mod page_script;

@@ -145,6 +145,11 @@ impl Workplace {
         self.spawn(command)
     }
 
+    /// Starts any command in its own process group.
+    pub fn start_command(&self, command: Command) -> Running {
+        self.spawn(command)
+    }
+
     fn spawn(&self, mut command: Command) -> Running {
         let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         Running::new(child.expect("the program was built"))

@@ -94,20 +94,23 @@ async fn connect(
         }
         (None, End::Closed(why)) => Err(Failure::new(
             closed(why).to_owned(),
-            no_connack_fix(plan.target.kind, endpoint, others_connected),
+            no_connack_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
         )),
-        (None, End::Failed(error)) => {
-            Err(Failure::new(error.to_string(), no_connack_fix(plan.target.kind, endpoint, others_connected)))
-        }
+        (None, End::Failed(error)) => Err(Failure::new(
+            error.to_string(),
+            no_connack_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
+        )),
     }
 }
 
 /// Returns the fix for a failed dial.
 pub(in crate::app) fn dial_fix(error: &DialError, endpoint: &Endpoint) -> &'static str {
-    if let Some(fix) = error.tls_fix(endpoint.own_roots) {
-        return fix;
-    }
-    match error.class {
+    error.tls_fix(endpoint.own_roots).unwrap_or_else(|| class_fix(error.class, endpoint.tls.is_some()))
+}
+
+/// Returns the fix for a dial that failed with this error class.
+pub(in crate::app) fn class_fix(class: &str, tls: bool) -> &'static str {
+    match class {
         "dns" => "check the host name of the target, and the DNS settings of this machine",
         "tcp_refused" | "tcp_timeout" | "tcp_unreachable" => {
             "check the host, the port, and any firewalls in between (MQTT over TLS uses port 8883)"
@@ -124,7 +127,7 @@ pub(in crate::app) fn dial_fix(error: &DialError, endpoint: &Endpoint) -> &'stat
         "tls_timeout" => {
             "check the load of the server, and that it uses TLS on this port; for a server without TLS, set tls = false in [target]"
         }
-        "reset" | "closed_by_peer" if endpoint.tls.is_none() => {
+        "reset" | "closed_by_peer" if !tls => {
             "check that an MQTT 3.1.1 server listens on this port; see its log for why it closed the connection"
         }
         _ => {
@@ -134,7 +137,13 @@ pub(in crate::app) fn dial_fix(error: &DialError, endpoint: &Endpoint) -> &'stat
 }
 
 fn refusal(kind: TargetKind, code: u8) -> Failure {
-    let fix = match (kind, code) {
+    let what = format!("the server refused the connection with CONNACK return code {code}");
+    Failure::new(what, refusal_fix(kind, code))
+}
+
+/// Returns the fix for a CONNACK return code.
+pub(in crate::app) fn refusal_fix(kind: TargetKind, code: u8) -> &'static str {
+    match (kind, code) {
         (TargetKind::IotHub, 5) => {
             "the hub does not send a reason; check that the device exists and is enabled, that its key is correct (in the file, derived \
              from this group key, or of a policy with DeviceConnect), and that the clock of this machine is correct to within 5 minutes"
@@ -142,8 +151,12 @@ fn refusal(kind: TargetKind, code: u8) -> Failure {
         (TargetKind::Mqtt, 4 | 5) => "check the user name and password, and the access rules of the broker",
         (_, 3) => "the server is unavailable; try again later",
         _ => "see MQTT 3.1.1 section 3.2.2.3 for this return code",
-    };
-    Failure::new(format!("the server refused the connection with CONNACK return code {code}"), fix)
+    }
+}
+
+/// Returns the return code in an error class such as `connack_5`.
+pub(in crate::app) fn connack_code(class: &str) -> Option<u8> {
+    class.strip_prefix("connack_")?.parse().ok()
 }
 
 fn closed(why: Closed) -> &'static str {
@@ -157,13 +170,13 @@ fn closed(why: Closed) -> &'static str {
 }
 
 /// Returns the fix for a connection without CONNACK. If the server has accepted another device, the port and the TLS settings are right.
-fn no_connack_fix(kind: TargetKind, endpoint: &Endpoint, others_connected: bool) -> &'static str {
+pub(in crate::app) fn no_connack_fix(kind: TargetKind, tls: bool, others_connected: bool) -> &'static str {
     match kind {
         _ if others_connected => {
             "the server accepted devices of other fleets: compare the ids and auth of this fleet with theirs, and check the \
              connection limit and the log of the server"
         }
-        TargetKind::Mqtt if endpoint.tls.is_none() => {
+        TargetKind::Mqtt if !tls => {
             "if the server uses TLS, set tls = true in [target]; otherwise check that an MQTT 3.1.1 server listens on this port"
         }
         TargetKind::Mqtt => {

@@ -12,7 +12,7 @@ use crate::plan::{Auth, Keys, Plan};
 use crate::result::model;
 
 /// Returns the configuration of the built-in hub: the keys of all fleets, and the options of `[emulator]`.
-pub(super) fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
+pub(in crate::app) fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut config = ControlConfig {
         shards: cores.saturating_sub(workers).max(1),
@@ -39,7 +39,7 @@ pub(super) fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
 }
 
 /// Sets the started hub as the target of the plan. Returns the hub's CA certificate in PEM format.
-pub(super) fn set_target(plan: &mut Plan, ready: Ready) -> Result<Vec<u8>, AppError> {
+pub(in crate::app) fn set_target(plan: &mut Plan, ready: Ready) -> Result<Vec<u8>, AppError> {
     let port = ready.mqtt.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     let port = port.ok_or_else(|| {
         AppError::Environment(format!("the built-in hub's address {:?} has no port", ready.mqtt))

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 
 /// Finds the device for `--trace`. Returns its tracer and the receiver of the trace lines.
-pub(super) fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), AppError> {
+pub(in crate::app) fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), AppError> {
     let mut devices = (0_u16..).zip(&plan.fleets).flat_map(|(number, fleet)| {
         (0..fleet.devices).map(move |index| (number, index, fleet.device_id(index)))
     });

@@ -2,9 +2,10 @@
 
 use super::state::{Attempt, Reached, SubscribeState};
 use super::{ConnectionEnd, ConnectionState, Device, DeviceRecorder, Excuse};
+use crate::fleet::observer::Observed;
 use crate::fleet::open::Open;
 use crate::measure::{Culprit, Operation, Outcome};
-use crate::plan::{PayloadContext, Subscription, TemplateContext, WillPlan};
+use crate::plan::{PayloadContext, TemplateContext, WillPlan};
 use crate::rng::Purpose;
 use crate::session::Credentials;
 use crate::units::human_duration;
@@ -112,6 +113,7 @@ impl Device {
     pub(super) fn on_suback(&mut self, granted: &[u8], now: Instant) {
         let open = self.take_subscribe();
         let recorder = self.recorder();
+        recorder.report(|fleet| Observed::Subscribed { fleet, granted: granted.to_vec() });
         match open {
             None => recorder.count(|counts| counts.late_subacks += 1),
             Some(open) if !granted.contains(&SUBACK_FAILURE) => recorder.done(open, now),
@@ -144,27 +146,7 @@ impl Device {
 
     /// Returns the filters of a connection, in the order in which SUBSCRIBE lists them.
     pub(super) fn filters(&self) -> Vec<(String, QoS)> {
-        let fleet = self.plan();
-        let id = self.id();
-        let names = TemplateContext { device: &id, index: self.device.index };
-        let mut filters: Vec<(String, QoS)> = Vec::new();
-        for subscription in &fleet.subscribe {
-            match subscription {
-                Subscription::C2d => {
-                    filters.push((crate::iothub::topics::c2d(&id), fleet.subscribe_qos.c2d));
-                }
-                Subscription::Twin => {
-                    let twin = [crate::iothub::topics::TWIN_RESPONSES, crate::iothub::topics::TWIN_DESIRED];
-                    filters.extend(twin.map(|filter| (filter.to_owned(), fleet.subscribe_qos.twin)));
-                }
-                Subscription::Methods => {
-                    let methods = crate::iothub::topics::METHODS.to_owned();
-                    filters.push((methods, fleet.subscribe_qos.methods));
-                }
-                Subscription::Filter(filter, qos) => filters.push((filter.render(&names), *qos)),
-            }
-        }
-        filters
+        self.plan().filters(self.device.index)
     }
 
     pub(super) fn subscribe(&mut self, now: Instant, out: &mut BytesMut) {

@@ -3,6 +3,7 @@
 
 use super::clock_step::CLOCK_TOLERANCE;
 use super::{ConnectionState, Device};
+use crate::fleet::observer::Observed;
 use crate::fleet::open::Open;
 use crate::iothub::limits::EXPIRY_GRACE_MAX;
 use crate::measure::Culprit;
@@ -137,6 +138,7 @@ impl Device {
         let delay = retries.next_delay(&policy, loss, &mut self.rng);
         if delay.is_none() {
             self.recorder().count(|counts| counts.gave_up += 1);
+            self.recorder().report(|fleet| Observed::GaveUp { fleet });
         }
         delay
     }

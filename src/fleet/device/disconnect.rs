@@ -128,6 +128,10 @@ impl Device {
 
     /// Returns when the last calls should have arrived, if the service client calls the device until the load's end.
     fn last_calls(&self) -> Option<Instant> {
+        // An observer ends the run only after the last call.
+        if self.context.observer.is_some() {
+            return None;
+        }
         let load_end_ns = self.context.load_end_ns();
         let called = self.context.plan.drives.iter().any(|drive| drive.fleet == self.device.fleet);
         (called && self.span.to_ns >= load_end_ns).then(|| self.context.at(load_end_ns) + LAST_CALLS_WAIT)

@@ -2,6 +2,7 @@
 //! requests.
 
 use super::Device;
+use crate::fleet::observer::Observed;
 use crate::fleet::twin_requests::{AnswerMatch, TwinRequest, TwinRequests};
 use crate::iothub::error_code;
 use crate::iothub::received::{Refusal, desired_version};
@@ -66,6 +67,9 @@ impl Device {
     }
 
     fn count_desired(&self, counted: FromHub) {
+        for _ in 0..counted.desired {
+            self.recorder().report(|fleet| Observed::DesiredReceived { fleet });
+        }
         self.count_hub(|counts| {
             counts.desired += counted.desired;
             counts.desired_stale += counted.desired_stale;

@@ -200,3 +200,28 @@ fn messages_carry_the_time_they_were_sent_and_a_number() {
     }
     assert_eq!(counts.len(), 10);
 }
+
+#[test]
+fn held_calls_wait_for_their_release_and_are_observed() {
+    let mut bench = bench(METHOD, STEADY);
+    let (observer, mut observed) = Observer::new();
+    bench.driver.observe(observer);
+    assert!(bench.calls(10 * S).is_empty(), "nothing was released");
+    bench.driver.release(S);
+    let calls = bench.driver.poll(bench.zero + 10 * S);
+    assert!((4..=6).contains(&calls.len()), "one second's calls: {}", calls.len());
+    let response = ServiceResponse { status: Some(204), ..ServiceResponse::default() };
+    let failure = ServiceFailure { code: 404_103, message: "the device is not online".to_owned() };
+    for (call, result) in calls.iter().zip([Ok(response), Err(failure)]) {
+        bench.driver.handle_result(&ServiceResult { id: call.id, result }, bench.zero + 11 * S);
+    }
+    let observed: Vec<_> = std::iter::from_fn(|| observed.try_recv().ok()).collect();
+    let [first, error, second] = &observed[..] else { panic!("{observed:?}") };
+    assert!(matches!(first, Observed::Ended { outcome: Outcome::Ok, status: Some(204), .. }), "{first:?}");
+    let text = "service.method: 404103 the device is not online";
+    assert!(
+        matches!(error, Observed::Failed { fleet: 0, class: "call_device_not_online", text: found } if found == text),
+        "{error:?}"
+    );
+    assert!(matches!(second, Observed::Ended { outcome: Outcome::Refused, status: None, .. }), "{second:?}");
+}

@@ -1,11 +1,13 @@
 //! A fleet: devices with the same configuration. Data only.
 
 use super::{MethodPlan, SendPlan, SubscribeQos, Subscription, TwinPlan, WillPlan};
+use crate::iothub::topics;
 use crate::plan::credentials::Auth;
 use crate::plan::payload::{Template, TemplateContext};
 use crate::policy::backoff::Reconnect;
 use crate::policy::ping::PingPolicy;
 use crate::scenario::Sdk;
+use crate::wire::QoS;
 use std::time::Duration;
 
 /// A group of devices with the same configuration.
@@ -65,6 +67,27 @@ impl FleetPlan {
             Some(devices) => devices.id(index).to_owned(),
             None => self.id.render(&TemplateContext { device: "", index }),
         }
+    }
+
+    /// Returns the topic filters of a device and the requested QoS, in the order in which SUBSCRIBE lists them.
+    #[must_use]
+    pub fn filters(&self, index: u32) -> Vec<(String, QoS)> {
+        let id = self.device_id(index);
+        let names = TemplateContext { device: &id, index };
+        let qos = &self.subscribe_qos;
+        let mut filters = Vec::new();
+        for subscription in &self.subscribe {
+            match subscription {
+                Subscription::C2d => filters.push((topics::c2d(&id), qos.c2d)),
+                Subscription::Twin => {
+                    let twin = [topics::TWIN_RESPONSES, topics::TWIN_DESIRED];
+                    filters.extend(twin.map(|filter| (filter.to_owned(), qos.twin)));
+                }
+                Subscription::Methods => filters.push((topics::METHODS.to_owned(), qos.methods)),
+                Subscription::Filter(filter, qos) => filters.push((filter.render(&names), *qos)),
+            }
+        }
+        filters
     }
 
     /// Returns whether the fleet's devices make twin requests.

@@ -55,6 +55,7 @@ fn panics_with_secrets_in_memory() {
         endpoint: Arc::new(endpoint),
         trace: None,
         measured: false,
+        observer: None,
         wall: hubstorm::clock::WallClock::default(),
     };
     let (_commander, commands) = tokio::sync::mpsc::unbounded_channel();
