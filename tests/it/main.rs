@@ -20,6 +20,7 @@ mod emulator;
 mod errors;
 mod files;
 mod fleet;
+mod formats;
 mod frozen;
 mod hostile;
 mod interrupt;
