@@ -58,7 +58,11 @@ fn of_threshold(threshold: &ThresholdResult) -> Annotation {
     let label = threshold_label(metric, phase.as_deref(), fleet.as_deref());
     let (limit, observed) = (threshold::limit(threshold), margin::observed(threshold));
     let samples = plural(threshold.samples, "sample", "samples");
-    let text = format!("{label} {expression}: observed {observed}{margin} (limit {limit}, {samples})");
+    let text = match status {
+        // The observation has the number of samples, and of those that are needed.
+        ThresholdStatus::InsufficientSamples => format!("{label} {expression}: {observed}"),
+        _ => format!("{label} {expression}: observed {observed}{margin} (limit {limit}, {samples})"),
+    };
     Annotation { is_error: true, title, line: threshold.line, text }
 }
 

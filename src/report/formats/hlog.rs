@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-/// Renders a histogram log.
+/// Renders a histogram log. Its readers have the same samples, but Python's library rounds the rank of a percentile to the nearest
+/// sample, while hubstorm and Java's library round it up. So with few samples, its percentile may be one sample lower.
 pub(super) fn hlog(result: &RunResult) -> Result<String, ReportError> {
     let started = result.run.started.parse::<Timestamp>().map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
     let (mut bytes, mut serializer) = (Vec::new(), V2DeflateSerializer::new());

@@ -70,7 +70,8 @@ impl Metrics {
         }
         let count = float(latency.count());
         self.sample(&format!("{name}_count"), labels, count);
-        self.sample(&format!("{name}_sum"), labels, latency.mean().unwrap_or(0.0) * count / 1e6);
+        let sum_us = latency.mean().unwrap_or(0.0) * count;
+        self.sample(&format!("{name}_sum"), labels, sum_us.round() / 1e6);
     }
 }
 

@@ -18,7 +18,7 @@ public class ReadHistogramLog {
             Histogram histogram = (Histogram) entry;
             json.append(json.length() > 1 ? "," : "");
             json.append("{\"tag\":\"").append(histogram.getTag()).append("\",\"count\":").append(histogram.getTotalCount());
-            json.append(",\"start_ms\":").append(histogram.getStartTimeStamp()).append(",\"percentiles\":{");
+            json.append(",\"percentiles\":{");
             for (double percentile : new double[] {50.0, 95.0, 99.0, 99.9, 100.0}) {
                 json.append(percentile == 50.0 ? "" : ",");
                 json.append("\"").append(percentile).append("\":").append(histogram.getValueAtPercentile(percentile));

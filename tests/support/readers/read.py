@@ -13,7 +13,7 @@ def read_junit(file, schema):
     import xmlschema
 
     xmlschema.XMLSchema(schema).validate(file)
-    suite = junitparser.JUnitXml.fromfile(file)
+    (suite,) = junitparser.JUnitXml.fromfile(file)
     cases = [
         {
             "class": case.classname,

@@ -21,8 +21,7 @@ pub(super) fn prose(text: &str) -> String {
     while let Some(c) = rest.next() {
         match c {
             // A numeric reference is never markup. A backslash would not be enough inside a table.
-            '\\' | '`' | '*' | '_' | '[' | ']' | '{' | '}' | '<' | '>' | '#' | '|' | '~' | '&' | '$'
-            | '@' => {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '{' | '<' | '#' | '|' | '~' | '&' | '$' | '@' => {
                 // Writing to a String cannot fail.
                 let _ = write!(escaped, "&#{};", u32::from(c));
             }
@@ -56,15 +55,19 @@ pub(super) fn code(text: &str) -> String {
 /// Returns true if `c` and the text after it could become a link or an emoji.
 fn starts_link(c: char, rest: &str) -> bool {
     let next = rest.chars().next();
-    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-');
     match c {
         '@' => next.is_some_and(char::is_alphanumeric),
         '#' => next.is_some_and(|next| next.is_ascii_digit()),
         ':' if next == Some('/') => true,
-        // `:name:`
-        ':' => rest.trim_start_matches(is_name).starts_with(':') && !rest.starts_with(':'),
+        ':' => rest.split_once(':').is_some_and(|(name, _)| is_emoji(name)),
         _ => false,
     }
+}
+
+/// Returns true if `:name:` may be the code of an emoji, unlike the minutes in `12:00:00`.
+fn is_emoji(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-');
+    name.chars().all(is_part) && name.contains(|c: char| !c.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -79,8 +82,9 @@ mod tests {
             ("line\r\n| x |", "line\u{fffd}\u{fffd}&#124; x &#124;"),
             ("@octocat #12 a@b.c", "&#64;&#8203;octocat &#35;&#8203;12 a&#64;&#8203;b.c"),
             ("https://x www.x", "https:&#8203;//x www&#8203;.x"),
-            (":tada: 1:05.3, phase:steady", ":&#8203;tada: 1:05.3, phase:steady"),
-            ("[x](y) <b> &amp; *a* _b_", "&#91;x&#93;(y) &#60;b&#62; &#38;amp; &#42;a&#42; &#95;b&#95;"),
+            (":tada: 12:00:00, {phase:steady}", ":&#8203;tada: 12:00:00, &#123;phase:steady}"),
+            (":+1:", ":&#8203;+1:"),
+            ("[x](y) <b> &amp; *a* _b_", "&#91;x&#93;(y) &#60;b> &#38;amp; &#42;a&#42; &#95;b&#95;"),
         ] {
             assert_eq!(prose(text), expected, "{text}");
         }
