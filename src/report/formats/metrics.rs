@@ -127,34 +127,40 @@ fn thresholds(out: &mut Metrics, thresholds: &[ThresholdResult]) {
     if thresholds.is_empty() {
         return;
     }
-    let passed = |threshold: &ThresholdResult| Some(flag(threshold.passed));
-    let undecided =
-        |threshold: &ThresholdResult| Some(flag(margin::status(threshold) == ThresholdStatus::Undecided));
     let scaled = |threshold: &ThresholdResult, value: f64| {
         if threshold.unit == "us" { value / 1e6 } else { value }
     };
-    let limit = |threshold: &ThresholdResult| Some(scaled(threshold, threshold.limit));
-    let observed = |threshold: &ThresholdResult| threshold.observed.map(|value| scaled(threshold, value));
-    let families: [(&str, &str, &dyn Fn(&ThresholdResult) -> Option<f64>); 4] = [
-        ("hubstorm_threshold_passed", "1 if the threshold passed.", &passed),
-        ("hubstorm_threshold_undecided", "1 if the load generator may have changed the outcome.", &undecided),
-        ("hubstorm_threshold_limit", "The limit, in seconds, as a fraction of 1, or as a count.", &limit),
-        (
-            "hubstorm_threshold_observed",
-            "The observed value, in the unit of the limit. Missing if it is unknown or above every limit.",
-            &observed,
-        ),
-    ];
-    for (name, help, value) in families {
-        out.metric(name, "gauge", "", help);
-        for threshold in thresholds {
-            let Some(value) = value(threshold) else { continue };
-            let mut labels = vec![("metric", threshold.metric.as_str())];
-            labels.extend(threshold.phase.as_deref().map(|phase| ("phase", phase)));
-            labels.extend(threshold.fleet.as_deref().map(|fleet| ("fleet", fleet)));
-            labels.push(("expression", &threshold.expression));
-            out.sample(name, &labels, value);
-        }
+    let help = "1 if the threshold passed.";
+    for_each(out, "passed", help, thresholds, |threshold| Some(flag(threshold.passed)));
+    let help = "1 if the load generator may have changed the outcome.";
+    for_each(out, "undecided", help, thresholds, |threshold| {
+        Some(flag(margin::status(threshold) == ThresholdStatus::Undecided))
+    });
+    let help = "The limit, in seconds, as a fraction of 1, or as a count.";
+    for_each(out, "limit", help, thresholds, |threshold| Some(scaled(threshold, threshold.limit)));
+    let help = "The observed value, in the unit of the limit. Missing if it is unknown or above every limit.";
+    for_each(out, "observed", help, thresholds, |threshold| {
+        threshold.observed.map(|value| scaled(threshold, value))
+    });
+}
+
+/// Writes the metric `hubstorm_threshold_NAME`.
+fn for_each(
+    out: &mut Metrics,
+    name: &str,
+    help: &str,
+    thresholds: &[ThresholdResult],
+    value: impl Fn(&ThresholdResult) -> Option<f64>,
+) {
+    let name = format!("hubstorm_threshold_{name}");
+    out.metric(&name, "gauge", "", help);
+    for threshold in thresholds {
+        let Some(value) = value(threshold) else { continue };
+        let mut labels = vec![("metric", threshold.metric.as_str())];
+        labels.extend(threshold.phase.as_deref().map(|phase| ("phase", phase)));
+        labels.extend(threshold.fleet.as_deref().map(|fleet| ("fleet", fleet)));
+        labels.push(("expression", &threshold.expression));
+        out.sample(&name, &labels, value);
     }
 }
 
