@@ -1,6 +1,9 @@
 //! The formats for CI systems and other programs: golden files, readers of other authors, the same numbers in all formats, and what `run`
 //! writes inside a CI system.
 
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
+
+use crate::committed_results::{self, RESULTS};
 use crate::report::sample;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, finish, hubstorm};
 use crate::support::readers;
@@ -20,17 +23,9 @@ fn render(format: Format, result: &RunResult) -> String {
 }
 
 /// The samples, and the committed results of real runs.
-fn results() -> Vec<(String, RunResult)> {
-    let mut all: Vec<_> = sample::all().into_iter().map(|(name, result)| (name.to_owned(), result)).collect();
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/results");
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            all.push((name, hubstorm::result::read(&path).unwrap()));
-        }
-    }
-    all
+fn results() -> Vec<(&'static str, RunResult)> {
+    let samples = sample::all().into_iter();
+    samples.chain(RESULTS.map(|(name, ..)| (name, committed_results::read(name)))).collect()
 }
 
 fn text(value: &Value) -> &str {
@@ -67,7 +62,7 @@ fn junit_is_valid_and_two_readers_agree() {
             ThresholdStatus::InsufficientSamples => Some(("Failure", "insufficient_samples")),
             ThresholdStatus::Undecided => Some(("Error", "undecided")),
         });
-        let verdict = match (name.as_str(), result.verdict.exit_code) {
+        let verdict = match (name, result.verdict.exit_code) {
             (_, 0) => None,
             (_, 99) => Some(("Failure", "fail")),
             ("interrupted", 105) => Some(("Error", "interrupted")),
@@ -308,7 +303,7 @@ fn crowded() -> RunResult {
 
 #[test]
 fn markdown_keeps_names_as_text_below_60_kb() {
-    for (name, result) in results().into_iter().chain([("crowded".to_owned(), crowded())]) {
+    for (name, result) in results().into_iter().chain([("crowded", crowded())]) {
         let markdown = render(Format::Markdown, &result);
         assert!(markdown.len() < 60_000, "{name}: {} bytes", markdown.len());
         let is_emoji = |c: char| matches!(c, '\u{2600}'..='\u{27bf}' | '\u{1f000}'..='\u{1ffff}');
