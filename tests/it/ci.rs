@@ -1,7 +1,5 @@
 //! The program in a CI system: exports in every format, the job summary, and annotations.
 
-#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
-
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, finish, hubstorm};
 use hubstorm::report::{Export, Format};
 use std::fs;

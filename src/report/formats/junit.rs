@@ -5,7 +5,7 @@ use super::super::ReportError;
 use super::super::banner::Banner;
 use super::super::format::plain;
 use super::super::{exit, margin, text};
-use super::threshold::{limit, title};
+use super::threshold::{limit, status_word, title};
 use crate::result::model::{RunResult, Status, ThresholdResult, ThresholdStatus};
 use crate::units::human_count;
 use jiff::Timestamp;
@@ -115,7 +115,7 @@ fn threshold_status(threshold: &ThresholdResult) -> TestCaseStatus {
     let word = match status {
         // The observation says so itself, with the number of samples that are needed.
         ThresholdStatus::InsufficientSamples if observed.starts_with("not enough data") => observed,
-        _ => format!("{}: {observed}", margin::status_word(status)),
+        _ => format!("{}: {observed}", status_word(status)),
     };
     not_passed(kind, name, &word, &lines)
 }

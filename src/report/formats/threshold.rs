@@ -2,12 +2,22 @@
 
 use super::super::format::plain;
 use super::super::text::metric;
-use crate::result::model::{RunResult, ThresholdResult};
+use crate::result::model::{RunResult, ThresholdResult, ThresholdStatus};
 use crate::units::{Percent, human_count, human_us};
 
 /// Returns the threshold as written in a scenario: `telemetry{phase:steady} p(99) < 500ms`.
 pub(super) fn title(threshold: &ThresholdResult) -> String {
     format!("{} {}", metric(threshold), plain(&threshold.expression))
+}
+
+/// Returns the status in words.
+pub(super) fn status_word(status: ThresholdStatus) -> &'static str {
+    match status {
+        ThresholdStatus::Passed => "passed",
+        ThresholdStatus::Failed => "failed",
+        ThresholdStatus::Undecided => "undecided",
+        ThresholdStatus::InsufficientSamples => "not enough data",
+    }
 }
 
 /// Returns the limit with its unit: `500 ms`, `99.9%`, `10`.

@@ -7,7 +7,7 @@ use super::super::banner::Banner;
 use super::super::format::{self, NONE};
 use super::super::summary::{OperationSummary, Summary};
 use super::super::{margin, text};
-use super::threshold::{limit, most_important_first};
+use super::threshold::{limit, most_important_first, status_word};
 use crate::measure::Totals;
 use crate::result::model::{RunResult, Severity};
 use crate::units::human_count;
@@ -87,7 +87,7 @@ fn thresholds(out: &mut String, result: &RunResult) {
         .map(|threshold| {
             let margin = margin::words(threshold);
             row(&[
-                margin::status_word(margin::status(threshold)).to_owned(),
+                status_word(margin::status(threshold)).to_owned(),
                 code(&text::metric(threshold)),
                 code(&threshold.expression),
                 prose(&limit(threshold)),
