@@ -118,8 +118,8 @@ pub struct RunArgs {
     /// Folder for the JSON and HTML results
     #[arg(short, long, value_name = "DIR", default_value = "reports")]
     pub out: PathBuf,
-    /// Also write the result to this file, replacing it; can be repeated. Formats: json, html, text
-    /// [default: by file extension]
+    /// Also write the result to this file, replacing it; can be repeated. Formats: json, html, text, junit, markdown, csv (a
+    /// folder), hlog, metrics [default: by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
     /// Number of worker threads [default: one per core; half as many with the built-in hub]
@@ -137,6 +137,9 @@ pub struct RunArgs {
     /// Skip the confirmation for a run that uses a large part of a hub's daily messages
     #[arg(short, long)]
     pub yes: bool,
+    /// Do not append a summary to the file that GitHub Actions names in GITHUB_STEP_SUMMARY
+    #[arg(long)]
+    pub no_step_summary: bool,
     /// Skip the preflight check, which connects one device of each fleet before the load
     #[arg(long)]
     pub no_preflight: bool,
@@ -206,11 +209,11 @@ pub struct ReportArgs {
     /// Format of --out or stdout [default: by the file extension of --out, otherwise text]
     #[arg(long, value_parser = formats())]
     pub format: Option<Format>,
-    /// Write to this file instead of stdout
+    /// Write to this file, or for csv to this folder, instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write the result to this file, replacing it, and print nothing to stdout; can be repeated. Formats as for --format [default:
-    /// by file extension]
+    /// Write the result to this file, or for csv to this folder, replacing it, and print nothing to stdout; can be repeated. Formats as
+    /// for --format [default: by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
     /// Judge the result in the file again: print the verdict and the thresholds, and exit with the verdict's code

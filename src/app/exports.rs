@@ -10,26 +10,52 @@ use std::path::{Path, PathBuf};
 /// Refuses files that cannot be written, two exports to the same file, and exports to one of the `inputs`, which the command reads. Does not
 /// write files or create folders.
 pub(super) fn check<P: AsRef<Path>>(exports: &[Export], inputs: &[P]) -> Result<(), AppError> {
-    let mut targets: Vec<(PathBuf, &Path)> = Vec::new();
+    let mut targets: Vec<(PathBuf, PathBuf)> = Vec::new();
     let inputs: Vec<PathBuf> = inputs.iter().filter_map(|input| input.as_ref().canonicalize().ok()).collect();
-    for Export { file, .. } in exports {
-        let identity = writable(file)?;
-        if inputs.contains(&identity) {
-            return Err(AppError::Usage(format!(
-                "cannot write {}: the command reads this file; choose another file",
-                file.display()
-            )));
+    for export in exports {
+        for (identity, file) in identities(export)? {
+            if inputs.contains(&identity) {
+                return Err(AppError::Usage(format!(
+                    "cannot write {}: the command reads this file; choose another file",
+                    file.display()
+                )));
+            }
+            if let Some((_, first)) = targets.iter().find(|(other, _)| *other == identity) {
+                return Err(AppError::Usage(format!(
+                    "{} and {} are the same file; choose a different file for each export",
+                    first.display(),
+                    file.display()
+                )));
+            }
+            targets.push((identity, file));
         }
-        if let Some((_, first)) = targets.iter().find(|(other, _)| *other == identity) {
-            return Err(AppError::Usage(format!(
-                "{} and {} are the same file; choose a different file for each export",
-                first.display(),
-                file.display()
-            )));
-        }
-        targets.push((identity, file));
     }
     Ok(())
+}
+
+/// Checks that the files of an export can be written. Returns their canonical paths, each with the path as specified.
+fn identities(export: &Export) -> Result<Vec<(PathBuf, PathBuf)>, AppError> {
+    let folder = &export.file;
+    match folder.metadata() {
+        _ if export.format.file_names().is_empty() => {}
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => {
+            return Err(AppError::Environment(format!(
+                "cannot write {}: it is not a folder, and {} needs a folder; choose another path",
+                folder.display(),
+                export.format.name()
+            )));
+        }
+        // The folder is created with its files.
+        Err(_) => {
+            let folder_identity = writable(folder)?;
+            let files = export.paths().into_iter();
+            return Ok(files
+                .map(|file| (folder_identity.join(file.file_name().unwrap_or_default()), file))
+                .collect());
+        }
+    }
+    export.paths().into_iter().map(|file| Ok((writable(&file)?, file))).collect()
 }
 
 /// Checks that `file` can be written. Returns its canonical path.
@@ -82,11 +108,11 @@ fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
 }
 
 /// Writes all exports, replacing existing files. After an error, continues with the next export. Returns the written files and the errors.
-pub(super) fn write<'a>(exports: &'a [Export], result: &RunResult) -> (Vec<&'a Path>, Vec<AppError>) {
+pub(super) fn write(exports: &[Export], result: &RunResult) -> (Vec<PathBuf>, Vec<AppError>) {
     let (mut written, mut errors) = (Vec::new(), Vec::new());
     for export in exports {
         match write_one(export, result) {
-            Ok(()) => written.push(export.file.as_path()),
+            Ok(files) => written.extend(files),
             Err(error) => errors.push(error),
         }
     }
@@ -102,14 +128,18 @@ pub(super) fn all_written(errors: Vec<AppError>) -> Result<(), AppError> {
     Err(AppError::Environment(texts.join("\n  ")))
 }
 
-fn write_one(export: &Export, result: &RunResult) -> Result<(), AppError> {
-    let file = export.file.display();
-    let text = export
+/// Writes the files of an export and returns their paths.
+fn write_one(export: &Export, result: &RunResult) -> Result<Vec<PathBuf>, AppError> {
+    let texts = export
         .format
         .render(result)
-        .map_err(|error| environment_error(&format!("cannot render {file}"), &error))?;
-    disk::replace(&export.file, text.as_bytes())
-        .map_err(|error| environment_error(&format!("cannot write {file}"), &error))
+        .map_err(|error| environment_error(&format!("cannot render {}", export.file.display()), &error))?;
+    let paths = export.paths();
+    for (path, text) in paths.iter().zip(texts) {
+        disk::replace(path, text.as_bytes())
+            .map_err(|error| environment_error(&format!("cannot write {}", path.display()), &error))?;
+    }
+    Ok(paths)
 }
 
 #[cfg(test)]
@@ -148,6 +178,33 @@ mod tests {
         );
         assert_eq!(fs::read_to_string(path.join("sub/old.json")).unwrap(), "old");
         assert_eq!(fs::read_dir(path).unwrap().count(), 3, "nothing was written");
+    }
+
+    #[test]
+    fn a_folder_counts_as_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let of = |format: &str, name: &str| {
+            Export::parse(&format!("{format}={}", path.join(name).display())).unwrap()
+        };
+        let none: [&Path; 0] = [];
+        fs::create_dir(path.join("old")).unwrap();
+        fs::write(path.join("file"), "").unwrap();
+        for (exports, part) in [
+            ([of("csv", "old"), of("json", "old/series.csv")], "old/series.csv are the same file"),
+            ([of("csv", "new"), of("csv", "new/")], "are the same file"),
+            ([of("json", "x"), of("csv", "file")], "csv needs a folder; choose another path"),
+            ([of("json", "x"), of("csv", "none/new")], "none does not exist; create it:  mkdir -p "),
+        ] {
+            let error = check(&exports, &none).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        let error = check(&[of("csv", "old")], &[path.join("old/series.csv")]).map_err(|e| e.to_string());
+        assert_eq!(error, Ok(()), "the input does not exist");
+        fs::write(path.join("old/series.csv"), "").unwrap();
+        check(&[of("csv", "old")], &[path.join("old/series.csv")]).unwrap_err();
+        check(&[of("csv", "new"), of("csv", "old")], &none).unwrap();
+        assert!(!path.join("new").exists(), "a check writes nothing");
     }
 
     #[test]

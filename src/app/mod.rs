@@ -8,6 +8,7 @@ mod build_result;
 mod ca_file;
 mod certs;
 mod check;
+mod ci;
 mod columns;
 mod consent;
 mod cost;

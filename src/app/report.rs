@@ -13,6 +13,14 @@ use std::path::Path;
 /// Reads the result and renders it to files or stdout. With `--judge`, returns the exit code of the new verdict.
 pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
     let files = files(args)?;
+    if let (Some(format), None) = (args.format, &args.out)
+        && !format.file_names().is_empty()
+    {
+        let name = format.name();
+        return Err(AppError::Usage(format!(
+            "{name} consists of several files; write them to a folder: --export {name}=FOLDER"
+        )));
+    }
     let mut result = read(&args.result)?;
     exports::check(&files, &[&args.result])?;
     if !args.judge {
@@ -114,9 +122,10 @@ fn render(args: &ReportArgs, files: &[Export], result: &RunResult, env: &mut Env
     if to_stdout {
         let text = match args.format.unwrap_or(Format::Text) {
             Format::Text => report::text(result, true, (env.out_width)()),
-            other => {
-                other.render(result).map_err(|error| environment_error("cannot render the result", &error))?
-            }
+            other => other
+                .render(result)
+                .map_err(|error| environment_error("cannot render the result", &error))?
+                .concat(),
         };
         print(env, &text)?;
     }

@@ -1,19 +1,21 @@
-//! The end of a run: writes the result file, the HTML page and the exports, and prints the summary and the paths. If the output folder is
-//! no longer writable, the result goes to the temporary directory. Used by `run`. Computing the verdict is `report`'s job.
+//! The end of a run: writes the result file, the HTML page and the exports, prints the summary and the paths, and reports to a CI
+//! system. If the output folder is no longer writable, the result goes to the temporary directory. Used by `run`. Computing the verdict
+//! is `report`'s job.
 
-use super::{AppError, Env, environment_error, exports, print};
+use super::{AppError, Env, ci, environment_error, exports, print};
 use crate::report::{self, Export};
 use crate::result::{self, model};
 use crate::scenario::masked;
 use std::path::{Path, PathBuf};
 
-/// Writes the files and prints the summary. Returns the exit code of the verdict.
+/// Writes the files, prints the summary, and reports to a CI system. Returns the exit code of the verdict.
 ///
 /// # Errors
 /// One or more files cannot be written. The other files are written anyway.
 pub(super) fn conclude(
     out: &Path,
     exports: &[Export],
+    step_summary: bool,
     env: &mut Env,
     mut result: model::RunResult,
 ) -> Result<u8, AppError> {
@@ -47,6 +49,7 @@ pub(super) fn conclude(
     let exported: String = written.iter().map(|file| masked(&list(file))).collect();
     let printed =
         print(env, &format!("{}\n{listed}{exported}", report::text(&result, true, (env.out_width)())));
+    ci::report(&result, step_summary, env);
     exports::all_written(errors)?;
     printed.map(|()| result.verdict.exit_code)
 }
@@ -132,14 +135,14 @@ mod tests {
     fn env() -> Env {
         let (_sender, interrupts) = watch::channel(0);
         let (out, err) = (Box::new(std::io::sink()), Box::new(std::io::sink()));
-        Env { out, err, ..Env::from_process(interrupts) }
+        Env { out, err, var: |_| None, ..Env::from_process(interrupts) }
     }
 
     #[tokio::test]
     async fn worker_panic_keeps_the_result_and_is_invalid() {
         let folder = tempfile::tempdir().unwrap();
         let result = with_a_worker_that_panics().await;
-        assert_eq!(conclude(folder.path(), &[], &mut env(), result).unwrap(), 120);
+        assert_eq!(conclude(folder.path(), &[], false, &mut env(), result).unwrap(), 120);
         let mut files: Vec<_> =
             std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect();
         files.sort();
@@ -161,7 +164,7 @@ mod tests {
         // Only the page cannot be written.
         std::fs::remove_file(html).and_then(|()| std::fs::create_dir(html)).unwrap();
         std::fs::remove_file(json).unwrap();
-        let error = conclude(folder.path(), &[], &mut env(), written).unwrap_err().to_string();
+        let error = conclude(folder.path(), &[], false, &mut env(), written).unwrap_err().to_string();
         let again = format!("hubstorm report {} --format html --out {}", json.display(), html.display());
         assert!(error.contains("cannot write") && error.contains(&again), "{error}");
         assert!(result::read(json).is_ok() && std::fs::read_dir(folder.path()).unwrap().count() == 2);

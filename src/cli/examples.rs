@@ -18,6 +18,7 @@ Examples:
   hubstorm run meters.toml --fleet meter --duration 30s
   hubstorm run meters.toml --target broker.example:8883 --ca certs/ca.pem --yes --quiet
   hubstorm run meters.toml --export out/result.json --export html=out/index.html
+  hubstorm run meters.toml --export out/junit.xml --export out/summary.md --export csv=out/csv
   hubstorm run meters.toml --trace meter-00007 2> trace.txt
 
 Press Ctrl-C once to stop the load, drain and write the result; press it twice to write the

@@ -36,6 +36,9 @@ pub struct Rule {
     /// With `abort = true`: the earliest time, since the start of the run, at which a decided failure ends the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abort_from_us: Option<u64>,
+    /// Line of the expression in the scenario file. Left out if it is from the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
 }
 
 impl Rule {

@@ -20,6 +20,7 @@ impl Plan {
             expression: threshold.expression.clone(),
             test: threshold.test,
             abort_from_us: self.abort_from(threshold).map(us),
+            line: threshold.line,
         });
         let timeouts =
             self.fleets.iter().flat_map(|fleet| [fleet.ack_timeout, fleet.send_by, fleet.connect_timeout]);

@@ -93,6 +93,7 @@ mod tests {
             expression: "count(ok) >= 1".to_owned(),
             test: result.thresholds[0].test.unwrap(),
             abort_from_us: None,
+            line: None,
         };
         result.rules.as_mut().unwrap().thresholds = vec![rule];
         let found = Thresholds::of(&result);

@@ -1,22 +1,24 @@
 //! Judges a run and reports the result. Judging turns a [`Measurement`](crate::measure::Measurement) and its rules into a verdict with
-//! reasons, threshold results and findings. Reporting turns a result file into JSON, an HTML page or a terminal summary. Read
-//! `judge/mod.rs` first, then `findings/mod.rs`, `text.rs` and `page/mod.rs`.
+//! reasons, threshold results and findings. Reporting turns a result file into JSON, an HTML page, a terminal summary, or
+//! a format that another program reads. Read `judge/mod.rs` first, then `findings/mod.rs`, `text.rs`, `page/mod.rs` and
+//! `formats/mod.rs`.
 //!
 //! `app` calls this room. It depends only on results and measurements, never on `fleet` or `emulator`. Every format is rendered from the
 //! result file alone, so old results stay readable.
 
 pub mod exit;
 
+mod annotations;
 mod banner;
 mod charts;
 mod connected;
 mod findings;
 mod format;
+mod formats;
 mod from_hub;
 mod judge;
 mod margin;
 mod page;
-mod render;
 mod sources;
 mod standing;
 mod summary;
@@ -26,21 +28,37 @@ mod width;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use annotations::{CiSystem, annotations};
 pub use findings::TargetFacts;
 pub use format::plain;
+pub use formats::{Export, Format, names as format_names, unknown_extension};
 pub use judge::{JudgeInput, Judgment, failed_early, judge, judge_again};
 pub use page::html;
-pub use render::{Export, Format, names as format_names, unknown_extension};
 pub use text::{culprit, text, verdict_text};
 pub use width::{Width, columns, cut, wrap, wrap_lines};
 
 /// An error while rendering a result.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
+    /// Writing a table failed.
+    #[error("cannot write a table: {0}")]
+    Csv(#[from] csv::Error),
+    /// Writing the test cases failed.
+    #[error("cannot write the test cases: {0}")]
+    Junit(#[from] quick_junit::SerializeError),
+    /// Writing the histogram log failed.
+    #[error("cannot write the histogram log: {0}")]
+    Log(String),
     /// Serializing the result failed.
     #[error("cannot write the result as JSON: {0}")]
     Json(#[from] serde_json::Error),
     /// Rendering the page's template failed.
     #[error("cannot render the page: {0}")]
     Page(#[from] askama::Error),
+}
+
+impl ReportError {
+    fn log(error: &impl std::fmt::Display) -> ReportError {
+        ReportError::Log(error.to_string())
+    }
 }

@@ -43,5 +43,6 @@ pub(crate) fn threshold(unit: &str, observed: Option<f64>, status: ThresholdStat
         passed: status == ThresholdStatus::Passed,
         status: Some(status),
         test: Some(Test::Count { outcome: Outcome::Ok, compare: Compare::Less, limit: 0 }),
+        line: None,
     }
 }

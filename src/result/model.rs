@@ -307,6 +307,9 @@ pub struct ThresholdResult {
     /// Comparison, in typed form. Null in files from earlier versions.
     #[serde(default)]
     pub test: Option<Test>,
+    /// Line of the expression in the scenario file. Left out for thresholds from the command line and for the implicit ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
 }
 
 /// Resource use and lag of the load generator.

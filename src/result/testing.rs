@@ -86,6 +86,7 @@ pub(crate) fn result() -> RunResult {
             passed: false,
             status: Some(ThresholdStatus::Failed),
             test: None,
+            line: None,
         }],
         generator: Generator {
             workers: 1,

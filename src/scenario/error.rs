@@ -34,6 +34,15 @@ impl Place {
         };
         if self.key.is_empty() { origin } else { format!("{origin}: {}", self.key) }
     }
+
+    /// Returns the line in the scenario file, starting at 1. `None` for a value from the command line.
+    #[must_use]
+    pub fn line(&self) -> Option<u64> {
+        match self.origin {
+            Origin::File { line, .. } => u64::try_from(line).ok(),
+            Origin::Set(_) => None,
+        }
+    }
 }
 
 impl Default for Place {

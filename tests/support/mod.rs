@@ -14,6 +14,7 @@ pub mod mqtt;
 pub mod nats;
 pub mod proxy;
 pub mod rabbitmq;
+pub mod readers;
 pub mod recording_hub;
 pub mod script;
 pub mod sdk;

@@ -20,4 +20,6 @@ pub struct Threshold {
     /// one that it names, or the first one that is not a warm-up. `None`: the threshold never ends the run. See
     /// [`Plan::abort_from`](super::Plan::abort_from).
     pub abort_after: Option<Duration>,
+    /// Line of the expression in the scenario file. `None` if it is from the command line.
+    pub line: Option<u64>,
 }

@@ -65,7 +65,8 @@ pub(super) fn resolve(
             }
             let expression = spec.expression.value.trim().to_owned();
             let abort_after = spec.abort.then(|| spec.after.unwrap_or_default());
-            found.push(Threshold { metric, phase, fleet, expression, test, abort_after });
+            let line = spec.expression.place.line();
+            found.push(Threshold { metric, phase, fleet, expression, test, abort_after, line });
         }
     }
     (found, left_out)

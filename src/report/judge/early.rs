@@ -69,6 +69,7 @@ mod tests {
             expression: "x".to_owned(),
             test,
             abort_from_us: Some(1_000_000),
+            line: None,
         };
         Rules { thresholds: vec![rule], ..Rules::default() }
     }

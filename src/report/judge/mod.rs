@@ -179,6 +179,7 @@ impl JudgeInput<'_> {
                 expression: "count(ok) >= 1".to_owned(),
                 test: Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 },
                 abort_from_us: None,
+                line: None,
             };
             self.threshold(&rule, |_| true)
         });
@@ -208,6 +209,7 @@ impl JudgeInput<'_> {
             passed: observation.status == ThresholdStatus::Passed,
             status: Some(observation.status),
             test: Some(rule.test),
+            line: rule.line,
         };
         Evaluated { result, rule: rule.clone(), observation, covered, unattributed, phases }
     }

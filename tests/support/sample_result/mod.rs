@@ -24,6 +24,7 @@ fn rule(metric: Operation, phase: Option<&str>, expression: &str, test: Test) ->
         expression: expression.to_owned(),
         test,
         abort_from_us: None,
+        line: None,
     }
 }
 

@@ -40,6 +40,7 @@ fn with_local_errors(class: &'static str, operation: Operation) -> Judgment {
         expression: "rate(ok) > 99%".to_owned(),
         test: Test::Rate { outcome: Outcome::Ok, compare: Compare::Greater, limit: 0.99 },
         abort_from_us: None,
+        line: None,
     };
     let health: fn(&mut Measurement) = |measurement| {
         for source in [Source::Worker(0), Source::Service, Source::Emulator(0)] {

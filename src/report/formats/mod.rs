@@ -1,5 +1,13 @@
-//! The formats of a result: names, file extensions and renderers. `cli` parses the names, `app` renders the formats. Independent of the
-//! contents of the formats.
+//! The formats of a result: names, file extensions and renderers. `cli` parses the names, `app` renders the formats. The formats for CI
+//! systems and for other programs have a file each in this folder; the page and the text are in `page` and `text`. Every format is
+//! rendered from the result alone.
+
+mod csv;
+mod hlog;
+mod junit;
+mod markdown;
+mod metrics;
+pub(super) mod threshold;
 
 use super::{ReportError, Width, html, text};
 use crate::result::model::RunResult;
@@ -16,11 +24,30 @@ pub enum Format {
     Html,
     /// The summary that `run` prints.
     Text,
+    /// Test cases in JUnit's XML format.
+    Junit,
+    /// The summary as Markdown.
+    Markdown,
+    /// Two tables, in a folder.
+    Csv,
+    /// A histogram log.
+    Hlog,
+    /// OpenMetrics text.
+    Metrics,
 }
 
 impl Format {
     /// All formats, in the order used in help and errors.
-    pub const ALL: [Format; 3] = [Format::Json, Format::Html, Format::Text];
+    pub const ALL: [Format; 8] = [
+        Format::Json,
+        Format::Html,
+        Format::Text,
+        Format::Junit,
+        Format::Markdown,
+        Format::Csv,
+        Format::Hlog,
+        Format::Metrics,
+    ];
 
     /// Returns the name on the command line.
     #[must_use]
@@ -29,6 +56,11 @@ impl Format {
             Format::Json => "json",
             Format::Html => "html",
             Format::Text => "text",
+            Format::Junit => "junit",
+            Format::Markdown => "markdown",
+            Format::Csv => "csv",
+            Format::Hlog => "hlog",
+            Format::Metrics => "metrics",
         }
     }
 
@@ -39,16 +71,32 @@ impl Format {
             Format::Json => "The result file, with every histogram",
             Format::Html => "One self-contained page",
             Format::Text => "The summary that `run` prints",
+            Format::Junit => "JUnit XML: a test case for the verdict and for each threshold",
+            Format::Markdown => "A summary for a pull request, below 60 KB",
+            Format::Csv => "A folder with series.csv and operations.csv",
+            Format::Hlog => "HdrHistogram log: response times, an entry for each operation",
+            Format::Metrics => "OpenMetrics text",
         }
     }
 
-    /// Returns the file extensions of this format, without the dot and in lower case.
+    /// Returns the names of the files, for a format that consists of several files in a folder. Empty for the other formats.
+    #[must_use]
+    pub fn file_names(self) -> &'static [&'static str] {
+        if self == Format::Csv { &csv::NAMES } else { &[] }
+    }
+
+    /// Returns the file extensions of this format, without the dot and in lower case. A folder has none.
     #[must_use]
     pub fn extensions(self) -> &'static [&'static str] {
         match self {
             Format::Json => &["json"],
             Format::Html => &["html", "htm"],
             Format::Text => &["txt"],
+            Format::Junit => &["xml"],
+            Format::Markdown => &["md"],
+            Format::Csv => &[],
+            Format::Hlog => &["hlog"],
+            Format::Metrics => &["prom"],
         }
     }
 
@@ -67,25 +115,31 @@ impl Format {
             .find(|format| format.extensions().iter().any(|known| extension.eq_ignore_ascii_case(known)))
     }
 
-    /// Renders a result in this format, without colors, for a file.
+    /// Renders a result in this format, without colors, for a file. Returns the text of the file, or of each of [`file_names`](Self::file_names).
     ///
     /// # Errors
     /// Returns an error if the result cannot be rendered.
-    pub fn render(self, result: &RunResult) -> Result<String, ReportError> {
-        match self {
-            Format::Json => Ok(to_json(result)?),
-            Format::Html => html(result),
-            Format::Text => Ok(text(result, false, Width::FILE)),
-        }
+    pub fn render(self, result: &RunResult) -> Result<Vec<String>, ReportError> {
+        let text = match self {
+            Format::Json => to_json(result)?,
+            Format::Html => html(result)?,
+            Format::Text => text(result, false, Width::FILE),
+            Format::Junit => junit::junit(result)?,
+            Format::Markdown => markdown::markdown(result),
+            Format::Csv => return csv::csv(result),
+            Format::Hlog => hlog::hlog(result)?,
+            Format::Metrics => metrics::metrics(result),
+        };
+        Ok(vec![text])
     }
 }
 
-/// A file to write, with its format: `--export [FORMAT=]FILE`.
+/// A file to write, or a folder for several files, with its format: `--export [FORMAT=]FILE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
     /// Format of the file.
     pub format: Format,
-    /// Path of the file.
+    /// Path of the file or folder.
     pub file: PathBuf,
 }
 
@@ -107,10 +161,22 @@ impl Export {
         let format = match format {
             Some(name) => Format::from_name(name)
                 .ok_or_else(|| format!("unknown format; known formats: {}", names()))?,
+            None if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) => {
+                return Err("this format consists of two files; write csv=FOLDER".to_owned());
+            }
             None => Format::of_file(&file)
                 .ok_or_else(|| unknown_extension(&format!("or write FORMAT=FILE with one of {}", names())))?,
         };
         Ok(Export { format, file })
+    }
+
+    /// Returns the paths of the files to write.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        match self.format.file_names() {
+            [] => vec![self.file.clone()],
+            names => names.iter().map(|name| self.file.join(name)).collect(),
+        }
     }
 }
 
@@ -148,7 +214,8 @@ mod tests {
         }
         for format in Format::ALL {
             assert_eq!(Format::from_name(format.name()), Some(format));
-            assert!(!format.extensions().is_empty() && !format.about().is_empty());
+            assert_ne!(format.extensions().is_empty(), format.file_names().is_empty(), "{format:?}");
+            assert!(!format.about().is_empty());
         }
     }
 
@@ -163,13 +230,23 @@ mod tests {
             ("json=a=b", Format::Json, "a=b"),
             ("./a=b.json", Format::Json, "./a=b.json"),
             ("load.rate=5.json", Format::Json, "load.rate=5.json"),
+            ("test.xml", Format::Junit, "test.xml"),
+            ("summary.MD", Format::Markdown, "summary.MD"),
+            ("csv=tables", Format::Csv, "tables"),
+            ("x.hlog", Format::Hlog, "x.hlog"),
+            ("metrics=metrics.txt", Format::Metrics, "metrics.txt"),
+            ("x.prom", Format::Metrics, "x.prom"),
         ] {
             assert_eq!(Export::parse(typed).unwrap(), Export { format, file: file.into() }, "{typed}");
         }
         for (typed, part) in [
-            ("x", "known extensions: .json, .html, .htm, .txt"),
-            ("x.pdf", "or write FORMAT=FILE with one of json, html, text"),
-            ("pdf=x.json", "unknown format; known formats: json, html, text"),
+            ("x", "known extensions: .json, .html, .htm, .txt, .xml, .md, .hlog, .prom"),
+            ("x.pdf", "or write FORMAT=FILE with one of json, html, text, junit"),
+            ("x.csv", "two files; write csv=FOLDER"),
+            (
+                "pdf=x.json",
+                "unknown format; known formats: json, html, text, junit, markdown, csv, hlog, metrics",
+            ),
             ("HTML=x", "unknown format"),
             ("=x.json", "unknown format"),
             ("json=", "the file name is missing"),

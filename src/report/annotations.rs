@@ -1,0 +1,126 @@
+//! Annotations: messages in the syntax of a CI system, which shows them on the run and beside the line of the scenario. Called by `app`.
+//! Uses only the result.
+
+use super::formats::threshold;
+use super::margin;
+use crate::measure::threshold_label;
+use crate::result::model::{RunResult, Severity, ThresholdResult, ThresholdStatus};
+use crate::units::plural;
+
+/// The maximum number of annotations. GitHub shows at most ten of a kind for each step.
+const ANNOTATIONS_MAX: usize = 10;
+
+/// A CI system that reads annotations from the output of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CiSystem {
+    /// GitHub Actions: `::error file=F,line=N,title=T::message`.
+    GitHub,
+    /// Azure Pipelines: `##vso[task.logissue type=error;sourcepath=F;linenumber=N]message`.
+    Azure,
+}
+
+/// An annotation.
+struct Annotation {
+    is_error: bool,
+    title: &'static str,
+    line: Option<u64>,
+    text: String,
+}
+
+/// Returns the lines that annotate a result: thresholds that did not pass, other reasons of the verdict, and warnings, in this order and
+/// at most ten. `file` is the path of the scenario as the CI system knows it; `None` if it was read from stdin.
+#[must_use]
+pub fn annotations(result: &RunResult, system: CiSystem, file: Option<&str>) -> String {
+    let thresholds = result.thresholds.iter().filter(|threshold| !threshold.passed).map(of_threshold);
+    let warnings = result.findings.iter().filter(|finding| finding.severity == Severity::Warning);
+    let warnings = warnings.map(|finding| Annotation {
+        is_error: false,
+        title: "hubstorm: finding",
+        line: None,
+        text: format!("{} ({})", finding.text, finding.evidence),
+    });
+    let all = thresholds.chain(other_reasons(result)).chain(warnings);
+    all.take(ANNOTATIONS_MAX).map(|annotation| system.format(&annotation, file)).collect()
+}
+
+fn of_threshold(threshold: &ThresholdResult) -> Annotation {
+    let ThresholdResult { metric, expression, phase, fleet, .. } = threshold;
+    let status = margin::status(threshold);
+    let title = match status {
+        ThresholdStatus::Passed | ThresholdStatus::Failed => "hubstorm: threshold failed",
+        ThresholdStatus::InsufficientSamples => "hubstorm: threshold without enough data",
+        ThresholdStatus::Undecided => "hubstorm: threshold undecided",
+    };
+    let margin = match margin::words(threshold) {
+        words if words.is_empty() => words,
+        words => format!(", {words}"),
+    };
+    let label = threshold_label(metric, phase.as_deref(), fleet.as_deref());
+    let (limit, observed) = (threshold::limit(threshold), margin::observed(threshold));
+    let samples = plural(threshold.samples, "sample", "samples");
+    let text = match status {
+        // The observation has the number of samples, and of those that are needed.
+        ThresholdStatus::InsufficientSamples => format!("{label} {expression}: {observed}"),
+        _ => format!("{label} {expression}: observed {observed}{margin} (limit {limit}, {samples})"),
+    };
+    Annotation { is_error: true, title, line: threshold.line, text }
+}
+
+/// Returns the reasons of the verdict that are not about a threshold.
+fn other_reasons(result: &RunResult) -> impl Iterator<Item = Annotation> + '_ {
+    let of_threshold =
+        |code: &str| ["threshold_failed", "insufficient_samples", "threshold_undecided"].contains(&code);
+    result.verdict.details.iter().filter(move |detail| !of_threshold(&detail.code)).map(|detail| Annotation {
+        is_error: detail.code != "advice",
+        title: "hubstorm: verdict",
+        line: None,
+        text: detail.text.clone(),
+    })
+}
+
+impl CiSystem {
+    fn format(self, annotation: &Annotation, file: Option<&str>) -> String {
+        let kind = if annotation.is_error { "error" } else { "warning" };
+        let line = annotation.line.map(|line| line.to_string());
+        // A line means nothing without a file.
+        let place = [("file", file), ("line", file.and(line.as_deref()))];
+        let place = place.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let text = &annotation.text;
+        match self {
+            CiSystem::GitHub => {
+                let properties = place.chain([("title", annotation.title)]);
+                let properties: Vec<String> =
+                    properties.map(|(name, value)| format!("{name}={}", self.property(value))).collect();
+                format!("::{kind} {}::{}\n", properties.join(","), self.message(text))
+            }
+            CiSystem::Azure => {
+                let name = |name| if name == "file" { "sourcepath" } else { "linenumber" };
+                let properties: String =
+                    place.map(|(key, value)| format!(";{}={}", name(key), self.property(value))).collect();
+                let title = annotation.title;
+                format!("##vso[task.logissue type={kind}{properties}]{title}: {}\n", self.message(text))
+            }
+        }
+    }
+
+    /// Escapes a message. Source: `command.ts` in actions/toolkit; "Logging commands" in Azure's documentation.
+    fn message(self, text: &str) -> String {
+        let percent = match self {
+            CiSystem::GitHub => "%25",
+            CiSystem::Azure => "%AZP25",
+        };
+        text.replace('%', percent).replace('\r', "%0D").replace('\n', "%0A")
+    }
+
+    /// Escapes the value of a property.
+    fn property(self, value: &str) -> String {
+        let value = self.message(value);
+        match self {
+            CiSystem::GitHub => value.replace(':', "%3A").replace(',', "%2C"),
+            CiSystem::Azure => value.replace(']', "%5D").replace(';', "%3B"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
