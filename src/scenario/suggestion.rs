@@ -148,7 +148,7 @@ const MESSAGE_METRICS: &[&str] = &[
     "errorrate",
 ];
 
-/// What the user probably meant.
+/// The probable meaning of a wrong word.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meant<'a> {
     /// An allowed word.
@@ -157,7 +157,7 @@ pub enum Meant<'a> {
     Fix(&'static str),
 }
 
-/// Returns what `found` probably means where only `allowed` is allowed: a synonym, or else the most similar word.
+/// Returns the probable meaning of `found` among the words in `allowed`: a synonym, or else the most similar word.
 pub fn meant<'a>(found: &str, allowed: &[&'a str]) -> Option<Meant<'a>> {
     let folded = folded(found);
     let word = |known: &str| allowed.iter().copied().find(|word| *word == known);
