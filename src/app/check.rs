@@ -15,7 +15,7 @@ use plan_warnings::Warnings;
 /// The indent and the width of the labels in `thresholds` and `needs`.
 const LABELS: (usize, usize) = (2, 14);
 
-/// Resolves the scenario and prints its plan. With `--strict` or `--machine`, returns an error for warnings, after it has printed everything.
+/// Resolves the scenario and prints its plan. With `--strict` or `--machine`, returns an error for warnings after it has printed them.
 pub(super) async fn run(args: &CheckArgs, env: &mut Env) -> Result<(), AppError> {
     let plan = read_scenario::plan(&args.scenario, env).await?;
     let workers = super::run::workers(args.workers, &plan);

@@ -1,5 +1,5 @@
-//! `hubstorm doctor`: shows how much load this machine can generate, warns about limits and explains how to raise them, and tests a target or
-//! a scenario step by step. It prints its conclusion last. It changes only the open-files limit of its own process.
+//! `hubstorm doctor`: shows how much load this machine can generate, warns about limits and explains how to raise them, and tests a target
+//! or a scenario step by step. It prints its conclusion last. It changes only the open-files limit of its own process.
 
 mod scenario;
 mod target;

@@ -5,7 +5,8 @@ use crate::measure::{Key, Outcome};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A sender of [`Observed`] events from a staged run. With an observer, messages and calls wait for [`Command::Release`](super::Command::Release).
+/// A sender of [`Observed`] events from a staged run. With an observer, messages and calls wait for
+/// [`Command::Release`](super::Command::Release).
 #[derive(Clone, Debug)]
 pub struct Observer(mpsc::UnboundedSender<Observed>);
 

@@ -1,5 +1,5 @@
-//! The presentation of a threshold's outcome in a report: mark, word and class. A threshold that passed in an invalid run does not look like a
-//! pass. Called by `text` and `page`. Uses only the result.
+//! The presentation of a threshold's outcome in a report: mark, word and class. A threshold that passed in an invalid run does not look
+//! like a pass. Called by `text` and `page`. Uses only the result.
 
 use super::margin;
 use crate::result::model::{RunResult, Status, ThresholdResult, ThresholdStatus};

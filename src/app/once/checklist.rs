@@ -1,5 +1,5 @@
-//! The checklist of a staged run: a state machine that receives observations and returns the command that starts the next stage. Used by `drive`;
-//! `text` prints it. It uses neither clocks nor channels.
+//! The checklist of a staged run: a state machine that receives observations and returns the command that starts the next stage.
+//! Used by `drive`; `text` prints it. It uses neither clocks nor channels.
 
 use super::items::{Item, LAST_STAGE, State, What, items};
 use crate::fleet::{Command, Observed};

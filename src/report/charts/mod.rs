@@ -4,8 +4,8 @@
 //! # Charts of a page
 //!
 //! `headline::draw(result, operation)` returns the chart for the top of the page, `timeline::panels(result, operation)` all other charts
-//! over time. `spectrum::draw(operation, scope, totals)` returns the percentile spectrum. Each is a [`Panel`]: `id`, `title`, `unit`, `legend`
-//! (a list of [`Key`]s), `words` (the text alternative, which the page shows too) and `svg` (safe markup).
+//! over time. `spectrum::draw(operation, scope, totals)` returns the percentile spectrum. Each is a [`Panel`]: `id`, `title`, `unit`,
+//! `legend` (a list of [`Key`]s), `words` (the text alternative, which the page shows too) and `svg` (safe markup).
 //!
 //! # Attributes for scripts
 //!
