@@ -1,5 +1,5 @@
-//! The numbers of one fleet in one row of the series. Filled by the collector once per second, so the hot path does not know about
-//! them. Independent of the series' length and memory limit.
+//! The numbers of one fleet in one row of the series. Filled by the collector once per second, so they add no work to the hot
+//! path. Independent of the series' length and memory limit.
 
 use super::hdr;
 use super::latency::Latency;

@@ -90,7 +90,7 @@ impl Plan {
         OncePlan { plan: self, steps, stages, unanswered, received_elsewhere }
     }
 
-    /// Returns the time in which every operation ends.
+    /// Returns the time after which every operation has ended.
     fn limit_once(&self) -> Duration {
         let fleets = self.fleets.iter();
         let fleet = fleets.map(|fleet| fleet.connect_timeout + fleet.ack_timeout * 2 + fleet.twin.timeout);

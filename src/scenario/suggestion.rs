@@ -153,7 +153,7 @@ const MESSAGE_METRICS: &[&str] = &[
 pub enum Meant<'a> {
     /// An allowed word.
     Word(&'a str),
-    /// A sentence that says what to write. `{table}` stands for the path of the table.
+    /// A sentence with the fix. `{table}` stands for the path of the table.
     Fix(&'static str),
 }
 
