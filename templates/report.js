@@ -1,5 +1,5 @@
-// Adds a shared cursor with values, zoom and switches for series to the charts. The page is complete without it: this script creates
-// all of its controls. It reads the attributes that src/report/charts/mod.rs describes. Text from the result is only ever set as text.
+// Adds a shared cursor with values, zoom and switches for series to the charts. The page is complete without this script: it creates
+// all of its controls. It reads the attributes that src/report/charts/mod.rs describes. It sets text from the result only as text.
 'use strict';
 (() => {
   const make = (name, attributes, text) => {
@@ -26,7 +26,7 @@
     return `${start}:${two(whole_s % 60)}` + (step < 1 ? `.${tenths % 10}` : '');
   };
 
-  // Returns the index of the reading at a time. Undefined where a chart has no reading, such as between its bars.
+  // Returns the index of the reading at a time. Undefined if the chart has no reading there, such as between its bars.
   const reading = (times, time) => {
     if (times.length === 0) return undefined;
     let low = 0, high = times.length - 1;
@@ -42,9 +42,9 @@
     return Object.assign(times, {step: gaps.length > 0 ? gaps[gaps.length >> 1] : 1});
   };
 
-  // ---- Series: each key of a legend becomes a switch.
+  // ---- Series: each entry of a legend becomes a switch.
 
-  // Returns the place for the value of each series; none for a chart that is not over time.
+  // Returns the elements for the values of the series. A chart that is not over time has no such elements.
   const switches = (figure, data, isOverTime) => {
     const values = new Map(), keys = [...figure.querySelectorAll('.key')];
     const legend = figure.querySelector('.legend') || make('span', {class: 'legend'});
@@ -80,7 +80,7 @@
     return values;
   };
 
-  // ---- Zoom: everything inside a plot is stretched, the time axis gets new labels.
+  // ---- Zoom: stretches the contents of each plot, and labels the time axis again.
 
   const SVG = 'http://www.w3.org/2000/svg';
   const svgMake = (name, attributes) => {

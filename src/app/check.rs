@@ -15,7 +15,7 @@ use plan_warnings::Warnings;
 /// The indent and the width of the labels in `thresholds` and `needs`.
 const LABELS: (usize, usize) = (2, 14);
 
-/// Resolves the scenario and prints its plan. With `--strict` and `--machine`, warnings are errors after everything is printed.
+/// Resolves the scenario and prints its plan. With `--strict` or `--machine`, returns an error for warnings after it has printed them.
 pub(super) async fn run(args: &CheckArgs, env: &mut Env) -> Result<(), AppError> {
     let plan = read_scenario::plan(&args.scenario, env).await?;
     let workers = super::run::workers(args.workers, &plan);
@@ -25,7 +25,8 @@ pub(super) async fn run(args: &CheckArgs, env: &mut Env) -> Result<(), AppError>
     verdict(args, &warnings)
 }
 
-/// Returns the error for warnings that the options make errors. If both options apply, the exit code that takes precedence wins.
+/// Returns an error if there are warnings that `--strict` or `--machine` does not allow. If both options apply, returns the error whose
+/// exit code takes precedence.
 fn verdict(args: &CheckArgs, warnings: &Warnings) -> Result<(), AppError> {
     let all = plural((warnings.plan + warnings.machine) as u64, "warning", "warnings");
     let strict = (args.strict && warnings.plan + warnings.machine > 0)

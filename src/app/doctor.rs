@@ -1,5 +1,5 @@
-//! `hubstorm doctor`: shows how much load this machine can generate, warns about limits and says how to raise them, and tries a target or a
-//! scenario step by step. The conclusion comes last. It changes only the open-files limit of its own process.
+//! `hubstorm doctor`: shows how much load this machine can generate, warns about limits and explains how to raise them, and tests a target
+//! or a scenario step by step. It prints its conclusion last. It changes only the open-files limit of its own process.
 
 mod scenario;
 mod target;
@@ -21,7 +21,7 @@ const TIMER_SLEEP: Duration = Duration::from_millis(1);
 /// The timer delay above which latencies are distorted.
 const TIMER_LATE_US: u64 = 1_000;
 
-/// Prints the report. Fails if the target cannot be reached, or if a device of the scenario cannot do its part.
+/// Prints the report. Fails if the target cannot be reached, or if a step of the scenario's devices fails.
 pub(super) async fn run(args: &DoctorArgs, env: &mut Env) -> Result<(), AppError> {
     let target = args.target.as_deref().map(read_scenario::host_and_port).transpose()?;
     let once = match &args.scenario {

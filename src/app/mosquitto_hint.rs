@@ -1,8 +1,8 @@
 //! The commands that start mosquitto with the files of `hubstorm certs`, for a shell. Used by `certs`. Pure.
 //!
-//! mosquitto that root starts becomes the user `mosquitto` before it reads the key, which only its owner can read. `user root` in its
-//! configuration keeps it from doing so. Access to the key alone would not always help: the user `mosquitto` cannot enter root's home
-//! folder, for example. If another user starts mosquitto, `user` has no effect.
+//! If root starts mosquitto, it switches to the user `mosquitto` before it reads the key, which only the key's owner can read. `user root`
+//! in the configuration prevents the switch. Access to the key alone would not always be enough: for example, the user `mosquitto` cannot
+//! enter root's home folder. If another user starts mosquitto, `user` has no effect.
 
 use super::shell::shell_word;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use std::path::Path;
 /// mosquitto's port for TLS.
 const PORT: u16 = 8883;
 
-/// Returns the commands. `folder` contains the files, and `names` are the names in the certificate.
+/// Returns the commands as text. `folder` contains the files, and `names` are the names in the certificate.
 #[must_use]
 pub(super) fn text(folder: &Path, names: &[String]) -> String {
     // mosquitto may be started in another folder later.

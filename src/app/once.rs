@@ -1,4 +1,4 @@
-//! `hubstorm run --once`: one device of each fleet does every operation of its scenario once, and a checklist says how each one ended.
+//! `hubstorm run --once`: one device of each fleet does every operation of its scenario once, and a checklist shows each outcome.
 //! It uses the engine of `run`, but measures nothing: no phases, no thresholds, no result file. `doctor --scenario` uses the same engine
 //! for one message. Read `drive.rs` first.
 
@@ -26,7 +26,7 @@ pub(super) use checklist::Checklist;
 pub(super) use drive::{Ended, Trial, drive};
 pub(super) use times::times;
 
-/// Tries every operation of a scenario once. Returns the exit code.
+/// Does every operation of a scenario once. Returns the exit code.
 pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let interrupts = env.interrupts.clone();
     let read = read_scenario::once(&args.scenario, env);
@@ -55,7 +55,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     Ok(if list.has_failed() { exit::FAILED } else { exit::PASSED })
 }
 
-/// Finds the device for `--trace`.
+/// Returns the tracer for the device of `--trace`, and the receiver of its lines.
 fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), AppError> {
     let ids: Vec<String> = plan.fleets.iter().map(|fleet| fleet.device_id(0)).collect();
     if !ids.iter().any(|known| known == id) {

@@ -8,7 +8,7 @@ use crate::scenario::masked;
 use crate::units::{Percent, human_count, human_duration, written_duration};
 use std::collections::BTreeSet;
 
-/// Whether a run can still do what the scenario is for.
+/// The severity of a message about a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Weight {
     /// A mistake: the run fails, measures nothing, or sends wrong messages or secrets. `check --strict` makes it an error.
@@ -17,7 +17,7 @@ enum Weight {
     Note,
 }
 
-/// Everything that `check` and `run` say about a plan and about this machine, besides the plan itself.
+/// The warnings and notes about a plan, and the warnings about this machine.
 pub(super) struct Warnings {
     /// The text, wrapped to 80 columns: warnings about the plan, then about this machine, then notes.
     pub(super) text: String,
@@ -39,7 +39,7 @@ pub(super) fn collect(plan: &Plan, shortfalls: &[String]) -> Warnings {
     Warnings { text: text.collect(), plan: warnings.len(), machine: shortfalls.len() }
 }
 
-/// Returns what is noteworthy about a plan.
+/// Returns the warnings and notes about a plan.
 fn found(plan: &Plan) -> Vec<(Weight, String)> {
     let warning = |text| (Weight::Warning, text);
     let fleets = plan.fleets.iter().zip(0..);
@@ -66,7 +66,7 @@ pub(super) fn cleartext_password(plan: &Plan) -> Option<String> {
     })
 }
 
-/// Warns about each threshold with too few planned samples, and says what would give it enough.
+/// Warns about each threshold with too few planned samples, and names the changes that give it enough.
 fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
     plan.undersampled_thresholds().into_iter().map(|(threshold, needed, planned)| {
         let name = format_threshold(plan, threshold);
@@ -105,7 +105,7 @@ fn remedies(plan: &Plan, remedy: Remedy) -> String {
     if any.is_empty() { "use max or avg instead".to_owned() } else { any.join(", or ") }
 }
 
-/// Warns about each threshold that can abort only after the end of the load.
+/// Warns about each threshold with `abort` that cannot end the run before the end of the load.
 fn late_aborts(plan: &Plan) -> impl Iterator<Item = String> {
     plan.thresholds.iter().filter_map(|threshold| {
         let after = threshold.abort_after?;
@@ -127,7 +127,7 @@ fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
     format!("{} {}", threshold_label(threshold.metric.name(), phase, fleet), threshold.expression)
 }
 
-/// Notes calls to a fleet that does not subscribe to them or does not implement the method.
+/// Returns a warning about calls to a fleet that does not subscribe to them, or a note if it does not implement the method.
 fn unhandled_calls(plan: &Plan, drive: &DrivePlan) -> Option<(Weight, String)> {
     let fleet = plan.fleets.get(usize::from(drive.fleet))?;
     let subscribes = |to: &Subscription| fleet.subscribe.contains(to);
@@ -157,13 +157,14 @@ fn unhandled_calls(plan: &Plan, drive: &DrivePlan) -> Option<(Weight, String)> {
     }
 }
 
-/// Notes what was skipped or ignored in files with devices. Several fleets may use the same file.
+/// Returns the notes about files with devices. Each note appears once, because several fleets may use the same file.
 fn device_lists(plan: &Plan) -> BTreeSet<String> {
     let lists = plan.fleets.iter().filter_map(|fleet| fleet.auth.device_list());
     lists.flat_map(|list| list.notes().iter().cloned()).collect()
 }
 
-/// Notes stamped messages that no fleet subscribes to, and fleets that only subscribe but receive no tracked messages.
+/// Returns warnings about stamped messages that no fleet subscribes to, and a note about a fleet that only subscribes but receives no
+/// tracked messages.
 fn untracked(plan: &Plan, fleet: &FleetPlan, number: u16) -> Vec<(Weight, String)> {
     let sends = fleet.sends.iter().zip(0..);
     let without_subscriber = sends

@@ -20,8 +20,8 @@ pub(super) async fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppErro
     resolve(args, env, |_| {}).await
 }
 
-/// Reads and resolves a scenario for a check that does everything once. Its thresholds are ignored. Calls through a hub that cannot carry
-/// them yet are left out instead of being an error; their names are returned.
+/// Reads and resolves a scenario for `run --once` and `doctor --scenario`. Ignores its thresholds. Calls through a hub in Azure are not
+/// supported yet: instead of an error, omits them from the plan and returns their names.
 pub(super) async fn once(args: &ScenarioArgs, env: &Env) -> Result<(Plan, Vec<String>), AppError> {
     let mut left_out = Vec::new();
     let plan = resolve(args, env, |scenario| {

@@ -52,7 +52,7 @@ fn judge_again(result: &mut RunResult, env: &mut Env) {
 
 /// The name of stdin in messages.
 const STDIN: &str = "stdin";
-/// The number of bytes in which a scenario is recognized.
+/// The number of bytes at the start of a file in which hubstorm recognizes a scenario.
 const HEAD_BYTES: u64 = 64 * 1024;
 
 /// Reads a result file, or stdin if it is `-`.

@@ -30,7 +30,7 @@ pub(super) const CHECK: &str = "\
 Examples:
   hubstorm check scenarios/quickstart.toml
   hubstorm check meters.toml --set fleet.meter.devices=40000
-  hubstorm check meters.toml --strict --machine      for CI: fails if anything is wrong
+  hubstorm check meters.toml --strict --machine      for CI: fails after any warning
   sed s/meter/gauge/g meters.toml | hubstorm check -";
 
 pub(super) const EMULATOR: &str = "\

@@ -8,8 +8,7 @@ use std::time::Duration;
 pub enum Command {
     /// Extend the load by a segment. The last phase then lasts until the segment's end.
     Append(Segment),
-    /// In a run with an observer: messages and calls that are due before this time, since the start of the run, need not wait any
-    /// longer.
+    /// Release the messages and calls of a staged run that are due before this time, measured from the start of the run.
     Release(Duration),
     /// Stop making messages due, send the due ones, drain acknowledgments, disconnect.
     Stop,

@@ -68,7 +68,7 @@ pub struct Context {
     flags: Cell<CommandFlags>,
     /// End of the load. An appended segment makes it later; a stop makes it earlier.
     load_end_ns: Cell<u64>,
-    /// Messages that are due at this time or later wait.
+    /// In a staged run, messages wait if they are due at this time or later.
     released_ns: Cell<u64>,
     reports: mpsc::UnboundedSender<Report>,
     tls_reported: Cell<bool>,
@@ -185,7 +185,7 @@ impl Context {
         self.load_end_ns.get()
     }
 
-    /// Returns the time before which a message must be due in order to be sent: the end of the load, or of the released part of it.
+    /// Returns the time before which a message must be due to be sent: the end of the load, or the end of its released part.
     #[inline]
     pub(crate) fn released_ns(&self) -> u64 {
         self.load_end_ns.get().min(self.released_ns.get())

@@ -93,7 +93,7 @@ impl DeviceRecorder<'_> {
         }
     }
 
-    /// Reports something else to the observer, if the run has one.
+    /// Reports another event to the observer, if the run has one.
     pub(crate) fn report(&self, observed: impl FnOnce(u16) -> Observed) {
         if let Some(observer) = &self.context.observer {
             observer.send(observed(self.device.fleet));

@@ -1,24 +1,25 @@
-//! Tells `app` about each operation of a staged run as soon as it ends. A staged run has one device per fleet, and holds its messages and
+//! Reports each operation of a staged run to `app` as soon as it ends. A staged run has one device per fleet, and holds its messages and
 //! calls until `app` releases them. Used by `device_recorder`, `device` and `service_driver`. Other runs have no observer.
 
 use crate::measure::{Key, Outcome};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Reports what happens in a staged run. With an observer, messages and calls wait for [`Command::Release`](super::Command::Release).
+/// A sender of [`Observed`] events from a staged run. With an observer, messages and calls wait for
+/// [`Command::Release`](super::Command::Release).
 #[derive(Clone, Debug)]
 pub struct Observer(mpsc::UnboundedSender<Observed>);
 
-/// Something that happened in a staged run.
+/// An event of a staged run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observed {
     /// An operation ended.
     Ended {
         /// The operation, its fleet, and the phase in which it was due.
         key: Key,
-        /// How it ended.
+        /// Its outcome.
         outcome: Outcome,
-        /// From the time at which it was sent until it ended.
+        /// Time from sending to the end of the operation.
         took: Duration,
         /// The status with which the device answered a method call.
         status: Option<i32>,
@@ -29,7 +30,7 @@ pub enum Observed {
         fleet: u16,
         /// Error class.
         class: &'static str,
-        /// What happened.
+        /// The text of the error.
         text: String,
     },
     /// SUBACK arrived.
@@ -52,14 +53,14 @@ pub enum Observed {
 }
 
 impl Observer {
-    /// Returns an observer, and the receiver of what it observes.
+    /// Returns an observer, and the receiver of its events.
     #[must_use]
     pub fn new() -> (Observer, mpsc::UnboundedReceiver<Observed>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Observer(sender), receiver)
     }
 
-    /// Sends an observation.
+    /// Sends an event.
     pub(crate) fn send(&self, observed: Observed) {
         // Ignore the error: the receiver is gone only when the run is ending.
         drop(self.0.send(observed));

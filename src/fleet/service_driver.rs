@@ -43,7 +43,7 @@ pub(crate) struct ServiceDriver {
     load_end_ns: u64,
     /// Receives the end of each call of a staged run.
     observer: Option<Observer>,
-    /// Calls that are due at this time or later wait.
+    /// In a staged run, calls wait if they are due at this time or later.
     released_ns: u64,
 }
 
@@ -103,7 +103,7 @@ impl ServiceDriver {
         self.released_ns = nanos(until);
     }
 
-    /// Returns the time before which a call must be due in order to be made.
+    /// Returns the time before which a call must be due to be made.
     fn due_before_ns(&self) -> u64 {
         self.load_end_ns.min(self.released_ns)
     }

@@ -39,7 +39,7 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// Returns what the user can do about the error, as an imperative.
+    /// Returns the fix for the error, as an imperative.
     #[must_use]
     pub fn fix(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ pub struct ConnectionString<'a> {
     pub has_gateway: bool,
 }
 
-/// The names of fields with a meaning, or which Azure's SDKs know and which do not matter here.
+/// The names of known fields: those that hubstorm reads, and others that Azure's SDKs know.
 const NAMES: [&str; 10] = [
     "HostName",
     "DeviceId",
@@ -91,11 +91,11 @@ const NAMES: [&str; 10] = [
 const DEVICE_ID: usize = 1;
 const MODEL_ID: usize = 9;
 
-/// The field before the one that is parsed.
+/// The kind of the field before the current one.
 enum Previous {
     /// The device id, whose value begins at this byte.
     DeviceId(usize),
-    /// A field without a meaning here, whose value may contain `;`.
+    /// A field that hubstorm ignores, whose value may contain `;`.
     Ignored,
     /// Another field.
     Other,

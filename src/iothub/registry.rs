@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", if self.is_syntax { "invalid JSON" } else { "JSON, but not device identities" })]
 pub struct ExportError {
-    /// Whether the text is not JSON, as opposed to JSON of another shape.
+    /// True if the text is not JSON, false if it is JSON of another shape.
     pub is_syntax: bool,
     /// Line at which the parser stopped, from 1.
     pub line: usize,

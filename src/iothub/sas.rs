@@ -40,7 +40,7 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// Returns what the user can do about the error, as an imperative.
+    /// Returns the fix for the error, as an imperative.
     #[must_use]
     pub fn fix(self) -> &'static str {
         match self {

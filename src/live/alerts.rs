@@ -1,5 +1,5 @@
-//! Decides which errors are reported during the run, as soon as they are frequent. Used by `console`. Pure: the time comes with the
-//! figures of each second.
+//! Selects the errors that `run` reports during the load: a class is reported as soon as it is frequent. Used by `console`. Pure: the
+//! caller passes the time.
 
 use super::error_fix;
 use crate::measure::{Live, LiveErrors};
@@ -8,14 +8,14 @@ use crate::units::{Percent, human_count, plural};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A class of errors is reported if it exceeds one in this many operations or connection attempts in a second.
+/// A class is reported if it exceeds one error per this number of operations or connection attempts in a second.
 const ONE_IN: u64 = 100;
-/// A reported class is reported again if its count has grown by this factor, ..
+/// A class is reported again if its count has grown by this factor.
 const GROWTH: u64 = 10;
-/// .. or if it returns after it was below the limit for this long (our choice).
+/// A class is reported again if it returns after it was below the limit for this time (our choice).
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// The classes that were reported.
+/// The reported classes.
 #[derive(Debug, Default)]
 pub(super) struct Alerts {
     reported: BTreeMap<(String, &'static str), Reported>,
@@ -54,7 +54,7 @@ impl Alerts {
     }
 }
 
-/// Describes errors of a class: what happened, how often, an example, and what to do.
+/// Returns the message about a class of errors: their count, an example, and a fix.
 fn message(errors: &LiveErrors, whole: u64) -> String {
     let LiveErrors { class, count, total, example, .. } = errors;
     let what = if is_of_attempt(class) && *count <= whole {
@@ -76,7 +76,7 @@ fn message(errors: &LiveErrors, whole: u64) -> String {
     text
 }
 
-/// Returns the share in parentheses, if it is one.
+/// Returns the share in parentheses. Empty if `count` exceeds `whole`.
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
 fn share(count: u64, whole: u64) -> String {
     if count > whole {

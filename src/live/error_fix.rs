@@ -1,6 +1,6 @@
-//! What to do about a class of errors, in a few words. Used by `alerts`. `docs/errors.md` explains every class at more length.
+//! A short fix for each class of errors. Used by `alerts`. `docs/errors.md` explains every class in detail.
 
-/// Returns what to do about a class. `None` if only the example helps.
+/// Returns the fix for a class. `None` if only the example helps.
 pub(super) fn fix(class: &str) -> Option<&'static str> {
     Some(match class {
         "dns" => "check `host` in `[target]`, and this machine's resolver",

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The smallest and the largest number of columns of the bar.
 const BAR: [usize; 2] = [8, 32];
-/// Error classes that are named on a terminal.
+/// The maximum number of error classes that a line on a terminal names.
 const CLASSES_MAX: usize = 3;
 
 /// The figures of a progress line.

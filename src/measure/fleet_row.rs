@@ -1,5 +1,5 @@
-//! The numbers of one fleet in one row of the series. Filled by the collector once per second, so the hot path does not know about
-//! them. Independent of the series' length and memory limit.
+//! The numbers of one fleet in one row of the series. Filled by the collector once per second, so they add no work to the hot
+//! path. Independent of the series' length and memory limit.
 
 use super::hdr;
 use super::latency::Latency;
@@ -8,8 +8,7 @@ use super::totals::{Totals, is_zero};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The numbers of fleets over time are kept for runs with at most this number of fleets: a chart with more lines is unreadable, and
-/// the file would grow.
+/// Runs with more fleets than this keep no numbers of fleets over time: a chart with more lines is unreadable, and the file would grow.
 pub(super) const FLEETS_MAX: usize = 10;
 
 /// The numbers of one fleet in one interval: its devices, and its messages of every kind. Adding two of them is exact.

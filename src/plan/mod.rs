@@ -12,7 +12,7 @@
 //! - `credentials`: tokens, keys, passwords and device lists.
 //! - `deliveries`: messages that the run's subscribers should receive.
 //! - `forecast`: the resources that a run needs, and the samples that it produces.
-//! - `once`: the plan in which one device of each fleet does everything once.
+//! - `once`: the plan in which one device of each fleet does every operation once.
 //! - `sdk`: presets for Azure's device SDKs.
 //! - `rules`: thresholds and validity limits, as the result file stores them.
 //! - `fingerprint`: the hash of the load.

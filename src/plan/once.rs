@@ -2,7 +2,8 @@
 //! Made by `app`; `fleet` runs it like any other plan, with an observer.
 //!
 //! A *step* is a message or a call. Each step is due once, in a phase of its own, so that the end of an operation shows which step it was:
-//! step n is due in phase n + 1. All of this takes milliseconds, but the observer releases a step only once the earlier stages have ended.
+//! step n is due in phase n + 1. All phases together last milliseconds, but the observer releases a step only after the earlier stages
+//! have ended.
 
 use super::deliveries::Deliveries;
 use super::model::{CallPlan, DrivePlan, FleetPlan, Offline, Plan, SendPlan};
@@ -17,10 +18,10 @@ const STEP: Duration = Duration::from_millis(1);
 /// Added to the sum of all timeouts. Every operation ends by its own timeout; the end of the plan is only a safeguard.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// Which operations to do.
+/// The operations to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnceScope {
-    /// All of the scenario.
+    /// Every operation of the scenario.
     Everything,
     /// Connect, subscribe, and send one message that the target acknowledges.
     OneMessage,
@@ -89,7 +90,7 @@ impl Plan {
         OncePlan { plan: self, steps, stages, unanswered, received_elsewhere }
     }
 
-    /// Returns the time in which every operation ends.
+    /// Returns the time after which every operation has ended.
     fn limit_once(&self) -> Duration {
         let fleets = self.fleets.iter();
         let fleet = fleets.map(|fleet| fleet.connect_timeout + fleet.ack_timeout * 2 + fleet.twin.timeout);
@@ -130,7 +131,7 @@ impl Plan {
         for (step, number) in steps.iter().zip(0_u32..) {
             let due = lead + STEP * number + STEP / 2;
             let only = RoundRobin::new(1);
-            // The first turn of a round is in its middle.
+            // A stratified arrival of a single device is first due in the middle of its interval, so the interval is twice `due`.
             let rate_hz = 0.5 / due.as_secs_f64();
             let arrival = Arrival { spread: Spread::Stratified(only), rate_hz, burst: 1 };
             match *step {
@@ -181,11 +182,11 @@ impl FleetPlan {
         (self.devices, self.first) = (1, first);
         // One attempt shows whether the device can connect.
         self.reconnect = BackOff::Never.into();
-        // A message waits for the stages before it, and must neither expire nor be skipped.
+        // A message waits for the stages before it. Meanwhile it must not expire, and the device must not skip it.
         (self.send_by, self.offline) = (limit, Offline::Queue);
         match scope {
             OnceScope::Everything if self.twin.get_on_connect => {
-                // The scheduled request is the same operation.
+                // A scheduled request would repeat the request on connect.
                 self.sends.retain(|send| send.operation != Operation::TwinGet);
             }
             OnceScope::Everything => {}

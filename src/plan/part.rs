@@ -1,6 +1,6 @@
 //! Restricts a scenario to a part of it: to some fleets (`--fleet`), and to another length of all phases together (`--duration`).
-//! Called by `app` before it resolves the scenario. The effect becomes part of the plan's overrides, so the result tells it from a whole
-//! run. Pure.
+//! Called by `app` before it resolves the scenario. The effect becomes part of the plan's overrides, so that the result differs from
+//! that of a whole run. Pure.
 
 use crate::scenario::{CallKind, DURATION_MAX, DriveSpec, PhaseSpec, Scenario, nearest};
 use crate::units::{UnitError, human_duration, parse_duration};
@@ -18,7 +18,7 @@ pub struct Part<'a> {
     pub duration: Option<&'a str>,
 }
 
-/// The scenario has no such part. The texts start with the option.
+/// An error in `--fleet` or `--duration`. The messages start with the option.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartError {
     /// `--fleet` names no fleet of the scenario.
@@ -93,7 +93,7 @@ impl Part<'_> {
     }
 }
 
-/// Returns what `--fleet` did, for the overrides. `thresholds` are those that need the other fleets. `None` if every fleet runs.
+/// Describes the effect of `--fleet`, for the overrides. `thresholds` are those that need the other fleets. `None` if every fleet runs.
 pub(super) fn selection(scenario: &Scenario, thresholds: &[String]) -> Option<String> {
     let left_out = &scenario.left_out;
     if left_out.fleets.is_empty() {

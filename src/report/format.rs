@@ -30,7 +30,7 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// Formats what `part` leaves of `whole` in percent, rounded **up**, so that it and [`share`] of `part` add up to 100%.
+/// Formats the rest, `whole - part`, as a percentage of `whole`. Rounds **up**, so that it and [`share`] of `part` add up to 100%.
 pub(super) fn rest(part: u64, whole: u64) -> String {
     let rest = whole.saturating_sub(part);
     if whole == 0 || rest == 0 || rest == whole {
@@ -39,7 +39,7 @@ pub(super) fn rest(part: u64, whole: u64) -> String {
     let exact = (u128::from(rest) * 1_000_000).div_ceil(u128::from(whole));
     match exact {
         1_000_000.. => "99.9999%".to_owned(),
-        // Use more digits for small shares, as `share` does for the shares that they are the rest of.
+        // Use more digits for small shares, as `share` does for shares near 100%.
         ..=100 => format!("0.{exact:04}%"),
         _ => {
             let hundredths = exact.div_ceil(100);

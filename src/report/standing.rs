@@ -1,10 +1,10 @@
-//! How a report presents the outcome of a threshold: mark, word and class. A threshold that passed in an invalid run does not look like a
-//! pass. Called by `text` and `page`. Uses only the result.
+//! The presentation of a threshold's outcome in a report: mark, word and class. A threshold that passed in an invalid run does not look
+//! like a pass. Called by `text` and `page`. Uses only the result.
 
 use super::margin;
 use crate::result::model::{RunResult, Status, ThresholdResult, ThresholdStatus};
 
-/// The codes of reasons that say that the planned load was not produced, or not to its end.
+/// The codes of reasons for an incomplete load.
 const SHORT: [&str; 5] = ["late_start", "not_sent", "closed_loop_delayed", "machine_short", "breakdown"];
 
 /// The presentation of a threshold.
@@ -14,7 +14,7 @@ pub(super) enum Standing {
     Passed,
     /// The threshold passed. Others are undecided, so the run is invalid.
     PassedInInvalid,
-    /// The threshold passed for a load that was not the planned one.
+    /// The threshold passed, but the run did not produce the planned load.
     WouldPass,
     Undecided,
     Failed,

@@ -19,7 +19,7 @@ use anstyle::Style;
 use operations::operations;
 use writer::{BOLD, DIM, FAILED, PASSED, PLAIN, WARNING, Writer};
 
-/// The fewest columns for the text of an error. If its class leaves less, the text gets its own lines.
+/// The fewest columns for the text of an error. If the name of its class leaves fewer columns, the text gets its own lines.
 const ERROR_COLUMNS_MIN: usize = 36;
 
 /// Returns the summary of a run as text of this width that ends in a line break. `color` adds ANSI styles.

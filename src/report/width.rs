@@ -73,7 +73,7 @@ pub fn cut(text: &str, most: usize) -> String {
 /// Wraps `body` between words into lines of at most `most` columns. The first line starts with `first`, the others with `rest`.
 ///
 /// A word that is longer than a line is split, but not a path, and not text in backticks: these stay whole, so that they can be copied.
-/// So does the rest of a line after two spaces, where our messages have a command.
+/// So does the rest of a line after two spaces, which is a command in our messages.
 #[must_use]
 pub fn wrap(first: &str, rest: &str, body: &str, most: usize) -> Vec<String> {
     let mut lines = Vec::new();

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use std::io::{Result, Write};
 
-/// Values that are nested deeper than this are on one line: a row of the series, a histogram, a list of stalls. Indented, they would
-/// make up most of a long run's file.
+/// Values that are nested deeper than this are on one line: a row of the series, a histogram, a list of stalls. With indentation, they
+/// would be most of a long run's file.
 const DEPTH_MAX: usize = 3;
 
 /// Serializes a value as JSON with indented outer levels.

@@ -148,16 +148,16 @@ const MESSAGE_METRICS: &[&str] = &[
     "errorrate",
 ];
 
-/// What the user probably meant.
+/// The probable meaning of a wrong word.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meant<'a> {
     /// An allowed word.
     Word(&'a str),
-    /// A sentence that says what to write. `{table}` stands for the path of the table.
+    /// A sentence with the fix. `{table}` stands for the path of the table.
     Fix(&'static str),
 }
 
-/// Returns what `found` probably means where only `allowed` is allowed: a synonym, or else the most similar word.
+/// Returns the probable meaning of `found` among the words in `allowed`: a synonym, or else the most similar word.
 pub fn meant<'a>(found: &str, allowed: &[&'a str]) -> Option<Meant<'a>> {
     let folded = folded(found);
     let word = |known: &str| allowed.iter().copied().find(|word| *word == known);

@@ -1,5 +1,5 @@
-//! `doctor --scenario`: one device of each fleet connects, subscribes and sends one message that the target acknowledges. The engine of a
-//! run does and times each step. Without a target, the built-in hub is started.
+//! `doctor --scenario`: one device of each fleet connects, subscribes and sends one message that the target acknowledges. The engine of
+//! `run` does and times each step. Without a target, the command starts the built-in hub.
 
 use super::super::once::{self, Checklist, Trial};
 use super::super::{AppError, Env, print, read_scenario};
@@ -24,7 +24,7 @@ pub(super) async fn plan(args: &DoctorArgs, file: &Path, env: &Env) -> Result<On
     Ok(plan.once(OnceScope::OneMessage))
 }
 
-/// Tries the devices, and prints the times of their steps. Fails if a step failed.
+/// Runs one device of each fleet, and prints the times of the steps. Fails if a step failed.
 pub(super) async fn try_devices(mut once: OncePlan, env: &mut Env) -> Result<(), AppError> {
     let (mut emulator, endpoint) = once::start(&env.exe, &mut once.plan).await?;
     let target = &once.plan.target;

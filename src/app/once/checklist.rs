@@ -1,5 +1,5 @@
-//! The checklist of a staged run: a state machine that hears what happened and says when the next stage may start. Used by `drive`;
-//! `text` prints it. It uses neither clocks nor channels.
+//! The checklist of a staged run: a state machine that receives observations and returns the command that starts the next stage.
+//! Used by `drive`; `text` prints it. It uses neither clocks nor channels.
 
 use super::items::{Item, LAST_STAGE, State, What, items};
 use crate::fleet::{Command, Observed};
@@ -20,7 +20,7 @@ pub(super) struct FleetError {
     pub(super) text: String,
 }
 
-/// The checklist.
+/// The operations of one device of each fleet, with their outcomes.
 #[derive(Debug)]
 pub(in crate::app) struct Checklist {
     pub(super) items: Vec<Item>,
@@ -36,7 +36,7 @@ pub(in crate::app) struct Checklist {
 }
 
 impl Checklist {
-    /// Returns the checklist of a plan. Nothing is done yet.
+    /// Returns the checklist of a plan. All of its items are open.
     pub(in crate::app) fn new(once: &OncePlan) -> Checklist {
         Checklist {
             items: items(once),
@@ -48,7 +48,7 @@ impl Checklist {
         }
     }
 
-    /// Handles something that happened.
+    /// Handles an observation.
     pub(super) fn handle(&mut self, observed: Observed) {
         match observed {
             Observed::Failed { fleet, class, text } => self.errors.push(FleetError { fleet, class, text }),
@@ -103,7 +103,7 @@ impl Checklist {
                 let received = |what| matches!(what, What::Deliver { step: of } if Some(of) == step);
                 self.end_first(fleet, received, outcome, None);
             }
-            // Its due time is the time of SUBACK if it follows SUBACK, so it may seem to be any step.
+            // A request after SUBACK is due at the time of SUBACK. So its phase does not identify a step.
             Operation::TwinGet => self.end_first(fleet, |what| what == What::TwinGet, outcome, took),
             Operation::TwinReport => {
                 let report = |what| matches!(what, What::TwinReport { step: of } if Some(of) == step);
@@ -125,7 +125,7 @@ impl Checklist {
         }
     }
 
-    /// Ends the first open item of a fleet that fits.
+    /// Ends the first open item of a fleet for which `fits` returns true.
     fn end_first(
         &mut self,
         fleet: u16,
@@ -146,7 +146,7 @@ impl Checklist {
         }
     }
 
-    /// Skips the open items that fit.
+    /// Skips the open items for which `fits` returns true.
     fn skip(&mut self, fits: impl Fn(&Item) -> bool, why: &str) {
         for item in self.items.iter_mut().filter(|item| item.is_open() && fits(item)) {
             item.state = State::Skipped(why.to_owned());
@@ -175,7 +175,7 @@ impl Checklist {
         }
     }
 
-    /// Handles the end of the wait for SUBACK. If it arrived, `on_suback` has ended the items already.
+    /// Handles the end of the wait for SUBACK. If SUBACK arrived, `on_suback` has already ended the items.
     fn on_subscribe_ended(&mut self, fleet: u16, outcome: Outcome, took: Option<Duration>) {
         let filter = |item: &&mut Item| item.fleet == fleet && matches!(item.what, What::Subscribe(..));
         for item in self.items.iter_mut().filter(filter) {
@@ -285,7 +285,7 @@ impl Checklist {
         open.peek().is_some() && open.all(Item::is_reception)
     }
 
-    /// Ends the receptions of the current stage that did not happen.
+    /// Fails the open receptions of the current stage.
     pub(super) fn end_receptions(&mut self) {
         let (stage, within) = (self.stage, human_duration(self.drain));
         let open = self.items.iter_mut().filter(|item| item.is_open() && item.stage <= stage);
@@ -300,7 +300,7 @@ impl Checklist {
         }
     }
 
-    /// Ends the items that are still open after the run. `why` says why the run was cut short, if it was.
+    /// Ends the items that are still open after the run. `why` is the reason if the run was cut short.
     pub(in crate::app) fn close(&mut self, why: Option<&str>) {
         if let Some(why) = why {
             return self.skip(|_| true, why);
@@ -311,7 +311,7 @@ impl Checklist {
         }
     }
 
-    /// Returns the names of the fleets whose device failed at something.
+    /// Returns the names of the fleets with a failed item.
     pub(in crate::app) fn failed_fleets(&self, plan: &Plan) -> Vec<String> {
         let fleets = plan.fleets.iter().zip(0_u16..);
         let failed = fleets
@@ -337,7 +337,7 @@ fn remark(what: What) -> &'static str {
     }
 }
 
-/// Returns what is wrong with the status of a method call, and a fix.
+/// Returns the problem with the status of a method call, and a fix.
 fn wrong_status(what: What, status: Option<i32>) -> Option<(String, String)> {
     let (What::Call { status: planned, .. }, Some(status)) = (what, status) else { return None };
     let answered = u32::try_from(status).unwrap_or(u32::MAX);

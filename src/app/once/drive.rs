@@ -1,5 +1,5 @@
-//! Runs the plan of a checklist with the engine of `run`: starts the fleet, hears what happens, and starts each stage when the one before
-//! has ended. Used by `once` and `doctor`.
+//! Runs the plan of a checklist with the engine of `run`: starts the fleet, passes observations to the checklist, and starts each
+//! stage when the previous one has ended. Used by `once` and `doctor`.
 
 use super::super::emulator_process::EmulatorProcess;
 use super::super::{AppError, environment_error};
@@ -26,16 +26,16 @@ pub(in crate::app) struct Trial<'a> {
     pub(in crate::app) err: &'a mut dyn Write,
 }
 
-/// How a trial ended.
+/// The end of a trial run.
 pub(in crate::app) struct Ended {
     pub(in crate::app) finished: Finished,
     pub(in crate::app) interrupted: bool,
-    /// Whether the built-in hub exited during the trial.
+    /// Whether the built-in hub exited during the trial run.
     pub(in crate::app) hub_exited: bool,
 }
 
 impl Ended {
-    /// Returns why the trial ended before all operations did, if it was cut short.
+    /// Returns the reason if the trial run ended before all of its operations.
     pub(in crate::app) fn cut_short(&self) -> Option<&'static str> {
         match self {
             Ended { interrupted: true, .. } => Some("interrupted"),
@@ -78,7 +78,7 @@ pub(in crate::app) async fn drive(trial: Trial<'_>, list: &mut Checklist) -> Res
         tokio::select! {
             finished = &mut fleet => break finished,
             Some(observed) = observations.recv() => {
-                // An abort makes the rest fail, which says nothing about the target.
+                // After an abort, the remaining operations fail. These failures say nothing about the target.
                 if !interrupted && !hub_exited {
                     list.handle(observed);
                 }

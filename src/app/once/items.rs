@@ -1,4 +1,4 @@
-//! The items of a checklist: what one device of each fleet should do, derived from the plan. Used by `checklist`. Pure.
+//! The items of a checklist: the operations of one device of each fleet, derived from the plan. Used by `checklist`. Pure.
 
 use crate::iothub::topics;
 use crate::measure::{Operation, Outcome};
@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The stage of items that end only when the device disconnects.
 pub(super) const LAST_STAGE: usize = usize::MAX;
 
-/// An item: something that a fleet's device does once, or that happens to it.
+/// An item: an operation that a fleet's device does once, or a message that it should receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
     /// Index of the fleet.
@@ -19,14 +19,14 @@ pub(super) struct Item {
     pub(super) label: String,
     /// The stage in which it can start: 0 for connecting and subscribing, 1 and more for the stages of the plan.
     pub(super) stage: usize,
-    /// The filters, by index, without which it cannot happen. It needs one of them. Empty if it needs none.
+    /// Indices of the filters of which it needs at least one. Empty if it needs none.
     pub(super) needs: Vec<usize>,
     pub(super) state: State,
-    /// How long it took, from sending to the answer.
+    /// The time from sending to the answer.
     pub(super) took: Option<Duration>,
 }
 
-/// What an item is about.
+/// The kind of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     /// The connection.
@@ -51,7 +51,7 @@ pub(super) enum What {
     },
     /// A change to desired properties, or a cloud-to-device message, at the device.
     Received(Operation),
-    /// A message at another device, or at the same.
+    /// A tracked message that a subscriber receives. The subscriber may be the sender.
     Deliver {
         step: usize,
     },
@@ -60,7 +60,7 @@ pub(super) enum What {
         step: usize,
     },
     Unsubscribe,
-    /// Something that is only mentioned, because it cannot be tried.
+    /// An operation that the checklist only mentions, because `--once` cannot do it.
     Note,
 }
 
@@ -68,13 +68,13 @@ pub(super) enum What {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Open,
-    /// Done, with a remark.
+    /// Ended ok, with a remark.
     Ok(String),
     /// Ended with another outcome. The fleet's errors give the reason.
     Ended(Outcome),
     /// Failed, with the reason and a fix.
     Failed(String, String),
-    /// Not tried, with the reason.
+    /// Skipped, with the reason.
     Skipped(String),
 }
 
@@ -109,7 +109,7 @@ impl Item {
         matches!(self.what, What::Message { .. } | What::TwinGet | What::TwinReport { .. })
     }
 
-    /// Returns true for items that have no timeout of their own, because they happen to the device.
+    /// Returns true for messages that the device should receive. They have no timeout of their own.
     pub(super) fn is_reception(&self) -> bool {
         matches!(self.what, What::Received(_) | What::Deliver { .. })
     }
@@ -144,7 +144,7 @@ pub(super) fn items(once: &OncePlan) -> Vec<Item> {
             items.push(Item::new(number, What::Unsubscribe, Operation::Unsubscribe.name()).at(LAST_STAGE));
         }
     }
-    // A delivery is listed under its receiver, after what the receiver does itself.
+    // A delivery is listed under its receiver, after the receiver's own operations.
     items.sort_by_key(|item| {
         let place = match item.what {
             What::Deliver { .. } => 1,
@@ -245,7 +245,7 @@ fn subscribed(item: Item, needs: Vec<usize>, kind: &str) -> Item {
     }
 }
 
-/// Returns the indices of the fleet's filters that fit.
+/// Returns the indices of the fleet's filters for which `fits` returns true.
 fn positions(fleet: &FleetPlan, fits: impl Fn(&str) -> bool) -> Vec<usize> {
     let filters = fleet.filters(0).into_iter().zip(0..);
     filters.filter(|((filter, _), _)| fits(filter)).map(|(_, index)| index).collect()

@@ -1,4 +1,4 @@
-//! Why an item of a checklist did not end ok: the reason and the fix, from the errors of its fleet. Used by `text`. Pure.
+//! The reason why an item of a checklist failed, and the fix, from the errors of its fleet. Used by `text`. Pure.
 
 use super::super::preflight;
 use super::checklist::{Checklist, FleetError};
@@ -6,16 +6,16 @@ use super::items::{Item, State, What};
 use crate::measure::Outcome;
 use crate::plan::{Plan, TargetKind};
 
-/// Why an item failed.
+/// The reason why an item failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reason {
-    /// What happened, with the error class.
+    /// The failure, with the error class.
     pub(super) what: String,
-    /// What to do. `None` if `what` says it.
+    /// The fix. `None` if `what` contains it.
     pub(super) fix: Option<String>,
 }
 
-/// Returns why an item failed; `None` if it did not fail.
+/// Returns the reason why an item failed. `None` if it did not fail.
 pub(super) fn reason(item: &Item, list: &Checklist, plan: &Plan) -> Option<Reason> {
     let outcome = match &item.state {
         State::Failed(what, fix) => return Some(Reason { what: what.clone(), fix: Some(fix.clone()) }),
@@ -64,7 +64,7 @@ fn without_prefix(text: &str) -> &str {
     text.split_once(": ").map_or(text, |(_, rest)| rest)
 }
 
-/// Returns what to do about an error. `None` if its text says it.
+/// Returns the fix for an error. `None` if the text of the error contains it.
 fn fix(error: &FleetError, item: &Item, (plan, others_connected): (&Plan, bool)) -> Option<String> {
     let hub = plan.target.kind == TargetKind::IotHub;
     let tls = plan.target.tls.is_some();

@@ -1,4 +1,4 @@
-//! Prints a checklist: for each fleet, what its device did, and a conclusion. Used by `once`; `doctor` prints times instead. Pure.
+//! Prints a checklist: for each fleet, the operations of its device, and a conclusion. Used by `once`; `doctor` prints times instead. Pure.
 
 use super::checklist::Checklist;
 use super::items::{Item, State, heading};
@@ -55,7 +55,7 @@ fn line(out: &mut String, item: &Item, reason: Option<Reason>) {
     }
 }
 
-/// Returns the last line: how many operations are ok.
+/// Returns the last line: the number of operations by outcome.
 fn conclusion(list: &Checklist, skipped_drives: usize) -> String {
     let count = |fits: fn(&Item) -> bool| list.items.iter().filter(|item| fits(item)).count();
     let ok = count(|item| matches!(item.state, State::Ok(_)));

@@ -1,4 +1,4 @@
-//! Prints what one device of a fleet did, with the time of each step, for `doctor --scenario`. Pure.
+//! Prints the steps of one device of each fleet, with the time of each step, for `doctor --scenario`. Pure.
 
 use super::checklist::Checklist;
 use super::items::{Item, State, What, heading};
@@ -34,7 +34,7 @@ pub(in crate::app) fn times(list: &Checklist, plan: &Plan, tls: Option<&TlsFacts
                 continue;
             }
             match (&item.state, item.took) {
-                // The steps say more.
+                // The steps of the connection have their own rows.
                 (State::Ok(_), _) if item.what == What::Connect => {}
                 // All filters are in one packet.
                 (State::Ok(_), _) if subscribed && matches!(item.what, What::Subscribe(..)) => {}

@@ -23,7 +23,7 @@ pub(in crate::plan) struct BadLine {
     pub(in crate::plan) refusal: Refusal,
 }
 
-/// What a file contains besides devices. It is not an error, but users should know of it.
+/// Counts of skipped identities, ignored fields and comments in a file. They are not errors, but users should know about them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::plan) struct Oddities {
     /// Disabled devices.
@@ -76,7 +76,7 @@ pub(in crate::plan) fn parse(bytes: &[u8], format: CredentialFormat<'_>) -> Cred
     parser.file
 }
 
-/// Returns whether the whole file is JSON, as opposed to a file with an object on each line.
+/// Returns true if the whole file is JSON, and false for a file with an object on each line.
 fn is_json_document(text: &str) -> bool {
     let text = text.trim_start();
     let first_line = text_file::lines(text.as_bytes()).next().unwrap_or_default();
@@ -151,7 +151,7 @@ impl Parser<'_> {
             self.layout = Some(layout);
             return if is_header { checked } else { self.line(line, number) };
         };
-        // Azure's and other command-line tools underline a header.
+        // Azure's command-line tool, among others, underlines a header.
         if layout.columns.is_some() && line.chars().all(|c| c == '-' || c.is_whitespace()) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! What a credential file contains: keys or passwords. Used by the other files in this folder and by `resolve`.
+//! The contents of a credential file: keys or passwords. Used by the other files in this folder and by `resolve`.
 
 /// The format of a credential file.
 #[derive(Clone, Copy, Debug)]

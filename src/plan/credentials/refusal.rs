@@ -1,4 +1,4 @@
-//! Why a line of a credential file cannot be used, and what to do about it. Used by `credential_file` and `table`. Never contains text
+//! The reason why a line of a credential file is invalid, and its fix. Used by `credential_file` and `table`. Never contains text
 //! from the file, which may be a misplaced secret.
 
 use crate::iothub::connection_string::ConnectionError;
@@ -8,9 +8,9 @@ use std::borrow::Cow;
 /// A problem with a line, and its fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::plan) struct Refusal {
-    /// What is wrong.
+    /// The problem.
     pub(in crate::plan) what: Cow<'static, str>,
-    /// What to do, as an imperative.
+    /// The fix, as an imperative.
     pub(in crate::plan) fix: Cow<'static, str>,
     /// Column in the line, from 1, if it is known.
     pub(in crate::plan) column: Option<usize>,

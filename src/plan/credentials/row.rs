@@ -37,7 +37,7 @@ const PASSWORD_COLUMNS_FIX: &str =
 pub(super) fn layout(row: &str, separator: Option<char>, format: CredentialFormat<'_>) -> Layout {
     Layout::of(row, separator, |fields| match format {
         CredentialFormat::Keys { .. } => matches!(device_with_key(fields, format), Ok(Entry::Device(_))),
-        // Every row with two or three fields could be a device, so only the first field tells a header.
+        // Every row with two or three fields could be a device, so only the first field identifies a header.
         CredentialFormat::Passwords => {
             let is_header = fields.first().is_some_and(|first| table::is_column_name(first));
             !is_header && device_with_password(fields).is_ok()

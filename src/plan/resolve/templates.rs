@@ -47,7 +47,8 @@ pub(super) fn from_printf(text: &str) -> Option<String> {
         out.push_str(&rest[..at]);
         let after = &rest[at + 1..];
         let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-        // Without a leading zero, as in %20, this is rather an encoded character. So it is with a hexadecimal digit behind the letter.
+        // A number without a leading zero, as in %20, is probably an encoded character. So is a letter before a hexadecimal digit, as in
+        // %dF.
         let width = after[..end].strip_prefix('0').unwrap_or(if end == 0 { "" } else { "x" });
         let mut letters = after[end..].chars();
         let letter = letters.next().filter(|_| !letters.next().is_some_and(|c| c.is_ascii_hexdigit()));

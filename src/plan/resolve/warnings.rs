@@ -101,8 +101,8 @@ fn lines_not_json(payload: &Payload) -> Option<(usize, String)> {
     let (line, error) = errors.next()?;
     let more = match errors.count() {
         0 => String::new(),
-        1 => ", and neither is 1 more line".to_owned(),
-        more => format!(", and neither are {more} more lines"),
+        1 => " (1 more line has an error)".to_owned(),
+        more => format!(" ({more} more lines have errors)"),
     };
     let what =
         format!("looks like JSON, but is not valid{more}: {} at column {}", reason(&error), error.column());
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(
             of(b"{}\r\n\r\n{\"a\":}\r\n{\r\n{x\r\n"),
             [
-                "test.toml:5:11: fleet.a.send.0.payload: line 3 of x.txt looks like JSON, but is not valid, and neither are 2 more lines: expected value at column 6"
+                "test.toml:5:11: fleet.a.send.0.payload: line 3 of x.txt looks like JSON, but is not valid (2 more lines have errors): expected value at column 6"
             ]
         );
         assert!(of(b"\xef\xbb\xbf{x}")[0].contains("line 1 of x.txt"));

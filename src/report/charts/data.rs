@@ -1,5 +1,5 @@
 //! The data block of a chart: times and formatted values, for a script that shows the values under the cursor. Called by `figure`.
-//! Nothing on the page needs it.
+//! The page is complete without it.
 
 use super::ReportError;
 use super::plot::{Plot, Shape};
@@ -52,7 +52,7 @@ pub(super) fn block(id: &str, plots: &[Plot]) -> Result<String, ReportError> {
             });
         }
     }
-    // Names of fleets are in here. An escaped `<` cannot end the block.
+    // The block contains names of fleets. An escaped `<` cannot end it.
     let json = serde_json::to_string(&block)?.replace('<', "\\u003c");
     Ok(format!("<script type=\"application/json\" data-chart=\"{id}\">{json}</script>\n"))
 }

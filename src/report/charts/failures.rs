@@ -41,8 +41,8 @@ pub(super) fn not_ok(rows: &Rows<'_>) -> Option<Draft> {
     })
 }
 
-/// Operations that are unfinished at the end of the drain are one bar. It does not scale the axis if it would hide the failures during
-/// the load.
+/// Draws the operations that are unfinished at the end of the drain as one bar. The bar does not scale the axis if it would hide the
+/// failures during the load.
 fn outlier(rows: &Rows<'_>) -> Option<Outlier> {
     let is_after = |slot: &&Slot<'_>| slot.from >= rows.load_end - 1e-6;
     let most = |slots: &mut dyn Iterator<Item = &Slot<'_>>| {

@@ -1,4 +1,4 @@
-//! Lays out a chart and draws it in every size. Called by the files with the charts. Independent of what a chart shows.
+//! Lays out a chart and draws it in every size. Called by the files with the charts. Independent of the contents of a chart.
 
 use super::axis::{self, Axis};
 use super::data;
@@ -170,7 +170,7 @@ impl Figure<'_> {
             let x = area.x(marker.at);
             canvas.line((theme::INK, Style::DashDot, 1.25), &[vec![(x, area.top), (x, area.bottom)]]);
             if !first {
-                // Between the plots, where it covers no line. The label of the axis is at the left.
+                // The space between the plots contains no lines. The label of the axis is at its left.
                 let is_left = x < f64::midpoint(area.left, area.right);
                 let (anchor, x) = if is_left { (Anchor::Start, x) } else { (Anchor::End, x + 4.0) };
                 let at = (x, area.top - LABEL_GAP - 4.0);
@@ -297,7 +297,7 @@ fn phase_names(canvas: &mut Canvas, size: &Size, rows: &Rows<'_>, area: &Area<'_
     let mut write = |name: &str, long: &str, from: f64, to: f64| {
         let room = fitting(size, area.x(to) - area.x(from) - 6.0);
         let text = if long.chars().count() <= room { long.to_owned() } else { shorten(name, room) };
-        // A cut name of one or two letters would say nothing.
+        // A name that is cut to one or two letters is useless.
         if room >= 4 || text == name {
             let at = (area.x(from) + 3.0, area.top - 6.0);
             canvas.text((theme::MUTED, size.font), Anchor::Start, at, &text);
@@ -331,7 +331,7 @@ fn fitting(size: &Size, width: f64) -> usize {
 }
 
 impl Plot {
-    /// Returns the vertical axis: it covers what is drawn over the horizontal axis, and nothing else.
+    /// Returns the vertical axis: it covers exactly the values over the horizontal axis.
     fn axis(&self, x: &Axis) -> Axis {
         let inside = |at: f64| (x.low()..=x.high()).contains(&at);
         // Above the highest limit, there is room for its label.

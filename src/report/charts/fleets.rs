@@ -92,7 +92,7 @@ fn acked(rows: &Rows<'_>, fleets: &[&Fleet]) -> Option<Draft> {
     })
 }
 
-/// Draws the highest percentile that at least half of the fleets can feed. `None` if there is no such percentile.
+/// Draws the highest percentile for which at least half of the fleets have enough samples. `None` if there is no such percentile.
 fn tail(rows: &Rows<'_>, fleets: &[&Fleet]) -> Option<Draft> {
     let of = |fleet: &Fleet, quantile: f64| {
         rows.percentile(&[quantile], |row| row.fleets.get(&fleet.name).map(|row| &row.response))

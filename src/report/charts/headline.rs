@@ -30,7 +30,7 @@ pub(in crate::report) fn draw(
     let Some(rows) = Rows::of(result) else { return Ok(None) };
     let limits = limits(&rows, operation);
     let mut tail = TAIL.to_vec();
-    // The line of the threshold's own percentile, if the rows can feed it, is the one to compare with the limit.
+    // Readers compare the limit with the threshold's own percentile, so draw it if the rows have enough samples.
     if let Some(quantile) =
         limits.iter().find_map(|(_, quantile)| *quantile).filter(|quantile| *quantile > 0.5)
     {

@@ -1,11 +1,11 @@
 //! Charts. The input is a result; the output is static SVG, so the page needs no script. Read `timeline.rs` first. Called by `page`.
 //! Independent of the page's structure.
 //!
-//! # What a page gets
+//! # Charts of a page
 //!
 //! `headline::draw(result, operation)` returns the chart for the top of the page, `timeline::panels(result, operation)` all other charts
-//! over time, and `spectrum::draw(operation, scope, totals)` the percentile spectrum. Each is a [`Panel`]: `id`, `title`, `unit`, `legend`
-//! (a list of [`Key`]s), `words` (the text alternative, which the page shows too) and `svg` (safe markup).
+//! over time. `spectrum::draw(operation, scope, totals)` returns the percentile spectrum. Each is a [`Panel`]: `id`, `title`, `unit`,
+//! `legend` (a list of [`Key`]s), `words` (the text alternative, which the page shows too) and `svg` (safe markup).
 //!
 //! # Attributes for scripts
 //!
@@ -23,11 +23,11 @@
 //! - A legend's [`Key`] has the same `series` id, so that a page can write it into an attribute: `data-key="{{ key.series }}"`. Its
 //!   `sample` is a small inline SVG of the line: `{{ key.sample|safe }}`.
 //!
-//! # How a chart is made
+//! # How the charts are drawn
 //!
 //! [`rows`] puts the rows of a series on a time axis and computes lines from them. The files with the charts make [`plot`]s of these lines
 //! and limits; [`figure`] lays them out and draws them with [`svg`], once for each of [`SIZES`]: the style sheet shows the size that
-//! fits the reader's screen. The vertical axis of a plot is computed from what the plot draws, so nothing invisible can scale it. [`theme`]
+//! fits the reader's screen. The vertical axis of a plot covers only visible values. [`theme`]
 //! makes the colors follow the reader's color scheme, [`axis`] places the ticks, and [`data`] writes the data block.
 
 mod axis;

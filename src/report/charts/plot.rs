@@ -1,5 +1,5 @@
 //! The contents of a chart before it is drawn: plots, series, limits and units. Built by the files with the charts, drawn by `figure`,
-//! and written for scripts by `data`. It knows nothing about pixels or measurements.
+//! and written for scripts by `data`. Independent of pixels and of measurements.
 
 use super::axis::Axis;
 use super::svg::{self, Style};
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The meaning of the numbers on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// A number of things.
+    /// A count.
     Count,
     /// A number per second.
     Rate,

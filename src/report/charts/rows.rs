@@ -58,8 +58,8 @@ pub(super) struct PercentileLine {
 impl<'a> Rows<'a> {
     /// Returns the rows of a run. `None` for a run without a series.
     ///
-    /// The drain ends within a row. If that leaves less than half of a row, or a row begins after the end, it joins the previous row:
-    /// so every number is drawn, and rates stay reliable.
+    /// The drain ends within a row. A row that covers less than half of its interval, or begins after the end, joins the previous row.
+    /// So the charts include every number, and rates stay reliable.
     pub(super) fn of(result: &'a RunResult) -> Option<Rows<'a>> {
         let series = &result.measurement.series;
         let interval = seconds(series.interval_us.max(1));
@@ -166,8 +166,8 @@ impl<'a> Rows<'a> {
         self.devices(0.0, end, |row| row.fleets.get(fleet).map_or(0.0, |fleet| number(fleet.online)))
     }
 
-    /// Returns the line of the first of these quantiles that the rows can feed, with as few rows per point as possible. `None` if none of
-    /// them has enough samples for half of the operations.
+    /// Returns the line of the first of these quantiles for which the rows have enough samples, with as few rows per point as possible.
+    /// `None` if none of them has enough samples for half of the operations.
     pub(super) fn percentile(
         &self,
         quantiles: &[f64],

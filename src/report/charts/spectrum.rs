@@ -13,7 +13,7 @@ use crate::measure::{Latency, Operation, Totals};
 use crate::report::format::share;
 use crate::units::human_us;
 
-/// The quantiles of possible ticks. Those before take precedence over those behind, if there is no room for all.
+/// The quantiles of possible ticks. If there is no room for all, earlier ones take precedence.
 const TICKS: [(f64, &str); 10] = [
     (0.0, "0%"),
     (0.9, "90%"),

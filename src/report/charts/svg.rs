@@ -1,4 +1,4 @@
-//! Writes the elements of a chart as SVG. Called by `figure`. It knows positions, colors and line styles, but not what is drawn.
+//! Writes the elements of a chart as SVG. Called by `figure`. Independent of the meaning of the shapes.
 //!
 //! Colors are presentation attributes, so that a chart is readable without a style sheet; [`theme`](super::theme) maps them to variables.
 

@@ -1,4 +1,4 @@
-//! The charts of small results: what is drawn, with which scale, and what a script finds.
+//! The charts of small results: their shapes, their scales, and the data for a script.
 
 use super::rows::{Rows, can_feed};
 use super::*;

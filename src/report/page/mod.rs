@@ -151,7 +151,7 @@ const CONTENTS: [(&str, &str); 9] = [
     ("operations", "Operations"),
     ("errors-heading", "Errors"),
     ("health", "Fleets and health"),
-    ("run", "What was run"),
+    ("run", "The run"),
     ("scenario", "Scenario"),
 ];
 

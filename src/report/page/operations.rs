@@ -150,7 +150,7 @@ fn whole(us: f64) -> u64 {
     us.round() as u64
 }
 
-/// The columns of response times: some percentiles, and everything that a threshold names.
+/// The columns of response times: some fixed percentiles, and each quantity that a threshold names.
 struct Columns {
     quantiles: Vec<f64>,
     mean: bool,

@@ -11,7 +11,7 @@ use crate::units::human_count;
 pub(super) struct Phases {
     pub(super) columns: [String; 9],
     pub(super) rows: Vec<PhaseRow>,
-    /// What the table counts, in words.
+    /// Describes the numbers in the table.
     pub(super) lead: String,
 }
 

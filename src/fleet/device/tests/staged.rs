@@ -1,11 +1,11 @@
-//! Staged runs: messages wait until they are released, and the observer hears how each operation ended.
+//! Staged runs: messages wait until they are released, and the observer receives the end of each operation.
 
 use super::*;
 use crate::fleet::{Command, Observed, Observer};
 use crate::measure::Key;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-/// Returns an online device of a staged run, and what is observed.
+/// Returns an online device of a staged run, and the receiver of its events.
 fn staged(fleet: &str) -> (Wire, UnboundedReceiver<Observed>) {
     let mut context = context(60, fleet, EACH_SECOND);
     let (observer, observed) = Observer::new();
