@@ -3,7 +3,7 @@
 
 mod fleet;
 
-use super::columns::{labelled, table, wrapped};
+use super::columns::Layout;
 use super::{AppError, Env, consent, cost, plan_warnings, preflight, print, read_scenario};
 use crate::cli::CheckArgs;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Needs, PhasePlan, Plan, Spread, TargetKind, Threshold};
@@ -19,9 +19,10 @@ const LABELS: (usize, usize) = (2, 14);
 pub(super) async fn run(args: &CheckArgs, env: &mut Env) -> Result<(), AppError> {
     let plan = read_scenario::plan(&args.scenario, env).await?;
     let workers = super::run::workers(args.workers, &plan);
-    let warnings = plan_warnings::collect(&plan, &preflight::shortfalls(&plan, workers).await);
+    let layout = Layout::of((env.out_width)());
+    let warnings = plan_warnings::collect(&plan, &preflight::shortfalls(&plan, workers).await, layout);
     let blank = if warnings.text.is_empty() { "" } else { "\n" };
-    print(env, &format!("{}{blank}{}", describe(&plan, workers), warnings.text))?;
+    print(env, &format!("{}{blank}{}", describe(&plan, workers, layout), warnings.text))?;
     verdict(args, &warnings)
 }
 
@@ -43,38 +44,37 @@ fn verdict(args: &CheckArgs, warnings: &Warnings) -> Result<(), AppError> {
     errors.into_iter().find(|error| error.exit_code() == strongest).map_or(Ok(()), Err)
 }
 
-/// Describes the plan and the resources it needs with `workers` workers, in lines of at most 80 columns. The text contains no secrets.
+/// Describes the plan and the resources it needs with `workers` workers, laid out by `layout`. The text contains no secrets.
 #[must_use]
-fn describe(plan: &Plan, workers: usize) -> String {
+fn describe(plan: &Plan, workers: usize, layout: Layout) -> String {
     let head = format!("{}  ({}, seed {})", plan.name, plan.source.file, plan.seed);
-    let mut out = wrapped("", "  ", &head);
-    out.extend(plan.source.overrides.iter().map(|text| wrapped("  with ", "    ", text)));
+    let mut out = layout.wrapped("", "  ", &head);
+    out.extend(plan.source.overrides.iter().map(|text| layout.wrapped("  with ", "    ", text)));
     out += "\ntarget\n";
-    out += &wrapped("  ", "    ", &target(plan));
+    out += &layout.wrapped("  ", "    ", &target(plan));
     out += "\nfleets\n";
     for (fleet, number) in plan.fleets.iter().zip(0..) {
-        write_fleet(&mut out, fleet, number, &plan.deliveries);
+        write_fleet((&mut out, layout), fleet, number, &plan.deliveries);
     }
     if !plan.drives.is_empty() {
         out += "\nservice client\n";
     }
-    out.extend(plan.drives.iter().map(|drive| wrapped("  ", "    ", &self::drive(drive, &plan.fleets))));
-    out += &format!(
-        "\nphases  ({} in total, then up to {} to drain)\n",
-        human_duration(plan.schedule.end()),
-        human_duration(plan.drain)
+    out.extend(
+        plan.drives.iter().map(|drive| layout.wrapped("  ", "    ", &self::drive(drive, &plan.fleets))),
     );
+    let [total, drain] = [plan.schedule.end(), plan.drain].map(human_duration);
+    out += &layout.wrapped("\n", "  ", &format!("phases  ({total} in total, then up to {drain} to drain)"));
     let phases: Vec<_> =
         plan.schedule.phases().iter().map(|phase| (phase.name.as_str(), self::phase(phase))).collect();
-    out += &table(2, &phases);
+    out += &layout.table(2, &phases);
     out += "\nthresholds\n";
-    write_thresholds(&mut out, plan);
+    write_thresholds((&mut out, layout), plan);
     out += "\nneeds\n";
-    write_needs(&mut out, plan, workers);
+    write_needs((&mut out, layout), plan, workers);
     out
 }
 
-fn write_thresholds(out: &mut String, plan: &Plan) {
+fn write_thresholds((out, layout): (&mut String, Layout), plan: &Plan) {
     let longest = plan.thresholds.iter().map(|threshold| threshold.metric.name().len() + 2).max();
     let (indent, width) = LABELS;
     let columns = (indent, longest.unwrap_or(0).max(width));
@@ -84,14 +84,14 @@ fn write_thresholds(out: &mut String, plan: &Plan) {
         let phase = phase.map_or_else(String::new, |phase| format!(" in phase {}", phase.name));
         let fleet = fleet.map_or_else(String::new, |fleet| format!(" of fleet {}", fleet.name));
         let text = format!("{}{phase}{fleet}{}", threshold.expression, aborts(plan, threshold));
-        *out += &labelled(columns, threshold.metric.name(), &text);
+        *out += &layout.labelled(columns, threshold.metric.name(), &text);
     }
     *out += "  every fleet connects at least once\n";
     if let Some(unreachable) = plan.abort_when_unreachable {
         let unreachable = human_duration(unreachable);
         let text =
             format!("the run ends early if all devices that should be online are offline for {unreachable}");
-        *out += &wrapped("  ", "    ", &text);
+        *out += &layout.wrapped("  ", "    ", &text);
     }
 }
 
@@ -169,9 +169,9 @@ fn whole(count: f64) -> String {
     human_count(count.round() as u64)
 }
 
-fn write_needs(out: &mut String, plan: &Plan, workers: usize) {
+fn write_needs((out, layout): (&mut String, Layout), plan: &Plan, workers: usize) {
     let Needs { descriptors, ports, ports_closing, memory_bytes, memory_max_bytes } = plan.needs(workers);
-    let mut line = |label: &str, text: &str| *out += &labelled(LABELS, label, text);
+    let mut line = |label: &str, text: &str| *out += &layout.labelled(LABELS, label, text);
     line("messages", &format!("about {}", whole(plan.planned_messages())));
     if !plan.drives.is_empty() {
         let calls: f64 = plan.drives.iter().map(|drive| plan.planned_calls(drive)).sum();

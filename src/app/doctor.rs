@@ -4,13 +4,13 @@
 mod scenario;
 mod target;
 
+use super::columns::Layout;
 use super::{AppError, Env, machine, preflight, print, read_scenario};
 use crate::cli::DoctorArgs;
 use crate::clock;
 use crate::link::tls;
 use crate::plan::Needs;
 use crate::units::{human_bytes, human_count, human_us, plural};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The number of file descriptors that a load of a few thousand devices needs.
@@ -18,6 +18,8 @@ const DESCRIPTORS_COMFORTABLE: u64 = 4_096;
 /// The number and the length of the sleeps that test the timer.
 const TIMER_TESTS: u32 = 50;
 const TIMER_SLEEP: Duration = Duration::from_millis(1);
+/// Where the text of a line begins.
+const TEXT_COLUMN: usize = 15;
 /// The timer delay above which latencies are distorted.
 const TIMER_LATE_US: u64 = 1_000;
 
@@ -32,7 +34,7 @@ pub(super) async fn run(args: &DoctorArgs, env: &mut Env) -> Result<(), AppError
     hardware(&mut report);
     timing(&mut report);
     roots(&mut report);
-    print(env, &report.text())?;
+    print(env, &report.text(Layout::of((env.out_width)())))?;
     match (once, target) {
         (Some(once), _) => scenario::try_devices(once, env).await?,
         (None, Some((host, port))) => target::connect(args, host, port, env).await?,
@@ -53,16 +55,10 @@ impl Report {
         self.lines.push((name, text));
     }
 
-    fn text(&self) -> String {
-        let mut out = "this machine\n".to_owned();
-        for (name, text) in &self.lines {
-            // Writing to a String cannot fail.
-            let _ = writeln!(out, "  {name:<13}{text}");
-        }
-        for warning in &self.warnings {
-            let _ = writeln!(out, "warning: {warning}");
-        }
-        out
+    fn text(&self, layout: Layout) -> String {
+        let lines = self.lines.iter().map(|(name, text)| layout.labelled((2, TEXT_COLUMN - 2), name, text));
+        let warnings = self.warnings.iter().map(|warning| layout.message("warning", warning));
+        "this machine\n".to_owned() + &lines.chain(warnings).collect::<String>()
     }
 
     /// Returns the last line, if there was no error.

@@ -9,6 +9,7 @@ mod reason;
 mod text;
 mod times;
 
+use super::columns::Layout;
 use super::emulator_process::EmulatorProcess;
 use super::run::{self, control_config, set_target, until_interrupted};
 use super::{AppError, Env, consent, cost, environment_error, plan_warnings, print, read_scenario, tell};
@@ -44,7 +45,8 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         Trial { plan: &plan, endpoint, emulator: emulator.as_mut(), interrupts, trace, err: &mut *env.err };
     let ended = drive(trial, &mut list).await?;
     list.close(ended.cut_short());
-    print(env, &text::text(&list, &plan, &skipped_drives))?;
+    let layout = Layout::of((env.out_width)());
+    print(env, &layout.list(&text::text(&list, &plan, &skipped_drives), text::TEXT_COLUMN))?;
     if ended.interrupted {
         return Ok(exit::INTERRUPTED);
     }

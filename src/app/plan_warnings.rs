@@ -1,7 +1,7 @@
 //! Warnings and notes about a valid plan: settings that are allowed but rarely intended, such as a threshold that can only fail. `check` and
 //! `run` print them, together with the warnings about this machine. Uses only the plan.
 
-use super::columns::message;
+use super::columns::Layout;
 use crate::measure::threshold_label;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Remedy, Subscription, Threshold};
 use crate::scenario::masked;
@@ -19,7 +19,7 @@ enum Weight {
 
 /// The warnings and notes about a plan, and the warnings about this machine.
 pub(super) struct Warnings {
-    /// The text, wrapped to 80 columns: warnings about the plan, then about this machine, then notes.
+    /// The text: warnings about the plan, then about this machine, then notes.
     pub(super) text: String,
     /// Number of warnings about the plan.
     pub(super) plan: usize,
@@ -29,10 +29,10 @@ pub(super) struct Warnings {
 
 /// Collects the warnings and notes. `shortfalls` are the warnings about this machine.
 #[must_use]
-pub(super) fn collect(plan: &Plan, shortfalls: &[String]) -> Warnings {
+pub(super) fn collect(plan: &Plan, shortfalls: &[String], layout: Layout) -> Warnings {
     let (warnings, notes): (Vec<_>, Vec<_>) =
         found(plan).into_iter().partition(|(weight, _)| *weight == Weight::Warning);
-    let line = |label: &str, text: &str| message(label, &masked(text));
+    let line = |label: &str, text: &str| layout.message(label, &masked(text));
     let about_plan = warnings.iter().map(|(_, text)| line("warning", text));
     let about_machine = shortfalls.iter().map(|text| line("warning", text));
     let text = about_plan.chain(about_machine).chain(notes.iter().map(|(_, text)| line("note", text)));

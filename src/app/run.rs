@@ -5,6 +5,7 @@ mod built_in_hub;
 mod load;
 
 use super::build_result::EmulatorReport;
+use super::columns::Layout;
 use super::early_end::EarlyEndCheck;
 use super::emulator_process::EmulatorProcess;
 use super::{
@@ -122,7 +123,7 @@ async fn prepare(
     }
     let endpoint = Arc::new(endpoint(plan, roots)?);
     if !args.quiet {
-        let overview = overview(plan, &endpoint, workers).await;
+        let overview = overview(plan, &endpoint, workers, Layout::of((env.err_width)())).await;
         tell(env, &overview);
     }
     consent::confirm(plan, args.yes, args.quiet, env).await?;
@@ -199,7 +200,7 @@ pub(super) fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, 
 }
 
 /// Describes the run in one line, followed by the cost on a hub that bills, and by notes and warnings.
-async fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
+async fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize, layout: Layout) -> String {
     let devices = plural(plan.devices(), "device", "devices");
     let phases = plural(plan.schedule.phases().len() as u64, "phase", "phases");
     let workers_text = plural(workers as u64, "worker", "workers");
@@ -215,7 +216,7 @@ async fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     if consent::bills(plan) {
         text.push_str(&cost::cost(plan).line());
     }
-    text + &plan_warnings::collect(plan, &preflight::shortfalls(plan, workers).await).text
+    text + &plan_warnings::collect(plan, &preflight::shortfalls(plan, workers).await, layout).text
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A fleet in the output of `check`: its credentials, SDK preset, messages, twin, methods and timeouts. Used by `check`.
 
-use crate::app::columns::{labelled, wrapped};
+use crate::app::columns::Layout;
 use crate::plan::{
     Auth, Deliveries, FleetPlan, Keys, MethodPlan, Offline, Renew, Sdk, SendPlan, Spread, SubscribeQos,
     Subscription, TokenLife,
@@ -14,11 +14,16 @@ use std::time::Duration;
 const LABELS: (usize, usize) = (4, 13);
 
 /// Writes the section of one fleet.
-pub(super) fn write_fleet(out: &mut String, fleet: &FleetPlan, number: u16, deliveries: &Deliveries) {
+pub(super) fn write_fleet(
+    (out, layout): (&mut String, Layout),
+    fleet: &FleetPlan,
+    number: u16,
+    deliveries: &Deliveries,
+) {
     let devices = plural(u64::from(fleet.devices), "device", "devices");
     let (first, last) = (fleet.device_id(0), fleet.device_id(fleet.devices - 1));
-    *out += &wrapped("  ", "    ", &format!("{}: {devices}, {first} to {last}", fleet.name));
-    let mut line = |label: &str, text: &str| *out += &labelled(LABELS, label, text);
+    *out += &layout.wrapped("  ", "    ", &format!("{}: {devices}, {first} to {last}", fleet.name));
+    let mut line = |label: &str, text: &str| *out += &layout.labelled(LABELS, label, text);
     line("credentials", &credentials(&fleet.auth));
     if let Some(sdk) = fleet.sdk {
         line("SDK preset", &sdk_preset(sdk, fleet));

@@ -7,6 +7,9 @@ use crate::plan::Plan;
 use crate::units::plural;
 use std::fmt::Write as _;
 
+/// Where the text of a line begins.
+pub(super) const TEXT_COLUMN: usize = 11;
+
 /// Returns the checklist as text. Each line starts with `ok`, `failed` or `skipped`.
 #[must_use]
 pub(super) fn text(list: &Checklist, plan: &Plan, skipped_drives: &[String]) -> String {

@@ -70,7 +70,11 @@ fn warnings_are_counted_and_fit_the_terminal() {
         files: &crate::scenario::no_files,
     };
     let plan = crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).unwrap();
-    let found = collect(&plan, &["too few ports; do one of:\n  use fewer devices".to_owned()]);
+    let found = collect(
+        &plan,
+        &["too few ports; do one of:\n  use fewer devices".to_owned()],
+        Layout::of(crate::report::Width::FILE),
+    );
     assert_eq!((found.plan, found.machine), (2, 1));
     assert!(found.text.lines().all(|line| line.chars().count() <= 80), "{}", found.text);
     assert!(
