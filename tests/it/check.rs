@@ -136,8 +136,8 @@ fn unknown_extension_of_out_is_a_usage_error() {
     let refused = hubstorm(&["report", EXAMPLE, "--out", &path("r.pdf")]);
     refused.exits(2);
     for part in [
-        "r.pdf: unknown file extension; known extensions: .json, .html, .htm, .txt; or choose",
-        "--format json|html|text",
+        "r.pdf: unknown file extension; known extensions: .json, .html, .htm, .txt, .xml, .md, .hlog, .prom; or choose",
+        "--format json|html|text|junit|markdown|csv|hlog|metrics",
     ] {
         assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
     }

@@ -132,7 +132,7 @@ duration = "1h"
 {WIDE_VALIDITY}"#
     ));
     let mut running = work.start();
-    running.says("online 3/3");
+    running.says("online=3/3");
     running.kill_children();
     let finished = running.wait();
     // The measurement is invalid, and the run was not interrupted.
