@@ -74,7 +74,12 @@ fn read_answer() -> std::io::Result<String> {
 /// Prints progress or a message to stderr. On a terminal, wraps it. A closed stderr must not end a command, so errors are ignored.
 pub(super) fn tell(env: &mut Env, text: &str) {
     let wrapped = if env.terminal { wrap_lines(text, (env.err_width)().columns()) } else { text.to_owned() };
-    drop(env.err.write_all(wrapped.as_bytes()).and_then(|()| env.err.flush()));
+    tell_laid_out(env, &wrapped);
+}
+
+/// Prints text that is already laid out for the width of stderr. It may contain commands that are longer than a line.
+pub(super) fn tell_laid_out(env: &mut Env, text: &str) {
+    drop(env.err.write_all(text.as_bytes()).and_then(|()| env.err.flush()));
 }
 
 /// Prints a result to stdout. A closed stdout is not an error: the reader has read enough (`| head`), or the terminal was closed.

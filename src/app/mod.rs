@@ -38,7 +38,7 @@ mod write_result;
 use crate::cli::{self, Cli, Command, SchemaArgs, SchemaFormat};
 use crate::report::exit;
 use crate::scenario::masked;
-use env::{print, tell};
+use env::{print, tell, tell_laid_out};
 use error::environment_error;
 use std::io::Write;
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use super::early_end::EarlyEndCheck;
 use super::emulator_process::EmulatorProcess;
 use super::{
     AppError, Env, build_result, consent, cost, exports, plan_warnings, preflight, read_scenario, tell,
-    write_result,
+    tell_laid_out, write_result,
 };
 use crate::cli::RunArgs;
 use crate::clock::WallClock;
@@ -123,8 +123,10 @@ async fn prepare(
     }
     let endpoint = Arc::new(endpoint(plan, roots)?);
     if !args.quiet {
-        let overview = overview(plan, &endpoint, workers, Layout::of((env.err_width)())).await;
-        tell(env, &overview);
+        tell(env, &overview(plan, &endpoint, workers));
+        let layout = Layout::of((env.err_width)());
+        let warnings = plan_warnings::collect(plan, &preflight::shortfalls(plan, workers).await, layout);
+        tell_laid_out(env, &warnings.text);
     }
     consent::confirm(plan, args.yes, args.quiet, env).await?;
     if emulator.is_none() && !args.no_preflight {
@@ -199,8 +201,8 @@ pub(super) fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, 
     })
 }
 
-/// Describes the run in one line, followed by the cost on a hub that bills, and by notes and warnings.
-async fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize, layout: Layout) -> String {
+/// Describes the run in one line, followed by its overrides and the cost on a hub that bills.
+fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     let devices = plural(plan.devices(), "device", "devices");
     let phases = plural(plan.schedule.phases().len() as u64, "phase", "phases");
     let workers_text = plural(workers as u64, "worker", "workers");
@@ -216,7 +218,7 @@ async fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize, layout: Layo
     if consent::bills(plan) {
         text.push_str(&cost::cost(plan).line());
     }
-    text + &plan_warnings::collect(plan, &preflight::shortfalls(plan, workers).await, layout).text
+    text
 }
 
 #[cfg(test)]

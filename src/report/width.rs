@@ -111,13 +111,28 @@ pub fn wrap_lines(text: &str, most: usize) -> String {
         if columns(line) <= most {
             wrapped.push_str(line);
         } else {
-            let body = line.trim_start();
-            let indent = &line[..line.len() - body.len()];
-            wrapped.push_str(&wrap(indent, &format!("{indent}  "), body, most).join("\n"));
+            let (start, body) = line.split_at(text_start(line));
+            let rest = match start.trim() {
+                "" => format!("{start}  "),
+                _ => " ".repeat(columns(start)),
+            };
+            wrapped.push_str(&wrap(start, &rest, body, most).join("\n"));
         }
         wrapped.push_str(end);
     }
     wrapped
+}
+
+/// Returns where the text of a line starts: after the indentation, and after an aligned label (`fix:      check the host`).
+fn text_start(line: &str) -> usize {
+    let body = line.trim_start();
+    let label = &body[..body.find(' ').unwrap_or(body.len())];
+    let text = body[label.len()..].trim_start();
+    if label.ends_with(':') && body[label.len()..].starts_with("  ") {
+        line.len() - text.len()
+    } else {
+        line.len() - body.len()
+    }
 }
 
 /// Returns true for text that people copy: a path, a URL, code, a command.
@@ -222,5 +237,6 @@ mod tests {
     fn message_keeps_its_lines_and_indentation() {
         assert_eq!(wrap_lines("a b c\n  one two\n", 7), "a b c\n  one\n    two\n");
         assert_eq!(wrap_lines("one two", 5), "one\n  two");
+        assert_eq!(wrap_lines("  fix:   check the port", 15), "  fix:   check\n         the\n         port");
     }
 }
