@@ -3,6 +3,9 @@
 
 use crate::report::{Width, columns, wrap};
 
+/// Where the text of a line of `doctor` begins.
+pub(super) const DOCTOR_TEXT_COLUMN: usize = 15;
+
 /// The width of the output. Text is at most 80 columns wide even on a wider terminal, because long lines are hard to read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {

@@ -4,7 +4,7 @@
 mod scenario;
 mod target;
 
-use super::columns::Layout;
+use super::columns::{DOCTOR_TEXT_COLUMN, Layout};
 use super::{AppError, Env, machine, preflight, print, read_scenario};
 use crate::cli::DoctorArgs;
 use crate::clock;
@@ -18,8 +18,6 @@ const DESCRIPTORS_COMFORTABLE: u64 = 4_096;
 /// The number and the length of the sleeps that test the timer.
 const TIMER_TESTS: u32 = 50;
 const TIMER_SLEEP: Duration = Duration::from_millis(1);
-/// Where the text of a line begins.
-const TEXT_COLUMN: usize = 15;
 /// The timer delay above which latencies are distorted.
 const TIMER_LATE_US: u64 = 1_000;
 
@@ -56,7 +54,8 @@ impl Report {
     }
 
     fn text(&self, layout: Layout) -> String {
-        let lines = self.lines.iter().map(|(name, text)| layout.labelled((2, TEXT_COLUMN - 2), name, text));
+        let lines =
+            self.lines.iter().map(|(name, text)| layout.labelled((2, DOCTOR_TEXT_COLUMN - 2), name, text));
         let warnings = self.warnings.iter().map(|warning| layout.message("warning", warning));
         "this machine\n".to_owned() + &lines.chain(warnings).collect::<String>()
     }

@@ -4,9 +4,7 @@
 use super::{AppError, Env};
 use crate::cli::ScenarioArgs;
 use crate::plan::{self, Part, Plan};
-use crate::scenario::{
-    self, CallKind, DriveSpec, FileText, Input, Scenario, TargetKind, check_host, meant_host,
-};
+use crate::scenario::{self, DriveSpec, FileText, Input, Scenario, TargetKind, check_host, meant_host};
 use crate::text_file;
 use std::cell::RefCell;
 use std::io::{self, Read as _};
@@ -27,25 +25,12 @@ pub(super) async fn once(args: &ScenarioArgs, env: &Env) -> Result<(Plan, Vec<St
     let plan = resolve(args, env, |scenario| {
         let kind = scenario.target.as_ref().and_then(|target| target.kind);
         if kind == Some(TargetKind::IotHub) && !scenario.drives.is_empty() {
-            left_out = std::mem::take(&mut scenario.drives).iter().map(drive_name).collect();
+            left_out = std::mem::take(&mut scenario.drives).iter().map(DriveSpec::description).collect();
         }
         scenario.thresholds.clear();
     });
     let plan = plan.await?;
     Ok((plan, left_out))
-}
-
-/// Returns the operation of a call, its method and its fleet.
-fn drive_name(drive: &DriveSpec) -> String {
-    let operation = match drive.call {
-        Some(CallKind::Method) => "service.method",
-        Some(CallKind::Desired) => "service.desired",
-        Some(CallKind::C2d) => "service.c2d",
-        None => "call",
-    };
-    let method = drive.name.as_ref().map_or(String::new(), |name| format!(" {}", name.value));
-    let fleet = drive.fleet.as_ref().map_or(String::new(), |fleet| format!(" to fleet {}", fleet.value));
-    format!("{operation}{method}{fleet}")
 }
 
 /// Reads a scenario, lets `change` change it, and resolves it.

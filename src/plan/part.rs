@@ -2,7 +2,7 @@
 //! Called by `app` before it resolves the scenario. The effect becomes part of the plan's overrides, so that the result differs from
 //! that of a whole run. Pure.
 
-use crate::scenario::{CallKind, DURATION_MAX, DriveSpec, PhaseSpec, Scenario, nearest};
+use crate::scenario::{DURATION_MAX, DriveSpec, PhaseSpec, Scenario, nearest};
 use crate::units::{UnitError, human_duration, parse_duration};
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ impl Part<'_> {
         let is_other =
             |drive: &DriveSpec| drive.fleet.as_ref().is_some_and(|fleet| others.contains(&fleet.value));
         scenario.left_out.drives =
-            scenario.drives.iter().filter(|drive| is_other(drive)).map(describe).collect();
+            scenario.drives.iter().filter(|drive| is_other(drive)).map(DriveSpec::description).collect();
         scenario.fleets.retain(|fleet| runs(&fleet.name));
         scenario.drives.retain(|drive| !is_other(drive));
         scenario.left_out.fleets = others;
@@ -118,20 +118,6 @@ fn list(kind: &str, names: &[String]) -> String {
         [a, b, c, _, _, ..] => format!("{kind}{plural} {a}, {b}, {c} and {} more", names.len() - 3),
         names => format!("{kind}{plural} {}", names.join(", ")),
     }
-}
-
-/// Describes a drive: its operation, its method, and its fleet.
-fn describe(drive: &DriveSpec) -> String {
-    let operation = match drive.call {
-        Some(CallKind::Method) => "service.method",
-        Some(CallKind::Desired) => "service.desired",
-        Some(CallKind::C2d) => "service.c2d",
-        // Only in a scenario with errors.
-        None => "call",
-    };
-    let method = drive.name.as_ref().map_or_else(String::new, |name| format!(" {}", name.value));
-    let fleet = drive.fleet.as_ref().map_or("", |fleet| fleet.value.as_str());
-    format!("{operation}{method} to {fleet}")
 }
 
 /// Scales the phases to `total`, keeping their proportions. Returns their length before. `typed` is `total` as typed.

@@ -2,6 +2,7 @@
 //! the thresholds of the scenario. Called by `text` and `page`. Uses only the result.
 
 use super::format::plain;
+use super::judge::IMPLICIT_EXPRESSION;
 use super::margin;
 use crate::result::model::{RunResult, ThresholdResult, ThresholdStatus};
 
@@ -44,7 +45,7 @@ impl<'a> Thresholds<'a> {
 
 fn is_implicit(threshold: &ThresholdResult) -> bool {
     let ThresholdResult { metric, expression, phase, fleet, .. } = threshold;
-    metric == "connect" && expression == "count(ok) >= 1" && phase.is_none() && fleet.is_some()
+    metric == "connect" && expression == IMPLICIT_EXPRESSION && phase.is_none() && fleet.is_some()
 }
 
 #[cfg(test)]

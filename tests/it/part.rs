@@ -59,7 +59,7 @@ fn run_of_a_part_says_so_in_the_header_and_the_result() {
     assert_eq!(metrics, ["telemetry", "connect"], "the second is that of every fleet that runs");
     let changes = [
         "--duration 2s (all phases together; as written: 40.0 s)",
-        "--fleet meter (leaves out fleet lock; drive service.c2d to lock; thresholds c2d count(ok) >= 1, \
+        "--fleet meter (leaves out fleet lock; drive service.c2d to fleet lock; thresholds c2d count(ok) >= 1, \
          connect{fleet:lock} count(ok) >= 2)",
     ];
     assert_eq!(result.run.overrides, changes);

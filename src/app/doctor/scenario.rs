@@ -1,10 +1,9 @@
 //! `doctor --scenario`: one device of each fleet connects, subscribes and sends one message that the target acknowledges. The engine of
 //! `run` does and times each step. Without a target, the command starts the built-in hub.
 
-use super::super::columns::Layout;
+use super::super::columns::{DOCTOR_TEXT_COLUMN, Layout};
 use super::super::once::{self, Checklist, Trial};
 use super::super::{AppError, Env, print, read_scenario};
-use super::TEXT_COLUMN;
 use crate::cli::{DoctorArgs, ScenarioArgs};
 use crate::plan::{OncePlan, OnceScope};
 use crate::units::plural;
@@ -46,7 +45,7 @@ pub(super) async fn try_devices(mut once: OncePlan, env: &mut Env) -> Result<(),
     let ended = once::drive(trial, &mut list).await?;
     list.close(ended.cut_short());
     let layout = Layout::of((env.out_width)());
-    print(env, &layout.list(&once::times(&list, &plan, ended.finished.tls.as_ref()), TEXT_COLUMN))?;
+    print(env, &layout.list(&once::times(&list, &plan, ended.finished.tls.as_ref()), DOCTOR_TEXT_COLUMN))?;
     once::check_breakdowns(&ended)?;
     if let Some(emulator) = emulator {
         emulator.stop().await?;

@@ -1,8 +1,7 @@
 //! `doctor --target`: connects to a target once, and times each step as a run does. Tests TCP and TLS, not MQTT.
 
-use super::super::columns::Layout;
+use super::super::columns::{DOCTOR_TEXT_COLUMN, Layout};
 use super::super::{AppError, Env, preflight, print};
-use super::TEXT_COLUMN;
 use crate::cli::DoctorArgs;
 use crate::clock;
 use crate::link::{self, Dialed, Endpoint, Resolver, Steps, TlsFacts, tls};
@@ -37,18 +36,18 @@ pub(super) async fn connect(
     let dialed = link::dial(&endpoint, &Resolver::default(), 0, clock::now() + DIAL_TIMEOUT).await;
     // After the timed lookup, because a second one may be answered from a cache.
     let layout = Layout::of((env.out_width)());
-    print(env, &layout.list(&addresses(host, port).await, TEXT_COLUMN))?;
+    print(env, &layout.list(&addresses(host, port).await, DOCTOR_TEXT_COLUMN))?;
     match dialed {
         Ok(Dialed { mut transport, steps, tls }) => {
             if let Err(end) = transport.await_refusal(clock::now() + REFUSAL_TIMEOUT).await {
-                print(env, &layout.list(&step_times(&steps, tls.as_ref()), TEXT_COLUMN))?;
+                print(env, &layout.list(&step_times(&steps, tls.as_ref()), DOCTOR_TEXT_COLUMN))?;
                 let TlsEnd { cause, fix } = end;
                 return Err(AppError::Environment(format!("{cause}\n  {fix}")));
             }
             // Any server can accept a TCP connection. Only an MQTT exchange would show that it is a broker.
             let works = if tls.is_some() { "TCP and TLS work" } else { "TCP works" };
             let text = format!("{}{works}; MQTT was not tested\n", step_times(&steps, tls.as_ref()));
-            print(env, &layout.list(&text, TEXT_COLUMN))
+            print(env, &layout.list(&text, DOCTOR_TEXT_COLUMN))
         }
         Err(error) => {
             print(env, &step_times(&error.steps, None))?;

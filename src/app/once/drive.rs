@@ -61,7 +61,8 @@ pub(in crate::app) async fn drive(trial: Trial<'_>, list: &mut Checklist) -> Res
     let settings =
         fleet::Settings { workers: 1, endpoint, trace, measured: false, observer: Some(observer), wall };
     let (commands, command_receiver) = mpsc::unbounded_channel();
-    let (event_sender, _events) = mpsc::unbounded_channel();
+    // The observer tells everything, so nothing receives the events.
+    let (event_sender, _) = mpsc::unbounded_channel();
     let (call_sender, mut calls) = mpsc::unbounded_channel();
     let (result_sender, results) = mpsc::unbounded_channel();
     let service = fleet::ServiceChannel { calls: call_sender, results };

@@ -163,6 +163,9 @@ fn threshold_detail(code: Code, threshold: &ThresholdResult, text: String) -> De
     Detail { phase: threshold.phase.clone(), fleet: threshold.fleet.clone(), ..reason(code, text) }
 }
 
+/// The expression of the implicit thresholds on connections, one for each fleet.
+pub(super) const IMPLICIT_EXPRESSION: &str = "count(ok) >= 1";
+
 impl JudgeInput<'_> {
     /// Evaluates all thresholds. The implicit ones come last: every fleet must connect at least once, in any phase.
     fn thresholds(&self) -> Vec<Evaluated> {
@@ -176,7 +179,7 @@ impl JudgeInput<'_> {
                 metric: Operation::Connect,
                 phase: None,
                 fleet: Some(fleet.name.clone()),
-                expression: "count(ok) >= 1".to_owned(),
+                expression: IMPLICIT_EXPRESSION.to_owned(),
                 test: Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 },
                 abort_from_us: None,
                 line: None,

@@ -396,6 +396,24 @@ pub struct DriveSpec {
     pub ttl: Option<Duration>,
 }
 
+impl DriveSpec {
+    /// Describes the drive: its operation, its method, and its fleet.
+    #[must_use]
+    pub fn description(&self) -> String {
+        let operation = match self.call {
+            Some(CallKind::Method) => "service.method",
+            Some(CallKind::Desired) => "service.desired",
+            Some(CallKind::C2d) => "service.c2d",
+            // Only in a scenario with errors.
+            None => "call",
+        };
+        let method = self.name.as_ref().map_or_else(String::new, |name| format!(" {}", name.value));
+        let fleet =
+            self.fleet.as_ref().map_or_else(String::new, |fleet| format!(" to fleet {}", fleet.value));
+        format!("{operation}{method}{fleet}")
+    }
+}
+
 /// `[[phase]]`.
 #[derive(Clone, Debug)]
 pub struct PhaseSpec {
