@@ -2,11 +2,13 @@
 //! the command line and `app` acts on it.
 
 mod examples;
+mod hints;
 
 use crate::report::{Export, Format, exit};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use examples::FIRST_STEPS;
+pub use hints::with_hint;
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
@@ -212,8 +214,8 @@ pub struct ReportArgs {
     /// Write to this file, or for csv to this folder, instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write the result to this file, or for csv to this folder, replacing it, and print nothing to stdout; can be repeated. Formats as
-    /// for --format [default: by file extension]
+    /// Write the result to this file, or for csv to this folder, replacing it; can be repeated. Prints nothing to stdout, except with
+    /// --format. Formats as for --format [default: by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
     /// Judge the result in the file again: print the verdict and the thresholds, and exit with the verdict's code
@@ -305,6 +307,12 @@ pub struct TokenArgs {
     pub decode: Option<String>,
 }
 
+/// Parses the validity of a certificate. The standard library's error does not say that there is no unit.
+fn days(text: &str) -> Result<u16, &'static str> {
+    let days = text.parse().ok().filter(|days| (1..=3650).contains(days));
+    days.ok_or("expected a whole number of days from 1 to 3650, without a unit")
+}
+
 /// `hubstorm certs`.
 #[derive(Debug, Args)]
 pub struct CertsArgs {
@@ -312,7 +320,7 @@ pub struct CertsArgs {
     #[arg(long, value_name = "NAME", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned()])]
     pub name: Vec<String>,
     /// Validity of the certificates, in days from now
-    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    #[arg(long, default_value_t = 90, value_parser = days)]
     pub days: u16,
     /// Folder for ca.pem, server.pem and server-key.pem
     #[arg(short, long, value_name = "DIR", default_value = "certs")]

@@ -2,14 +2,17 @@
 //! else is in the library.
 
 use clap::Parser;
-use hubstorm::{app, cli::Cli};
+use hubstorm::app;
+use hubstorm::cli::{Cli, with_hint};
 use std::process::ExitCode;
 use tokio::sync::watch;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return app::report_usage_error(&error.render().ansi()),
+        Err(error) if error.use_stderr() => {
+            return app::report_usage_error(&with_hint(error).render().ansi());
+        }
         Err(help) => help.exit(),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -26,6 +26,52 @@ pub enum EncodingError {
     },
 }
 
+/// A compression format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// gzip (RFC 1952).
+    Gzip,
+    /// A ZIP archive.
+    Zip,
+}
+
+impl Compression {
+    /// Returns the command that decompresses a file.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Compression::Gzip => "gunzip",
+            Compression::Zip => "unzip",
+        }
+    }
+}
+
+impl std::fmt::Display for Compression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Compression::Gzip => "gzip",
+            Compression::Zip => "ZIP",
+        })
+    }
+}
+
+/// Returns the compression format of a file, according to its first bytes.
+#[must_use]
+pub fn compression(bytes: &[u8]) -> Option<Compression> {
+    match bytes {
+        [0x1f, 0x8b, ..] => Some(Compression::Gzip),
+        [b'P', b'K', 3, 4, ..] => Some(Compression::Zip),
+        _ => None,
+    }
+}
+
+/// Returns true for an HTML page, including XHTML. Other text that starts with `<` is XML.
+#[must_use]
+pub fn is_html(text: &str) -> bool {
+    let head: String = text.trim_start().chars().take(1000).collect::<String>().to_ascii_lowercase();
+    head.starts_with('<') && (head.contains("<!doctype html") || head.contains("<html"))
+}
+
 impl From<EncodingError> for std::io::Error {
     fn from(error: EncodingError) -> std::io::Error {
         std::io::Error::new(std::io::ErrorKind::InvalidData, error)
@@ -129,6 +175,27 @@ mod tests {
         assert_eq!(all(b"a\rb\r"), [&b"a"[..], b"b", b""]);
         assert_eq!(all(b"a\rb\nc"), [&b"a\rb"[..], b"c"], "a CR within a line of a file with LF");
         assert_eq!(all(b""), [&b""[..]]);
+    }
+
+    #[test]
+    fn other_file_types_are_recognized() {
+        for (bytes, expected) in [
+            (&b"\x1f\x8b\x08"[..], Some(Compression::Gzip)),
+            (b"PK\x03\x04", Some(Compression::Zip)),
+            (b"PK", None),
+            (b"", None),
+        ] {
+            assert_eq!(compression(bytes), expected);
+        }
+        for (text, expected) in [
+            ("\n<!DOCTYPE html>", true),
+            ("<html lang=en>", true),
+            ("<?xml version=\"1.0\"?><html>", true),
+            ("<?xml version=\"1.0\"?><testsuites>", false),
+            ("seed = \"<html>\"", false),
+        ] {
+            assert_eq!(is_html(text), expected, "{text}");
+        }
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! `hubstorm certs`: writes a CA certificate, a server certificate and its private key as PEM files, for a broker under test. Prints the
 //! commands that start mosquitto with them (`mosquitto_hint`). The certificates come from `emulator::certificate`.
 
-use super::{AppError, Env, environment_error, mosquitto_hint, print, read_scenario};
+use super::{AppError, Env, mosquitto_hint, paths, print, read_scenario};
 use crate::cli::CertsArgs;
 use crate::clock;
 use crate::emulator::certificate;
@@ -14,9 +14,12 @@ use std::time::Duration;
 /// File modes: certificates are public; only the owner can read the key.
 const PUBLIC: u32 = 0o644;
 const PRIVATE: u32 = 0o600;
+/// What to do if the folder cannot be written.
+const CHOOSE: &str = "choose another folder with --out";
 
 /// Writes the three files. Refuses to replace files without `--force`.
 pub(super) fn run(args: &CertsArgs, env: &mut Env) -> Result<(), AppError> {
+    paths::check_folder(&args.out, "--out", "ca.pem, server.pem and server-key.pem")?;
     for name in &args.name {
         // Wildcards are allowed.
         read_scenario::host("--name", name.strip_prefix("*.").unwrap_or(name))?;
@@ -31,7 +34,7 @@ pub(super) fn run(args: &CertsArgs, env: &mut Env) -> Result<(), AppError> {
         ("server-key.pem", made.key.as_str(), PRIVATE),
     ];
     std::fs::create_dir_all(&args.out).map_err(|error| {
-        environment_error(&format!("cannot create the folder {}", args.out.display()), &error)
+        paths::unwritable(&format!("cannot create the folder {}", args.out.display()), &error, CHOOSE)
     })?;
     let existing = files.iter().map(|(name, ..)| args.out.join(name)).find(|path| path.exists());
     if let Some(path) = existing.filter(|_| !args.force) {
@@ -72,7 +75,7 @@ fn write_all(folder: &Path, files: &[(&str, &str, u32)]) -> Result<(), AppError>
             // Ignore errors: files that were already renamed, or not created yet, do not exist.
             let _ = std::fs::remove_file(temporary(name));
         }
-        environment_error(&format!("cannot write {}", folder.join(name).display()), &error)
+        paths::unwritable(&format!("cannot write {}", folder.join(name).display()), &error, CHOOSE)
     })
 }
 

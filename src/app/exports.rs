@@ -1,7 +1,7 @@
 //! `--export`: checks the files when a command starts, and writes them when it ends. Used by `run` and `report`.
 
-use super::{AppError, environment_error};
-use crate::report::Export;
+use super::{AppError, environment_error, paths};
+use crate::report::{Export, Format};
 use crate::result::disk;
 use crate::result::model::RunResult;
 use std::io;
@@ -48,18 +48,18 @@ fn identities(export: &Export) -> Result<Vec<(PathBuf, PathBuf)>, AppError> {
         }
         // The folder is created with its files.
         Err(_) => {
-            let folder_identity = writable(folder)?;
+            let folder_identity = writable(folder, export.format)?;
             let files = export.paths().into_iter();
             return Ok(files
                 .map(|file| (folder_identity.join(file.file_name().unwrap_or_default()), file))
                 .collect());
         }
     }
-    export.paths().into_iter().map(|file| Ok((writable(&file)?, file))).collect()
+    export.paths().into_iter().map(|file| Ok((writable(&file, export.format)?, file))).collect()
 }
 
 /// Checks that `file` can be written. Returns its canonical path.
-fn writable(file: &Path) -> Result<PathBuf, AppError> {
+fn writable(file: &Path, format: Format) -> Result<PathBuf, AppError> {
     let path = file.display();
     let folder = disk::folder_of(file);
     let fail = |what: String| AppError::Environment(format!("cannot write {path}: {what}"));
@@ -80,7 +80,7 @@ fn writable(file: &Path) -> Result<PathBuf, AppError> {
     match file.metadata() {
         Ok(found) if found.is_dir() => Err(fail(format!(
             "it is a folder; choose a file in it, for example {}",
-            file.join("result.json").display()
+            file.join("result").with_extension(format.extensions().first().unwrap_or(&"csv")).display()
         ))),
         // A device or a pipe, such as /dev/stdout, is not opened until the export is written.
         Ok(found) if !found.is_file() => file.canonicalize().or_else(|_| Ok(file.to_owned())),
@@ -100,9 +100,10 @@ fn writable(file: &Path) -> Result<PathBuf, AppError> {
 fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
     disk::probe(folder, 0).map_err(|error| {
         AppError::Environment(format!(
-            "cannot write {}: cannot create a file in {}: {error}; free up disk space, make the folder writable, or choose another folder",
+            "cannot write {}: cannot create a file in {}: {error}; {}",
             file.display(),
-            folder.display()
+            folder.display(),
+            paths::write_fix(&error, "choose another folder")
         ))
     })
 }
@@ -205,6 +206,16 @@ mod tests {
         check(&[of("csv", "old")], &[path.join("old/series.csv")]).unwrap_err();
         check(&[of("csv", "new"), of("csv", "old")], &none).unwrap();
         assert!(!path.join("new").exists(), "a check writes nothing");
+    }
+
+    #[test]
+    fn folder_as_file_has_an_example_of_its_format() {
+        let folder = tempfile::tempdir().unwrap();
+        for (format, name) in [("html", "result.html"), ("text", "result.txt"), ("junit", "result.xml")] {
+            let export = Export::parse(&format!("{format}={}", folder.path().display())).unwrap();
+            let error = check(&[export], &[Path::new("-")]).unwrap_err().to_string();
+            assert!(error.ends_with(name), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `hubstorm init`: writes the starter scenario, quickstart.toml, which is embedded in the program.
 
 use super::shell::shell_word;
-use super::{AppError, Env, environment_error, print};
+use super::{AppError, Env, paths, print};
 use crate::cli::InitArgs;
 use crate::result::disk;
 use crate::scenario::masked;
@@ -13,6 +13,7 @@ const QUICKSTART: &str = include_str!("../../scenarios/quickstart.toml");
 
 /// Writes the scenario. Refuses to replace a file without `--force`.
 pub(super) fn run(args: &InitArgs, env: &mut Env) -> Result<(), AppError> {
+    paths::check_folder(&args.dir, "init", NAME)?;
     let path = if args.dir == Path::new(".") { NAME.into() } else { args.dir.join(NAME) };
     let path_text = path.display().to_string();
     let command = format!("hubstorm run {}", shell_word(&path_text));
@@ -28,7 +29,7 @@ pub(super) fn run(args: &InitArgs, env: &mut Env) -> Result<(), AppError> {
                 "{path_text} already exists and was not changed; choose another folder, or replace it with --force"
             ))
         }
-        _ => environment_error(&format!("cannot write {path_text}"), &error),
+        _ => paths::unwritable(&format!("cannot write {path_text}"), &error, "choose another folder"),
     })?;
     print(env, &masked(&format!("{path_text}\n\nTo run it:  {command}\n")))
 }

@@ -24,6 +24,8 @@ mod machine;
 mod mosquitto_hint;
 mod notice_printer;
 mod once;
+mod other_file;
+mod paths;
 mod plan_warnings;
 mod preflight;
 mod read_scenario;
@@ -41,6 +43,7 @@ use crate::scenario::masked;
 use env::{print, tell, tell_laid_out};
 use error::environment_error;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use env::Env;
@@ -71,13 +74,19 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
             let text = String::from_utf8_lossy(&cli::completions(args.shell)).into_owned();
             print(&mut env, &text).map(|()| exit::PASSED)
         }
-        Command::Man(args) => cli::man(&args.out).map(|()| exit::PASSED).map_err(|error| {
-            environment_error(&format!("cannot write the man pages to {}", args.out.display()), &error)
-        }),
+        Command::Man(args) => man(&args.out).map(|()| exit::PASSED),
     };
     result.unwrap_or_else(|error| {
         tell(&mut env, &format!("error: {}\n", masked(&error.to_string())));
         error.exit_code()
+    })
+}
+
+fn man(folder: &Path) -> Result<(), AppError> {
+    paths::check_folder(folder, "man", "a page for each command")?;
+    cli::man(folder).map_err(|error| {
+        let action = format!("cannot write the man pages to {}", folder.display());
+        paths::unwritable(&action, &error, "choose another folder with --out")
     })
 }
 

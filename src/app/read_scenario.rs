@@ -1,13 +1,16 @@
 //! Reads a scenario from a file or stdin, applies the overrides from the command line, and resolves it to a plan. Used by `run` and `check`;
 //! other commands use the host parsers.
 
-use super::{AppError, Env};
+use super::{AppError, Env, other_file, paths};
 use crate::cli::ScenarioArgs;
 use crate::plan::{self, Part, Plan};
-use crate::scenario::{self, DriveSpec, FileText, Input, Scenario, TargetKind, check_host, meant_host};
+use crate::scenario::{
+    self, DriveSpec, FileText, Input, MeantHost, Scenario, TargetKind, check_host, meant_host,
+};
 use crate::text_file;
 use std::cell::RefCell;
 use std::io::{self, Read as _};
+use std::net::IpAddr;
 use std::path::Path;
 
 /// The start of the schemas of result files of all versions.
@@ -43,8 +46,14 @@ async fn resolve(
         true => ("stdin".to_owned(), stdin().await),
         false => (args.scenario.display().to_string(), std::fs::read(&args.scenario)),
     };
-    let bytes =
-        bytes.map_err(|error| AppError::Scenario(format!("cannot read the scenario {file}: {error}")))?;
+    let bytes = bytes.map_err(|error| {
+        AppError::Scenario(paths::unreadable(
+            "scenario",
+            Path::new(&file),
+            &error,
+            &["toml", "json", "jsonc"],
+        ))
+    })?;
     let text = text(&file, &bytes)?;
     let overrides = overrides(args)?;
     let files = RefCell::new(vec![args.scenario.clone()]);
@@ -82,26 +91,15 @@ async fn stdin() -> io::Result<Vec<u8>> {
     reading.await.map_err(io::Error::other)?
 }
 
-/// Decodes the text of a scenario. Recognizes result files and HTML pages, which would produce thousands of errors when parsed as a
-/// scenario.
+/// Decodes the text of a scenario. Recognizes other files, which would produce many errors when parsed as a scenario.
 fn text(file: &str, bytes: &[u8]) -> Result<String, AppError> {
-    let invalid = |problem: &str| Err(AppError::Scenario(format!("{file}: {problem}")));
-    let text = match text_file::decode(bytes) {
-        Ok(text) => text,
-        Err(error) => return invalid(&error.to_string()),
-    };
-    if text.trim_start().starts_with('<') {
-        return invalid("this is an HTML page, not a scenario; pass a TOML or JSON file");
+    if let Some(problem) = other_file::compressed(file, bytes) {
+        return Err(AppError::Scenario(problem));
     }
-    #[derive(serde::Deserialize)]
-    struct Head {
-        schema: String,
-    }
-    match serde_json::from_str::<Head>(text) {
-        Ok(head) if head.schema.starts_with(RESULT_SCHEMAS) => invalid(&format!(
-            "this is a result file, not a scenario; to render it, run hubstorm report {file}"
-        )),
-        _ => Ok(text.to_owned()),
+    let text = text_file::decode(bytes).map_err(|error| AppError::Scenario(format!("{file}: {error}")))?;
+    match other_file::other_text(file, text) {
+        Some(problem) => Err(AppError::Scenario(problem)),
+        None => Ok(text.to_owned()),
     }
 }
 
@@ -164,7 +162,23 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
 
 /// Checks a host name or an address passed to an option.
 pub(super) fn host(option: &str, host: &str) -> Result<(), AppError> {
-    check_host(host).map_err(|problem| AppError::Usage(format!("{option}: {problem}")))
+    let invalid = |problem: &str| Err(AppError::Usage(format!("{option}: {problem}")));
+    if let Err(problem) = check_host(host) {
+        // The host alone cannot be a secret.
+        return match meant_host(host) {
+            Some(MeantHost { host: name, port: Some(port), .. }) if host == format!("{name}:{port}") => {
+                invalid(&format!("\"{host}\" is not a host name: remove the port"))
+            }
+            _ => invalid(problem),
+        };
+    }
+    // RFC 1123 §2.1: the last label of a name is never all digits.
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let last = host.strip_suffix('.').unwrap_or(host).rsplit('.').next();
+    if host.parse::<IpAddr>().is_err() && last.is_some_and(is_number) {
+        return invalid(&format!("\"{host}\" is not a valid IPv4 address; write four numbers from 0 to 255"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -177,14 +191,30 @@ mod tests {
         assert_eq!(text("x.toml", b"\xef\xbb\xbfseed = 1").unwrap(), "seed = 1");
         assert_eq!(text("x.json", b"{\"schema\":1}").unwrap(), "{\"schema\":1}");
         let result = refused(br#"{"verdict": {}, "schema": "hubstorm.result.v1"}"#);
-        assert_eq!(
-            result,
-            "x.toml: this is a result file, not a scenario; to render it, run hubstorm report x.toml"
-        );
-        assert!(refused(b"\n<!doctype html>").contains("this is an HTML page"));
+        assert_eq!(result, "x.toml is a result file, not a scenario. To render it:  hubstorm report x.toml");
+        assert!(refused(b"\n<!doctype html>").contains("x.toml is an HTML page"));
+        assert!(refused(b"PK\x03\x04").contains("x.toml is compressed (ZIP)"));
         let latin = refused(b"seed = 1\nname = \"K\xfcche\"\n");
         assert!(latin.contains("not UTF-8 at byte 10 of line 2; save"), "{latin}");
         assert!(refused(b"\xff\xfen").contains("encoded as UTF-16; save"));
+    }
+
+    #[test]
+    fn host_options_take_a_name_or_an_address() {
+        for valid in ["hub", "hub.example.", "1.example", "127.0.0.1", "::1", "a1"] {
+            host("--name", valid).unwrap();
+        }
+        for (wrong, expected) in [
+            ("a:8883", "--name: \"a:8883\" is not a host name: remove the port"),
+            (
+                "127.0.0.256",
+                "--name: \"127.0.0.256\" is not a valid IPv4 address; write four numbers from 0 to 255",
+            ),
+            ("1.2.3", "--name: \"1.2.3\" is not a valid IPv4 address; write four numbers from 0 to 255"),
+            ("a b", "--name: not a host name"),
+        ] {
+            assert_eq!(host("--name", wrong).unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

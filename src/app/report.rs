@@ -1,7 +1,7 @@
 //! `hubstorm report`: renders a result file, or judges it again with `--judge`. It reads one result and writes text or files; the formats are in
 //! `crate::report`.
 
-use super::{AppError, Env, environment_error, exports, print, read_scenario};
+use super::{AppError, Env, environment_error, exports, paths, print, read_scenario};
 use crate::cli::ReportArgs;
 use crate::report::{self, Export, Format, exit};
 use crate::result::{self, FileError, model::RunResult};
@@ -62,8 +62,7 @@ fn read(path: &Path) -> Result<RunResult, AppError> {
     }
     match File::open(path) {
         Ok(file) => read_from(path, file),
-        // Reads the file again, for the error.
-        Err(_) => result::read(path).map_err(|error| AppError::Environment(error.to_string())),
+        Err(error) => Err(AppError::Environment(paths::unreadable("result", path, &error, &["json"]))),
     }
 }
 
@@ -73,7 +72,11 @@ fn read_from(path: &Path, mut input: impl Read) -> Result<RunResult, AppError> {
     // The error, if any, is repeated when the rest is read.
     let _ = input.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
     result::read_from(path, head.as_slice().chain(input)).map_err(|error| {
-        let is_other_text = matches!(error, FileError::Shape { .. } | FileError::Schema { .. });
+        if let FileError::Io { source, .. } = &error {
+            return AppError::Environment(paths::unreadable("result", path, source, &["json"]));
+        }
+        let is_other_text =
+            matches!(error, FileError::Shape { .. } | FileError::Schema { .. } | FileError::NoSchema { .. });
         AppError::Environment(match is_other_text && is_scenario(&head) {
             true => {
                 let file = if path == Path::new(STDIN) { "-".to_owned() } else { path.display().to_string() };
@@ -103,6 +106,10 @@ fn is_scenario(head: &[u8]) -> bool {
 /// Returns the files to write: `--out`, then the exports. Without `--format`, the extension of `--out` decides; without an extension, the
 /// file is text.
 fn files(args: &ReportArgs) -> Result<Vec<Export>, AppError> {
+    if args.out.as_ref().is_some_and(|file| file.as_os_str() == "-") {
+        let help = "--out -: to print to stdout, leave out --out and choose the format with --format";
+        return Err(AppError::Usage(help.to_owned()));
+    }
     let out = args.out.as_ref().map(|file| {
         let format = args.format.or_else(|| Format::of_file(file));
         let format = format.or_else(|| file.extension().is_none().then_some(Format::Text));

@@ -45,17 +45,27 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(FileError::TooLarge { path: path.to_owned() });
     }
+    if let Some(compression) = text_file::compression(bytes) {
+        return Err(FileError::Compressed { path: path.to_owned(), compression });
+    }
     let encoding = |source| FileError::Encoding { path: path.to_owned(), source };
     let bytes = text_file::skip_bom(bytes).map_err(encoding)?;
     if bytes.trim_ascii().is_empty() {
         return Err(FileError::Empty { path: path.to_owned() });
     }
     if bytes.trim_ascii_start().starts_with(b"<") {
-        return Err(FileError::Page { path: path.to_owned() });
+        let path = path.to_owned();
+        // Only the start decides, so a file that is not UTF-8 is recognized too.
+        let is_html = text_file::is_html(&String::from_utf8_lossy(bytes));
+        return Err(if is_html { FileError::Page { path } } else { FileError::Xml { path } });
     }
     let shape = |source: serde_json::Error| match text_file::decode(bytes) {
         _ if source.is_eof() => FileError::CutOff { path: path.to_owned() },
         Err(error) => encoding(error),
+        // serde_json has no category for this error.
+        Ok(_) if source.to_string().starts_with("trailing characters") => {
+            FileError::Joined { path: path.to_owned(), line: source.line(), column: source.column() }
+        }
         Ok(_) => FileError::Shape { path: path.to_owned(), source },
     };
     // Parse only the head, because a file of another version may have any structure. Only an object has a head.
@@ -90,7 +100,7 @@ struct Head {
 
 fn check_schema(path: &Path, schema: Option<serde_json::Value>) -> Result<(), FileError> {
     let Some(schema) = schema else {
-        return Err(FileError::Schema { path: path.to_owned(), found: "missing".to_owned() });
+        return Err(FileError::NoSchema { path: path.to_owned() });
     };
     let version = schema.as_str().and_then(|schema| schema.strip_prefix(SCHEMA_STEM));
     match version.and_then(|version| version.parse().ok()) {

@@ -2,7 +2,7 @@
 
 use super::model::SCHEMA;
 use crate::measure::hdr::DecodeError;
-use crate::text_file::EncodingError;
+use crate::text_file::{Compression, EncodingError};
 use std::path::PathBuf;
 
 /// The maximum size of a result file, far larger than the result of the largest permitted scenario.
@@ -43,6 +43,33 @@ pub enum FileError {
         /// Path of the file.
         path: PathBuf,
     },
+    /// The file is XML, such as the one that `--export junit` writes.
+    #[error("{} is an XML file, not a result. Specify the .json file that `hubstorm run` wrote", path.display())]
+    Xml {
+        /// Path of the file.
+        path: PathBuf,
+    },
+    /// The file is compressed.
+    #[error("{0} is compressed ({compression}). Decompress it:  {1} {0}", path.display(), compression.command())]
+    Compressed {
+        /// Path of the file.
+        path: PathBuf,
+        /// Compression format.
+        compression: Compression,
+    },
+    /// There is text after the result.
+    #[error(
+        "{} has more text after the end of its JSON, at line {line} column {column}. Specify a file with one result",
+        path.display()
+    )]
+    Joined {
+        /// Path of the file.
+        path: PathBuf,
+        /// Line of the text, from 1.
+        line: usize,
+        /// Column of the text, from 1.
+        column: usize,
+    },
     /// The JSON is incomplete. `run` writes complete files only.
     #[error(
         "{} is cut off: its JSON is incomplete. `hubstorm run` writes complete files, so copy it again from its source",
@@ -79,6 +106,15 @@ pub enum FileError {
         /// Version in the schema.
         version: u32,
     },
+    /// The file is JSON without a schema.
+    #[error(
+        "{} is not a result file: the key \"schema\" is missing. Specify the .json file that `hubstorm run` wrote",
+        path.display()
+    )]
+    NoSchema {
+        /// Path of the file.
+        path: PathBuf,
+    },
     /// The file is JSON with another schema.
     #[error(
         "{} is not a result file: its schema is {found}, not {SCHEMA:?}. Specify the .json file that `hubstorm run` wrote",
@@ -87,7 +123,7 @@ pub enum FileError {
     Schema {
         /// Path of the file.
         path: PathBuf,
-        /// Schema as JSON, shortened, or `missing`.
+        /// Schema as JSON, shortened.
         found: String,
     },
     /// A count is larger than any run can produce, so sums could overflow.

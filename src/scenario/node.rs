@@ -104,13 +104,38 @@ fn below(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
+/// The number of syntax errors that are reported.
+const SYNTAX_ERRORS_MAX: usize = 3;
+
+/// Returns the fix for a syntax error at `offset`, and whether it is the cause of the later errors as well.
+fn syntax_fix(text: &str, offset: usize) -> (&'static str, bool) {
+    let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
+    let line_before = before.rsplit('\n').next().unwrap_or_default();
+    let line = [line_before, after.split('\n').next().unwrap_or_default()].concat();
+    // Within a string, typographic quotes are text.
+    let is_quote = |(at, _): (usize, &str)| {
+        let before = line[..at].trim_end();
+        before.is_empty() || before.ends_with(['=', ',', ':', '[', '{'])
+    };
+    if line.trim_end_matches('\r').contains('\r') {
+        ("save the file with LF or CR LF line endings: a line ends with CR alone", true)
+    } else if line.match_indices(['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}']).any(is_quote) {
+        ("replace the typographic quotes \u{201c} \u{201d} with \"", true)
+    } else {
+        ("correct the syntax; errors in keys and values are reported afterwards", false)
+    }
+}
+
 fn parse_toml(text: &str, lines: &Lines<'_>, errors: &mut Errors) -> Option<Node> {
     let (table, found) = DeTable::parse_recoverable(text);
-    for error in &found {
+    // One mistake often causes many errors.
+    for error in found.iter().take(SYNTAX_ERRORS_MAX) {
         let offset = error.span().map_or(0, |span| span.start);
-        errors
-            .add(&lines.place(offset), format!("invalid TOML: {}", error.message()))
-            .fix("correct the syntax; errors in keys and values are reported afterwards");
+        let (fix, is_cause) = syntax_fix(text, offset);
+        errors.add(&lines.place(offset), format!("invalid TOML: {}", error.message())).fix(fix);
+        if is_cause {
+            break;
+        }
     }
     let origin = |offset| lines.origin(offset);
     found.is_empty().then(|| Node {
@@ -182,9 +207,7 @@ fn parse_json(text: &str, lines: &Lines<'_>, errors: &mut Errors) -> Option<Node
         },
         Err(error) => {
             let what = format!("invalid JSON: {}", error.kind().to_string().to_lowercase());
-            errors
-                .add(&lines.place(error.range().start), what)
-                .fix("correct the syntax; errors in keys and values are reported afterwards");
+            errors.add(&lines.place(error.range().start), what).fix(syntax_fix(text, error.range().start).0);
             None
         }
     }

@@ -195,13 +195,9 @@ fn other_file_types_are_recognized() {
     let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/example");
     let (page, result) = (format!("{repository}.html"), format!("{repository}.json"));
     let refused = hubstorm(&["check", &page]);
-    assert!(refused.exits(104).stderr.contains("this is an HTML page, not a scenario"), "{}", refused.stderr);
+    assert!(refused.exits(104).stderr.contains(" is an HTML page, not a scenario"), "{}", refused.stderr);
     let refused = hubstorm(&["check", &result]);
-    assert!(
-        refused.exits(104).stderr.contains(&format!("run hubstorm report {result}")),
-        "{}",
-        refused.stderr
-    );
+    assert!(refused.exits(104).stderr.contains(&format!("hubstorm report {result}")), "{}", refused.stderr);
     let refused = hubstorm(&["report", &page]);
     assert!(refused.exits(1).stderr.contains("Specify the .json file next to it"), "{}", refused.stderr);
     let work =

@@ -28,11 +28,16 @@ fn once(work: &Workplace, arguments: &[&str]) -> Finished {
 
 /// Asserts that stdout contains these parts, in this order.
 #[track_caller]
-fn shows(text: &str, parts: &[&str]) {
-    // Lines are wrapped at 80 columns.
+fn shows(finished: &Finished, parts: &[&str]) {
+    // Lines are wrapped at the width of the terminal.
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = words(&finished.stdout);
+    let mut rest = &*text;
     for part in parts {
-        assert!(words(text).contains(&words(part)), "{part}\n is missing in:\n{text}");
+        let part = words(part);
+        let at = rest.find(&part);
+        let Some(at) = at else { panic!("{part} is missing in:\n{}\n{}", finished.stdout, finished.stderr) };
+        rest = &rest[at + part.len()..];
     }
 }
 

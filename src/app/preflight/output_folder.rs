@@ -1,6 +1,6 @@
 //! Checks before the load that the result can be written. Used by `run`.
 
-use super::super::AppError;
+use super::super::{AppError, paths};
 use crate::result::disk;
 use std::path::Path;
 
@@ -9,13 +9,20 @@ const RESULT_BYTES: usize = 1024 * 1024;
 
 /// Creates the output folder and checks that a result fits into it.
 pub(in crate::app) fn output_folder(folder: &Path) -> Result<(), AppError> {
+    paths::check_folder(folder, "--out", "the results")?;
     let shown = folder.display();
-    let fix = "free up disk space, make the folder writable, or choose another folder with --out";
+    let choose = "choose another folder with --out";
     std::fs::create_dir_all(folder).map_err(|error| {
-        AppError::Environment(format!("cannot create the output folder {shown}: {error}\n  {fix}"))
+        match folder.ancestors().find(|path| path.exists() && !path.is_dir()) {
+            Some(file) => AppError::Environment(format!(
+                "cannot create the output folder {shown}: {} is a file; {choose}",
+                file.display()
+            )),
+            None => paths::unwritable(&format!("cannot create the output folder {shown}"), &error, choose),
+        }
     })?;
     disk::probe(folder, RESULT_BYTES).map_err(|error| {
-        AppError::Environment(format!("cannot write to the output folder {shown}: {error}\n  {fix}"))
+        paths::unwritable(&format!("cannot write to the output folder {shown}"), &error, choose)
     })
 }
 
@@ -28,7 +35,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("taken");
         std::fs::write(&file, "x").unwrap();
-        assert!(output_folder(&file.join("reports")).is_err());
+        for path in [file.clone(), file.join("reports")] {
+            let error = output_folder(&path).unwrap_err().to_string();
+            assert!(error.ends_with("taken is a file; choose another folder with --out"), "{error}");
+        }
+        assert!(matches!(output_folder(Path::new("-")), Err(AppError::Usage(_))));
         assert!(output_folder(&folder.path().join("new")).is_ok());
     }
 }

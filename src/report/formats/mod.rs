@@ -157,6 +157,12 @@ impl Export {
         if file.is_empty() {
             return Err("the file name is missing; write FORMAT=FILE or FILE".to_owned());
         }
+        if file == "-" {
+            return Err(
+                "an export is a file; to print a result to stdout: hubstorm report RESULT --format FORMAT"
+                    .to_owned(),
+            );
+        }
         let file = PathBuf::from(file);
         let format = match format {
             Some(name) => Format::from_name(name)

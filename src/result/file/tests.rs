@@ -88,12 +88,21 @@ fn errors_name_the_file_and_what_was_found() {
         ),
         ("{".to_owned(), "is cut off: its JSON is incomplete"),
         ("\n<!doctype html>".to_owned(), "is an HTML page, not a result. Specify the .json"),
+        (
+            "<?xml version=\"1.0\"?>\n<testsuites/>".to_owned(),
+            "is an XML file, not a result. Specify the .json",
+        ),
+        ("PK\u{3}\u{4}".to_owned(), "is compressed (ZIP). Decompress it:  unzip "),
+        (
+            "{\"schema\": 1}\n{}".to_owned(),
+            "has more text after the end of its JSON, at line 2 column 1. Specify",
+        ),
         ("{]".to_owned(), "is not a result file: "),
         (String::new(), "is empty. Specify the .json"),
         (" \n".to_owned(), "is empty. Specify the .json"),
         ("\u{feff}".to_owned(), "is empty. Specify the .json"),
-        ("\u{feff}[]".to_owned(), "its schema is missing, not \"hubstorm.result.v1\""),
-        ("null".to_owned(), "its schema is missing"),
+        ("\u{feff}[]".to_owned(), "the key \"schema\" is missing. Specify the .json"),
+        ("null".to_owned(), "the key \"schema\" is missing"),
         ("{\"schema\": [1]}".to_owned(), "its schema is [1], not"),
         ("{\"schema\": \"hubstorm.result.v0\"}".to_owned(), "its schema is \"hubstorm.result.v0\""),
         (older.to_string(), "its schema is \"hubstorm.compare.v1\""),
@@ -110,6 +119,7 @@ fn errors_name_the_file_and_what_was_found() {
         assert!(error.contains(expected) && error.contains("x.json"), "{error}");
     }
     for (bytes, expected) in [
+        (&b"\x1f\x8b\x08\xff"[..], "is compressed (gzip). Decompress it:  gunzip "),
         (&b"\xff\xfe{\0"[..], "is not a result file: encoded as UTF-16; save the file as UTF-8"),
         (
             b"{\"schema\":\"hubstorm.result.v1\",\n\"a\":\"\xff\"}",

@@ -68,3 +68,23 @@ fn overrides_need_no_quotes() {
     }
     assert!(matches!(parse_override("['p(99) < 1s']", &place).value, Value::Array(a) if a.len() == 1));
 }
+
+#[test]
+fn syntax_error_names_the_cause_once() {
+    let quoted = "name = \u{201c}a\u{201d}\nhost = \u{201c}b\u{201d}\n[fleet.a]\nid = \u{201c}c\u{201d}\n";
+    let json = "{\"name\": \u{201c}a\u{201d}}";
+    let wrong = "a = = 1\n".repeat(50);
+    for (file, text, fix, count) in [
+        ("x.toml", quoted, "replace the typographic quotes \u{201c} \u{201d} with \"", 1),
+        ("x.json", json, "replace the typographic quotes \u{201c} \u{201d} with \"", 1),
+        ("x.toml", "seed = 1\r[target]\rhost = \"h\"\r", "save the file with LF or CR LF line endings", 1),
+        ("x.toml", "a = \"\u{201c}b\u{201d}\" 3\r\n", "correct the syntax", 1),
+        ("x.toml", &wrong, "correct the syntax", 3),
+    ] {
+        let mut errors = Errors::new(file);
+        assert!(parse(file, text, &mut errors).is_none());
+        let shown = errors.to_string();
+        assert_eq!(shown.matches("fix:").count(), count, "{shown}");
+        assert!(shown.contains(fix), "{shown}");
+    }
+}
