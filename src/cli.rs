@@ -302,8 +302,8 @@ pub struct TokenArgs {
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub ttl: String,
     /// Decode this token, and verify it if there is a key: env:NAME, file:PATH, or - for stdin. The command fails if the token has
-    /// expired or was made with another key
-    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["host", "policy"])]
+    /// expired, or was made with another key or for another device
+    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["host", "policy", "ttl"])]
     pub decode: Option<String>,
 }
 

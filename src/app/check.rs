@@ -18,6 +18,7 @@ const LABELS: (usize, usize) = (2, 14);
 /// Resolves the scenario and prints its plan. With `--strict` or `--machine`, returns an error for warnings after it has printed them.
 pub(super) async fn run(args: &CheckArgs, env: &mut Env) -> Result<(), AppError> {
     let plan = read_scenario::plan(&args.scenario, env).await?;
+    super::run::check_ca(&plan)?;
     let workers = super::run::workers(args.workers, &plan);
     let layout = Layout::of((env.out_width)());
     let warnings = plan_warnings::collect(&plan, &preflight::shortfalls(&plan, workers).await, layout);

@@ -33,12 +33,13 @@ pub(super) async fn run(args: &DoctorArgs, env: &mut Env) -> Result<(), AppError
     timing(&mut report);
     roots(&mut report);
     print(env, &report.text(Layout::of((env.out_width)())))?;
+    let is_partial = once.is_none() && target.is_some();
     match (once, target) {
         (Some(once), _) => scenario::try_devices(once, env).await?,
         (None, Some((host, port))) => target::connect(args, host, port, env).await?,
         (None, None) => {}
     }
-    print(env, &report.conclusion())
+    print(env, &report.conclusion(is_partial))
 }
 
 /// The report: named lines, and warnings with fixes.
@@ -60,9 +61,10 @@ impl Report {
         "this machine\n".to_owned() + &lines.chain(warnings).collect::<String>()
     }
 
-    /// Returns the last line, if there was no error.
-    fn conclusion(&self) -> String {
+    /// Returns the last line, if there was no error. `is_partial` is true if the target was not tested completely.
+    fn conclusion(&self, is_partial: bool) -> String {
         match self.warnings.len() as u64 {
+            0 if is_partial => "no problems found in what was tested\n".to_owned(),
             0 => "no problems found\n".to_owned(),
             count => format!("no errors, {}: see above\n", plural(count, "warning", "warnings")),
         }

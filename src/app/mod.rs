@@ -77,7 +77,9 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
         Command::Man(args) => man(&args.out).map(|()| exit::PASSED),
     };
     result.unwrap_or_else(|error| {
-        tell(&mut env, &format!("error: {}\n", masked(&error.to_string())));
+        // A terminal shows ^C, without a line break.
+        let gap = if env.terminal && matches!(error, AppError::Interrupted) { "\n" } else { "" };
+        tell(&mut env, &format!("{gap}error: {}\n", masked(&error.to_string())));
         error.exit_code()
     })
 }

@@ -45,6 +45,10 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         Trial { plan: &plan, endpoint, emulator: emulator.as_mut(), interrupts, trace, err: &mut *env.err };
     let ended = drive(trial, &mut list).await?;
     list.close(ended.cut_short());
+    if ended.interrupted && env.terminal {
+        // A terminal shows ^C, without a line break.
+        tell(env, "\n");
+    }
     let layout = Layout::of((env.out_width)());
     print(env, &layout.list(&text::text(&list, &plan, &skipped_drives), text::TEXT_COLUMN))?;
     if ended.interrupted {

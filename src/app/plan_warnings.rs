@@ -3,7 +3,7 @@
 
 use super::columns::Layout;
 use crate::measure::threshold_label;
-use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Remedy, Subscription, Threshold};
+use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Remedy, Subscription, TargetKind, Threshold};
 use crate::scenario::masked;
 use crate::units::{Percent, human_count, human_duration, written_duration};
 use std::collections::BTreeSet;
@@ -45,6 +45,7 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
     let fleets = plan.fleets.iter().zip(0..);
     let from_scenario = plan.warnings.iter().cloned().map(warning);
     from_scenario
+        .chain(incomplete_host(plan).map(warning))
         .chain(cleartext_password(plan).map(warning))
         .chain(thin_thresholds(plan).map(warning))
         .chain(late_aborts(plan).map(warning))
@@ -52,6 +53,24 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
         .chain(fleets.flat_map(|(fleet, number)| untracked(plan, fleet, number)))
         .chain(device_lists(plan).into_iter().map(|text| (Weight::Note, text)))
         .collect()
+}
+
+/// Warns about the name of an IoT hub without its domain, or with a misspelled one.
+fn incomplete_host(plan: &Plan) -> Option<String> {
+    let host = plan.target.host.as_str();
+    if plan.target.kind != TargetKind::IotHub || plan.emulator.is_some() || plan.target.is_loopback() {
+        return None;
+    }
+    if !host.contains(['.', ':']) {
+        return Some(format!("target.host {host} has no domain; did you mean {host}.azure-devices.net?"));
+    }
+    let (name, domain) = host.split_once('.')?;
+    matches!(&*domain.to_ascii_lowercase(), "azure-device.net" | "azuredevices.net" | "azure-devices.com")
+        .then(|| {
+            format!(
+                "target.host {host} is not in the domain of IoT hubs; did you mean {name}.azure-devices.net?"
+            )
+        })
 }
 
 /// Returns a warning if passwords cross the network unencrypted. `run` and `check` print it, and the result records it.

@@ -156,6 +156,14 @@ pub(super) fn host_and_port(target: &str) -> Result<(&str, Option<u16>), AppErro
         },
     };
     check_host(host).map_err(invalid)?;
+    if let Some((address, port)) = host.rsplit_once(':')
+        && !target.starts_with('[')
+        && matches!(port, "1883" | "8883")
+        && check_host(address).is_ok()
+    {
+        let text = format!("did you mean [{address}]:{port}? If {host} is the address, write [{host}]");
+        return Err(AppError::Usage(format!("--target {host}: {text}")));
+    }
     let port = port.map(|port| port.parse().map_err(|_| invalid("the text after the colon is not a port")));
     Ok((host, port.transpose()?))
 }
@@ -226,6 +234,9 @@ mod tests {
             ("::1", ("::1", None)),
             ("[::1]", ("::1", None)),
             ("[::1]:8883", ("::1", Some(8883))),
+            ("[::1:8883]", ("::1:8883", None)),
+            ("::1:8884", ("::1:8884", None)),
+            ("1:2:3:4:5:6:7:8883", ("1:2:3:4:5:6:7:8883", None)),
         ] {
             assert_eq!(host_and_port(target).unwrap(), expected, "{target}");
         }
@@ -234,6 +245,12 @@ mod tests {
         {
             let error = host_and_port(wrong).unwrap_err();
             assert!(matches!(&error, AppError::Usage(text) if !text.contains("8883")), "{wrong}: {error}");
+        }
+        for port in [1883, 8883] {
+            let error = host_and_port(&format!("::1:{port}")).unwrap_err().to_string();
+            let expected =
+                format!("--target ::1:{port}: did you mean [::1]:{port}? If ::1:{port} is the address");
+            assert!(error.starts_with(&expected), "{error}");
         }
         let url = host_and_port("https://hub.example/").unwrap_err().to_string();
         assert!(

@@ -201,6 +201,13 @@ pub(super) fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, 
     })
 }
 
+/// Reads the CA file of a plan, so that `check` finds the errors of this file that `run` finds.
+pub(super) fn check_ca(plan: &Plan) -> Result<(), AppError> {
+    // Without a CA file, only the machine that runs the load needs root certificates.
+    let has_ca = plan.target.tls.as_ref().is_some_and(|tls| tls.ca.is_some());
+    if has_ca && plan.emulator.is_none() { endpoint(plan, None).map(drop) } else { Ok(()) }
+}
+
 /// Describes the run in one line, followed by its overrides and the cost on a hub that bills.
 fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
     let devices = plural(plan.devices(), "device", "devices");

@@ -21,6 +21,28 @@ pub(super) enum SecretError {
         /// Name of the secret.
         what: &'static str,
     },
+    /// An environment variable with an empty value.
+    #[error(
+        "the environment variable {name} is empty; set it to {what} (in CI, check that the secret is defined)"
+    )]
+    EmptyVariable {
+        /// Name of the variable.
+        name: String,
+        /// Name of the secret.
+        what: &'static str,
+    },
+    /// A path whose `~` the shell has not replaced. A key contains no `~`, so the text quotes the path.
+    #[error(
+        "cannot read {what} from the file {path}: {source}. The shell does not expand ~ after file: ; write $HOME"
+    )]
+    Tilde {
+        /// Name of the secret.
+        what: &'static str,
+        /// Path, which begins with `~`.
+        path: String,
+        /// Cause.
+        source: io::Error,
+    },
     /// A file that cannot be read.
     #[error("cannot read {what} from file:PATH: {source}")]
     File {
@@ -36,9 +58,10 @@ impl From<SecretError> for AppError {
     fn from(error: SecretError) -> AppError {
         match error {
             SecretError::Literal(_) => AppError::Usage(error.to_string()),
-            SecretError::NoVariable { .. } | SecretError::File { .. } => {
-                AppError::Environment(error.to_string())
-            }
+            SecretError::NoVariable { .. }
+            | SecretError::EmptyVariable { .. }
+            | SecretError::Tilde { .. }
+            | SecretError::File { .. } => AppError::Environment(error.to_string()),
         }
     }
 }
@@ -50,12 +73,22 @@ pub(super) fn read(reference: &str, what: &'static str) -> Result<Zeroizing<Stri
             true => SecretError::NoVariable { name: name.to_owned(), what },
             false => SecretError::Literal(what),
         };
-        Zeroizing::new(std::env::var(name).map_err(missing)?)
+        let value = Zeroizing::new(std::env::var(name).map_err(missing)?);
+        if value.trim().is_empty() && is_variable_name(name) {
+            return Err(SecretError::EmptyVariable { name: name.to_owned(), what });
+        }
+        value
     } else {
         let path = reference.strip_prefix("file:").ok_or(SecretError::Literal(what))?;
-        let failed = |source| SecretError::File { what, source };
+        let failed = |source| match path.starts_with("~/") {
+            true => SecretError::Tilde { what, path: path.to_owned(), source },
+            false => SecretError::File { what, source },
+        };
         let bytes = Zeroizing::new(std::fs::read(path).map_err(failed)?);
         let text = text_file::decode(&bytes).map_err(|error| failed(error.into()))?;
+        if text.trim().is_empty() {
+            return Err(failed(io::Error::other("the file is empty")));
+        }
         Zeroizing::new(text.to_owned())
     };
     Ok(Zeroizing::new(text.trim().to_owned()))
@@ -79,6 +112,16 @@ mod tests {
         let path = folder.path().join("key");
         std::fs::write(&path, "\u{feff}AAEC\n").unwrap();
         assert_eq!(read(&format!("file:{}", path.display()), "the key").unwrap().as_str(), "AAEC");
+        let empty = folder.path().join("empty");
+        std::fs::write(&empty, "\n").unwrap();
+        let empty = read(&format!("file:{}", empty.display()), "the key").unwrap_err().to_string();
+        assert_eq!(empty, "cannot read the key from file:PATH: the file is empty");
+        let tilde = read("file:~/no-such-key", "the key").unwrap_err().to_string();
+        assert!(
+            tilde.starts_with("cannot read the key from the file ~/no-such-key: ")
+                && tilde.ends_with(". The shell does not expand ~ after file: ; write $HOME"),
+            "{tilde}"
+        );
         let unset = read("env:HUBSTORM_NO_SUCH_VARIABLE", "the key").unwrap_err();
         assert!(matches!(unset, SecretError::NoVariable { .. }), "{unset}");
         for expanded in

@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 /// The maximum length of a token on stdin. A token is a few hundred bytes long.
 const TOKEN_BYTES_MAX: u64 = 16 * 1024;
 
+const TOKEN_FIX: &str = "Pass the whole text from SharedAccessSignature to the end, without quotes";
+
 /// Prints a new token, or decodes the token from `--decode`.
 pub(super) fn run(args: &TokenArgs, env: &mut Env) -> Result<(), AppError> {
     match &args.decode {
@@ -84,7 +86,7 @@ fn decode(source: &str, args: &TokenArgs, env: &mut Env) -> Result<(), AppError>
         source => secret::read(source, "the token")?,
     };
     let token = sas::Token::parse(&text)
-        .map_err(|error| AppError::Environment(format!("not a SAS token: {error}")))?;
+        .map_err(|error| AppError::Environment(format!("not a SAS token: {error}. {TOKEN_FIX}")))?;
     let resource = percent_encoding::percent_decode_str(token.sr_raw).decode_utf8_lossy();
     // A module id may follow the device id.
     let named = resource.split_once("/devices/").and_then(|(_, path)| path.split('/').next());
@@ -113,6 +115,7 @@ fn decode(source: &str, args: &TokenArgs, env: &mut Env) -> Result<(), AppError>
         }
     );
     print(env, &out)?;
+    check_device(&token, &resource, args.device.as_deref())?;
     if verified == Some(false) {
         let hint = if args.group_key.is_some() { " or group key and device" } else { "" };
         return Err(AppError::Environment(format!(
@@ -128,6 +131,21 @@ fn decode(source: &str, args: &TokenArgs, env: &mut Env) -> Result<(), AppError>
     Ok(())
 }
 
+/// Returns an error if the token does not cover the device of `--device`. A token for the whole hub covers every device.
+fn check_device(token: &sas::Token<'_>, resource: &str, device: Option<&str>) -> Result<(), AppError> {
+    let Some(device) = device else { return Ok(()) };
+    let (host, named) = resource.split_once("/devices/").unwrap_or((resource, ""));
+    let (named, module) = named.split_once('/').map_or((named, ""), |(named, module)| (named, module));
+    if token.covers(&format!("{}/{module}", names::resource(host, device)).trim_end_matches('/')) {
+        return Ok(());
+    }
+    let device = if names::is_device_id(device) { device } else { "the one in --device" };
+    let named = if named.is_empty() { resource } else { named };
+    Err(AppError::Environment(format!(
+        "the token is for device {named}, not {device}; a hub refuses it for another device"
+    )))
+}
+
 fn expiry(at: u64, now: u64) -> String {
     let date = i64::try_from(at).ok().and_then(|at| Timestamp::from_second(at).ok());
     let date = date.map_or_else(|| format!("{at} s after 1970-01-01"), |date| date.to_string());
@@ -140,7 +158,10 @@ fn stdin() -> Result<Zeroizing<String>, AppError> {
     let read = std::io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_end(&mut bytes);
     let text = read.and_then(|_| text_file::decode(&bytes).map_err(std::io::Error::from));
     let text = text.map_err(|error| environment_error("cannot read the token from stdin", &error))?;
-    Ok(Zeroizing::new(text.trim().to_owned()))
+    match text.trim() {
+        "" => Err(AppError::Environment("cannot read the token: stdin is empty".to_owned())),
+        text => Ok(Zeroizing::new(text.to_owned())),
+    }
 }
 
 fn usage(text: &str) -> AppError {

@@ -103,12 +103,14 @@ impl DialError {
         TlsFailure::of(&self.source).map(|failure| failure.fix(own_roots))
     }
 
-    /// Returns true if the port might be one without TLS: the answer was not TLS, or the connection ended during the
-    /// handshake.
+    /// Returns true if the port might be one without TLS: the answer was not TLS, or the connection ended or timed out
+    /// during the handshake.
     #[must_use]
     pub fn may_lack_tls(&self) -> bool {
         let ended = matches!(self.kind, Class::Reset | Class::ClosedByPeer) && self.step == Step::Tls;
-        ended || TlsFailure::of(&self.source).is_some_and(TlsFailure::is_not_tls)
+        ended
+            || self.kind == Class::TlsTimeout
+            || TlsFailure::of(&self.source).is_some_and(TlsFailure::is_not_tls)
     }
 }
 
@@ -260,6 +262,8 @@ mod tests {
         assert_eq!(class(Step::Tcp, Errno::ETIMEDOUT), ("tcp_timeout", Culprit::Network));
         assert_eq!(class(Step::Tcp, Errno::EHOSTUNREACH), ("tcp_unreachable", Culprit::Network));
         assert_eq!(class(Step::Tls, Errno::ETIMEDOUT), ("tls_timeout", Culprit::Target));
+        let silent = DialError::new(Step::Tls, Steps::default(), io::ErrorKind::TimedOut.into());
+        assert!(silent.may_lack_tls());
         // The class does not depend on the step.
         for step in [Step::Tcp, Step::Tls, Step::AfterTcp] {
             assert_eq!(class(step, Errno::ECONNRESET), ("reset", Culprit::Network));

@@ -64,6 +64,8 @@ pub fn meant_host(text: &str) -> Option<MeantHost> {
 pub(super) fn fix(text: &str, variable: Option<&str>) -> Option<String> {
     let MeantHost { host, port, scheme } = meant_host(text)?;
     let is_tls = matches!(&*scheme, "mqtts" | "ssl" | "tls" | "mqtt+ssl" | "mqtt+tls");
+    let is_web_port = port == Some(443) && is_azure_hub(&host);
+    let port = port.filter(|_| !is_web_port);
     // Port 8883 implies TLS.
     let tls = (is_tls && port != Some(8883)).then(|| "tls = true".to_owned());
     let port = port.map(|port| format!("port = {port}"));
@@ -77,9 +79,21 @@ pub(super) fn fix(text: &str, variable: Option<&str>) -> Option<String> {
         (false, None) => format!(" with {}", keys.join(" and ")),
         (false, Some(_)) => format!(", and add {} to [target]", keys.join(" and ")),
     };
-    let web_socket =
-        if matches!(&*scheme, "ws" | "wss") { "; MQTT over WebSocket is not supported yet" } else { "" };
+    let web_socket = match &*scheme {
+        _ if is_web_port => {
+            "; hubstorm uses port 8883. Port 443 of an IoT hub is for HTTPS and MQTT over WebSocket, which is not supported yet"
+        }
+        "ws" | "wss" => "; MQTT over WebSocket is not supported yet",
+        _ => "",
+    };
     Some(format!("{host}{keys}{web_socket}"))
+}
+
+/// Returns true for a name of a hub in Azure, in any of its clouds.
+fn is_azure_hub(host: &str) -> bool {
+    const DOMAINS: [&str; 3] = [".azure-devices.net", ".azure-devices.cn", ".azure-devices.us"];
+    let host = host.to_ascii_lowercase();
+    DOMAINS.iter().any(|domain| host.ends_with(domain))
 }
 
 fn is_name(text: &str) -> bool {
@@ -161,6 +175,12 @@ mod tests {
             ("h:1883", None, "write host = \"h\" with port = 1883"),
             ("wss://h/mqtt", None, "write host = \"h\"; MQTT over WebSocket is not supported yet"),
             ("https://h.net/", Some("HUB"), "export HUB=h.net"),
+            (
+                "my.azure-devices.net:443",
+                Some("HUB"),
+                "export HUB=my.azure-devices.net; hubstorm uses port 8883. Port 443 of an IoT hub is for HTTPS and MQTT over WebSocket, which is not supported yet",
+            ),
+            ("h:443", Some("HUB"), "export HUB=h, and add port = 443 to [target]"),
             ("h:1883", Some("HUB"), "export HUB=h, and add port = 1883 to [target]"),
         ] {
             assert_eq!(fix(text, variable).as_deref(), Some(expected), "{text}");

@@ -218,6 +218,10 @@ impl Reader<'_> {
         let Err(what) = check_host(&host.value) else { return Some(host) };
         let variable = host.text.strip_prefix(ENV_PREFIX).and_then(|rest| rest.strip_suffix('}'));
         let variable = variable.filter(|name| is_variable_name(name));
+        if let (Some(name), "") = (variable, &*host.value) {
+            self.report_empty_variable(name, &node.place);
+            return None;
+        }
         let what = match variable {
             Some(name) => format!("invalid value of the environment variable {name}: {what}"),
             None => what.to_owned(),
@@ -261,6 +265,12 @@ impl Reader<'_> {
             return None;
         }
         let value = Secret::new(self.expand(text, &node.place)?);
+        if value.expose().is_empty() {
+            let name =
+                text.strip_prefix(ENV_PREFIX).and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
+            self.report_empty_variable(name, &node.place);
+            return None;
+        }
         Some(Written { value, text: text.clone(), place: node.place.clone() })
     }
 
@@ -362,6 +372,14 @@ impl Reader<'_> {
         }
         out.push_str(rest);
         complete.then_some(out)
+    }
+
+    /// Reports a variable that is set to nothing, as CI systems do for a secret that is not defined. The name is valid.
+    fn report_empty_variable(&mut self, name: &str, place: &Place) {
+        let problem = self.errors.add(place, format!("the environment variable {name} is empty"));
+        problem
+            .found(format!("${{env.{name}}}"))
+            .fix(format!("export {name}=... (in CI, check that the secret is defined)"));
     }
 
     /// Reports a variable that is not set, or an invalid reference.

@@ -105,7 +105,7 @@ fn doctor_times_each_step_to_a_target() {
     script.finish();
     finished.exits(0);
     assert!(
-        finished.stdout.contains("\nTCP works; MQTT was not tested\n"),
+        finished.stdout.contains("\nTCP works. To test MQTT, add --scenario FILE\n"),
         "a listener may not be a broker: {}",
         finished.stdout
     );
@@ -150,6 +150,31 @@ fn token_is_verified_only_by_its_own_key() {
     assert!(decoded.exits(0).stdout.contains("not verified"), "{}", decoded.stdout);
     let decoded = run(&["token", "--decode", "-", "--key", "env:KEY"], &[("KEY", OTHER_KEY)], token);
     assert!(decoded.exits(1).stdout.contains("NOT valid for this key"), "{}", decoded.stdout);
+    let decode = ["token", "--decode", "-", "--key", "env:KEY", "--device"];
+    run(&[&decode[..], &["meter-1"]].concat(), &[("KEY", KEY)], token).exits(0);
+    let decoded = run(&[&decode[..], &["m2"]].concat(), &[("KEY", KEY)], token);
+    let expected = "the token is for device meter-1, not m2";
+    assert!(decoded.exits(1).stderr.contains(expected), "{}", decoded.stderr);
+    run(&["token", "--decode", "-", "--ttl", "2h"], &[], token).exits(2);
+    for (text, expected) in [("\n", "stdin is empty"), ("'x'", ". Pass the whole text from SharedAccess")] {
+        let decoded = run(&["token", "--decode", "-"], &[], text);
+        assert!(decoded.exits(1).stderr.contains(expected), "{}", decoded.stderr);
+    }
+    let decoded = run(&["token", "--decode", "-", "--key", "env:KEY"], &[("KEY", "")], token);
+    assert!(decoded.exits(1).stderr.contains("variable KEY is empty"), "{}", decoded.stderr);
+}
+
+#[test]
+fn check_reads_the_ca_file_as_run_does() {
+    let work = Workplace::new(
+        "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = 1\ntls = true\n\
+         [fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n",
+    );
+    let scenario = work.scenario().display().to_string();
+    let [checked, run] =
+        ["check", "run"].map(|command| hubstorm(&[command, &scenario, "--ca", "/no/ca.pem"]));
+    assert!(checked.exits(1).stderr.contains("/no/ca.pem"), "{}", checked.stderr);
+    assert_eq!(checked.stderr, run.exits(1).stderr);
 }
 
 #[test]

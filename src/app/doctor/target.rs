@@ -46,7 +46,8 @@ pub(super) async fn connect(
             }
             // Any server can accept a TCP connection. Only an MQTT exchange would show that it is a broker.
             let works = if tls.is_some() { "TCP and TLS work" } else { "TCP works" };
-            let text = format!("{}{works}; MQTT was not tested\n", step_times(&steps, tls.as_ref()));
+            let text =
+                format!("{}{works}. To test MQTT, add --scenario FILE\n", step_times(&steps, tls.as_ref()));
             print(env, &layout.list(&text, DOCTOR_TEXT_COLUMN))
         }
         Err(error) => {

@@ -10,7 +10,7 @@ fn notes_of(text: &str) -> String {
         file: "x.toml",
         text: &text,
         overrides: &[],
-        env: &|_| None,
+        env: &|_| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
         files: &crate::scenario::no_files,
     };
     let plan = crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).unwrap();
@@ -30,6 +30,25 @@ fn abort_after_the_end_of_the_load_is_noted() {
         with("1s"),
         "Warning: threshold connect{phase:p} count(lost) == 0 cannot end the run early: the load ends before its `after` (1.00 s); shorten `after`\n"
     );
+}
+
+#[test]
+fn hub_without_its_domain_is_noted() {
+    for (kind, host, expected) in [
+        ("iot-hub", "myhub", "myhub has no domain; did you mean myhub.azure-devices.net?"),
+        ("iot-hub", "x.azure-device.net", "did you mean x.azure-devices.net?"),
+        ("iot-hub", "x.azure-devices.net", ""),
+        ("iot-hub", "localhost", ""),
+        ("iot-hub", "::1", ""),
+        ("mqtt", "broker", ""),
+    ] {
+        let notes = notes_of(&format!(
+            "[target]\nkind = \"{kind}\"\nhost = \"{host}\"\n[fleet.a]\ndevices = 1\n{}",
+            if kind == "mqtt" { "" } else { "auth = { kind = \"sas\", group_key = \"${env.KEY}\" }\n" }
+        ));
+        assert_eq!(notes.contains("did you mean"), !expected.is_empty(), "{host}: {notes}");
+        assert!(notes.contains(expected), "{host}: {notes}");
+    }
 }
 
 #[test]

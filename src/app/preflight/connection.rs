@@ -112,6 +112,9 @@ pub(in crate::app) fn dial_fix(error: &DialError, endpoint: &Endpoint) -> &'stat
 pub(in crate::app) fn class_fix(class: &str, tls: bool) -> &'static str {
     match class {
         "dns" => "check the host name of the target, and the DNS settings of this machine",
+        "tcp_refused" | "tcp_timeout" | "tcp_unreachable" if !tls => {
+            "check the host, the port, and any firewalls in between (MQTT over plain TCP usually uses port 1883)"
+        }
         "tcp_refused" | "tcp_timeout" | "tcp_unreachable" => {
             "check the host, the port, and any firewalls in between (MQTT over TLS uses port 8883)"
         }

@@ -54,6 +54,7 @@ fn ctrl_c_works_while_waiting_for_an_answer() {
         err: Box::new(written.clone()),
         ..Env::from_process(interrupts)
     };
+    let env = Env { terminal: true, ..env };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let code = runtime.block_on(async {
         tokio::join!(crate::app::run(cli, env), async {
@@ -64,6 +65,8 @@ fn ctrl_c_works_while_waiting_for_an_answer() {
         })
     });
     assert_eq!(code.0, 105);
+    let written = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    assert!(written.contains("\nerror: interrupted"), "a line break separates the error from ^C: {written}");
     runtime.shutdown_background();
 }
 

@@ -66,6 +66,7 @@ pub(in crate::plan) fn parse(bytes: &[u8], format: CredentialFormat<'_>) -> Cred
         has_bad_header: false,
     };
     match text_file::decode(bytes) {
+        _ if bytes.starts_with(b"PK\x03\x04") => parser.bad(1, workbook()),
         Err(error) => parser.encoding(error),
         Ok(text) if text.trim_start().starts_with('<') => parser.bad(1, html_page()),
         Ok(text) if matches!(format, CredentialFormat::Keys { .. }) && is_json_document(text) => {
@@ -91,6 +92,11 @@ fn html_page() -> Refusal {
     )
 }
 
+/// Excel's workbooks are ZIP archives.
+fn workbook() -> Refusal {
+    Refusal::new("an Excel workbook or a ZIP archive, not a text file", "in Excel, save it as CSV UTF-8")
+}
+
 /// The state of the parser.
 struct Parser<'a> {
     file: CredentialFile,
@@ -110,7 +116,8 @@ impl Parser<'_> {
             // Tabs may separate empty fields.
             let line =
                 text.get(range).unwrap_or_default().trim_matches(|c: char| c.is_whitespace() && c != '\t');
-            if !line.trim().is_empty()
+            // Excel writes rows of separators for empty rows.
+            if !line.chars().all(|c| c.is_whitespace() || matches!(c, ',' | ';'))
                 && let Err(refusal) = self.line(line, number)
             {
                 self.bad(number, refusal);

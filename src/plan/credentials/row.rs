@@ -172,6 +172,9 @@ fn device_with_key(fields: &[Field], format: CredentialFormat<'_>) -> Result<Ent
         [_, key] if key.is_empty() => {
             Err(Refusal::new("the key is missing", "add the device's primary key, or remove the line"))
         }
+        [_, key] if key.starts_with('=') => {
+            Err(Refusal::new("the key is an Excel formula", "save the column with the keys as text"))
+        }
         [id, key] => keyed(id, key).map(Entry::Device),
         fields => {
             let what = format!("expected 2 fields (id, key), found {}", fields.len());

@@ -10,6 +10,7 @@ fn env(name: &str) -> Option<String> {
     match name {
         "HOST" => Some("example".to_owned()),
         "KEY" => Some("hunter2".to_owned()),
+        "EMPTY" => Some(String::new()),
         _ => None,
     }
 }
@@ -55,6 +56,13 @@ fn secrets_come_only_from_environment_or_file() {
     {
         let (secret, errors) = read(Value::String(missing.into()), |r, n| r.secret(n));
         assert!(secret.is_none() && errors.contains(why), "{errors}");
+    }
+    for empty in [
+        read(Value::String("${env.EMPTY}".into()), |r, n| r.secret(n).is_none()),
+        read(Value::String("${env.EMPTY}".into()), |r, n| r.host(n).is_none()),
+    ] {
+        assert!(empty.0 && empty.1.contains("variable EMPTY is empty"), "{}", empty.1);
+        assert!(empty.1.contains("export EMPTY=... (in CI, check that the secret"), "{}", empty.1);
     }
     for literal in ["hunter2", "x${env.KEY}", "${env.KEY}hunter2", "${env.KEY}${env.KEY}"] {
         let (secret, errors) = read(Value::String(literal.into()), |r, n| r.secret(n));

@@ -107,6 +107,13 @@ fn key_files_of_every_format_are_read() {
                 "d1 d2 d3\nwithout_key: 1",
             ),
             ("", ""),
+            // A spreadsheet.
+            ("id,key,\n,,,\nd1,KEY,\n;;\n", "d1"),
+            (
+                "PK\u{3}\u{4}xx",
+                "1: an Excel workbook or a ZIP archive, not a text file -> in Excel, save it as CSV UTF-8",
+            ),
+            ("id,key\nd1,=A1", "2: the key is an Excel formula -> save the column with the keys as text"),
         ],
     );
     let without_target = CredentialFormat::Keys { host: None };
