@@ -5,10 +5,10 @@ mod examples;
 mod hints;
 
 use crate::report::{Export, Format, exit};
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use examples::FIRST_STEPS;
-pub use hints::with_hint;
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
@@ -344,6 +344,27 @@ pub struct ManArgs {
     /// Folder for hubstorm.1, hubstorm-run.1 and so on
     #[arg(short, long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// Adds a hint to a usage error if the argument is one of another tool.
+#[must_use]
+pub fn with_hint(mut error: clap::Error) -> clap::Error {
+    let kind = match error.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        _ => return error,
+    };
+    let hint = match error.get(kind) {
+        Some(ContextValue::String(argument)) => hints::hint(argument),
+        _ => None,
+    };
+    if let Some(hint) = hint {
+        // Replaces clap's tips, which are about similar names and about `--`.
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(hint)]));
+    }
+    error
 }
 
 /// Returns the completion script for a shell.

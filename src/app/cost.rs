@@ -71,42 +71,51 @@ pub(super) struct Cost {
     run: f64,
     /// Messages of 24 hours at the run's average rate.
     day: f64,
+    /// Whether the run lasts longer than 24 hours. A hub's quota is for each day.
+    over_a_day: bool,
 }
 
 /// Returns the cost of a plan.
 #[must_use]
 pub(super) fn cost(plan: &Plan) -> Cost {
     let run = billed(plan);
-    Cost { run, day: run * DAY_S / plan.schedule.end().as_secs_f64() }
+    let duration_s = plan.schedule.end().as_secs_f64();
+    Cost { run, day: run * DAY_S / duration_s, over_a_day: duration_s > DAY_S }
 }
 
 const DAY_S: f64 = 86_400.0;
 
 impl Cost {
-    /// Returns the run's share of one S1 unit's daily messages; 1 is all of them.
+    /// Returns the run's share of one S1 unit's daily messages; 1 is all of them. For a run of several days, this is the share on each day.
     #[must_use]
     pub(super) fn share(self) -> f64 {
-        self.run / unit_per_day()
+        if self.over_a_day { self.day / unit_per_day() } else { self.run / unit_per_day() }
     }
 
     /// Describes the cost of the run in one line, for `run`.
     #[must_use]
     pub(super) fn line(self) -> String {
         format!(
-            "sends about {} billed messages, {} of the daily messages of one S1 unit\n",
+            "sends about {} billed messages, {} of the daily messages of one S1 unit{}\n",
             count(self.run),
-            percent(self.share())
+            percent(self.share()),
+            self.each_day()
         )
+    }
+
+    fn each_day(self) -> &'static str {
+        if self.over_a_day { ", on each day" } else { "" }
     }
 
     /// Describes the cost of the run for `check`, and then that of a day.
     #[must_use]
     pub(super) fn description(self) -> [String; 2] {
         let units = self.day / unit_per_day();
+        let each_day = self.each_day();
         let more = if units > 1.0 { format!(", or {} S1 units", count(units.ceil())) } else { String::new() };
         [
             format!(
-                "about {} in the run: {} of the {} a day of one S1 unit",
+                "about {} in the run: {} of the {} a day of one S1 unit{each_day}",
                 plural_messages(self.run),
                 percent(self.share()),
                 count(unit_per_day())
@@ -200,8 +209,8 @@ mod tests {
     fn cost_of_a_day_is_at_the_average_rate_of_the_run() {
         let text = "[fleet.a]\ndevices = 10\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
                     [[phase]]\nname = \"p\"\nduration = \"60s\"\n";
-        let plan = |devices: u32| {
-            let overrides = [format!("fleet.a.devices={devices}")];
+        let plan_for = |duration: &str, devices: u32| {
+            let overrides = [format!("fleet.a.devices={devices}"), format!("phase.p.duration={duration}")];
             let input = Input {
                 file: "cost.toml",
                 text,
@@ -211,12 +220,23 @@ mod tests {
             };
             crate::plan::load(&input, &mut rand::rng()).unwrap()
         };
+        let plan = |devices| plan_for("60s", devices);
         assert_eq!(
             cost(&plan(10)).description(),
             [
                 "about 600 messages in the run: 0.1% of the 400,000 a day of one S1 unit",
                 "about 864,000 if the run's average rate continues for 24 hours: 216% of one S1 unit, or 3 S1 units"
             ]
+        );
+        let month = cost(&plan_for("30d", 10));
+        assert_eq!(
+            month.description()[0],
+            "about 25,920,000 messages in the run: 216% of the 400,000 a day of one S1 unit, on each day"
+        );
+        assert!(
+            month.line().ends_with("216% of the daily messages of one S1 unit, on each day\n"),
+            "{}",
+            month.line()
         );
         let [run, day] = cost(&plan(1)).description();
         assert!(run.contains("in the run: less than 0.1% of"), "{run}");

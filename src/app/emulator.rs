@@ -15,7 +15,7 @@ use crate::fleet::raise_descriptor_limit;
 use crate::iothub::emulator_options::EmulatorOptions;
 use crate::iothub::sas::Key;
 use crate::link::{listen, tls};
-use crate::units::parse_duration;
+use crate::scenario::typed_duration;
 use control_lines::{control, parse, print, stdin_lines};
 use error::EmulatorCommandError;
 use std::future::Future;
@@ -122,7 +122,7 @@ async fn serve(
 
 /// Returns the configuration from the command line.
 fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandError> {
-    let grace = parse_duration(&args.expiry_grace)
+    let grace = typed_duration(&args.expiry_grace)
         .map_err(|error| EmulatorCommandError::Usage(format!("--expiry-grace: {error}")))?;
     let options = EmulatorOptions { expiry_grace: grace, lenient_properties: args.lenient_properties };
     let mut config = ControlConfig {

@@ -1,10 +1,12 @@
 //! Recognizes files that are not scenarios, such as YAML, XML, PEM files and scripts. Parsed as TOML, they would produce errors that hide the
-//! cause. Used by `read_scenario`. Never quotes the content, which may be secret.
+//! cause. Used by `read_scenario` and `report`. Never quotes the content, which may be secret.
 
-use super::read_scenario::RESULT_SCHEMAS;
 use super::shell::shell_word;
 use crate::text_file::{self, Compression};
 use std::path::Path;
+
+/// The start of the schemas of result files of all versions.
+pub(super) const RESULT_SCHEMAS: &str = "hubstorm.result.";
 
 /// Words at the start of a script. In TOML, such a word could only be a key.
 const SCRIPT_WORDS: [&str; 9] =

@@ -2,10 +2,10 @@
 //! `run` print them, together with the warnings about this machine. Uses only the plan.
 
 use super::columns::Layout;
-use crate::measure::threshold_label;
+use crate::measure::{Compare, Test, threshold_label};
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Remedy, Subscription, TargetKind, Threshold};
 use crate::scenario::masked;
-use crate::units::{Percent, human_count, human_duration, written_duration};
+use crate::units::{Percent, human_count, human_duration, plural, written_duration};
 use std::collections::BTreeSet;
 
 /// The severity of a message about a plan.
@@ -48,6 +48,8 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
         .chain(incomplete_host(plan).map(warning))
         .chain(cleartext_password(plan).map(warning))
         .chain(thin_thresholds(plan).map(warning))
+        .chain(impossible_thresholds(plan).map(warning))
+        .chain(never_online(plan).into_iter().map(warning))
         .chain(late_aborts(plan).map(warning))
         .chain(plan.drives.iter().filter_map(|drive| unhandled_calls(plan, drive)))
         .chain(fleets.flat_map(|(fleet, number)| untracked(plan, fleet, number)))
@@ -103,6 +105,46 @@ fn thin_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
             ),
         }
     })
+}
+
+/// Warns about each threshold that fails whatever the run measures, such as `rate(ok) > 100%`.
+fn impossible_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.thresholds.iter().filter_map(|threshold| {
+        let (range, fix) = match threshold.test {
+            Test::Rate { compare: Compare::Greater, limit, .. } if limit >= 1.0 => {
+                ("a rate is at most 100%", "use >= or a smaller limit")
+            }
+            Test::Rate { compare: Compare::Less, limit, .. } if limit <= 0.0 => {
+                ("a rate is at least 0%", "use <= or a larger limit")
+            }
+            Test::Count { compare: Compare::Less, limit: 0, .. } => {
+                ("a count is at least 0", "use <= or a larger limit")
+            }
+            _ => return None,
+        };
+        let threshold = format_threshold(plan, threshold);
+        Some(format!("threshold {threshold} can only fail: {range}; {fix}"))
+    })
+}
+
+/// Warns about fleets whose devices never connect, because `online` is too small in every phase.
+fn never_online(plan: &Plan) -> Vec<String> {
+    if plan.schedule.phases().iter().all(|phase| phase.online.iter().all(|share| *share <= 0.0)) {
+        return vec![
+            "no device connects: `online` is \"0%\" in every phase; set online = \"100%\" in a phase"
+                .to_owned(),
+        ];
+    }
+    let offline = |fleet: &&FleetPlan| plan.schedule.open_spans(0, u64::from(fleet.devices)).is_empty();
+    let fleets = plan.fleets.iter().filter(offline);
+    let text = |fleet: &FleetPlan| {
+        format!(
+            "no device of fleet {} connects: `online` rounds to 0 of {} in every phase; increase `online` or `devices`",
+            fleet.name,
+            plural(u64::from(fleet.devices), "device", "devices")
+        )
+    };
+    fleets.map(text).collect()
 }
 
 /// Describes the changes that give a threshold enough samples.

@@ -13,9 +13,6 @@ use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::path::Path;
 
-/// The start of the schemas of result files of all versions.
-pub(super) const RESULT_SCHEMAS: &str = "hubstorm.result.";
-
 /// Reads and resolves a scenario.
 pub(super) async fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppError> {
     resolve(args, env, |_| {}).await

@@ -1,7 +1,7 @@
 //! `hubstorm report`: renders a result file, or judges it again with `--judge`. It reads one result and writes text or files; the formats are in
 //! `crate::report`.
 
-use super::{AppError, Env, environment_error, exports, paths, print, read_scenario};
+use super::{AppError, Env, environment_error, exports, other_file, paths, print, read_scenario};
 use crate::cli::ReportArgs;
 use crate::report::{self, Export, Format, exit};
 use crate::result::{self, FileError, model::RunResult};
@@ -100,7 +100,7 @@ fn is_scenario(head: &[u8]) -> bool {
     };
     let has = |part: &str| text.contains(part);
     let is_json = text.trim_start().starts_with('{') && has("\"fleet\"") && has("\"phase\"");
-    !has(read_scenario::RESULT_SCHEMAS) && (is_json || text.lines().any(starts_table))
+    !has(other_file::RESULT_SCHEMAS) && (is_json || text.lines().any(starts_table))
 }
 
 /// Returns the files to write: `--out`, then the exports. Without `--format`, the extension of `--out` decides; without an extension, the

@@ -5,9 +5,9 @@ use super::{AppError, Env, environment_error, print, read_scenario, secret};
 use crate::cli::TokenArgs;
 use crate::clock;
 use crate::iothub::{names, sas};
-use crate::scenario::is_connection_string;
+use crate::scenario::{is_connection_string, typed_duration};
 use crate::text_file;
-use crate::units::{human_duration, parse_duration};
+use crate::units::human_duration;
 use jiff::Timestamp;
 use std::fmt::Write as _;
 use std::io::Read;
@@ -57,7 +57,7 @@ fn make(args: &TokenArgs, key: &sas::Key) -> Result<Zeroizing<String>, AppError>
             "--device or --policy is a connection string; pass only the device id or the policy name",
         ));
     }
-    let ttl = parse_duration(&args.ttl).map_err(|error| usage(&format!("--ttl: {error}")))?;
+    let ttl = typed_duration(&args.ttl).map_err(|error| usage(&format!("--ttl: {error}")))?;
     if ttl.is_zero() {
         return Err(usage("--ttl: the token would expire immediately; use a longer time, such as 1h"));
     }

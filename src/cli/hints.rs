@@ -1,31 +1,9 @@
-//! Hints for options and commands of other tools, which users of those tools try first. Used by `main`.
+//! Hints for options and commands of other tools, which users of those tools try first. Used by `cli`, which adds them to
+//! usage errors.
 
-use clap::builder::StyledStr;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-
-/// Adds a hint to a usage error if the argument is one of another tool.
+/// Returns the hint for an option or a command that hubstorm does not have.
 #[must_use]
-pub fn with_hint(mut error: clap::Error) -> clap::Error {
-    let kind = match error.kind() {
-        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
-        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
-        _ => return error,
-    };
-    let hint = match error.get(kind) {
-        Some(ContextValue::String(argument)) => hint(argument),
-        _ => None,
-    };
-    if let Some(hint) = hint {
-        // Replaces clap's tips, which are about similar names and about `--`.
-        for other in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand] {
-            error.remove(other);
-        }
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(hint)]));
-    }
-    error
-}
-
-fn hint(argument: &str) -> Option<&'static str> {
+pub(super) fn hint(argument: &str) -> Option<&'static str> {
     Some(match argument.split('=').next()? {
         "--vus" | "--clients" | "--devices" | "--users" | "--connections" | "-u" | "-c" => {
             "set the number of devices in the scenario, or with --set fleet.NAME.devices=100"
@@ -44,8 +22,7 @@ fn hint(argument: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::cli::Cli;
+    use crate::cli::{Cli, with_hint};
     use clap::Parser;
 
     #[test]

@@ -2,8 +2,8 @@
 //! Called by `app` before it resolves the scenario. The effect becomes part of the plan's overrides, so that the result differs from
 //! that of a whole run. Pure.
 
-use crate::scenario::{DURATION_MAX, DriveSpec, PhaseSpec, Scenario, nearest};
-use crate::units::{UnitError, human_duration, parse_duration};
+use crate::scenario::{DURATION_MAX, DriveSpec, PhaseSpec, Scenario, nearest, typed_duration};
+use crate::units::human_duration;
 use std::time::Duration;
 
 /// The shortest phase after scaling (our choice). The engine's timers have a resolution of about a millisecond.
@@ -31,7 +31,7 @@ pub enum PartError {
     },
     /// `--duration` is not a duration.
     #[error("--duration: {0}")]
-    NoDuration(UnitError),
+    NoDuration(String),
     /// `--duration` is too short for the shortest phase.
     #[error("--duration {typed}: phase {phase} would last only {length}; use at least {least_ms}ms")]
     TooShort {
@@ -57,7 +57,7 @@ impl Part<'_> {
     pub fn restrict(&self, scenario: &mut Scenario) -> Result<(), PartError> {
         self.keep_fleets(scenario)?;
         let Some(typed) = self.duration else { return Ok(()) };
-        let total = parse_duration(typed).map_err(PartError::NoDuration)?;
+        let total = typed_duration(typed).map_err(PartError::NoDuration)?;
         let before = scale(&mut scenario.phases, typed, total)?;
         let before = human_duration(before);
         scenario.overrides.push(format!("--duration {typed} (all phases together; as written: {before})"));
@@ -70,9 +70,7 @@ impl Part<'_> {
             self.fleets.iter().find(|name| scenario.fleets.iter().all(|fleet| fleet.name != **name))
         {
             let names: Vec<&str> = scenario.fleets.iter().map(|fleet| fleet.name.as_str()).collect();
-            let near = nearest(name, names.iter().copied())
-                .map_or_else(|| "its fleets".to_owned(), |near| format!("did you mean {near}? Its fleets"));
-            let hint = format!("{near} are {}", names.join(", "));
+            let hint = unknown_fleet_hint(name, &names);
             return Err(PartError::UnknownFleet { name: name.clone(), hint });
         }
         if self.fleets.is_empty() {
@@ -90,6 +88,25 @@ impl Part<'_> {
         scenario.drives.retain(|drive| !is_other(drive));
         scenario.left_out.fleets = others;
         Ok(())
+    }
+}
+
+/// Returns what to do about an unknown fleet: the fleets that the name probably means, and all names.
+fn unknown_fleet_hint(name: &str, names: &[&str]) -> String {
+    let known = |word: &str| {
+        let word = word.trim().trim_start_matches("fleet.");
+        nearest(word, names.iter().copied())
+    };
+    let words: Vec<&str> = name.split([',', ';', ' ']).filter(|word| !word.is_empty()).collect();
+    let meant: Option<Vec<&str>> = words.iter().map(|word| known(word)).collect();
+    let all = names.join(", ");
+    match meant.as_deref() {
+        Some([near]) => format!("did you mean {near}? Its fleets are {all}"),
+        Some([_, _, ..]) => {
+            let options: Vec<String> = meant.iter().flatten().map(|name| format!("--fleet {name}")).collect();
+            format!("specify one fleet per option: {}", options.join(" "))
+        }
+        _ => format!("its fleets are {all}"),
     }
 }
 

@@ -25,14 +25,16 @@ impl Place {
         Place { origin: self.origin.clone(), key }
     }
 
-    /// Returns the place as messages begin with it: `x.toml:3:7: fleet.meter.devices`, or `--set seed: seed`.
+    /// Returns the place as messages begin with it: `x.toml:3:7: fleet.meter.devices`, or `--set seed`.
     #[must_use]
     pub fn written(&self, file: &str) -> String {
         let origin = match &self.origin {
             Origin::File { line, column } => format!("{file}:{line}:{column}"),
             Origin::Set(key) => format!("--set {key}"),
         };
-        if self.key.is_empty() { origin } else { format!("{origin}: {}", self.key) }
+        // Most errors in an override are about the key that it names.
+        let is_same = matches!(&self.origin, Origin::Set(key) if *key == self.key);
+        if self.key.is_empty() || is_same { origin } else { format!("{origin}: {}", self.key) }
     }
 
     /// Returns the line in the scenario file, starting at 1. `None` for a value from the command line.
@@ -197,7 +199,7 @@ mod tests {
         assert_eq!(
             errors.to_string(),
             "x.toml: 3 errors\n\nx.toml:3:2: a.b: first\n\nx.toml:9:2: a.b: second\n    found:   1\n    \
-             allowed: 2\n    fix:     3\n\n--set seed: seed: third"
+             allowed: 2\n    fix:     3\n\n--set seed: third"
         );
     }
 

@@ -32,7 +32,8 @@ pub use model::{
 pub use quantities::DURATION_MAX;
 pub use schema::schema;
 pub use suggestion::{
-    Meant, Suggested, duration as meant_duration, meant, nearest, share as meant_share, whole_number,
+    Meant, Suggested, duration as meant_duration, meant, nearest, share as meant_share, typed_duration,
+    whole_number,
 };
 pub use value::{Secret, Written};
 

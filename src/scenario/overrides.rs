@@ -197,7 +197,7 @@ mod tests {
             ("fleet.metre.devices=5", "did you mean `meter`?"),
             ("phase.stead.duration=5s", "did you mean `steady`?"),
             ("fleet.meter.send.1.every=5s", "allowed: 0"),
-            ("fleet.meter.devices=many", "--set fleet.meter.devices: fleet.meter.devices: wrong type"),
+            ("fleet.meter.devices=many", "--set fleet.meter.devices: wrong type"),
             ("fleet.meter.devcies=5", "did you mean `devices`?"),
             ("fleet.meter.devices.x=5", "a whole number has no keys"),
             ("seed", "invalid override"),

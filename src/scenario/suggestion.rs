@@ -4,7 +4,7 @@
 
 mod quantity;
 
-pub use quantity::{Suggested, duration, share, whole_number};
+pub use quantity::{Suggested, duration, share, typed_duration, whole_number};
 pub(super) use quantity::{bytes_or_count, rate, renewal, seconds, share_change, signed_duration};
 
 /// Words that mean one of hubstorm's keys, values or placeholders.

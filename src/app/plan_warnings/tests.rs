@@ -5,7 +5,8 @@ use rand::SeedableRng;
 
 /// Returns the warnings and notes, one per line.
 fn notes_of(text: &str) -> String {
-    let text = format!("{text}\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n");
+    let phase = if text.contains("[[phase]]") { "" } else { "[[phase]]\nname = \"p\"\nduration = \"1s\"" };
+    let text = format!("{text}\n{phase}\n");
     let input = crate::scenario::Input {
         file: "x.toml",
         text: &text,
@@ -138,4 +139,39 @@ fn untracked_publishers_and_subscribers_are_noted() {
     let apart = between("newz/all", "news/#");
     assert!(apart.contains("fleet a sends ${stamp} to newz/all"), "{apart}");
     assert!(apart.contains("fleet b subscribes to news/#"), "{apart}");
+}
+
+#[test]
+fn thresholds_that_can_only_fail_are_noted() {
+    let with = |expression: &str| {
+        notes_of(&format!("[fleet.a]\ndevices = 1000\n[thresholds]\nconnect = [\"{expression}\"]"))
+    };
+    for expression in ["rate(ok) > 100%", "rate(lost) < 0%", "count(lost) < 0", "count(ok) < 0"] {
+        let text = with(expression);
+        assert!(
+            text.contains(&format!("Warning: threshold connect {expression} can only fail: a ")),
+            "{text}"
+        );
+    }
+    for expression in ["rate(ok) >= 100%", "rate(ok) == 100%", "rate(lost) <= 0%", "count(lost) <= 0"] {
+        assert_eq!(with(expression), "", "{expression}");
+    }
+}
+
+#[test]
+fn fleets_that_never_connect_are_noted() {
+    let with = |online: &str| {
+        notes_of(&format!(
+            "[fleet.a]\ndevices = 4\n[fleet.b]\ndevices = 100\n[[phase]]\nname = \"p\"\nduration = \"1s\"\nonline = \"{online}\""
+        ))
+    };
+    assert_eq!(
+        with("0%"),
+        "Warning: no device connects: `online` is \"0%\" in every phase; set online = \"100%\" in a phase\n"
+    );
+    assert_eq!(
+        with("10%"),
+        "Warning: no device of fleet a connects: `online` rounds to 0 of 4 devices in every phase; increase `online` or `devices`\n"
+    );
+    assert_eq!(with("0% -> 100%"), "");
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::plan::{self, Plan};
 use crate::scenario::{Input, no_files, read};
+use crate::units::parse_duration;
 
 const SCENARIO: &str = r#"
 drain = "7s"
@@ -127,7 +128,32 @@ fn unknown_parts_are_errors() {
             None,
             "--fleet x: the scenario has no such fleet; its fleets are meter, lock, pump",
         ),
-        (&[], Some("30"), "--duration: \"30\" is not a duration such as 250ms, 30s, 5m or 1h30m"),
+        (
+            &["fleet.meter"],
+            None,
+            "--fleet fleet.meter: the scenario has no such fleet; did you mean meter? Its fleets are meter, lock, pump",
+        ),
+        (
+            &["meter,pump"],
+            None,
+            "--fleet meter,pump: the scenario has no such fleet; specify one fleet per option: --fleet meter --fleet pump",
+        ),
+        (
+            &["meter, x"],
+            None,
+            "--fleet meter, x: the scenario has no such fleet; its fleets are meter, lock, pump",
+        ),
+        (
+            &[],
+            Some("30"),
+            "--duration: \"30\" is not a duration such as 250ms, 30s, 5m or 1h30m; did you mean 30s?",
+        ),
+        (
+            &[],
+            Some("1 minute"),
+            "--duration: \"1 minute\" is not a duration such as 250ms, 30s, 5m or 1h30m; did you mean 1m?",
+        ),
+        (&[], Some("soon"), "--duration: \"soon\" is not a duration such as 250ms, 30s, 5m or 1h30m"),
         (&[], Some("5ms"), "--duration 5ms: phase ramp would last only 833 µs; use at least 6ms"),
         (&[], Some("0s"), "--duration 0s: phase ramp would last only 0 µs; use at least 6ms"),
         (&[], Some("101d"), "--duration 101d is too long; use at most 100d"),

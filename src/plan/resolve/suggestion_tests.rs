@@ -306,6 +306,8 @@ fn thresholds_of_other_tools_get_the_expression_to_write() {
         ("rate(ok) > 0.999", "rate(ok) > 99.9%"),
         ("rate<0.01", "rate(ok) > 99%"),
         ("count(losst) == 0", "count(lost) == 0"),
+        ("count(failed) == 0", "rate(ok) == 100%"),
+        ("count(errors) <= 0", "rate(ok) >= 100%"),
     ] {
         let line = format!("telemetry = [\"{expression}\"]");
         check(false, "[thresholds]", &[(&line, &format!("did you mean \"{meant}\"?"))]);
@@ -320,5 +322,30 @@ fn thresholds_of_other_tools_get_the_expression_to_write() {
         check(false, "[thresholds]", &[(&line, &format!("did you mean {hub}?"))]);
         check(true, "[thresholds]", &[(&line, &format!("did you mean {broker}?"))]);
     }
-    check(false, "[thresholds]", &[("telemetry = \"p(99) < 1s\"", "write [\"p(99) < 1s\"]")]);
+    let all_failures = "use rate(ok) > 99.9%, which counts every failure";
+    check(
+        false,
+        "[thresholds]",
+        &[
+            ("telemetry = \"p(99) < 1s\"", "write [\"p(99) < 1s\"]"),
+            ("telemetry = [\"count(failed) < 5\"]", all_failures),
+            ("telemetry = [\"count(failed) < 0\"]", all_failures),
+            ("telemetry = [\"rate(failed)\"]", all_failures),
+            (
+                "telemetry = [\"p(99) < 1s && rate(ok) > 99%\"]",
+                "write two expressions: [\"p(99) < 1s\", \"rate(ok) > 99%\"]",
+            ),
+            (
+                "telemetry = [\"p99 < 1s and max < 2s, avg < 1s\"]",
+                "write separate expressions: [\"p(99) < 1s\", \"max < 2s\", \"avg < 1s\"]",
+            ),
+            ("\"telemetry{steady}\" = [\"max < 1s\"]", "did you mean phase:steady?"),
+            ("\"telemetry{phase=steady}\" = [\"max < 1s\"]", "did you mean phase:steady?"),
+            ("\"telemetry{meter}\" = [\"max < 1s\"]", "did you mean fleet:meter?"),
+        ],
+    );
+    let errors = errors_with(false, "[thresholds]", "telemetry = [\"max <= 0ms\"]");
+    assert!(errors.contains("the limit must be longer than zero"), "{errors}");
+    let errors = errors_with(false, "[thresholds]", "telemetry = [\"p(0.5%) < 1x\"]");
+    assert!(!errors.contains("99.99"), "{errors}");
 }

@@ -1,6 +1,6 @@
 //! Parses threshold expressions: `p(99) < 500ms`, `rate(ok) > 99.9%`. Used by `thresholds`.
 
-use super::threshold_suggestion::rewritten;
+use super::threshold_suggestion::{about_failures, conditions, rewritten};
 use crate::measure::{Compare, Outcome, Test};
 use crate::scenario::{Errors, Place, nearest};
 use crate::units::{Percent, parse_duration};
@@ -27,11 +27,32 @@ pub(super) fn expression(text: &str, place: &Place, errors: &mut Errors) -> Opti
         Ok(test) => Some(test),
         Err(wrong) => {
             let problem = errors.add(place, wrong.what).found(format!("{text:?}")).allowed(wrong.allowed);
-            let meant = rewritten(text).filter(|meant| parse(meant).is_ok());
-            problem.fix = meant.map(|meant| format!("did you mean {meant:?}?")).or(wrong.fix);
+            problem.fix = several(text)
+                .or_else(|| valid(text).map(|meant| format!("did you mean {meant:?}?")))
+                .or_else(|| about_failures(text).map(str::to_owned))
+                .or(wrong.fix);
             None
         }
     }
+}
+
+/// Returns the valid expression that `text` probably means.
+fn valid(text: &str) -> Option<String> {
+    if parse(text).is_ok() {
+        return Some(text.to_owned());
+    }
+    rewritten(text).filter(|meant| parse(meant).is_ok())
+}
+
+/// Returns the fix for conditions that are joined in one expression.
+fn several(text: &str) -> Option<String> {
+    let parts: Vec<&str> = conditions(text);
+    if parts.len() < 2 {
+        return None;
+    }
+    let expressions: Vec<String> = parts.into_iter().map(valid).collect::<Option<_>>()?;
+    let number = if expressions.len() == 2 { "two" } else { "separate" };
+    Some(format!("write {number} expressions: {expressions:?}"))
 }
 
 /// All operators. Longer ones come first, because `<` is a prefix of `<=`.
@@ -86,8 +107,9 @@ fn latency(compare: Compare, limit: &str) -> Result<(Compare, u64), ExpressionEr
     }
     let limit_us = parse_duration(limit).ok().and_then(|limit| u64::try_from(limit.as_micros()).ok());
     match limit_us {
-        Some(limit_us) if limit_us > 0 => Ok((compare, limit_us)),
-        _ => Err(wrong("the limit is not a duration", "a duration such as 500ms or 2s")),
+        Some(0) => Err(wrong("the limit must be longer than zero", "at least 1us, such as 500ms or 2s")),
+        Some(limit_us) => Ok((compare, limit_us)),
+        None => Err(wrong("the limit is not a duration", "a duration such as 500ms or 2s")),
     }
 }
 
@@ -95,7 +117,9 @@ fn quantile(percent: &str) -> Result<f64, ExpressionError> {
     let share = format!("{percent}%").parse().map(Percent::as_fraction);
     // p(0.99) almost always means p(99).
     let quantile = share.ok().filter(|quantile| *quantile >= 0.01 && *quantile < 1.0);
-    quantile.ok_or_else(|| wrong("not a percentile", "p(1) to p(99.99); use max for the largest value"))
+    quantile.ok_or_else(|| {
+        wrong("not a percentile", "from p(1) to less than p(100); use max for the largest value")
+    })
 }
 
 fn share(limit: &str) -> Result<f64, ExpressionError> {

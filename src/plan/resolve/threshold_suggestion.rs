@@ -22,6 +22,7 @@ enum Left {
 pub(super) fn rewritten(text: &str) -> Option<String> {
     let (left, compare, right) = split(text)?;
     let right = right.to_lowercase();
+    let counts = left.to_lowercase().starts_with("count");
     let (left, compare, limit) = match self::left(&left, compare)? {
         Left::Latency(name) => {
             let compare = if compare.ends_with('=') { "<=" } else { "<" };
@@ -29,6 +30,9 @@ pub(super) fn rewritten(text: &str) -> Option<String> {
         }
         Left::Rate(outcome) => (format!("rate({outcome})"), compare, meant_share(&right)?.value),
         Left::Failures if compare.starts_with('>') => return None,
+        // The number of failures is the same as their share only if it is 0.
+        Left::Failures if counts && !right.ends_with('%') && whole_number(&right) != Some(0) => return None,
+        Left::Failures if counts && compare == "<" => return None,
         Left::Failures => {
             let failed: Percent = meant_share(&right)?.value.parse().ok()?;
             let ok = Percent::from_fraction(1.0 - failed.as_fraction());
@@ -40,6 +44,22 @@ pub(super) fn rewritten(text: &str) -> Option<String> {
         Left::Count(outcome) => (format!("count({outcome})"), compare, whole_number(&right)?.to_string()),
     };
     Some(format!("{left} {compare} {limit}"))
+}
+
+/// Splits conditions that are joined by `&&`, `and` or a comma.
+pub(super) fn conditions(text: &str) -> Vec<&str> {
+    text.split("&&")
+        .flat_map(|part| part.split(" and "))
+        .flat_map(|part| part.split(", "))
+        .map(str::trim)
+        .collect()
+}
+
+/// Returns the fix for an expression about all failures that has no equivalent.
+pub(super) fn about_failures(text: &str) -> Option<&'static str> {
+    let lower = text.to_lowercase();
+    let mut words = lower.split(|c: char| !c.is_alphabetic() && c != '_');
+    words.any(is_failure).then_some("use rate(ok) > 99.9%, which counts every failure")
 }
 
 /// Splits an expression at its comparison, which may be misspelled, missing or reversed.
@@ -89,7 +109,6 @@ fn left(text: &str, compare: &str) -> Option<Left> {
         return match (name, outcome) {
             ("count", Some(outcome)) => Some(Left::Count(outcome)),
             (_, Some(outcome)) => Some(Left::Rate(outcome)),
-            ("count", None) => None,
             (_, None) => is_failure(inner.trim_end_matches(')')).then_some(Left::Failures),
         };
     }

@@ -116,7 +116,9 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
             "phase" => (&mut phase, known.phases),
             "fleet" => (&mut fleet, known.fleets),
             _ => {
-                errors.add(place, "unknown selector").found(tag).allowed("phase:NAME, fleet:NAME");
+                let problem =
+                    errors.add(place, "unknown selector").found(tag).allowed("phase:NAME, fleet:NAME");
+                problem.fix = meant_tag(tag, known).map(|meant| format!("did you mean {meant}?"));
                 complete = false;
                 continue;
             }
@@ -135,6 +137,16 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
             Selected::Wrong
         }
     }
+}
+
+/// Returns the tag that a name without its kind (`steady`) or another separator (`phase=steady`) probably means.
+fn meant_tag(tag: &str, known: &KnownNames<'_>) -> Option<String> {
+    let name = tag.split(['=', ':', ' ', '"']).rfind(|part| !part.is_empty())?;
+    let kind =
+        |kind, names: &[String]| names.iter().any(|known| known == name).then(|| format!("{kind}:{name}"));
+    kind("phase", known.phases).or_else(|| kind("fleet", known.fleets)).or_else(|| {
+        nearest(name, known.phases.iter().map(String::as_str)).map(|near| format!("phase:{near}"))
+    })
 }
 
 fn metric(name: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors) -> Option<Operation> {

@@ -82,6 +82,17 @@ pub fn duration(text: &str) -> Option<Suggested> {
     Some(Suggested::new(units::written_duration(total)))
 }
 
+/// Parses a duration from the command line. The error names the duration that the text probably means.
+///
+/// # Errors
+/// Returns the message if the text is not a duration.
+pub fn typed_duration(text: &str) -> Result<Duration, String> {
+    units::parse_duration(text).map_err(|error| match duration(text) {
+        Some(meant) => format!("{error}; did you mean {}?", meant.value),
+        None => error.to_string(),
+    })
+}
+
 fn unitless(text: &str, number: f64, as_ms: bool) -> Option<Suggested> {
     let (unit, seconds) = if as_ms { ("ms", number / 1_000.0) } else { ("s", number) };
     let value = units::written_duration(Duration::try_from_secs_f64(seconds).ok()?);

@@ -83,6 +83,17 @@ fn durations_are_understood() {
 }
 
 #[test]
+fn durations_on_the_command_line_get_the_duration_to_write() {
+    for (text, meant) in [("30", "30s"), ("5min", "5m"), ("1 minute", "1m"), ("30S", "30s"), ("PT30S", "30s")]
+    {
+        let error = typed_duration(text).unwrap_err();
+        assert!(error.ends_with(&format!("; did you mean {meant}?")), "{error}");
+    }
+    assert!(!typed_duration("soon").unwrap_err().contains("did you mean"));
+    assert_eq!(typed_duration("1m30s"), Ok(std::time::Duration::from_secs(90)));
+}
+
+#[test]
 fn numbers_without_a_unit_are_explained() {
     for (text, why) in [
         ("15000", Some("15000 has no unit: 15000 ms = 15s")),

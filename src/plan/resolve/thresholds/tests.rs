@@ -73,7 +73,7 @@ fn errors_suggest_a_correction() {
         ("telemetry{phase:ramp", "max < 1s", "a brace is not closed"),
         ("telemetry", "max 1s", "no comparison"),
         ("telemetry", "max < 500", "did you mean \"max < 500ms\"?"),
-        ("telemetry", "max < 0s", "not a duration"),
+        ("telemetry", "max < 0s", "longer than zero"),
         ("telemetry", "max > 1s", "< or <="),
         ("telemetry", "p(0) < 1s", "not a percentile"),
         ("telemetry", "p(100) < 1s", "use max for the largest value"),
