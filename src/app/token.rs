@@ -136,7 +136,7 @@ fn check_device(token: &sas::Token<'_>, resource: &str, device: Option<&str>) ->
     let Some(device) = device else { return Ok(()) };
     let (host, named) = resource.split_once("/devices/").unwrap_or((resource, ""));
     let (named, module) = named.split_once('/').map_or((named, ""), |(named, module)| (named, module));
-    if token.covers(&format!("{}/{module}", names::resource(host, device)).trim_end_matches('/')) {
+    if token.covers(format!("{}/{module}", names::resource(host, device)).trim_end_matches('/')) {
         return Ok(());
     }
     let device = if names::is_device_id(device) { device } else { "the one in --device" };

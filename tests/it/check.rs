@@ -121,7 +121,7 @@ fn scenario_given_to_report_is_recognized() {
         refused.exits(104);
         assert!(
             refused.stderr.contains(&format!(
-                "this is a result file, not a scenario; to render it, run hubstorm report {EXAMPLE}"
+                "is a result file, not a scenario. To render it:  hubstorm report {EXAMPLE}"
             )),
             "{wanted}: {}",
             refused.stderr

@@ -60,7 +60,7 @@ fn only_the_named_fleets_run_with_their_drives_and_thresholds() {
     assert_eq!(
         plan.source.overrides,
         [
-            "--fleet meter (leaves out fleets lock, pump; drives service.c2d to lock, service.method stop to pump; \
+            "--fleet meter (leaves out fleets lock, pump; drives service.c2d to fleet lock, service.method stop to fleet pump; \
           thresholds connect{fleet:lock} p(50) < 1s, connect{fleet:lock} max < 2s, service.method rate(ok) > 99%)"
         ]
     );
