@@ -90,7 +90,7 @@ fn doctor_warns_about_too_few_descriptors() {
     let stdout = String::from_utf8_lossy(&output.stdout);
     for part in [
         "no devices: not enough descriptors",
-        "warning: a load of a few thousand devices needs 4,096 open files, but the limit of this process is 256\n",
+        "warning: a load of a few thousand devices needs 4,096 open files, but the limit\n  of this process is 256\n",
         "ulimit -n 4096\n",
     ] {
         assert!(stdout.contains(part), "{part}: {stdout}");
@@ -202,7 +202,7 @@ fn scenario_on_stdin_uses_this_folder_and_asks_nothing() {
         finish(command, stdin)
     };
     let checked = piped(&["check", "-"], scenario);
-    assert!(checked.exits(0).stdout.starts_with("stdin  (stdin, seed 1)\n"), "{}", checked.stdout);
+    assert!(checked.exits(0).stdout.starts_with("stdin (stdin, seed 1)\n"), "{}", checked.stdout);
     let json = "{\"fleet\": {\"a\": {\"devices\": 1}}, \"phase\": [{\"name\": \"p\", \"duration\": \"1s\"}]}";
     piped(&["check", "-"], json).exits(0);
     let wrong = piped(&["check", "-"], "seed = \"x\"\n");
