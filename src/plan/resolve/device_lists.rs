@@ -104,7 +104,7 @@ fn add_without_keys(oddities: &Oddities, path: &str, place: &Place, errors: &mut
     );
 }
 
-/// Returns how many identities were skipped, by reason. `None` if there are none.
+/// Returns the number of skipped identities by reason, or `None` if no identity was skipped.
 fn skipped(oddities: &Oddities) -> Option<String> {
     let reasons = [
         (oddities.disabled, "disabled"),
