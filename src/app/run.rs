@@ -130,7 +130,13 @@ async fn prepare(
     }
     consent::confirm(plan, args.yes, args.quiet, env).await?;
     if emulator.is_none() && !args.no_preflight {
-        preflight::connections(plan, &endpoint).await?;
+        let quiet = args.quiet;
+        let note = |text: &str| {
+            if !quiet {
+                tell(env, text);
+            }
+        };
+        preflight::connections(plan, &endpoint, note).await?;
     }
     Ok((emulator, endpoint))
 }

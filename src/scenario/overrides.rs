@@ -5,7 +5,7 @@ use super::error::{Errors, Origin, Place};
 use super::mask::{HIDDEN, may_be_key};
 use super::node::{Entry, Node, Value, parse_override};
 use super::reader::SECRET_KEYS;
-use super::suggestion::nearest;
+use super::suggestion::{element_name as name_of, nearest};
 
 /// Applies one override to the tree, or reports why it is invalid.
 pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
@@ -22,6 +22,18 @@ pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
     let place = Place { origin: Origin::Set(key.to_owned()), key: String::new() };
     if !text.contains('=') || key.is_empty() {
         errors.add(&place, "invalid override").allowed("key=value, such as fleet.meter.devices=500");
+        return;
+    }
+    if let Some((before, _)) = key.split_once('[').filter(|_| !key.starts_with("thresholds.")) {
+        let problem = errors.add(
+            &place,
+            format!(
+                "invalid path: an element of {before} is selected with its index or its name after a dot"
+            ),
+        );
+        if let Some(path) = with_dots(root, key) {
+            problem.fix(format!("did you mean `{path}`?"));
+        }
         return;
     }
     let new = parse_override(value.trim(), &Place { key: key.to_owned(), ..place.clone() });
@@ -105,7 +117,8 @@ fn descend<'n>(
             _ => None,
         };
         let Some(found) = found else {
-            report_missing(errors, &here, what, part, &known);
+            let rest = path.get(depth..).unwrap_or_default();
+            report_missing(errors, &here, what, rest, &known);
             return None;
         };
         node = found;
@@ -113,8 +126,34 @@ fn descend<'n>(
     Some(node)
 }
 
-/// Reports a part of a path that does not exist.
-fn report_missing(errors: &mut Errors, place: &Place, what: String, part: &str, known: &[String]) {
+/// Translates `phase[1].duration` to `phase.steady.duration`, or to `phase.1.duration` if the element has no name.
+fn with_dots(root: &Node, key: &str) -> Option<String> {
+    let mut node = Some(root);
+    let mut path = Vec::new();
+    for part in key.replace(']', "").split(['.', '[']).map(|part| part.trim_matches(['"', '\''])) {
+        let (next, name) = match node.map(|node| &node.value) {
+            Some(Value::Table(entries)) => {
+                (entries.iter().find(|entry| entry.key == part).map(|entry| &entry.node), part)
+            }
+            Some(Value::Array(elements)) => {
+                let index = part.parse::<usize>().ok();
+                let element = match index {
+                    Some(index) => elements.get(index),
+                    None => elements.iter().find(|element| name_of(element) == Some(part)),
+                }?;
+                (Some(element), name_of(element).unwrap_or(part))
+            }
+            _ => (None, part),
+        };
+        node = next;
+        path.push(name.to_owned());
+    }
+    path.iter().all(|part| !part.is_empty()).then(|| path.join("."))
+}
+
+/// Reports the first part of `rest`, which does not exist below `place`.
+fn report_missing(errors: &mut Errors, place: &Place, what: String, rest: &[String], known: &[String]) {
+    let part = rest.first().map_or("", String::as_str);
     let problem = errors.add(place, what);
     problem.found(part);
     if !known.is_empty() {
@@ -122,6 +161,9 @@ fn report_missing(errors: &mut Errors, place: &Place, what: String, part: &str, 
     }
     if let Some(near) = nearest(part, known.iter().map(String::as_str)) {
         problem.fix(format!("did you mean `{near}`?"));
+    } else if let (Some(first), true) = (known.first(), rest.len() == 1 && part.parse::<usize>().is_err()) {
+        // A key of an element, without the element: `phase.duration` for `phase.steady.duration`.
+        problem.fix(format!("did you mean `{}.{first}.{part}`?", place.key));
     }
 }
 
@@ -140,12 +182,6 @@ fn known_parts(node: &Node) -> Vec<String> {
 fn empty_table(place: Place, key: &str) -> Entry {
     let node = Node { value: Value::Table(Vec::new()), place: place.clone() };
     Entry { key: key.to_owned(), place, node }
-}
-
-fn name_of(element: &Node) -> Option<&str> {
-    let Value::Table(entries) = &element.value else { return None };
-    let name = entries.iter().find(|entry| entry.key == "name")?;
-    if let Value::String(name) = &name.node.value { Some(name) } else { None }
 }
 
 #[cfg(test)]
@@ -201,6 +237,21 @@ mod tests {
             ("fleet.meter.devcies=5", "did you mean `devices`?"),
             ("fleet.meter.devices.x=5", "a whole number has no keys"),
             ("seed", "invalid override"),
+            ("phase[0].duration=5s", "fix:     did you mean `phase.steady.duration`?"),
+            (
+                "phase[1].duration=5s",
+                "invalid path: an element of phase is selected with its index or its name after a dot",
+            ),
+            ("phase.duration=5s", "fix:     did you mean `phase.steady.duration`?"),
+            ("fleet.meter.send[0].every=1s", "fix:     did you mean `fleet.meter.send.0.every`?"),
+            ("fleet.meter.send.every=1s", "fix:     did you mean `fleet.meter.send.0.every`?"),
+            ("fleet.devices=5", "fix:     did you mean `fleet.meter.devices`?"),
+            ("devices=50", "fix:     did you mean --set fleet.meter.devices=50?"),
+            ("vus=50", "fix:     did you mean --set fleet.meter.devices=50?"),
+            ("every=1s", "fix:     did you mean --set fleet.meter.send.0.every=1s?"),
+            ("fleet.meter.qos=1", "fix:     did you mean --set fleet.meter.send.0.qos=1?"),
+            ("duration=1m", "fix:     did you mean --set phase.steady.duration=1m?"),
+            ("host=broker", "fix:     did you mean --set target.host?"),
         ] {
             let (_, errors) = set(&[text]);
             assert!(errors.contains(expected), "{text}: {errors}");

@@ -154,7 +154,9 @@ fn subscription(reader: &mut Reader<'_>, node: &Node) -> Option<SubscribeSpec> {
 fn message(reader: &mut Reader<'_>, node: &Node) -> Option<Written<MessageSpec>> {
     let from_file = |entries: &[Entry]| entries.iter().any(|entry| entry.key == "file");
     if !matches!(&node.value, Value::Table(entries) if from_file(entries)) {
-        let Written { value, text, place } = payload(reader, node)?;
+        let allowed =
+            "a template such as '{\"seq\":${seq}}', or { size = 256 }, or { file = \"messages.txt\" }";
+        let Written { value, text, place } = payload_or(reader, node, allowed)?;
         return Some(Written { value: MessageSpec::Payload(value), text, place });
     }
     let mut fields = reader.table(node, "a table such as { file = \"messages.txt\" }")?;
@@ -170,7 +172,11 @@ fn message(reader: &mut Reader<'_>, node: &Node) -> Option<Written<MessageSpec>>
 
 /// Reads `payload`.
 pub(super) fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<PayloadSpec>> {
-    let allowed = "a template such as '{\"seq\":${seq}}', or { size = 256 }";
+    payload_or(reader, node, "a template such as '{\"seq\":${seq}}', or { size = 256 }")
+}
+
+/// Reads a payload. `allowed` describes the payloads that the key accepts.
+fn payload_or(reader: &mut Reader<'_>, node: &Node, allowed: &str) -> Option<Written<PayloadSpec>> {
     if let Value::Integer(bytes) = node.value {
         reader.wrong_type(node, allowed).fix(format!("write payload = {{ size = {bytes} }}"));
         return None;
@@ -185,10 +191,13 @@ pub(super) fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<Pa
     }
     let mut fields = reader.table(node, allowed)?;
     let size = fields.take("size");
-    if size.is_none() {
-        reader.errors.add(&node.place.below("size"), "missing").allowed(allowed).fix("add size = 256");
-    }
-    let size = size.and_then(|node| reader.integer(node, 0..=SIZE_BYTES_MAX));
+    let Some(size) = size else {
+        // Users of other tools write the fields of a JSON message here.
+        let problem = reader.errors.add(&node.place, "a table has no size").allowed(allowed);
+        problem.fix("write a JSON message as a string, such as payload = '{\"temp\":20}', or add size = 256");
+        return None;
+    };
+    let size = reader.integer(size, 0..=SIZE_BYTES_MAX);
     fields.finish(reader, &[]);
     let size: Written<u32> = size?;
     Some(Written { value: PayloadSpec::Size(size.value), text: size.text, place: node.place.clone() })
