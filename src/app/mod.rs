@@ -40,7 +40,7 @@ mod write_result;
 use crate::cli::{self, Cli, Command, SchemaArgs, SchemaFormat};
 use crate::report::exit;
 use crate::scenario::masked;
-use env::{print, tell, tell_laid_out};
+use env::{print, print_text, tell, tell_laid_out};
 use error::environment_error;
 use std::io::Write;
 use std::path::Path;

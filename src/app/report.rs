@@ -128,7 +128,9 @@ fn render(args: &ReportArgs, files: &[Export], result: &RunResult, env: &mut Env
     let to_stdout = args.out.is_none() && (args.format.is_some() || files.is_empty());
     if to_stdout {
         let text = match args.format.unwrap_or(Format::Text) {
-            Format::Text => report::text(result, true, (env.out_width)()),
+            Format::Text => {
+                report::without_commands(&report::text(result, true, (env.out_width)())).into_owned()
+            }
             other => other
                 .render(result)
                 .map_err(|error| environment_error("cannot render the result", &error))?

@@ -2,7 +2,7 @@
 //! system. If the output folder is no longer writable, the result goes to the temporary directory. Used by `run`. Computing the verdict
 //! is `report`'s job.
 
-use super::{AppError, Env, ci, environment_error, exports, print};
+use super::{AppError, Env, ci, environment_error, exports, print_text};
 use crate::report::{self, Export};
 use crate::result::{self, model};
 use crate::scenario::masked;
@@ -48,7 +48,7 @@ pub(super) fn conclude(
     // Mask the names: they come from the command line and may contain a secret.
     let exported: String = written.iter().map(|file| masked(&list(file))).collect();
     let printed =
-        print(env, &format!("{}\n{listed}{exported}", report::text(&result, true, (env.out_width)())));
+        print_text(env, &format!("{}\n{listed}{exported}", report::text(&result, true, (env.out_width)())));
     ci::report(&result, step_summary, env);
     exports::all_written(errors)?;
     printed.map(|()| result.verdict.exit_code)

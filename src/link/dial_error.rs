@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use super::tls::TlsFailure;
+use crate::units::set_duration;
 
 /// A step of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +83,19 @@ impl DialError {
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.source.kind() == io::ErrorKind::TimedOut
+    }
+
+    /// Returns the error as text. If the dial ran out of time, the text contains the limit.
+    #[must_use]
+    pub fn text_within(&self, limit: Duration) -> String {
+        let what = match self.step {
+            _ if !self.is_timeout() => return self.to_string(),
+            Step::Dns => "the lookup of the host name",
+            Step::Tcp => "the TCP handshake",
+            Step::Tls => "the TLS handshake",
+            Step::AfterTcp => "the connection",
+        };
+        format!("{what} did not finish within {}", set_duration(limit))
     }
 
     /// Returns true if the server's certificate is expired or not valid yet, but would be valid at `unix`, a time since the
@@ -272,5 +286,20 @@ mod tests {
         let timed_out = [Step::Dns, Step::Tcp, Step::Tls]
             .map(|step| DialError::new(step, Steps::default(), io::ErrorKind::TimedOut.into()).is_timeout());
         assert_eq!(timed_out, [true; 3]);
+    }
+
+    #[test]
+    fn timeout_names_the_step_and_the_limit() {
+        let limit = Duration::from_secs(20);
+        for (step, expected) in [
+            (Step::Dns, "the lookup of the host name did not finish within 20 s"),
+            (Step::Tcp, "the TCP handshake did not finish within 20 s"),
+            (Step::Tls, "the TLS handshake did not finish within 20 s"),
+        ] {
+            let error = DialError::new(step, Steps::default(), io::ErrorKind::TimedOut.into());
+            assert_eq!(error.text_within(limit), expected);
+        }
+        let refused = DialError::new(Step::Tcp, Steps::default(), Errno::ECONNREFUSED.into());
+        assert_eq!(refused.text_within(limit), refused.to_string());
     }
 }

@@ -50,7 +50,7 @@ pub const ALL: [ExitCode; 7] = [
     ExitCode {
         code: INTERRUPTED,
         name: "interrupted",
-        meaning: "interrupted; the partial result was written",
+        meaning: "interrupted; if the load had begun, the partial result was written (not with --once)",
     },
     ExitCode {
         code: INVALID,

@@ -57,7 +57,7 @@ pub(super) async fn connect(
             } else {
                 preflight::dial_fix(&error, &endpoint)
             };
-            Err(AppError::Environment(format!("{error}\n  {fix}")))
+            Err(AppError::Environment(format!("{}\n  {fix}", error.text_within(DIAL_TIMEOUT))))
         }
     }
 }

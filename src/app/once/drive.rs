@@ -8,6 +8,7 @@ use crate::clock::{self, WallClock};
 use crate::fleet::{self, Command, Finished, Observer, Tracer};
 use crate::link::Endpoint;
 use crate::plan::Plan;
+use crate::report::without_commands;
 use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
@@ -134,5 +135,5 @@ async fn next_line(lines: &mut Option<UnboundedReceiver<String>>) -> Option<Stri
 
 /// Prints a trace line. Ignores the error: a closed stderr must not end the check.
 fn print(err: &mut dyn Write, line: &str) {
-    drop(writeln!(err, "{line}"));
+    drop(writeln!(err, "{}", without_commands(line)));
 }

@@ -9,7 +9,7 @@ use crate::plan::{FleetPlan, Plan, TargetKind};
 use crate::policy::ping::PingPolicy;
 use crate::sansio::Closed;
 use crate::session::{Session, SessionError, Settings};
-use crate::units::human_duration;
+use crate::units::set_duration;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ async fn connections_noting(
             connected = &mut connecting => connected,
             () = tokio::time::sleep(silent) => {
                 if !std::mem::replace(&mut noted, true) {
-                    let most = human_duration(fleet.connect_timeout);
+                    let most = set_duration(fleet.connect_timeout);
                     note(&format!("waiting for {} (up to {most})\n", plan.target.address()));
                 }
                 connecting.await
@@ -89,9 +89,12 @@ async fn connect(
     others_connected: bool,
 ) -> Result<(), Failure> {
     let deadline = clock::now() + fleet.connect_timeout;
-    let dialed = link::dial(endpoint, &Resolver::default(), fleet.first, deadline)
-        .await
-        .map_err(|error| Failure::new(error.to_string(), dial_fix(&error, endpoint)))?;
+    let dialed =
+        link::dial(endpoint, &Resolver::default(), fleet.first, deadline).await.map_err(|error| {
+            let key = if error.is_timeout() { " (connect_timeout)" } else { "" };
+            let cause = error.text_within(fleet.connect_timeout) + key;
+            Failure::new(cause, dial_fix(&error, endpoint))
+        })?;
     let credentials = fleet.auth.credentials(&plan.target, device, 0, clock::unix());
     let mut trial = TrialDevice {
         session: Session::new(Settings {
@@ -129,7 +132,7 @@ async fn connect(
             no_connack_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
         )),
         (None, End::Failed(SessionError::ConnackTimeout)) => Err(Failure::new(
-            format!("no CONNACK within {} (connect_timeout)", human_duration(fleet.connect_timeout)),
+            format!("no CONNACK within {} (connect_timeout)", set_duration(fleet.connect_timeout)),
             connack_timeout_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
         )),
         (None, End::Failed(error)) => Err(Failure::new(
