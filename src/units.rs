@@ -104,7 +104,7 @@ pub fn human_duration(duration: Duration) -> String {
 /// Formats a duration that a user set, without a fraction that is zero: `20 s`.
 #[must_use]
 pub fn set_duration(duration: Duration) -> String {
-    human_duration(duration).replace(".0 ", " ")
+    human_duration(duration).replace(".00 ", " ").replace(".0 ", " ")
 }
 
 /// Formats a duration as a scenario writes it, in microseconds at the finest: `250ms`, `15s`, `1h30m`.
