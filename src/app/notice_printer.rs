@@ -27,7 +27,7 @@ pub(super) const ALONE: Most =
 
 /// The limit for the built-in hub of a run, whose lines must not hide the run's own progress and error messages.
 pub(super) const IN_RUN: Most = Most {
-    lines: 3,
+    lines: 6,
     window: Duration::from_secs(60),
     elsewhere: "the errors of the run count every refused connection",
 };
@@ -228,8 +228,8 @@ mod tests {
         let start = clock::now();
         let mut limit = Limit::new(IN_RUN, start);
         let printed = (0..1_000).filter_map(|_| limit.add(start, || "x\n".to_owned())).count();
-        assert_eq!(printed, 3);
-        let more = "hub: 997 more lines not shown; the errors of the run count every refused connection\n";
+        assert_eq!(printed, 6);
+        let more = "hub: 994 more lines not shown; the errors of the run count every refused connection\n";
         assert_eq!(limit.rest().as_deref(), Some(more));
     }
 

@@ -24,6 +24,11 @@ pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
         errors.add(&place, "invalid override").allowed("key=value, such as fleet.meter.devices=500");
         return;
     }
+    if value.trim().is_empty() {
+        let allowed = "key=value, or key='\"\"' for a text without characters";
+        errors.add(&place, "the value is missing").allowed(allowed);
+        return;
+    }
     if let Some((before, _)) = key.split_once('[').filter(|_| !key.starts_with("thresholds.")) {
         let problem = errors.add(
             &place,
@@ -237,6 +242,11 @@ mod tests {
             ("fleet.meter.devcies=5", "did you mean `devices`?"),
             ("fleet.meter.devices.x=5", "a whole number has no keys"),
             ("seed", "invalid override"),
+            ("target.port=", "--set target.port: the value is missing"),
+            (
+                "fleet.meter.send.0.rate=10/s",
+                "fix:     the file sets every: override every instead, or replace every by rate in the file",
+            ),
             ("phase[0].duration=5s", "fix:     did you mean `phase.steady.duration`?"),
             (
                 "phase[1].duration=5s",

@@ -132,7 +132,7 @@ async fn connect(
             no_connack_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
         )),
         (None, End::Failed(SessionError::ConnackTimeout)) => Err(Failure::new(
-            format!("no CONNACK within {} (connect_timeout)", set_duration(fleet.connect_timeout)),
+            no_connack_within(fleet.connect_timeout),
             connack_timeout_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
         )),
         (None, End::Failed(error)) => Err(Failure::new(
@@ -230,8 +230,17 @@ pub(in crate::app) fn no_connack_fix(kind: TargetKind, tls: bool, others_connect
     }
 }
 
+/// Returns the error of a connection without CONNACK until the fleet's timeout.
+pub(in crate::app) fn no_connack_within(connect_timeout: Duration) -> String {
+    format!("no CONNACK within {} (connect_timeout)", set_duration(connect_timeout))
+}
+
 /// Returns the fix for a server that accepts a connection and does not answer.
-fn connack_timeout_fix(kind: TargetKind, tls: bool, others_connected: bool) -> &'static str {
+pub(in crate::app) fn connack_timeout_fix(
+    kind: TargetKind,
+    tls: bool,
+    others_connected: bool,
+) -> &'static str {
     match kind {
         TargetKind::Mqtt if tls && !others_connected => {
             "check that an MQTT 3.1.1 server listens on this port and is not overloaded; for a slow server, increase connect_timeout of \

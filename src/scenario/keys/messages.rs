@@ -1,6 +1,7 @@
 //! Reads `[[fleet.NAME.send]]`, `will` and `subscribe`, and the keys that reports and calls share with them: timing, payload and
 //! properties. Used by `fleet`, `twin_methods` and `drive`.
 
+use crate::scenario::error::Origin;
 use crate::scenario::model::{
     ArrivalKind, MessageSpec, PayloadSpec, SendSpec, Spacing, SubscribeSpec, Timing, WillSpec,
 };
@@ -83,12 +84,23 @@ pub(super) fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Optio
     match (every, rate) {
         (Some(node), None) => reader.duration(node).map(Spacing::Every),
         (None, Some(node)) => reader.rate(node).map(Spacing::Rate),
-        (Some(_), Some(node)) => {
+        (Some(every), Some(node)) => {
+            // An override cannot remove a key of the file.
+            let is_set = |node: &Node| matches!(node.place.origin, Origin::Set(_));
+            let fix = match (is_set(every), is_set(node)) {
+                (false, true) => {
+                    "the file sets every: override every instead, or replace every by rate in the file"
+                }
+                (true, false) => {
+                    "the file sets rate: override rate instead, or replace rate by every in the file"
+                }
+                _ => "remove one of the two",
+            };
             reader
                 .errors
                 .add(&node.place, "rate and every are mutually exclusive")
                 .allowed("every (per device), or rate (for the whole fleet)")
-                .fix("remove one of the two");
+                .fix(fix);
             None
         }
         (None, None) => {

@@ -68,7 +68,8 @@ fn unknown_certificate_authority_names_the_ca_option() {
 /// A server that accepts TCP and never answers.
 #[test]
 fn silent_server_is_named_while_and_after_waiting() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let runtime = runtime();
+    let listener = runtime.block_on(async { listen::bind("127.0.0.1:0".parse().unwrap()) }).unwrap();
     let port = listener.local_addr().unwrap().port();
     let text = format!(
         "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = {port}\n[fleet.a]\ndevices = 1\n\
@@ -81,7 +82,7 @@ fn silent_server_is_named_while_and_after_waiting() {
     let mut notes = Vec::new();
     let note = |text: &str| notes.push(text.to_owned());
     let checking = connections_noting(&plan, &endpoint, Duration::from_millis(1), note);
-    let message = runtime().block_on(checking).unwrap_err().to_string();
+    let message = runtime.block_on(checking).unwrap_err().to_string();
     assert!(message.contains("\n    cause:   no CONNACK within 400 ms (connect_timeout)\n"), "{message}");
     assert_eq!(notes, [format!("waiting for 127.0.0.1:{port} (up to 400 ms)\n")]);
 }
