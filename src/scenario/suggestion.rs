@@ -1,6 +1,6 @@
 //! "Did you mean": finds the word that the user probably meant, among the allowed ones. The table [`SYNONYMS`] contains the words of other
 //! tools and formats. Used by `reader`, `quantities`, `plan` and the emulator's control lines. `suggestion/quantity.rs` does the same for
-//! values with a unit. This file must not depend on the rest of the room.
+//! values with a unit, and `suggestion/set_path.rs` for the paths of `--set`. This file must not depend on the rest of the room.
 
 mod quantity;
 mod set_path;
