@@ -206,7 +206,13 @@ fn payload_or(reader: &mut Reader<'_>, node: &Node, allowed: &str) -> Option<Wri
     let Some(size) = size else {
         // Users of other tools write the fields of a JSON message here.
         let problem = reader.errors.add(&node.place, "a table has no size").allowed(allowed);
-        problem.fix("write a JSON message as a string, such as payload = '{\"temp\":20}', or add size = 256");
+        problem.fix(if fields.entry("file").is_some() {
+            "write the text itself, or { size = 256 }: only messages of [[fleet.NAME.send]] can come from a file"
+        } else if fields.entry("order").is_some() {
+            "add file = \"messages.txt\", or remove order"
+        } else {
+            "write a JSON message as a string, such as payload = '{\"temp\":20}', or add size = 256"
+        });
         return None;
     };
     let size = reader.integer(size, 0..=SIZE_BYTES_MAX);
