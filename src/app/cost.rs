@@ -2,24 +2,38 @@
 //! and `consent` print it before the load. Uses only the plan.
 
 use crate::iothub::limits::Tier;
-use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan};
+use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan, SendPlan};
 use crate::units::{grouped, human_count, plural};
 
 /// Returns the number of billed messages of a run. A hub bills in blocks of 4 KB. Reading a twin counts as one block, because the plan
 /// does not know the twin's size.
 fn billed(plan: &Plan) -> f64 {
+    sum(plan, |count| match count {
+        Counted::Messages(fleet, send) => plan.load_seconds(fleet) * send.arrival.rate_hz,
+        Counted::Connects(fleet) => plan.planned_connects(fleet),
+        Counted::Calls(drive) => plan.planned_calls(drive),
+    })
+}
+
+/// Operations of a plan whose number a sum needs.
+enum Counted<'a> {
+    Messages(&'a FleetPlan, &'a SendPlan),
+    Connects(&'a FleetPlan),
+    Calls(&'a DrivePlan),
+}
+
+/// Returns the number of billed messages, given how often each operation is due.
+fn sum(plan: &Plan, times: impl Fn(Counted<'_>) -> f64) -> f64 {
     let fleets = plan.fleets.iter().map(|fleet| {
-        let per_second: f64 = fleet
-            .sends
-            .iter()
-            .map(|send| send.arrival.rate_hz * blocks(fleet, &send.payload, send.properties_bytes))
-            .sum();
-        let gets = if fleet.twin.get_on_connect { plan.planned_connects(fleet) } else { 0.0 };
-        plan.load_seconds(fleet) * per_second + gets
+        let sends = fleet.sends.iter().map(|send| {
+            times(Counted::Messages(fleet, send)) * blocks(fleet, &send.payload, send.properties_bytes)
+        });
+        let gets = if fleet.twin.get_on_connect { times(Counted::Connects(fleet)) } else { 0.0 };
+        sends.sum::<f64>() + gets
     });
     let calls = plan.drives.iter().filter_map(|drive| {
         let fleet = plan.fleets.get(usize::from(drive.fleet))?;
-        Some(plan.planned_calls(drive) * call_blocks(fleet, drive))
+        Some(times(Counted::Calls(drive)) * call_blocks(fleet, drive))
     });
     fleets.chain(calls).sum()
 }
@@ -52,16 +66,7 @@ fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
 /// Returns the number of billed messages of a plan in which every message and call is due once.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
 pub(super) fn billed_once(plan: &Plan) -> u64 {
-    let fleets = plan.fleets.iter().map(|fleet| {
-        let sends = fleet.sends.iter().map(|send| blocks(fleet, &send.payload, send.properties_bytes));
-        sends.sum::<f64>() + f64::from(u8::from(fleet.twin.get_on_connect))
-    });
-    let fleets: f64 = fleets.sum();
-    let calls = plan
-        .drives
-        .iter()
-        .filter_map(|drive| Some(call_blocks(plan.fleets.get(usize::from(drive.fleet))?, drive)));
-    (fleets + calls.sum::<f64>()).round() as u64
+    sum(plan, |_| 1.0).round() as u64
 }
 
 /// The messages that a hub bills for a plan.
