@@ -100,7 +100,7 @@ impl Run {
             _ => {}
         }
         // Most fleets connect in three ramps; two of them renew their tokens in every phase.
-        let is_ramp = second / PHASE_SECONDS % 4 == 0 || fleet < 2;
+        let is_ramp = (second / PHASE_SECONDS).is_multiple_of(4) || fleet < 2;
         if is_ramp && second % PHASE_SECONDS < 5 {
             self.operations(ConnectDns, fleet, second, 20, 100.0);
             self.operations(ConnectTcp, fleet, second, 20, 12_000.0);
