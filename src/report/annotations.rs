@@ -2,6 +2,7 @@
 //! Uses only the result.
 
 use super::formats::threshold;
+use super::judge::Code;
 use super::margin;
 use crate::measure::threshold_label;
 use crate::result::model::{RunResult, Severity, ThresholdResult, ThresholdStatus};
@@ -69,10 +70,9 @@ fn of_threshold(threshold: &ThresholdResult) -> Annotation {
 
 /// Returns the reasons of the verdict that are not about a threshold.
 fn other_reasons(result: &RunResult) -> impl Iterator<Item = Annotation> + '_ {
-    let of_threshold =
-        |code: &str| ["threshold_failed", "insufficient_samples", "threshold_undecided"].contains(&code);
-    result.verdict.details.iter().filter(move |detail| !of_threshold(&detail.code)).map(|detail| Annotation {
-        is_error: detail.code != "advice",
+    let others = result.verdict.details.iter().filter(|detail| !Code::any_of(&Code::OF_THRESHOLD, detail));
+    others.map(|detail| Annotation {
+        is_error: !Code::Advice.is_of(detail),
         title: "hubstorm: verdict",
         line: None,
         text: detail.text.clone(),

@@ -13,6 +13,8 @@ mod json_layout;
 pub mod model;
 
 #[cfg(test)]
+mod size_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 
 pub use disk::replace;

@@ -20,6 +20,7 @@ mod undecided;
 
 pub(super) use bounds::RESOLUTION_US;
 pub use early::failed_early;
+pub(super) use reason::Code;
 
 use super::exit;
 use super::findings::{TargetFacts, cleartext_password, counts_disagree, findings};
@@ -32,7 +33,7 @@ use crate::result::model::{
 };
 use failure_cause::failure_cause;
 use offered::shortcomings;
-use reason::{Code, reason};
+use reason::reason;
 use threshold::{Observation, evaluate, sum_covered};
 use unattributed::UnattributedDelay;
 use undecided::{LocalCause, UndecidedThreshold};
@@ -113,8 +114,10 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
         let text = "No thresholds are defined: the verdict only checks that every fleet connected";
         (Status::Pass, vec![reason(Code::NoThresholds, text)])
     } else {
-        let count = thresholds.len();
-        (Status::Pass, vec![reason(Code::Passed, format!("All thresholds passed ({count} of {count})"))])
+        // The implicit thresholds are not among those that the user counts.
+        let count = input.rules.thresholds.len();
+        let text = format!("All thresholds passed ({count} of {count}), and every fleet connected");
+        (Status::Pass, vec![reason(Code::Passed, text)])
     };
     input.add_end_reason(&mut details);
 
