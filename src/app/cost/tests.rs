@@ -102,8 +102,7 @@ fn twins_methods_and_c2d_messages_are_billed() {
         duration = "100s"
     "#;
     let of = |call: &str| {
-        let text =
-            text.replace("call = \"method\"\n            fleet = \"a\"\n            name = \"read\"", call);
+        let text = text.replace("call = \"method\"\n        fleet = \"a\"\n        name = \"read\"", call);
         let input = Input {
             file: "cost.toml",
             text: &text,
