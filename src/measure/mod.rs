@@ -32,6 +32,7 @@ mod rules;
 mod seconds;
 mod series;
 mod snapshot;
+mod strays;
 mod totals;
 
 pub use batches::{BATCHES_MAX, Batch, Batches};

@@ -16,5 +16,5 @@ pub mod model;
 pub(crate) mod testing;
 
 pub use disk::replace;
-pub use file::{parse, read, read_from, schema, to_json, write_new};
+pub use file::{parse, read, read_from, schema, to_compact_json, to_json, write_new};
 pub use file_error::FileError;
