@@ -93,6 +93,12 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    // Four measurements per case.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
     #[test]
     fn merged_batches_equal_those_of_one_process(parts in prop::collection::vec(events(), 3)) {
         let together = measure(&parts.concat());

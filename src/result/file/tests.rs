@@ -75,6 +75,8 @@ fn errors_name_the_file_and_what_was_found() {
     newer["schema"] = "hubstorm.result.v2".into();
     let mut damaged = serde_json::to_value(result()).unwrap();
     damaged["operations"][2]["response"]["hdr"] = "AAAA".into();
+    let mut uneven = serde_json::to_value(result()).unwrap();
+    uneven["operations"][2]["batches"]["list"][0]["due"] = 1.into();
     let mut row = serde_json::to_value(result()).unwrap();
     row["series"]["rows"][2]["response"]["telemetry"]["hdr"] = "%".into();
     let mut lacking = serde_json::to_value(result()).unwrap();
@@ -111,6 +113,10 @@ fn errors_name_the_file_and_what_was_found() {
             "is a result file of version 2, but this hubstorm only reads version 1. Use a newer",
         ),
         (damaged.to_string(), "damaged: telemetry of fleet meter in phase steady, response: histogram is"),
+        (
+            uneven.to_string(),
+            "damaged: the batches of telemetry of fleet meter in phase steady do not add up to its totals",
+        ),
         (row.to_string(), "damaged: series, rows[2], response, telemetry: histogram is not base64"),
         (lacking.to_string(), "missing field `verdict`"),
     ] {
