@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 pub const BATCHES_MAX: u64 = 64;
 
 /// The maximum number of batches in a measurement (our choice): a batch takes about 400 bytes in a file, and the file of a run with
-/// ten fleets and twelve phases stays below 5 MB. A run with up to 32 operations, fleets and phases has 64 batches for each.
-pub(super) const TOTAL_MAX: usize = 2_048;
+/// ten fleets and twelve phases stays below 5 MB. A run with up to 20 keys (operation, fleet and phase) has 64 batches for each.
+pub(super) const TOTAL_MAX: usize = 1_280;
 
 const US_PER_S: u64 = 1_000_000;
 
