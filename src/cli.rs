@@ -124,6 +124,9 @@ pub struct RunArgs {
     /// folder), hlog, metrics [default: by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
+    /// Leave out empty histograms in JSON files
+    #[arg(long)]
+    pub compact: bool,
     /// Number of worker threads [default: one per core; half as many with the built-in hub]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
@@ -218,6 +221,9 @@ pub struct ReportArgs {
     /// --format. Formats as for --format [default: by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
+    /// Leave out empty histograms in JSON files
+    #[arg(long)]
+    pub compact: bool,
     /// Judge the result in the file again: print the verdict and the thresholds, and exit with the verdict's code
     #[arg(long, conflicts_with_all = ["format", "out"])]
     pub judge: bool,

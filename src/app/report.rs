@@ -29,7 +29,7 @@ pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
     judge_again(&mut result, env);
     let text = report::verdict_text(&result, true, (env.out_width)());
     print(env, &text)?;
-    let (_, errors) = exports::write(&files, &result);
+    let (_, errors) = exports::write(&files, &result, args.compact);
     exports::all_written(errors).map(|()| result.verdict.exit_code)
 }
 
@@ -131,13 +131,12 @@ fn render(args: &ReportArgs, files: &[Export], result: &RunResult, env: &mut Env
             Format::Text => {
                 report::without_commands(&report::text(result, true, (env.out_width)())).into_owned()
             }
-            other => other
-                .render(result)
+            other => exports::render(other, result, args.compact)
                 .map_err(|error| environment_error("cannot render the result", &error))?
                 .concat(),
         };
         print(env, &text)?;
     }
-    let (_, errors) = exports::write(files, result);
+    let (_, errors) = exports::write(files, result, args.compact);
     exports::all_written(errors)
 }

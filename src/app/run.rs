@@ -91,7 +91,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         preflight_passed,
         &env.argv,
     );
-    write_result::conclude(&args.out, &args.export, !args.no_step_summary, env, result)
+    write_result::conclude(&args.out, &args.export, (args.compact, !args.no_step_summary), env, result)
 }
 
 /// Prints the last messages of the built-in hub, which has exited.

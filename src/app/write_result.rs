@@ -8,20 +8,20 @@ use crate::result::{self, model};
 use crate::scenario::masked;
 use std::path::{Path, PathBuf};
 
-/// Writes the files, prints the summary, and reports to a CI system. Returns the exit code of the verdict.
+/// Writes the files, prints the summary, and reports to a CI system. If `compact` is set, JSON files have no empty histograms. Returns the exit code of the verdict.
 ///
 /// # Errors
 /// One or more files cannot be written. The other files are written anyway.
 pub(super) fn conclude(
     out: &Path,
     exports: &[Export],
-    step_summary: bool,
+    (compact, step_summary): (bool, bool),
     env: &mut Env,
     mut result: model::RunResult,
 ) -> Result<u8, AppError> {
     let mut errors = Vec::new();
     let mut files = Vec::new();
-    let json = keep(out, &mut result, &mut errors);
+    let json = keep(out, compact, &mut result, &mut errors);
     // If the page or an export fails, the other files are still written.
     if let Some(json) = &json {
         files.push(json.clone());
@@ -30,7 +30,7 @@ pub(super) fn conclude(
             Err(error) => errors.push(error),
         }
     }
-    let (written, failed) = exports::write(exports, &result);
+    let (written, failed) = exports::write(exports, &result, compact);
     errors.extend(failed.into_iter().map(|error| match &json {
         Some(json) => AppError::Environment(format!("{error}\n  the result is in {}", json.display())),
         None => error,
@@ -55,10 +55,15 @@ pub(super) fn conclude(
 }
 
 /// Writes the result to the output folder or, if that fails, to the temporary directory. Returns `None` if both fail.
-fn keep(out: &Path, result: &mut model::RunResult, errors: &mut Vec<AppError>) -> Option<PathBuf> {
+fn keep(
+    out: &Path,
+    compact: bool,
+    result: &mut model::RunResult,
+    errors: &mut Vec<AppError>,
+) -> Option<PathBuf> {
     let elsewhere = std::env::temp_dir();
     for folder in [out, &elsewhere] {
-        match result::write_new(folder, result) {
+        match result::write_new(folder, result, compact) {
             Ok(json) => {
                 if !errors.is_empty() {
                     let text = format!("the result is in {} instead", json.display());
@@ -142,7 +147,7 @@ mod tests {
     async fn worker_panic_keeps_the_result_and_is_invalid() {
         let folder = tempfile::tempdir().unwrap();
         let result = with_a_worker_that_panics().await;
-        assert_eq!(conclude(folder.path(), &[], false, &mut env(), result).unwrap(), 120);
+        assert_eq!(conclude(folder.path(), &[], (false, false), &mut env(), result).unwrap(), 120);
         let mut files: Vec<_> =
             std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect();
         files.sort();
@@ -164,7 +169,8 @@ mod tests {
         // Only the page cannot be written.
         std::fs::remove_file(html).and_then(|()| std::fs::create_dir(html)).unwrap();
         std::fs::remove_file(json).unwrap();
-        let error = conclude(folder.path(), &[], false, &mut env(), written).unwrap_err().to_string();
+        let error =
+            conclude(folder.path(), &[], (false, false), &mut env(), written).unwrap_err().to_string();
         let again = format!("hubstorm report {} --format html --out {}", json.display(), html.display());
         assert!(error.contains("cannot write") && error.contains(&again), "{error}");
         assert!(result::read(json).is_ok() && std::fs::read_dir(folder.path()).unwrap().count() == 2);

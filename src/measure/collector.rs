@@ -1,6 +1,7 @@
 //! The collector: combines the snapshots from all sources into a [`Measurement`], and computes the live figures. `fleet` calls
 //! it once per second. Independent of devices: it only distinguishes sources.
 
+use super::batches::{Batch, Batches};
 use super::errors::{self, ErrorTotals};
 use super::fleet_row::{FLEETS_MAX, FleetRow};
 use super::health::{Busy, ClockStep, Source};
@@ -8,7 +9,7 @@ use super::interval::Interval;
 use super::latency::Latency;
 use super::layout::Layout;
 use super::measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
-use super::operation::{Culprit, Operation};
+use super::operation::{Culprit, Key, Operation};
 use super::snapshot::{Divergence, Online, Snapshot};
 use super::totals::Totals;
 use crate::stalls::StallEntry;
@@ -129,6 +130,7 @@ impl Collector {
                         fleet,
                         phase,
                         totals: Totals::default(),
+                        batches: Batches::default(),
                     });
                     let index = operations.len() - 1;
                     &mut operations[index].totals
@@ -155,6 +157,7 @@ impl Collector {
                 }
             }
         }
+        self.add_batches(snapshot);
         for (second, interval) in snapshot.seconds.iter() {
             self.measurement.series.add(second, interval);
             self.since_tick.merge(interval);
@@ -166,6 +169,32 @@ impl Collector {
             *online = Online { now: now.now, peak: online.peak.max(now.peak) };
         }
         self.add_health(snapshot, source);
+    }
+
+    /// Adds each operation to the batch of its due time. Nearly all of them were due in the snapshot's second.
+    fn add_batches(&mut self, snapshot: &Snapshot) {
+        let parts = snapshot.cells.iter().filter(|(key, _)| !key.operation.is_step());
+        for (key, totals) in parts {
+            let mut timely = Batch::of_second(snapshot.second, totals);
+            let strays = snapshot.strays.iter().filter(|stray| stray.key == *key);
+            for stray in strays {
+                timely.subtract(&stray.batch);
+                self.add_batch(*key, &stray.batch);
+            }
+            self.add_batch(*key, &timely);
+        }
+    }
+
+    fn add_batch(&mut self, key: Key, batch: &Batch) {
+        let index = self.cell_indices[self.layout.index(key)].filter(|_| !batch.is_empty());
+        let Some(index) = index else { return };
+        let batches = &mut self.measurement.operations[index as usize].batches;
+        if batches.is_empty() {
+            let phase = self.measurement.phases.get(usize::from(key.phase));
+            *batches =
+                phase.map_or_else(Batches::default, |phase| Batches::of_phase(phase.start_us, phase.end_us));
+        }
+        batches.add(batch);
     }
 
     fn add_health(&mut self, snapshot: &Snapshot, source: Source) {
@@ -298,6 +327,7 @@ impl Collector {
         for phase in &mut measurement.phases {
             phase.end_us = phase.end_us.min(load_ended_us);
         }
+        measurement.limit_batches();
         measurement.sort();
         measurement
     }

@@ -94,6 +94,7 @@ pub struct Health {
     #[serde(default)]
     pub clock_drift_us: u64,
     /// `picked - due` of messages.
+    #[serde(default)]
     pub lag: Latency,
     /// Stalls: start and end in microseconds since the start of the run, and the stalled time between them.
     #[serde(default)]

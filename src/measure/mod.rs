@@ -9,6 +9,7 @@
 //!
 //! It must not depend on MQTT or on a clock: all times are arguments, in nanoseconds since the start of the run.
 
+mod batches;
 mod cells;
 mod collector;
 mod echo;
@@ -31,8 +32,10 @@ mod rules;
 mod seconds;
 mod series;
 mod snapshot;
+mod strays;
 mod totals;
 
+pub use batches::{BATCHES_MAX, Batch, Batches};
 pub use collector::{Collector, Live, LiveErrors};
 pub use errors::ErrorTotals;
 pub use event::{Ending, Event, Second};

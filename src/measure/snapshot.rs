@@ -6,6 +6,7 @@ use super::health::Busy;
 use super::latency::Latency;
 use super::operation::Key;
 use super::seconds::Seconds;
+use super::strays::Stray;
 use super::totals::Totals;
 
 /// The numbers that a worker counted between two swaps. [`Recorder::swap`](super::Recorder::swap) creates it,
@@ -14,6 +15,10 @@ use super::totals::Totals;
 pub struct Snapshot {
     pub(super) cells: Vec<(Key, Totals)>,
     pub(super) seconds: Seconds,
+    /// The second in which all operations in `cells` were due, except those in `strays`.
+    pub(super) second: u64,
+    /// The part of `cells` that was due in another second.
+    pub(super) strays: Vec<Stray>,
     pub(super) fleets: Vec<(FleetCounts, Online)>,
     pub(super) errors: Vec<ErrorTotals>,
     pub(super) heartbeat: Latency,

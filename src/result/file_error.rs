@@ -136,6 +136,14 @@ pub enum FileError {
         /// Value of the field.
         found: u64,
     },
+    /// The batches of an operation do not add up to its totals.
+    #[error("{} is damaged: the batches of {place} do not add up to its totals. Copy it again from its source", path.display())]
+    Batches {
+        /// Path of the file.
+        path: PathBuf,
+        /// Operation, fleet and phase.
+        place: String,
+    },
     /// A histogram is damaged.
     #[error("{} is damaged: {place}: {source}. Copy it again from its source", path.display())]
     Histogram {

@@ -18,5 +18,5 @@ mod size_tests;
 pub(crate) mod testing;
 
 pub use disk::replace;
-pub use file::{parse, read, read_from, schema, to_json, write_new};
+pub use file::{parse, read, read_from, schema, to_compact_json, to_json, write_new};
 pub use file_error::FileError;

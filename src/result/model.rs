@@ -62,12 +62,16 @@ pub struct OperationSum {
     /// Share of due operations that ended ok; null if none was due.
     pub rate_ok: Option<f64>,
     /// `acked - due` of ok operations.
+    #[serde(default)]
     pub response: Latency,
     /// `acked - sent` of ok operations.
+    #[serde(default)]
     pub service: Latency,
     /// `sent - picked`.
+    #[serde(default)]
     pub wait: Latency,
     /// `picked - due`: the load generator's own lag.
+    #[serde(default)]
     pub lag: Latency,
 }
 
@@ -327,8 +331,10 @@ pub struct Generator {
     pub fd_peak: u64,
     /// Lag of each worker's heartbeat. A heartbeat is due every 2 ms while operations are in progress, and every
     /// 10 ms otherwise.
+    #[serde(default)]
     pub heartbeat: Latency,
     /// `picked - due` of all messages.
+    #[serde(default)]
     pub lag: Latency,
     /// Number of messages that the load generator started more than 100 ms late.
     pub late: u64,

@@ -65,7 +65,7 @@ impl Trial {
 
     fn lose(&mut self, at_ns: u64, count: u64) {
         let telemetry = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
-        self.recorder.lost(telemetry, count, at_ns);
+        self.recorder.lost(telemetry, count, at_ns, at_ns);
     }
 
     fn result(mut self, duration_us: u64) -> RunResult {
