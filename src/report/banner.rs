@@ -61,7 +61,7 @@ fn has_code(result: &RunResult, codes: &[&str]) -> bool {
 /// list stays whole.
 fn split_end_reason(result: &RunResult) -> (Option<String>, Vec<&String>) {
     let verdict = &result.verdict;
-    let is_end_reason = |code: &str| matches!(code, "interrupted" | "aborted" | "unreachable");
+    let is_end_reason = |code: &str| matches!(code, "interrupted" | "recovered" | "aborted" | "unreachable");
     let ending = verdict.details.iter().find(|detail| is_end_reason(&detail.code));
     let is_other = |reason: &&String| ending.is_none_or(|ending| ending.text != **reason);
     let reasons = verdict.reasons.iter().filter(is_other).collect();
@@ -100,7 +100,11 @@ fn invalid(result: &RunResult) -> Option<String> {
         return Some(text.to_owned());
     }
     if !result.verdict.details.is_empty()
-        && result.verdict.details.iter().all(|detail| detail.code == "interrupted")
+        && result
+            .verdict
+            .details
+            .iter()
+            .all(|detail| matches!(detail.code.as_str(), "interrupted" | "recovered"))
     {
         // The run was interrupted before anything was measured.
         return None;

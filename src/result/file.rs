@@ -48,6 +48,9 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
     if let Some(compression) = text_file::compression(bytes) {
         return Err(FileError::Compressed { path: path.to_owned(), compression });
     }
+    if bytes.starts_with(super::journal::MAGIC_STEM.as_bytes()) {
+        return Err(FileError::Journal { path: path.to_owned() });
+    }
     let encoding = |source| FileError::Encoding { path: path.to_owned(), source };
     let bytes = text_file::skip_bom(bytes).map_err(encoding)?;
     if bytes.trim_ascii().is_empty() {

@@ -49,6 +49,12 @@ pub enum FileError {
         /// Path of the file.
         path: PathBuf,
     },
+    /// The file is the journal of a run.
+    #[error("{0} is the journal of a run, not a result. To recover its result:  hubstorm report --recover {0} --export json=FILE", path.display())]
+    Journal {
+        /// Path of the file.
+        path: PathBuf,
+    },
     /// The file is compressed.
     #[error("{0} is compressed ({compression}). Decompress it:  {1} {0}", path.display(), compression.command())]
     Compressed {

@@ -131,6 +131,7 @@ fn marker(rows: &Rows<'_>) -> Option<Marker> {
         Some(EndedBy::Interrupt) => "interrupted".to_owned(),
         Some(EndedBy::Abort) => "ended early by a threshold".to_owned(),
         Some(EndedBy::Unreachable) => "ended early: target unreachable".to_owned(),
+        Some(EndedBy::Unknown) => "end of the journal".to_owned(),
         // The page has the whole text of a breakdown at its top.
         Some(EndedBy::Breakdown) => {
             let breakdowns = &rows.result.measurement.breakdowns;
