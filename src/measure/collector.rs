@@ -171,7 +171,7 @@ impl Collector {
     /// Ends the open operations of a recovered run as unfinished: for each age in nanoseconds, a number of operations. `index` is the
     /// place of their totals in the measurement.
     pub(super) fn add_unfinished(&mut self, index: usize, at_ns: u64, ages_ns: &[(u64, u64)]) {
-        let mut pool = Pool::growing(DIGITS_TOTAL, self.layout.highest_us);
+        let mut pool = Pool::new(DIGITS_TOTAL, self.layout.highest_us);
         let Some(part) = self.measurement.operations.get_mut(index) else { return };
         let mut unfinished = Totals::default();
         for (age_ns, count) in ages_ns {
