@@ -28,26 +28,7 @@ pub(super) fn before(
     preflight_passed: bool,
     argv: &[String],
 ) -> model::RunResult {
-    let tracked = plan.deliveries.tracks_any();
-    let mut missing = vec!["everything after the last second of the journal".to_owned()];
-    let mut breakdowns = Vec::new();
-    if tracked {
-        missing.push(
-            "the reconciliation of deliveries, so copies that never arrived are not counted".to_owned(),
-        );
-    }
-    if plan.emulator.is_some() {
-        missing.push("the counts, the CPU time and the stalls of the built-in hub".to_owned());
-        breakdowns.push(
-            "the stalls of the built-in hub are unknown, because it reports them at the end of the run"
-                .to_owned(),
-        );
-    }
-    let rules = plan.rules();
-    if tracked && rules.thresholds.iter().any(|rule| rule.metric == Operation::Deliver) {
-        breakdowns
-            .push("lost deliveries are unknown, because they are counted at the end of the run".to_owned());
-    }
+    let (missing, breakdowns) = missing_from_journal(plan);
     let verified = plan.target.tls.as_ref().map(|tls| tls.verify);
     let tls = verified.map(|verified| model::Tls {
         version: String::new(),
@@ -104,8 +85,32 @@ pub(super) fn before(
         totals: Vec::new(),
         measurement: Measurement { breakdowns, ..empty },
         findings: Vec::new(),
-        rules: Some(rules),
+        rules: Some(plan.rules()),
     }
+}
+
+/// Returns what a journal lacks, because only the end of a run provides it, and the part of it without which a verdict is impossible.
+fn missing_from_journal(plan: &Plan) -> (Vec<String>, Vec<String>) {
+    let tracked = plan.deliveries.tracks_any();
+    let mut missing = vec!["everything after the last second of the journal".to_owned()];
+    let mut breakdowns = Vec::new();
+    if tracked {
+        missing.push(
+            "the reconciliation of deliveries, so copies that never arrived are not counted".to_owned(),
+        );
+    }
+    if plan.emulator.is_some() {
+        missing.push("the counts, the CPU time and the stalls of the built-in hub".to_owned());
+        breakdowns.push(
+            "the stalls of the built-in hub are unknown, because it reports them at the end of the run"
+                .to_owned(),
+        );
+    }
+    if tracked && plan.rules().thresholds.iter().any(|rule| rule.metric == Operation::Deliver) {
+        breakdowns
+            .push("lost deliveries are unknown, because they are counted at the end of the run".to_owned());
+    }
+    (missing, breakdowns)
 }
 
 /// Sets the start of the run, since the Unix epoch, and the id that contains it.

@@ -6,7 +6,7 @@ mod load;
 
 use super::build_result::EmulatorReport;
 use super::columns::Layout;
-use super::early_end::EarlyEndCheck;
+use super::early_end::{EarlyEnd, EarlyEndCheck};
 use super::emulator_process::EmulatorProcess;
 use super::journal::JournalWriter;
 use super::{
@@ -86,12 +86,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         None => None,
     };
     print_rest(&mut hub_messages, env).await;
-    let ended_by = match (finished.complete, early) {
-        (true, _) => EndedBy::Plan,
-        (false, _) if *interrupts.borrow() > 0 => EndedBy::Interrupt,
-        (false, Some(early)) => early.ended_by,
-        (false, None) => EndedBy::Breakdown,
-    };
+    let ended_by = ended_by(finished.complete, early, *interrupts.borrow() > 0);
     // A run that ends early because of the scenario is complete.
     finished.complete |= matches!(ended_by, EndedBy::Abort | EndedBy::Unreachable);
     let result = build_result::result(
@@ -103,13 +98,27 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         preflight_passed,
         &env.argv,
     );
-    let files = write_result::Files {
+    write_result::conclude(&files(args), journal, env, result)
+}
+
+/// Returns the reason why the run ended.
+fn ended_by(complete: bool, early: Option<EarlyEnd>, is_interrupted: bool) -> EndedBy {
+    match (complete, early) {
+        (true, _) => EndedBy::Plan,
+        (false, _) if is_interrupted => EndedBy::Interrupt,
+        (false, Some(early)) => early.ended_by,
+        (false, None) => EndedBy::Breakdown,
+    }
+}
+
+/// Returns the files that the command line asks for.
+fn files(args: &RunArgs) -> write_result::Files<'_> {
+    write_result::Files {
         out: &args.out,
         exports: &args.export,
         step_summary: !args.no_step_summary,
         keep_journal: args.keep_journal,
-    };
-    write_result::conclude(&files, journal, env, result)
+    }
 }
 
 /// Prints the last messages of the built-in hub, which has exited.
