@@ -105,7 +105,7 @@ fn write(
     entries: &Receiver<JournalEntry>,
     notes: &UnboundedSender<String>,
 ) -> Option<Journal> {
-    // Ignore send errors: a message that nobody shows must not end the run.
+    // Ignore send errors: a message that is not shown must not end the run.
     let note = |text: String| drop(notes.send(text));
     let Ok(JournalEntry::Started(unix)) = entries.recv() else { return None };
     let start = build_result::started(start, unix);

@@ -49,7 +49,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let (mut emulator, endpoint) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            // The rest ends when nobody can send a message any more.
+            // The rest ends when no sender is left.
             drop(notes);
             print_rest(&mut hub_messages, env).await;
             return Err(error);

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 /// The maximum size of a result file, far larger than the result of the largest permitted scenario.
 pub(super) const FILE_BYTES_MAX: u64 = 512 << 20;
 
+/// The first line of a journal of any version, without the version.
+pub(super) const JOURNAL_STEM: &str = "hubstorm.journal.v";
+
 /// The reason why a result file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {

@@ -7,15 +7,13 @@
 //!
 //! It must not trust its input: memory use is bounded, and a record is used only if its checksum is right.
 
-use super::file_error::FileError;
+use super::file_error::{FileError, JOURNAL_STEM};
 use super::model::{EndedBy, RunResult, Tls, operation_sums};
 use crate::measure::{Latency, Limits, Replay, Replayed};
 use crate::text_file;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// The first line of a journal of any version, without the version.
-pub(super) const MAGIC_STEM: &str = "hubstorm.journal.v";
 /// The first line of a journal.
 const MAGIC: &str = "hubstorm.journal.v1\n";
 /// The length and the checksum of a record.
@@ -115,7 +113,7 @@ pub struct Recovered {
     pub problem: Option<String>,
 }
 
-/// A record, or the reason why there is none.
+/// A record, or the reason why the journal has no further one.
 enum Next {
     Record(Vec<u8>),
     End,
@@ -234,7 +232,7 @@ fn check_magic(path: &Path, input: &mut impl Read) -> Result<(), JournalError> {
     if MAGIC.as_bytes().starts_with(&magic) {
         return Err(JournalError::NoStart { path });
     }
-    if let Some(version) = magic.strip_prefix(MAGIC_STEM.as_bytes()) {
+    if let Some(version) = magic.strip_prefix(JOURNAL_STEM.as_bytes()) {
         let version =
             String::from_utf8_lossy(version).trim_end().chars().filter(char::is_ascii_digit).collect();
         return Err(JournalError::Newer { path, version });

@@ -4,8 +4,6 @@ use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, hubstorm, read_result, 
 use hubstorm::result::model::EndedBy;
 use nix::sys::signal::Signal;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 fn scenario() -> String {
     format!(
@@ -24,7 +22,6 @@ fn started(workplace: &Workplace) -> (crate::support::hubstorm::Running, std::pa
         {
             return (run, journal.clone());
         }
-        thread::sleep(Duration::from_millis(100));
     }
 }
 
