@@ -127,6 +127,13 @@ pub struct RunArgs {
     /// Leave out empty histograms in JSON files
     #[arg(long)]
     pub compact: bool,
+    /// Keep the journal, from which `report --recover` rebuilds the result of a run that was killed, after the result is written
+    #[arg(long)]
+    pub keep_journal: bool,
+    /// When to flush the journal to the disk, which matters only after a power failure: after every second, at the end of the load,
+    /// or never
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fsync::End)]
+    pub fsync: Fsync,
     /// Number of worker threads [default: one per core; half as many with the built-in hub]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
@@ -150,8 +157,20 @@ pub struct RunArgs {
     pub no_preflight: bool,
     /// Instead of a load, do every operation once with one device of each fleet, and print a checklist. Phases and thresholds are
     /// ignored, and no result is written. The exit code is 0, or 99 if an operation failed
-    #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight", "duration"])]
+    #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight", "duration", "keep_journal", "fsync"])]
     pub once: bool,
+}
+
+/// When the journal of a run is flushed to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "kebab-case")]
+pub enum Fsync {
+    /// After every second
+    Always,
+    /// At the end of the load
+    End,
+    /// Never
+    Never,
 }
 
 /// `hubstorm check`.
@@ -209,8 +228,11 @@ pub struct EmulatorArgs {
 /// `hubstorm report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Result file of `run`, or - for stdin
+    /// Result file of `run`, or - for stdin; with --recover, a journal
     pub result: PathBuf,
+    /// Recover the result of a run that was killed from the journal that it left in its folder for results
+    #[arg(long)]
+    pub recover: bool,
     /// Format of --out or stdout [default: by the file extension of --out, otherwise text]
     #[arg(long, value_parser = formats())]
     pub format: Option<Format>,

@@ -150,6 +150,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judgment) {
         measurement: &measurement,
         rules: &rules,
         ended_by: EndedBy::Plan,
+        recovery: None,
         emulator: None,
         target: TargetFacts::default(),
     });
@@ -157,6 +158,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judgment) {
         measurement: &as_in_a_file(&measurement),
         rules: &as_in_a_file(&rules),
         ended_by: EndedBy::Plan,
+        recovery: None,
         emulator: None,
         target: TargetFacts::default(),
     });

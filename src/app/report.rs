@@ -1,7 +1,7 @@
-//! `hubstorm report`: renders a result file, or judges it again with `--judge`. It reads one result and writes text or files; the formats are in
+//! `hubstorm report`: renders a result file, or judges it again with `--judge`, or recovers it from a journal with `--recover`. It reads one result and writes text or files; the formats are in
 //! `crate::report`.
 
-use super::{AppError, Env, environment_error, exports, other_file, paths, print, read_scenario};
+use super::{AppError, Env, environment_error, exports, other_file, paths, print, read_scenario, recover};
 use crate::cli::ReportArgs;
 use crate::report::{self, Export, Format, exit};
 use crate::result::{self, FileError, model::RunResult};
@@ -21,8 +21,14 @@ pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
             "{name} consists of several files; write them to a folder: --export {name}=FOLDER"
         )));
     }
-    let mut result = read(&args.result)?;
-    exports::check(&files, &[&args.result])?;
+    let mut result = if args.recover {
+        exports::check(&files, &[&args.result])?;
+        recover::recover(&args.result, read_scenario::is_stdin(&args.result), env)?
+    } else {
+        let result = read(&args.result)?;
+        exports::check(&files, &[&args.result])?;
+        result
+    };
     if !args.judge {
         return render(args, &files, &result, env).map(|()| exit::PASSED);
     }

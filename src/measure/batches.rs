@@ -6,6 +6,7 @@
 use super::fleet_row::{read_hdr, write_hdr};
 use super::latency::Latency;
 use super::layout::DIGITS_ROW;
+use super::operation::Outcome;
 use super::outcomes::Outcomes;
 use super::totals::Totals;
 use schemars::JsonSchema;
@@ -112,6 +113,13 @@ impl Batches {
         match self.list.binary_search_by_key(&t_us, |batch| batch.t_us) {
             Ok(index) => self.list[index].add(added),
             Err(index) => self.list.insert(index, Batch { t_us, ..added.clone() }),
+        }
+    }
+
+    /// Ends the operations that have no outcome as unfinished.
+    pub(super) fn end_open(&mut self) {
+        for batch in &mut self.list {
+            batch.outcomes[Outcome::Unfinished] += batch.due.saturating_sub(batch.outcomes.sum());
         }
     }
 

@@ -5,11 +5,11 @@ use super::batches::{Batch, Batches};
 use super::errors::{self, ErrorTotals};
 use super::fleet_row::{FLEETS_MAX, FleetRow};
 use super::health::{Busy, ClockStep, Source};
-use super::interval::Interval;
-use super::latency::Latency;
-use super::layout::Layout;
+use super::interval::{Interval, NS_PER_S};
+use super::latency::{Latency, Pool, to_us};
+use super::layout::{DIGITS_TOTAL, Layout};
 use super::measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
-use super::operation::{Culprit, Key, Operation};
+use super::operation::{Culprit, Key, Operation, Outcome};
 use super::snapshot::{Divergence, Online, Snapshot};
 use super::totals::Totals;
 use crate::stalls::StallEntry;
@@ -143,15 +143,15 @@ impl Collector {
                 fleet.count(totals, key.operation.has_ack());
             }
             if !key.operation.is_step() {
-                self.ended += totals.ended();
+                self.ended = self.ended.saturating_add(totals.ended());
             }
             if key.operation == Operation::Connect {
-                self.attempts += totals.ended();
+                self.attempts = self.attempts.saturating_add(totals.ended());
             }
             if key.operation.is_message() || totals.clipped > 0 {
                 let phase = self.measurement.names(*key).1;
                 let health = self.measurement.health_mut(source, &phase);
-                health.clipped += totals.clipped;
+                health.clipped = health.clipped.saturating_add(totals.clipped);
                 if key.operation.is_message() {
                     health.lag.add(&totals.lag);
                 }
@@ -197,6 +197,24 @@ impl Collector {
         batches.add(batch);
     }
 
+    /// Ends the open operations of a recovered run as unfinished: for each age in nanoseconds, a number of operations. `index` is the
+    /// place of their totals in the measurement.
+    pub(super) fn add_unfinished(&mut self, index: usize, at_ns: u64, ages_ns: &[(u64, u64)]) {
+        let mut pool = Pool::new(DIGITS_TOTAL, self.layout.highest_us);
+        let Some(part) = self.measurement.operations.get_mut(index) else { return };
+        let mut unfinished = Totals::default();
+        for (age_ns, count) in ages_ns {
+            unfinished.outcomes[Outcome::Unfinished] += count;
+            unfinished.clipped += unfinished.unfinished_age.record_n(to_us(*age_ns), *count, &mut pool);
+        }
+        part.totals.add(&unfinished);
+        part.batches.end_open();
+        if !part.operation.is_step() {
+            let errors = unfinished.outcomes.sum();
+            self.measurement.series.add(at_ns / NS_PER_S, &Interval { errors, ..Interval::default() });
+        }
+    }
+
     fn add_health(&mut self, snapshot: &Snapshot, source: Source) {
         self.heartbeat.add(&snapshot.heartbeat);
         for error in &snapshot.errors {
@@ -204,7 +222,8 @@ impl Collector {
             if error.culprit == Culprit::Generator
                 && let Some(phase) = self.measurement.phase_at(error.last_us).map(|phase| phase.name.clone())
             {
-                self.measurement.health_mut(source, &phase).environment_errors += error.count;
+                let health = self.measurement.health_mut(source, &phase);
+                health.environment_errors = health.environment_errors.saturating_add(error.count);
             }
         }
         let phases: Vec<String> = self.measurement.phases.iter().map(|phase| phase.name.clone()).collect();
@@ -258,7 +277,7 @@ impl Collector {
             p99_us: p99.collect(),
             ended: std::mem::take(&mut self.ended),
             attempts: std::mem::take(&mut self.attempts),
-            errors: self.live.errors + self.since_tick.errors,
+            errors: self.live.errors.saturating_add(self.since_tick.errors),
             classes: self.classes(),
         };
         self.since_tick = Interval::default();

@@ -122,7 +122,7 @@ impl ClockStep {
 }
 
 /// The part of an interval in which a source was busy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Busy {
     pub(super) busy_ns: u64,
     pub(super) passed_ns: u64,
@@ -130,8 +130,8 @@ pub(super) struct Busy {
 
 impl Busy {
     pub(super) fn add(&mut self, other: Busy) {
-        self.busy_ns += other.busy_ns;
-        self.passed_ns += other.passed_ns;
+        self.busy_ns = self.busy_ns.saturating_add(other.busy_ns);
+        self.passed_ns = self.passed_ns.saturating_add(other.passed_ns);
     }
 
     /// Returns the busy share; `None` for less than a second, which is too short for a share.

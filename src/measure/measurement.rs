@@ -191,7 +191,7 @@ impl Measurement {
         self.for_each_phase(entry.from_us, entry.to_us, |measurement, phase, from_us, to_us| {
             let health = measurement.health_mut(source, phase);
             let stalled_us = entry.stalled_us.min(to_us - from_us);
-            health.stall_us += stalled_us;
+            health.stall_us = health.stall_us.saturating_add(stalled_us);
             health.stalls.add_entry(StallEntry { from_us, to_us, stalled_us });
         });
     }

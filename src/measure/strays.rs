@@ -7,12 +7,13 @@ use super::interval::NS_PER_S;
 use super::latency::Pool;
 use super::layout::DIGITS_ROW;
 use super::operation::{Key, Outcome};
+use serde::{Deserialize, Serialize};
 
 /// No second: every due time is outside it.
 const NONE_NS: u64 = 1 << 63;
 
 /// The operations of a key that were due in one second.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Stray {
     pub(super) key: Key,
     pub(super) second: u64,

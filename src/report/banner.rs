@@ -62,7 +62,7 @@ fn has_code(result: &RunResult, codes: &[Code]) -> bool {
 /// list stays whole.
 fn split_end_reason(result: &RunResult) -> (Option<String>, Vec<&String>) {
     let verdict = &result.verdict;
-    let end_reasons = [Code::Interrupted, Code::Aborted, Code::Unreachable];
+    let end_reasons = [Code::Interrupted, Code::Recovered, Code::Aborted, Code::Unreachable];
     let ending = verdict.details.iter().find(|detail| Code::any_of(&end_reasons, detail));
     let is_other = |reason: &&String| ending.is_none_or(|ending| ending.text != **reason);
     let reasons = verdict.reasons.iter().filter(is_other).collect();
@@ -100,7 +100,7 @@ fn invalid(result: &RunResult) -> Option<String> {
         return Some(text.to_owned());
     }
     if !result.verdict.details.is_empty()
-        && result.verdict.details.iter().all(|detail| Code::Interrupted.is_of(detail))
+        && result.verdict.details.iter().all(|detail| Code::any_of(&[Code::Interrupted, Code::Recovered], detail))
     {
         // The run was interrupted before anything was measured.
         return None;

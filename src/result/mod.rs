@@ -9,6 +9,7 @@ mod checks;
 pub mod disk;
 pub mod file;
 mod file_error;
+pub mod journal;
 mod json_layout;
 pub mod model;
 

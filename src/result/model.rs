@@ -127,6 +127,9 @@ pub struct Run {
     /// Reason why the run ended. Null in files from earlier versions.
     #[serde(default)]
     pub ended_by: Option<EndedBy>,
+    /// How the result was recovered from a journal. Left out if the run itself wrote its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
     /// Target of the load.
     pub target: Target,
     /// Machine that generated the load.
@@ -147,6 +150,20 @@ pub enum EndedBy {
     Unreachable,
     /// A worker or the built-in hub stopped early.
     Breakdown,
+    /// Unknown, because the run wrote no result: hubstorm was killed, the machine lost power, or the run is still in progress. The
+    /// result was recovered from the journal.
+    Unknown,
+}
+
+/// How a result was recovered from the journal of a run that wrote no result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Recovery {
+    /// End of the last second in the journal, since the start of the run. Later operations are missing.
+    pub until_us: u64,
+    /// Parts of a result that only the end of a run provides, and that are therefore missing.
+    pub missing: Vec<String>,
+    /// Number of bytes at the end of the journal that could not be used, because a record is cut off or damaged.
+    pub ignored_bytes: u64,
 }
 
 /// The scenario file of a run.

@@ -59,8 +59,15 @@ pub(in crate::app) async fn drive(trial: Trial<'_>, list: &mut Checklist) -> Res
     let (observer, mut observations) = Observer::new();
     // One worker is enough for one device of each fleet.
     let wall = WallClock::default();
-    let settings =
-        fleet::Settings { workers: 1, endpoint, trace, measured: false, observer: Some(observer), wall };
+    let settings = fleet::Settings {
+        workers: 1,
+        endpoint,
+        trace,
+        measured: false,
+        observer: Some(observer),
+        journal: None,
+        wall,
+    };
     let (commands, command_receiver) = mpsc::unbounded_channel();
     // The observer tells everything, so nothing receives the events.
     let (event_sender, _) = mpsc::unbounded_channel();

@@ -139,6 +139,7 @@ fn marker(rows: &Rows<'_>) -> Option<Marker> {
         Some(EndedBy::Interrupt) => "interrupted".to_owned(),
         Some(EndedBy::Abort) => "ended early by a threshold".to_owned(),
         Some(EndedBy::Unreachable) => "ended early: target unreachable".to_owned(),
+        Some(EndedBy::Unknown) => "end of the journal".to_owned(),
         // The page says at its top which part it was.
         Some(EndedBy::Breakdown) => "ended early: a part of hubstorm failed".to_owned(),
         None => "ended early".to_owned(),

@@ -42,6 +42,8 @@ pub(in crate::report) enum Code {
     Advice,
     /// The run was interrupted.
     Interrupted,
+    /// The result was recovered from a journal.
+    Recovered,
     /// A threshold with `abort = true` ended the run.
     Aborted,
     /// `abort_when_unreachable` ended the run.
@@ -86,6 +88,7 @@ impl Code {
             Code::Breakdown => "breakdown",
             Code::Advice => "advice",
             Code::Interrupted => "interrupted",
+            Code::Recovered => "recovered",
             Code::Aborted => "aborted",
             Code::Unreachable => "unreachable",
         }
