@@ -1,12 +1,12 @@
 //! Combines the metrics: checks that the results are comparable, compares each metric, and decides over all of them.
 
+use super::CompareError;
 use super::judge::{FOLDER_MIN, Judged, judge};
 use super::metric::MetricSpec;
 use super::model::{ComparedRun, Comparison, Effect, Method, Metric, Note, Outcome, SCHEMA, Settings};
 use super::options::Options;
 use super::sample::Sample;
 use super::stats::{ALPHA, holm, more_runs};
-use super::CompareError;
 use crate::result::model::{RunResult, Status, Tool};
 
 /// A result with the path of its file.
@@ -22,7 +22,12 @@ pub struct Input<'a> {
 ///
 /// # Errors
 /// The results are not comparable, or a metric is not in them.
-pub fn compare(base: &[Input], new: &[Input], options: &Options, tool: Tool) -> Result<Comparison, CompareError> {
+pub fn compare(
+    base: &[Input],
+    new: &[Input],
+    options: &Options,
+    tool: Tool,
+) -> Result<Comparison, CompareError> {
     let (base, new) = (sorted(base), sorted(new));
     let last = new.last().ok_or(CompareError::NoResults("new"))?;
     if base.is_empty() {
@@ -38,21 +43,22 @@ pub fn compare(base: &[Input], new: &[Input], options: &Options, tool: Tool) -> 
     let mut note = |code: &str, text: String| notes.push(Note { code: code.to_owned(), text });
     if is_invalid {
         let side = if valid(&base) { "new" } else { "base" };
-        note("invalid", format!("The {side} result is invalid: its own reasons say why. Run the scenario again"));
+        note(
+            "invalid",
+            format!("The {side} result is invalid: its own reasons say why. Run the scenario again"),
+        );
     } else if dropped > 0 {
-        note("invalid_base", format!("{dropped} of {} base results are invalid and were left out", base.len()));
+        note(
+            "invalid_base",
+            format!("{dropped} of {} base results are invalid and were left out", base.len()),
+        );
     }
     let differs = !options.force && !is_invalid && environment_notes(&used, &new, &mut note);
     let metrics = if is_invalid { Vec::new() } else { metrics(&used, &new, last.result, options, differs)? };
     if metrics.iter().any(|metric| metric.method == Method::BlockBootstrap) {
         note("one_run_each", one_run_each(used.len(), options.noise));
     }
-    let outcome = match () {
-        () if is_invalid => Outcome::Invalid,
-        () if metrics.iter().any(|metric| metric.outcome == Outcome::Regressed) => Outcome::Regressed,
-        () if metrics.iter().any(|metric| metric.outcome == Outcome::Inconclusive) => Outcome::Inconclusive,
-        () => Outcome::SameOrBetter,
-    };
+    let outcome = if is_invalid { Outcome::Invalid } else { overall(&metrics) };
     let runs = |side: &[Input]| side.iter().map(compared_run).collect();
     Ok(Comparison {
         schema: SCHEMA.to_owned(),
@@ -125,7 +131,11 @@ fn check_comparable(base: &[Input], new: &[Input], last: &Input) -> Result<(), C
         let same = |other: &&Input| other.result.run == input.result.run;
         if let Some(other) = base.iter().chain(&new[index + 1..]).find(same) {
             let id = input.result.run.id.clone();
-            return Err(CompareError::SameRun { file: input.file.to_owned(), other: other.file.to_owned(), id });
+            return Err(CompareError::SameRun {
+                file: input.file.to_owned(),
+                other: other.file.to_owned(),
+                id,
+            });
         }
     }
     Ok(())
@@ -142,7 +152,10 @@ fn environment_notes(base: &[Input], new: &[Input], note: &mut impl FnMut(&str, 
             format!("{} with {} cores", host.cpu, host.cores)
         };
         let text = "the machine decides the numbers, so the outcome is inconclusive. Compare runs on the same machine, or specify --force";
-        note("other_machine", format!("Other machine: base {}, new {}; {text}", words(other), words(reference)));
+        note(
+            "other_machine",
+            format!("Other machine: base {}, new {}; {text}", words(other), words(reference)),
+        );
     }
     let tool = |input: &Input| (input.result.tool.version.clone(), input.result.tool.git.clone());
     let version = others().find(|input| tool(input) != tool(reference));
@@ -151,8 +164,12 @@ fn environment_notes(base: &[Input], new: &[Input], note: &mut impl FnMut(&str, 
             (version, Some(git)) => format!("{version} ({git})"),
             (version, None) => version,
         };
-        let text = "so the outcome is inconclusive. Record a new baseline with this version, or specify --force";
-        note("other_version", format!("Other hubstorm version: base {}, new {}, {text}", words(other), words(reference)));
+        let text =
+            "so the outcome is inconclusive. Record a new baseline with this version, or specify --force";
+        note(
+            "other_version",
+            format!("Other hubstorm version: base {}, new {}, {text}", words(other), words(reference)),
+        );
     }
     host.is_some() || version.is_some()
 }
@@ -193,16 +210,29 @@ fn metrics(
             judge(spec, &samples(base), &samples(new), options, stream)
         })
         .collect();
+    Ok(decide_all(judged, differs))
+}
+
+/// Decides over all metrics together. `differs` is true if the machines or versions differ.
+pub(super) fn decide_all(judged: Vec<Judged>, differs: bool) -> Vec<Metric> {
     let p: Vec<f64> = judged.iter().filter_map(|judged| judged.estimate).map(|estimate| estimate.p).collect();
     let tests = p.len();
     let mut adjusted = holm(&p).into_iter();
-    Ok(judged
-        .into_iter()
-        .map(|judged| {
-            let p = judged.estimate.and_then(|_| adjusted.next());
-            decide(judged, p, tests, differs)
-        })
-        .collect())
+    let decided = judged.into_iter().map(|judged| {
+        let p = judged.estimate.and_then(|_| adjusted.next());
+        decide(judged, p, tests, differs)
+    });
+    decided.collect()
+}
+
+/// Returns the outcome over all metrics.
+pub(super) fn overall(metrics: &[Metric]) -> Outcome {
+    let any = |outcome| metrics.iter().any(|metric| metric.outcome == outcome);
+    match () {
+        () if any(Outcome::Regressed) => Outcome::Regressed,
+        () if any(Outcome::Inconclusive) => Outcome::Inconclusive,
+        () => Outcome::SameOrBetter,
+    }
 }
 
 /// Decides one metric.
@@ -270,7 +300,9 @@ fn summary(outcome: Outcome, metrics: &[Metric]) -> String {
     let names = |wanted: Outcome| of(wanted).map(Metric::name).collect::<Vec<_>>().join(", ");
     match outcome {
         Outcome::Regressed => format!("Regressed: {}", names(outcome)),
-        Outcome::SameOrBetter => format!("Same or better in {}", crate::units::plural(metrics.len() as u64, "metric", "metrics")),
+        Outcome::SameOrBetter => {
+            format!("Same or better in {}", crate::units::plural(metrics.len() as u64, "metric", "metrics"))
+        }
         Outcome::Inconclusive => format!("Inconclusive: {}", names(outcome)),
         Outcome::Invalid => "Invalid: a result is invalid, so nothing was compared".to_owned(),
     }

@@ -6,8 +6,8 @@ use super::model::{Effect, Method, Outcome};
 use super::options::Options;
 use super::sample::{Grid, Sample, Value};
 use super::stats::{
-    Counted, Estimate, Share, block_bootstrap_sd, blocks, difference_of_shares, dispersion, float, mann_whitney,
-    normal_estimate, prediction, ratio_of_counts,
+    Counted, Estimate, Share, block_bootstrap_sd, blocks, difference_of_shares, dispersion, float,
+    mann_whitney, normal_estimate, prediction, ratio_of_counts,
 };
 use crate::units::human_count;
 
@@ -34,7 +34,13 @@ pub(super) struct Judged {
 }
 
 /// Compares a metric of runs of the same load. `stream` selects the random numbers.
-pub(super) fn judge(spec: &MetricSpec, base: &[Sample], new: &[Sample], options: &Options, stream: u64) -> Judged {
+pub(super) fn judge(
+    spec: &MetricSpec,
+    base: &[Sample],
+    new: &[Sample],
+    options: &Options,
+    stream: u64,
+) -> Judged {
     let aggregation = spec.aggregation;
     let is_share = matches!(aggregation, Aggregation::Rate(_));
     let samples = |side: &[Sample]| side.iter().map(|sample| sample.samples(aggregation)).sum();
@@ -67,7 +73,9 @@ pub(super) fn judge(spec: &MetricSpec, base: &[Sample], new: &[Sample], options:
         (true, true) => return judged.inconclusive("the value is beyond its range on both sides".to_owned()),
         (false, true) => {
             judged.known = Some(Outcome::Regressed);
-            judged.reasons.push("the new value is beyond its range, because of failures or of clipped latencies".to_owned());
+            judged.reasons.push(
+                "the new value is beyond its range, because of failures or of clipped latencies".to_owned(),
+            );
             return judged;
         }
         (true, false) => {
@@ -102,7 +110,11 @@ fn mean(aggregation: Aggregation, values: &[Value]) -> Option<f64> {
 }
 
 /// Returns the reason, if a run has too few samples.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the quantile is at most 1 - 2^-53")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the quantile is at most 1 - 2^-53"
+)]
 fn too_few(aggregation: Aggregation, base: &[Sample], new: &[Sample]) -> Option<String> {
     let needed = match aggregation {
         // The small term keeps 10 / (1 - 0.99) at 1,000.
@@ -165,7 +177,8 @@ impl Judged {
         for sample in base.iter().chain(new) {
             let batches = sample.events(outcome);
             if batches.is_empty() {
-                let reason = "a result has no batches, so failures are assumed to be independent of each other";
+                let reason =
+                    "a result has no batches, so failures are assumed to be independent of each other";
                 if self.reasons.iter().all(|known| known != reason) {
                     self.reasons.push(reason.to_owned());
                 }
@@ -181,7 +194,8 @@ impl Judged {
             }
         }
         for side in [base, new] {
-            let runs: Vec<_> = side.iter().map(|sample| events(std::slice::from_ref(sample), outcome)).collect();
+            let runs: Vec<_> =
+                side.iter().map(|sample| events(std::slice::from_ref(sample), outcome)).collect();
             most = most.max(dispersion(&runs));
         }
         most
@@ -220,7 +234,8 @@ impl Judged {
         // Fewer than five results say too little about the noise between runs: the latest ones are compared as one run each.
         let (Some(base), Some(new)) = (base.last(), new.last()) else { return self };
         let (Some(base_log), Some(new_log)) = (base_logs.last(), new_logs.last()) else { return self };
-        let last = |values: &[Value]| values.last().and_then(|value| mean(aggregation, std::slice::from_ref(value)));
+        let last =
+            |values: &[Value]| values.last().and_then(|value| mean(aggregation, std::slice::from_ref(value)));
         (self.base, self.new) = (last(base_values), last(new_values));
         if aggregation == Aggregation::Max {
             return self.inconclusive(format!(
@@ -256,7 +271,10 @@ fn events(side: &[Sample], outcome: crate::measure::Outcome) -> (u64, u64) {
 /// Returns the deviation of the logarithm of a figure within one run, or why it is unknown.
 fn deviation(sample: &Sample, aggregation: Aggregation, stream: u64) -> Result<f64, String> {
     if sample.batches.is_empty() {
-        return Err("has no batches, because an earlier version of hubstorm wrote it. Run the scenario again".to_owned());
+        return Err(
+            "has no batches, because an earlier version of hubstorm wrote it. Run the scenario again"
+                .to_owned(),
+        );
     }
     let grid = Grid::of(&sample.batches);
     let blocks = blocks(&grid.series(aggregation));

@@ -1,7 +1,7 @@
 //! Which value of a result is compared: `telemetry{phase:steady} p(99)`. Parsed from `--metric`, or taken from the thresholds.
 
 use super::CompareError;
-use crate::measure::{Measurement, Operation, OperationTotals, Outcome, Rule, Test, Compare};
+use crate::measure::{Compare, Measurement, Operation, OperationTotals, Outcome, Rule, Test};
 use crate::result::model::RunResult;
 use crate::units::Percent;
 
@@ -63,7 +63,10 @@ impl Aggregation {
     }
 
     pub(super) fn higher_is_better(self) -> bool {
-        matches!(self, Aggregation::Rate(Outcome::Ok) | Aggregation::Count(Outcome::Ok) | Aggregation::Achieved)
+        matches!(
+            self,
+            Aggregation::Rate(Outcome::Ok) | Aggregation::Count(Outcome::Ok) | Aggregation::Achieved
+        )
     }
 
     fn parse(text: &str) -> Option<Aggregation> {
@@ -112,7 +115,12 @@ impl std::str::FromStr for MetricSpec {
             match selector.split_once(':').map(|(key, value)| (key.trim(), value.trim().to_owned())) {
                 Some(("phase", name)) => phase = Some(name),
                 Some(("fleet", name)) => fleet = Some(name),
-                _ => return Err(invalid(&format!("{selector:?} is not a selector"), "{phase:NAME,fleet:NAME}")),
+                _ => {
+                    return Err(invalid(
+                        &format!("{selector:?} is not a selector"),
+                        "{phase:NAME,fleet:NAME}",
+                    ));
+                }
             }
         }
         let aggregation = aggregation.trim();
@@ -175,17 +183,17 @@ impl MetricSpec {
             Some(phase) => *phase == part.phase,
             None => !measurement.is_warmup(&part.phase),
         };
-        phase && part.operation == self.operation && self.fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
+        phase
+            && part.operation == self.operation
+            && self.fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
     }
 
     /// Checks that the run has the phase and the fleet.
     pub(super) fn check(&self, result: &RunResult) -> Result<(), CompareError> {
         let known = |what: &'static str, name: &Option<String>, all: Vec<&str>| match name {
-            Some(name) if !all.contains(&name.as_str()) => Err(CompareError::Selector {
-                what,
-                name: name.clone(),
-                allowed: all.join(", "),
-            }),
+            Some(name) if !all.contains(&name.as_str()) => {
+                Err(CompareError::Selector { what, name: name.clone(), allowed: all.join(", ") })
+            }
             _ => Ok(()),
         };
         known("phase", &self.phase, result.phases.iter().map(|phase| phase.name.as_str()).collect())?;

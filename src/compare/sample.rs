@@ -49,7 +49,8 @@ impl Sample {
             // Batches of fleets that differ in length are merged into the longest.
             let length = parts().map(|part| part.batches.length_us).max().unwrap_or(0).max(1);
             for batch in parts().flat_map(|part| &part.batches.list) {
-                let view = batches.entry((index, batch.t_us.saturating_sub(phase.start_us) / length)).or_default();
+                let view =
+                    batches.entry((index, batch.t_us.saturating_sub(phase.start_us) / length)).or_default();
                 view.due += batch.due;
                 view.outcomes += batch.outcomes;
                 view.response.add(&batch.response);
@@ -143,7 +144,12 @@ impl Grid {
             let counts = recorded.iter().map(|(low, high, count)| (indices[&(*low, *high)], *count));
             let sum_us = recorded.iter().map(|(low, high, count)| float(low + high) / 2.0 * float(*count));
             let ok = batch.outcomes[Outcome::Ok];
-            GridBatch { counts: counts.collect(), ok, failed: batch.due.saturating_sub(ok), sum_us: sum_us.sum() }
+            GridBatch {
+                counts: counts.collect(),
+                ok,
+                failed: batch.due.saturating_sub(ok),
+                sum_us: sum_us.sum(),
+            }
         });
         let batches = batches.collect();
         let buckets = indices.keys().map(|(low, high)| (float(*low), float(*high))).collect();
@@ -194,7 +200,8 @@ impl Grid {
         };
         let above = |batch: &GridBatch| {
             let slow = batch.counts.iter().filter(|(index, _)| self.buckets[*index].0 > limit);
-            float(slow.map(|(_, count)| count).sum::<u64>() + batch.failed) / float((batch.ok + batch.failed).max(1))
+            float(slow.map(|(_, count)| count).sum::<u64>() + batch.failed)
+                / float((batch.ok + batch.failed).max(1))
         };
         let value = |batch: &GridBatch| match aggregation {
             Aggregation::Percentile(_) => above(batch),

@@ -33,7 +33,11 @@ impl Blocks {
 
 /// Returns the blocks for a series with one value for each batch. The correlation time is the time in which the autocorrelation falls to
 /// 1/e, assuming that it falls exponentially.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least 1 and at most the length")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at least 1 and at most the length"
+)]
 pub(in crate::compare) fn blocks(series: &[f64]) -> Blocks {
     let n = float(series.len() as u64);
     let mean = series.iter().sum::<f64>() / n;

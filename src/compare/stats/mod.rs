@@ -37,7 +37,12 @@ pub(super) struct Estimate {
 /// Returns the estimate of a change with a normal distribution.
 pub(super) fn normal_estimate(change: f64, sd: f64, tolerance: f64) -> Estimate {
     let half = normal_quantile(1.0 - ALPHA) * sd;
-    Estimate { change, low: change - half, high: change + half, p: tail(change - tolerance, sd, &Normal::standard()) }
+    Estimate {
+        change,
+        low: change - half,
+        high: change + half,
+        p: tail(change - tolerance, sd, &Normal::standard()),
+    }
 }
 
 /// Returns the estimate of a change with Student's t distribution.

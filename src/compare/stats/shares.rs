@@ -37,7 +37,8 @@ pub(in crate::compare) fn difference_of_shares(
 ) -> Estimate {
     let change = new.value() - base.value();
     let bounds = |z: f64| {
-        let ((base_low, base_high), (new_low, new_high)) = (base.wilson(z, dispersion), new.wilson(z, dispersion));
+        let ((base_low, base_high), (new_low, new_high)) =
+            (base.wilson(z, dispersion), new.wilson(z, dispersion));
         let below = (new.value() - new_low).hypot(base_high - base.value());
         let above = (new_high - new.value()).hypot(base.value() - base_low);
         (change - below, change + above)
