@@ -22,7 +22,7 @@ pub(super) struct Files<'a> {
     pub(super) keep_journal: bool,
 }
 
-/// Writes the files, prints the summary, and reports to a CI system. Returns the exit code of the verdict.
+/// Writes the files, prints the summary, and reports to a CI system. Returns the exit code of the verdict, and the path of the result.
 ///
 /// # Errors
 /// One or more files cannot be written. The other files are written anyway.
@@ -31,7 +31,7 @@ pub(super) fn conclude(
     journal: Option<Journal>,
     env: &mut Env,
     mut result: model::RunResult,
-) -> Result<u8, AppError> {
+) -> Result<(u8, Option<PathBuf>), AppError> {
     let Files { out, exports, compact, step_summary, keep_journal } = *files;
     let mut errors = Vec::new();
     let mut files = Vec::new();
@@ -73,7 +73,7 @@ pub(super) fn conclude(
         print_text(env, &format!("{}\n{listed}{exported}", report::text(&result, true, (env.out_width)())));
     ci::report(&result, step_summary, env);
     exports::all_written(errors)?;
-    printed.map(|()| result.verdict.exit_code)
+    printed.map(|()| (result.verdict.exit_code, json))
 }
 
 /// Writes the result to the output folder or, if that fails, to the temporary directory. Returns `None` if both fail.
@@ -174,7 +174,7 @@ mod tests {
     async fn worker_panic_keeps_the_result_and_is_invalid() {
         let folder = tempfile::tempdir().unwrap();
         let result = with_a_worker_that_panics().await;
-        assert_eq!(conclude(&files(folder.path()), None, &mut env(), result).unwrap(), 120);
+        assert_eq!(conclude(&files(folder.path()), None, &mut env(), result).unwrap().0, 120);
         let mut found: Vec<_> =
             std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect();
         found.sort();

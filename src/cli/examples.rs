@@ -50,6 +50,13 @@ Examples:
   hubstorm report --recover reports/meters-20261123T101500Z.journal --export json=result.json
   cat result.json | hubstorm report -";
 
+pub(super) const COMPARE: &str = "\
+Examples:
+  hubstorm compare reports/before.json reports/after.json
+  hubstorm compare baseline result.json --update-baseline --keep 10
+  hubstorm compare baseline result.json --metric \"telemetry p(99)\" --tolerance 15%
+  hubstorm compare baseline result.json --inconclusive pass --format json > comparison.json";
+
 pub(super) const INIT: &str = "\
 Examples:
   hubstorm init

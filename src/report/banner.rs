@@ -100,7 +100,11 @@ fn invalid(result: &RunResult) -> Option<String> {
         return Some(text.to_owned());
     }
     if !result.verdict.details.is_empty()
-        && result.verdict.details.iter().all(|detail| Code::any_of(&[Code::Interrupted, Code::Recovered], detail))
+        && result
+            .verdict
+            .details
+            .iter()
+            .all(|detail| Code::any_of(&[Code::Interrupted, Code::Recovered], detail))
     {
         // The run was interrupted before anything was measured.
         return None;
