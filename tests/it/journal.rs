@@ -29,8 +29,8 @@ fn started(workplace: &Workplace) -> (crate::support::hubstorm::Running, std::pa
 fn recover(journal: &Path) -> Option<u64> {
     let json = journal.with_extension("recovered.json");
     let export = format!("json={}", json.display());
-    let done = hubstorm(&["report", "--recover", journal.to_str().unwrap(), "--export", &export]);
-    (done.code == Some(0)).then(|| read_result(&json).run.recovery.unwrap().until_us)
+    let done = hubstorm(&["report", "--recover", journal.to_str().expect("UTF-8"), "--export", &export]);
+    (done.code == Some(0)).then(|| read_result(&json).run.recovery.expect("it was recovered").until_us)
 }
 
 #[test]
