@@ -221,6 +221,9 @@ pub struct ReportArgs {
     /// Judge the result in the file again: print the verdict and the thresholds, and exit with the verdict's code
     #[arg(long, conflicts_with_all = ["format", "out"])]
     pub judge: bool,
+    /// Judge with the thresholds of this scenario file instead of the run's. The rest of the file is ignored, and may be missing
+    #[arg(long, value_name = "SCENARIO", requires = "judge", value_hint = ValueHint::FilePath)]
+    pub scenario: Option<PathBuf>,
 }
 
 /// Parses a format name. Help and completions list the names.

@@ -65,7 +65,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
         Command::Init(args) => init::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Check(args) => check::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Emulator(args) => emulator::run(&args, &mut env).await.map(|()| exit::PASSED),
-        Command::Report(args) => report::run(&args, &mut env),
+        Command::Report(args) => report::run(&args, &mut env).await,
         Command::Doctor(args) => doctor::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Token(args) => token::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Certs(args) => certs::run(&args, &mut env).map(|()| exit::PASSED),

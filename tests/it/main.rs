@@ -25,6 +25,7 @@ mod formats;
 mod frozen;
 mod hostile;
 mod interrupt;
+mod judge;
 mod library;
 mod mosquitto;
 mod mqttjs;

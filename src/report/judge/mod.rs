@@ -22,7 +22,7 @@ pub(super) use bounds::RESOLUTION_US;
 pub use early::failed_early;
 
 use super::exit;
-use super::findings::{TargetFacts, cleartext_password, counts_disagree, findings};
+use super::findings::{TargetFacts, cleartext_password, counts_disagree, findings, other_thresholds};
 use crate::measure::{
     Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Test, Totals, threshold_label,
 };
@@ -121,6 +121,7 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
     let mut findings = warnings;
     findings.extend(self::findings(input.measurement, input.target));
     findings.extend(cleartext_password(input.target.cleartext_password));
+    findings.extend(input.rules.thresholds_from.as_deref().map(other_thresholds));
     findings.extend(input.emulator.and_then(|hub| counts_disagree(hub, input.measurement)));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let verdict = Verdict {
