@@ -207,7 +207,8 @@ pub struct EmulatorArgs {
 #[derive(Debug, Args)]
 pub struct ReportArgs {
     /// Result file of `run`, or - for stdin
-    pub result: PathBuf,
+    #[arg(required_unless_present = "history")]
+    pub result: Option<PathBuf>,
     /// Format of --out or stdout [default: by the file extension of --out, otherwise text]
     #[arg(long, value_parser = formats())]
     pub format: Option<Format>,
@@ -224,6 +225,13 @@ pub struct ReportArgs {
     /// Judge with the thresholds of this scenario file instead of the run's. The rest of the file is ignored, and may be missing
     #[arg(long, value_name = "SCENARIO", requires = "judge", value_hint = ValueHint::FilePath)]
     pub scenario: Option<PathBuf>,
+    /// Show metrics over all results in this folder, by plan and start time. Formats: html, csv (one file, for Apache Otava), text
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["result", "judge"], value_hint = ValueHint::DirPath)]
+    pub history: Option<PathBuf>,
+    /// With --history: show this metric, such as "telemetry{phase:steady} p(99)"; can be repeated [default: those of the newest
+    /// run's thresholds, otherwise p(50), p(99) and rate(ok) of the main operation, the achieved rate, and connect p(95)]
+    #[arg(long, value_name = "METRIC")]
+    pub metric: Vec<String>,
 }
 
 /// Parses a format name. Help and completions list the names.

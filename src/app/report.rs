@@ -1,6 +1,7 @@
 //! `hubstorm report`: renders a result file, or judges it again with `--judge`. It reads one result and writes text or files; the formats are in
-//! `crate::report`.
+//! `crate::report`. With `--history`, it reads all results in a folder.
 
+mod history;
 mod judge;
 
 use super::{AppError, Env, environment_error, exports, other_file, paths, print, read_scenario};
@@ -10,11 +11,22 @@ use crate::result::{self, FileError, model::RunResult};
 use crate::text_file;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Reads the result and renders it to files or stdout. With `--judge`, returns the exit code of the new verdict.
 pub(super) async fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
     let files = files(args)?;
+    if let Some(folder) = &args.history {
+        return history::run(folder, args, &files, env);
+    }
+    // clap does not check this, because --history and a result exclude each other.
+    if !args.metric.is_empty() {
+        let text =
+            "--metric chooses the columns of --history DIR; to see all metrics of one result, leave it out";
+        return Err(AppError::Usage(text.to_owned()));
+    }
+    // Without --history, clap requires it.
+    let path = args.result.as_deref().unwrap_or(Path::new("-"));
     if let (Some(format), None) = (args.format, &args.out)
         && !format.file_names().is_empty()
     {
@@ -24,15 +36,14 @@ pub(super) async fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError
         )));
     }
     if let Some(scenario) = args.scenario.as_deref().filter(|scenario| read_scenario::is_stdin(scenario))
-        && scenario == args.result
+        && scenario == path
     {
         let text =
             "the result and the scenario cannot both be read from stdin; specify a file for one of them";
         return Err(AppError::Usage(text.to_owned()));
     }
-    let mut result = read(&args.result)?;
-    let inputs: Vec<&Path> =
-        std::iter::once(&args.result).chain(&args.scenario).map(PathBuf::as_path).collect();
+    let mut result = read(path)?;
+    let inputs: Vec<&Path> = std::iter::once(path).chain(args.scenario.as_deref()).collect();
     exports::check(&files, &inputs)?;
     if !args.judge {
         return render(args, &files, &result, env).map(|()| exit::PASSED);

@@ -48,7 +48,10 @@ Examples:
   hubstorm report result.json --export result.html --export text=summary
   hubstorm report result.json --judge             prints the verdict; exits with its code
   hubstorm report result.json --judge --scenario strict.toml
-  cat result.json | hubstorm report -";
+  cat result.json | hubstorm report -
+  hubstorm report --history reports
+  hubstorm report --history reports --export html=reports/index.html --export csv=history.csv
+  hubstorm report --history reports --metric \"telemetry p(99.9)\"";
 
 pub(super) const INIT: &str = "\
 Examples:

@@ -16,8 +16,10 @@ mod findings;
 mod format;
 mod formats;
 mod from_hub;
+mod history;
 mod judge;
 mod margin;
+mod metric;
 mod page;
 mod sources;
 mod standing;
@@ -32,7 +34,12 @@ pub use annotations::{CiSystem, annotations};
 pub use findings::TargetFacts;
 pub use format::plain;
 pub use formats::{Export, Format, names as format_names, unknown_extension};
+pub use history::{
+    Change, Group, History, HistoryInput, HistoryRun, Table, csv as history_csv, html as history_page,
+    text as history_text,
+};
 pub use judge::{JudgeInput, Judgment, failed_early, judge, judge_again};
+pub use metric::{Aggregate, Metric, MetricUnit, Reading};
 pub use page::html;
 pub use text::{culprit, text, verdict_text};
 pub use width::{Width, columns, cut, wrap, wrap_lines};

@@ -2,7 +2,7 @@
 //! files, and passes the width of the terminal. Sentences wrap at 80 columns or less. Uses only the result.
 
 mod operations;
-mod writer;
+pub(super) mod writer;
 
 use super::banner::Banner;
 use super::connected::Thresholds;

@@ -23,6 +23,7 @@ mod files;
 mod fleet;
 mod formats;
 mod frozen;
+mod history;
 mod hostile;
 mod interrupt;
 mod judge;

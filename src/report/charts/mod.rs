@@ -38,6 +38,7 @@ mod fleets;
 mod generator;
 pub(super) mod headline;
 mod heatmap;
+pub(super) mod history;
 mod load;
 mod plot;
 mod response;
@@ -55,7 +56,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Panel {
     /// Unique on the page.
-    pub(super) id: &'static str,
+    pub(super) id: String,
     pub(super) title: String,
     pub(super) unit: String,
     pub(super) legend: Vec<Key>,

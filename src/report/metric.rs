@@ -1,0 +1,392 @@
+//! A metric of a result, as `--metric` names it: `telemetry{phase:steady} p(99)`, `connect rate(ok)`, `achieved rate`. Parses the name,
+//! and reads the value from a result. Used by `history`. Independent of formats.
+
+use super::format::{self, NONE};
+use super::summary::Summary;
+use crate::measure::{Operation, Outcome, Rule, Test, Totals, threshold_label};
+use crate::result::model::RunResult;
+use crate::units::{Percent, human_count, human_us};
+
+/// The name of the rate of acknowledged messages.
+const ACHIEVED: &str = "achieved rate";
+/// The phase selector for the whole run, warm-ups included. No phase has this name.
+const WHOLE_RUN: &str = "*";
+/// What a metric may be, for errors.
+const EXAMPLES: &str = "write a metric such as \"telemetry p(99)\", \"telemetry{phase:steady} med\", \"connect{phase:*} p(95)\", \
+                        \"telemetry rate(ok)\", \"telemetry count(lost)\" or \"achieved rate\"";
+
+/// A metric of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Metric {
+    /// An aggregate of the operations of one kind.
+    Operation {
+        /// Kind of operation.
+        operation: Operation,
+        /// Phase; `*` for the whole run, `None` for all phases except warm-ups.
+        phase: Option<String>,
+        /// Fleet; `None` for all fleets.
+        fleet: Option<String>,
+        /// How the operations are summarized.
+        aggregate: Aggregate,
+    },
+    /// Messages acknowledged per second, outside warm-up.
+    Achieved,
+}
+
+/// How operations are summarized. Latencies are response times of ok operations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Aggregate {
+    /// A percentile, as a fraction of 1.
+    Percentile(f64),
+    /// The mean.
+    Mean,
+    /// The maximum.
+    Max,
+    /// The share of due operations with an outcome.
+    Rate(Outcome),
+    /// The number of operations with an outcome.
+    Count(Outcome),
+}
+
+/// The unit of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricUnit {
+    /// Microseconds.
+    Us,
+    /// A fraction of 1.
+    Share,
+    /// A count.
+    Count,
+    /// A number per second.
+    PerSecond,
+}
+
+impl MetricUnit {
+    /// Formats a value for people.
+    #[must_use]
+    pub fn text(self, value: f64) -> String {
+        match self {
+            MetricUnit::Us => human_us(whole(value)),
+            MetricUnit::Share => Percent::from_fraction(value).to_string(),
+            MetricUnit::Count => human_count(whole(value)),
+            MetricUnit::PerSecond => format!("{}/s", format::rate(value)),
+        }
+    }
+}
+
+/// A value of a metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// Value, in the unit of the metric.
+    pub value: f64,
+    /// True for a percentile with fewer than 10 samples beyond it.
+    pub few: bool,
+}
+
+impl Metric {
+    /// Parses a metric.
+    ///
+    /// # Errors
+    /// Returns what is wrong, with an example.
+    pub fn parse(text: &str) -> Result<Metric, String> {
+        let text = text.trim();
+        if text == ACHIEVED {
+            return Ok(Metric::Achieved);
+        }
+        if text.contains(['<', '>', '=']) {
+            return Err("a metric has no limit; remove the comparison".to_owned());
+        }
+        let end = text.find('}').map_or_else(|| text.find(' '), |brace| Some(brace + 1));
+        let (key, aggregate) = text.split_at(end.unwrap_or(text.len()));
+        let (name, selectors) = match key.split_once('{') {
+            Some((name, rest)) => (name, rest.trim_end_matches('}')),
+            None => (key, ""),
+        };
+        let name = name.trim();
+        let operation = Operation::from_name(name).ok_or_else(|| {
+            let names = Operation::ALL.map(Operation::name).join(", ");
+            format!("unknown operation {name:?}; known operations: {names}")
+        })?;
+        let (mut phase, mut fleet) = (None, None);
+        for selector in selectors.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+            match selector.split_once(':') {
+                Some(("phase", name)) => phase = Some(name.trim().to_owned()),
+                Some(("fleet", name)) => fleet = Some(name.trim().to_owned()),
+                _ => return Err(format!("unknown selector {selector:?}; write phase:NAME or fleet:NAME")),
+            }
+        }
+        let aggregate = Aggregate::parse(aggregate.trim())?;
+        Ok(Metric::Operation { operation, phase, fleet, aggregate })
+    }
+
+    /// Returns the metric that a threshold tests.
+    #[must_use]
+    pub fn of_rule(rule: &Rule) -> Metric {
+        let aggregate = match rule.test {
+            Test::Percentile { quantile, .. } => Aggregate::Percentile(quantile),
+            Test::Mean { .. } => Aggregate::Mean,
+            Test::Max { .. } => Aggregate::Max,
+            Test::Rate { outcome, .. } => Aggregate::Rate(outcome),
+            Test::Count { outcome, .. } => Aggregate::Count(outcome),
+        };
+        let (phase, fleet) = (rule.phase.clone(), rule.fleet.clone());
+        Metric::Operation { operation: rule.metric, phase, fleet, aggregate }
+    }
+
+    /// Returns the metrics to show for a result: those of its thresholds, each once; without thresholds, those of the main operation,
+    /// the achieved rate, and the connection time over the whole run.
+    #[must_use]
+    pub fn defaults(result: &RunResult) -> Vec<Metric> {
+        let mut metrics: Vec<Metric> = Vec::new();
+        for rule in result.rules.iter().flat_map(|rules| &rules.thresholds) {
+            let metric = Metric::of_rule(rule);
+            if !metrics.contains(&metric) {
+                metrics.push(metric);
+            }
+        }
+        if !metrics.is_empty() {
+            return metrics;
+        }
+        let of = |operation, phase: Option<&str>, aggregate| {
+            let phase = phase.map(str::to_owned);
+            Metric::Operation { operation, phase, fleet: None, aggregate }
+        };
+        let summary = Summary::of(result);
+        if let Some(main) = summary.main_operation() {
+            let phase = (main.total.due == 0).then_some(WHOLE_RUN);
+            let aggregates =
+                [Aggregate::Percentile(0.5), Aggregate::Percentile(0.99), Aggregate::Rate(Outcome::Ok)];
+            metrics.extend(aggregates.map(|aggregate| of(main.operation, phase, aggregate)));
+        }
+        metrics.push(Metric::Achieved);
+        metrics.push(of(Operation::Connect, Some(WHOLE_RUN), Aggregate::Percentile(0.95)));
+        metrics
+    }
+
+    /// Returns the operation with its selectors, and the aggregate: `telemetry{phase:steady}` and `p(99)`.
+    #[must_use]
+    pub fn parts(&self) -> (String, String) {
+        match self {
+            Metric::Operation { operation, phase, fleet, aggregate } => {
+                let [phase, fleet] = [phase, fleet].map(|name| name.as_deref().map(format::plain));
+                let key = threshold_label(operation.name(), phase.as_deref(), fleet.as_deref());
+                (key, aggregate.text())
+            }
+            Metric::Achieved => {
+                let (first, second) = ACHIEVED.split_once(' ').unwrap_or((ACHIEVED, ""));
+                (first.to_owned(), second.to_owned())
+            }
+        }
+    }
+
+    /// Returns the name, as [`parse`](Self::parse) reads it.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let (key, aggregate) = self.parts();
+        format!("{key} {aggregate}")
+    }
+
+    /// Returns the unit.
+    #[must_use]
+    pub fn unit(&self) -> MetricUnit {
+        match self {
+            Metric::Achieved => MetricUnit::PerSecond,
+            Metric::Operation { aggregate, .. } => match aggregate {
+                Aggregate::Percentile(_) | Aggregate::Mean | Aggregate::Max => MetricUnit::Us,
+                Aggregate::Rate(_) => MetricUnit::Share,
+                Aggregate::Count(_) => MetricUnit::Count,
+            },
+        }
+    }
+
+    /// Reads the value. `None` if the run has no such operations, or none of them ended ok.
+    #[must_use]
+    pub fn read(&self, result: &RunResult) -> Option<Reading> {
+        let exact = |value: f64| Reading { value, few: false };
+        let Metric::Operation { operation, phase, fleet, aggregate } = self else {
+            return achieved(result).map(exact);
+        };
+        let measurement = &result.measurement;
+        let is_covered = |name: &str| match phase.as_deref() {
+            None => !measurement.is_warmup(name),
+            Some(WHOLE_RUN) => true,
+            Some(phase) => phase == name,
+        };
+        let totals: Totals = measurement.sum(|part| {
+            part.operation == *operation
+                && is_covered(&part.phase)
+                && fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
+        });
+        if totals.due == 0 {
+            return None;
+        }
+        let response = &totals.response;
+        match *aggregate {
+            Aggregate::Percentile(quantile) => response.quantile(quantile).map(|us| Reading {
+                value: float(us),
+                few: float(response.count()) * (1.0 - quantile) < 10.0 - 1e-6,
+            }),
+            Aggregate::Mean => response.mean().map(exact),
+            Aggregate::Max => response.max().map(float).map(exact),
+            Aggregate::Rate(outcome) => Some(exact(float(totals.outcome(outcome)) / float(totals.due))),
+            Aggregate::Count(outcome) => Some(exact(float(totals.outcome(outcome)))),
+        }
+    }
+
+    /// Formats a value for people; a dash if there is none.
+    #[must_use]
+    pub fn text(&self, reading: Option<Reading>) -> String {
+        reading.map_or_else(|| NONE.to_owned(), |reading| self.unit().text(reading.value))
+    }
+}
+
+impl Aggregate {
+    fn parse(text: &str) -> Result<Aggregate, String> {
+        let unknown = || match text {
+            "" => format!("the aggregate is missing; {EXAMPLES}"),
+            _ => format!("unknown aggregate {text:?}; {EXAMPLES}"),
+        };
+        match text {
+            "med" => return Ok(Aggregate::Percentile(0.5)),
+            "avg" => return Ok(Aggregate::Mean),
+            "max" => return Ok(Aggregate::Max),
+            _ => {}
+        }
+        let (name, argument) =
+            text.strip_suffix(')').and_then(|text| text.split_once('(')).ok_or_else(unknown)?;
+        let outcome = || {
+            Outcome::from_name(argument.trim()).ok_or_else(|| {
+                format!(
+                    "unknown outcome {argument:?}; outcomes: {}",
+                    Outcome::ALL.map(Outcome::name).join(", ")
+                )
+            })
+        };
+        match name.trim() {
+            "p" => {
+                let fraction = format!("{argument}%").parse().map(Percent::as_fraction).ok();
+                let quantile = fraction.filter(|quantile| *quantile >= 0.01 && *quantile < 1.0);
+                let quantile = quantile.ok_or_else(|| {
+                    format!("p({argument}) is not a percentile; write p(1) to p(99.999), or max")
+                })?;
+                Ok(Aggregate::Percentile(quantile))
+            }
+            "rate" => outcome().map(Aggregate::Rate),
+            "count" => outcome().map(Aggregate::Count),
+            _ => Err(unknown()),
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Aggregate::Percentile(quantile) => {
+                let percent = format!("{:.6}", quantile * 100.0);
+                format!("p({})", percent.trim_end_matches('0').trim_end_matches('.'))
+            }
+            Aggregate::Mean => "avg".to_owned(),
+            Aggregate::Max => "max".to_owned(),
+            Aggregate::Rate(outcome) => format!("rate({})", outcome.name()),
+            Aggregate::Count(outcome) => format!("count({})", outcome.name()),
+        }
+    }
+}
+
+/// Returns the rate of acknowledged messages, as the page shows it. `None` for a run without messages.
+fn achieved(result: &RunResult) -> Option<f64> {
+    let summary = Summary::of(result);
+    (summary.messages.due > 0).then(|| summary.achieved_rate())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and microseconds stay far below 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+fn whole(value: f64) -> u64 {
+    value.max(0.0).round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::testing::result as sample;
+
+    #[test]
+    fn names_are_parsed_and_written_alike() {
+        for text in [
+            "telemetry p(99)",
+            "telemetry{phase:steady} p(99.9)",
+            "telemetry{phase:steady,fleet:meter} avg",
+            "connect{phase:*} max",
+            "telemetry rate(ok)",
+            "publish count(timed_out)",
+            "achieved rate",
+        ] {
+            assert_eq!(Metric::parse(text).unwrap().label(), text);
+        }
+        assert_eq!(Metric::parse(" telemetry{ phase:a } med ").unwrap().label(), "telemetry{phase:a} p(50)");
+        for (text, part) in [
+            ("telemetry", "the aggregate is missing"),
+            ("telemetry p99", "unknown aggregate \"p99\"; write a metric such as"),
+            ("telemetry p(0.99)", "p(0.99) is not a percentile"),
+            ("telemetri p(99)", "unknown operation \"telemetri\"; known operations: online"),
+            ("telemetry{device:a} p(99)", "unknown selector \"device:a\""),
+            ("telemetry rate(fine)", "unknown outcome \"fine\"; outcomes: ok"),
+            ("telemetry p(99) < 5ms", "remove the comparison"),
+            ("", "unknown operation"),
+        ] {
+            let error = Metric::parse(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn values_cover_their_phases_and_fleets() {
+        let result = sample();
+        for (text, expected) in [
+            ("telemetry rate(ok)", Some(0.5)),
+            ("telemetry{phase:steady,fleet:meter} count(lost)", Some(1.0)),
+            ("telemetry{fleet:other} count(ok)", None),
+            ("telemetry{phase:ramp} count(ok)", None),
+            ("connect count(ok)", None),
+            ("connect{phase:*} count(ok)", Some(1.0)),
+            ("twin.get p(99)", None),
+        ] {
+            let found = Metric::parse(text).unwrap().read(&result).map(|reading| reading.value);
+            assert_eq!(found, expected, "{text}");
+        }
+        let reading = Metric::parse("telemetry p(99)").unwrap().read(&result).unwrap();
+        assert!(reading.few && (8_000.0..8_100.0).contains(&reading.value), "{reading:?}");
+    }
+
+    #[test]
+    fn defaults_are_the_thresholds_or_the_headline() {
+        let labels = |result: &RunResult| -> Vec<String> {
+            Metric::defaults(result).iter().map(Metric::label).collect()
+        };
+        let mut result = sample();
+        assert_eq!(
+            labels(&result),
+            [
+                "telemetry p(50)",
+                "telemetry p(99)",
+                "telemetry rate(ok)",
+                "achieved rate",
+                "connect{phase:*} p(95)"
+            ]
+        );
+        let test = Test::Max { compare: crate::measure::Compare::Less, limit_us: 5 };
+        let rule = Rule {
+            metric: Operation::Connect,
+            phase: Some("ramp".to_owned()),
+            fleet: None,
+            expression: "max < 5us".to_owned(),
+            test,
+            abort_from_us: None,
+            line: None,
+        };
+        result.rules.as_mut().unwrap().thresholds = vec![rule.clone(), rule];
+        assert_eq!(labels(&result), ["connect{phase:ramp} max"]);
+    }
+}
