@@ -229,7 +229,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["result", "judge"], value_hint = ValueHint::DirPath)]
     pub history: Option<PathBuf>,
     /// With --history: show this metric, such as "telemetry{phase:steady} p(99)"; can be repeated [default: those of the newest
-    /// run's thresholds, otherwise p(50), p(99) and rate(ok) of the main operation, the achieved rate, and connect p(95)]
+    /// run's thresholds, otherwise p(50), p(99), rate(ok) and achieved of the main operation, and connect p(95)]
     #[arg(long, value_name = "METRIC")]
     pub metric: Vec<String>,
 }

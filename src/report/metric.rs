@@ -1,36 +1,29 @@
-//! A metric of a result, as `--metric` names it: `telemetry{phase:steady} p(99)`, `connect rate(ok)`, `achieved rate`. Parses the name,
+//! A metric of a result, as `--metric` names it: `telemetry{phase:steady} p(99)`, `connect rate(ok)`, `telemetry achieved`. Parses the name,
 //! and reads the value from a result. Used by `history`. Independent of formats.
 
 use super::format::{self, NONE};
-use super::summary::Summary;
+use super::summary::{Summary, length};
 use crate::measure::{Operation, Outcome, Rule, Test, Totals, threshold_label};
 use crate::result::model::RunResult;
 use crate::units::{Percent, human_count, human_us};
 
-/// The name of the rate of acknowledged messages.
-const ACHIEVED: &str = "achieved rate";
 /// The phase selector for the whole run, warm-ups included. No phase has this name.
 const WHOLE_RUN: &str = "*";
 /// What a metric may be, for errors.
 const EXAMPLES: &str = "write a metric such as \"telemetry p(99)\", \"telemetry{phase:steady} med\", \"connect{phase:*} p(95)\", \
-                        \"telemetry rate(ok)\", \"telemetry count(lost)\" or \"achieved rate\"";
+                        \"telemetry rate(ok)\", \"telemetry count(lost)\" or \"telemetry achieved\"";
 
-/// A metric of a result.
+/// A metric of a result: an aggregate of the operations of one kind.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Metric {
-    /// An aggregate of the operations of one kind.
-    Operation {
-        /// Kind of operation.
-        operation: Operation,
-        /// Phase; `*` for the whole run, `None` for all phases except warm-ups.
-        phase: Option<String>,
-        /// Fleet; `None` for all fleets.
-        fleet: Option<String>,
-        /// How the operations are summarized.
-        aggregate: Aggregate,
-    },
-    /// Messages acknowledged per second, outside warm-up.
-    Achieved,
+pub struct Metric {
+    /// Kind of operation.
+    pub operation: Operation,
+    /// Phase; `*` for the whole run, `None` for all phases except warm-ups.
+    pub phase: Option<String>,
+    /// Fleet; `None` for all fleets.
+    pub fleet: Option<String>,
+    /// How the operations are summarized.
+    pub aggregate: Aggregate,
 }
 
 /// How operations are summarized. Latencies are response times of ok operations.
@@ -46,6 +39,8 @@ pub enum Aggregate {
     Rate(Outcome),
     /// The number of operations with an outcome.
     Count(Outcome),
+    /// The number of ok operations per second.
+    Achieved,
 }
 
 /// The unit of a metric.
@@ -90,9 +85,6 @@ impl Metric {
     /// Returns what is wrong, with an example.
     pub fn parse(text: &str) -> Result<Metric, String> {
         let text = text.trim();
-        if text == ACHIEVED {
-            return Ok(Metric::Achieved);
-        }
         if text.contains(['<', '>', '=']) {
             return Err("a metric has no limit; remove the comparison".to_owned());
         }
@@ -116,7 +108,7 @@ impl Metric {
             }
         }
         let aggregate = Aggregate::parse(aggregate.trim())?;
-        Ok(Metric::Operation { operation, phase, fleet, aggregate })
+        Ok(Metric { operation, phase, fleet, aggregate })
     }
 
     /// Returns the metric that a threshold tests.
@@ -130,7 +122,7 @@ impl Metric {
             Test::Count { outcome, .. } => Aggregate::Count(outcome),
         };
         let (phase, fleet) = (rule.phase.clone(), rule.fleet.clone());
-        Metric::Operation { operation: rule.metric, phase, fleet, aggregate }
+        Metric { operation: rule.metric, phase, fleet, aggregate }
     }
 
     /// Returns the metrics to show for a result: those of its thresholds, each once; without thresholds, those of the main operation,
@@ -149,16 +141,19 @@ impl Metric {
         }
         let of = |operation, phase: Option<&str>, aggregate| {
             let phase = phase.map(str::to_owned);
-            Metric::Operation { operation, phase, fleet: None, aggregate }
+            Metric { operation, phase, fleet: None, aggregate }
         };
         let summary = Summary::of(result);
         if let Some(main) = summary.main_operation() {
             let phase = (main.total.due == 0).then_some(WHOLE_RUN);
-            let aggregates =
-                [Aggregate::Percentile(0.5), Aggregate::Percentile(0.99), Aggregate::Rate(Outcome::Ok)];
+            let aggregates = [
+                Aggregate::Percentile(0.5),
+                Aggregate::Percentile(0.99),
+                Aggregate::Rate(Outcome::Ok),
+                Aggregate::Achieved,
+            ];
             metrics.extend(aggregates.map(|aggregate| of(main.operation, phase, aggregate)));
         }
-        metrics.push(Metric::Achieved);
         metrics.push(of(Operation::Connect, Some(WHOLE_RUN), Aggregate::Percentile(0.95)));
         metrics
     }
@@ -166,17 +161,9 @@ impl Metric {
     /// Returns the operation with its selectors, and the aggregate: `telemetry{phase:steady}` and `p(99)`.
     #[must_use]
     pub fn parts(&self) -> (String, String) {
-        match self {
-            Metric::Operation { operation, phase, fleet, aggregate } => {
-                let [phase, fleet] = [phase, fleet].map(|name| name.as_deref().map(format::plain));
-                let key = threshold_label(operation.name(), phase.as_deref(), fleet.as_deref());
-                (key, aggregate.text())
-            }
-            Metric::Achieved => {
-                let (first, second) = ACHIEVED.split_once(' ').unwrap_or((ACHIEVED, ""));
-                (first.to_owned(), second.to_owned())
-            }
-        }
+        let [phase, fleet] = [&self.phase, &self.fleet].map(|name| name.as_deref().map(format::plain));
+        let key = threshold_label(self.operation.name(), phase.as_deref(), fleet.as_deref());
+        (key, self.aggregate.text())
     }
 
     /// Returns the name, as [`parse`](Self::parse) reads it.
@@ -189,13 +176,11 @@ impl Metric {
     /// Returns the unit.
     #[must_use]
     pub fn unit(&self) -> MetricUnit {
-        match self {
-            Metric::Achieved => MetricUnit::PerSecond,
-            Metric::Operation { aggregate, .. } => match aggregate {
-                Aggregate::Percentile(_) | Aggregate::Mean | Aggregate::Max => MetricUnit::Us,
-                Aggregate::Rate(_) => MetricUnit::Share,
-                Aggregate::Count(_) => MetricUnit::Count,
-            },
+        match self.aggregate {
+            Aggregate::Percentile(_) | Aggregate::Mean | Aggregate::Max => MetricUnit::Us,
+            Aggregate::Rate(_) => MetricUnit::Share,
+            Aggregate::Count(_) => MetricUnit::Count,
+            Aggregate::Achieved => MetricUnit::PerSecond,
         }
     }
 
@@ -203,9 +188,7 @@ impl Metric {
     #[must_use]
     pub fn read(&self, result: &RunResult) -> Option<Reading> {
         let exact = |value: f64| Reading { value, few: false };
-        let Metric::Operation { operation, phase, fleet, aggregate } = self else {
-            return achieved(result).map(exact);
-        };
+        let Metric { operation, phase, fleet, aggregate } = self;
         let measurement = &result.measurement;
         let is_covered = |name: &str| match phase.as_deref() {
             None => !measurement.is_warmup(name),
@@ -230,6 +213,11 @@ impl Metric {
             Aggregate::Max => response.max().map(float).map(exact),
             Aggregate::Rate(outcome) => Some(exact(float(totals.outcome(outcome)) / float(totals.due))),
             Aggregate::Count(outcome) => Some(exact(float(totals.outcome(outcome)))),
+            Aggregate::Achieved => {
+                let covered = measurement.phases.iter().filter(|phase| is_covered(&phase.name));
+                let seconds: f64 = covered.map(length).sum();
+                (seconds > 0.0).then(|| exact(float(totals.ok()) / seconds))
+            }
         }
     }
 
@@ -250,6 +238,7 @@ impl Aggregate {
             "med" => return Ok(Aggregate::Percentile(0.5)),
             "avg" => return Ok(Aggregate::Mean),
             "max" => return Ok(Aggregate::Max),
+            "achieved" => return Ok(Aggregate::Achieved),
             _ => {}
         }
         let (name, argument) =
@@ -287,14 +276,9 @@ impl Aggregate {
             Aggregate::Max => "max".to_owned(),
             Aggregate::Rate(outcome) => format!("rate({})", outcome.name()),
             Aggregate::Count(outcome) => format!("count({})", outcome.name()),
+            Aggregate::Achieved => "achieved".to_owned(),
         }
     }
-}
-
-/// Returns the rate of acknowledged messages, as the page shows it. `None` for a run without messages.
-fn achieved(result: &RunResult) -> Option<f64> {
-    let summary = Summary::of(result);
-    (summary.messages.due > 0).then(|| summary.achieved_rate())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and microseconds stay far below 2^53")]
@@ -321,7 +305,7 @@ mod tests {
             "connect{phase:*} max",
             "telemetry rate(ok)",
             "publish count(timed_out)",
-            "achieved rate",
+            "telemetry{phase:steady} achieved",
         ] {
             assert_eq!(Metric::parse(text).unwrap().label(), text);
         }
@@ -372,7 +356,7 @@ mod tests {
                 "telemetry p(50)",
                 "telemetry p(99)",
                 "telemetry rate(ok)",
-                "achieved rate",
+                "telemetry{phase:steady} achieved",
                 "connect{phase:*} p(95)"
             ]
         );

@@ -11,6 +11,7 @@ pub mod exit;
 mod annotations;
 mod banner;
 mod charts;
+mod comparison;
 mod connected;
 mod findings;
 mod format;
@@ -31,6 +32,7 @@ mod width;
 pub(crate) mod testing;
 
 pub use annotations::{CiSystem, annotations};
+pub use comparison::{html as comparison_page, markdown as comparison_markdown};
 pub use findings::TargetFacts;
 pub use format::plain;
 pub use formats::{Export, Format, names as format_names, unknown_extension};

@@ -47,7 +47,7 @@ fn runs_are_listed_from_the_oldest() {
     for part in ["{phase:steady}", "p(99)", "count(lost)", "✓ pass"] {
         assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
     }
-    let chosen = history(folder.path(), &["--metric", "telemetry p(99.9)", "--metric", "achieved rate"]);
+    let chosen = history(folder.path(), &["--metric", "telemetry p(99.9)", "--metric", "telemetry achieved"]);
     chosen.exits(0);
     assert!(chosen.stdout.contains("p(99.9)") && !chosen.stdout.contains("count(lost)"), "{}", chosen.stdout);
 }

@@ -8,7 +8,6 @@ mod text;
 use super::banner::Banner;
 use super::format::{self, plain};
 use super::metric::{Metric, Reading};
-use crate::measure::ByOperation;
 use crate::result::model::{RunResult, Status};
 use jiff::Timestamp;
 
@@ -36,10 +35,7 @@ impl HistoryInput {
     /// Keeps only the parts of a result that a history shows, because a folder can contain many results.
     #[must_use]
     pub fn new(file: String, page: Option<String>, mut result: RunResult) -> HistoryInput {
-        for row in &mut result.measurement.series.rows {
-            row.interval.response = ByOperation::default();
-            row.fleets.clear();
-        }
+        result.measurement.series.rows.clear();
         result.measurement.health.clear();
         result.measurement.errors.clear();
         result.totals.clear();

@@ -164,7 +164,7 @@ fn hostile_names_stay_text() {
     for part in &mut result.measurement.operations {
         part.phase = phase.to_owned();
     }
-    let metric = Metric::Operation {
+    let metric = Metric {
         operation: crate::measure::Operation::Telemetry,
         phase: Some(phase.to_owned()),
         fleet: None,
