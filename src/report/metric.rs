@@ -356,7 +356,7 @@ mod tests {
                 "telemetry p(50)",
                 "telemetry p(99)",
                 "telemetry rate(ok)",
-                "telemetry{phase:steady} achieved",
+                "telemetry achieved",
                 "connect{phase:*} p(95)"
             ]
         );

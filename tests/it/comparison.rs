@@ -4,7 +4,7 @@
 
 use crate::browser::faults;
 use crate::committed_results;
-use crate::formats::readers;
+use crate::support::readers;
 use hubstorm::compare::model::{
     ComparedRun, Comparison, Effect, Method, Metric, Note, Outcome, SCHEMA, Settings,
 };

@@ -19,6 +19,9 @@ use crate::units::human_us;
 const NEW: (&str, Role, Style) = ("new", theme::FIRST, Style::Solid);
 const BASE: (&str, Role, Style) = ("base", theme::SECOND, Style::Dashed);
 
+/// What the dotted end of a line means.
+const FEW: &str = "fewer than 10 samples beyond";
+
 /// Heights of the plots of the timelines in CSS pixels.
 const RESPONSE: f64 = 150.0;
 const ONLINE: f64 = 60.0;
@@ -39,12 +42,15 @@ pub(in crate::report) fn spectra(
     let (mut series, mut tails) = (Vec::new(), Vec::new());
     for ((id, role, style), totals) in [(NEW, new), (BASE, base)] {
         let [known, single] = curve(&totals.response, nines);
+        let mut tail = beyond(&format!("{id}-tail"), role, single);
+        // A side with few samples is a tail only. Otherwise, one entry in the legend explains the tails of both.
+        if known.is_empty() {
+            tail.label = format!("{id}, {FEW}");
+        } else if tails.is_empty() {
+            FEW.clone_into(&mut tail.label);
+        }
         series.push(Series::line(id, id, (role, style), known));
-        tails.push(beyond(&format!("{id}-tail"), role, single));
-    }
-    // One entry in the legend explains both.
-    if let Some(tail) = tails.first_mut() {
-        "fewer than 10 samples beyond".clone_into(&mut tail.label);
+        tails.push(tail);
     }
     series.extend(tails);
     let figure = Figure {
@@ -87,7 +93,8 @@ pub(in crate::report) fn timelines(
     new.end = new.end.max(base.end);
     let sides = [(NEW, &new), (BASE, &base)];
     // Only the same percentile is comparable.
-    let both = |quantile: &f64| sides.iter().all(|(_, rows)| rows.response(operation, &[*quantile]).is_some());
+    let both =
+        |quantile: &f64| sides.iter().all(|(_, rows)| rows.response(operation, &[*quantile]).is_some());
     let quantile = TAIL.into_iter().chain([0.5]).find(both);
     let line = |((id, role, style), rows): &((&str, Role, Style), &Rows<'_>)| {
         let line = rows.response(operation, &[quantile?])?;
@@ -121,7 +128,9 @@ pub(in crate::report) fn timelines(
         id: "timelines",
         title: format!("Response time of {operation}, and devices online"),
         unit: "time since the start of the first phase".to_owned(),
-        words: format!("{shown}. Below: the share of devices online. The bands are the phases of the new result."),
+        words: format!(
+            "{shown}. Below: the share of devices online. The bands are the phases of the new result."
+        ),
         plots: vec![response::plot("response", "response, log scale", RESPONSE, response), plot],
         markers: Vec::new(),
         x: Horizontal::Time { rows: &new, names: true },

@@ -32,7 +32,8 @@ pub fn markdown(comparison: &Comparison) -> String {
         out.push_str("\nA positive change is worse. The interval is that of two one-sided 95% bounds.\n");
     }
     if !comparison.notes.is_empty() {
-        let rows: Vec<String> = comparison.notes.iter().map(|note| format!("- {}", item(&note.text))).collect();
+        let rows: Vec<String> =
+            comparison.notes.iter().map(|note| format!("- {}", item(&note.text))).collect();
         section(&mut out, "\n### Notes\n\n", &rows, NOTES_BYTES);
     }
     let facts: Vec<String> = words::facts(comparison)
@@ -40,7 +41,10 @@ pub fn markdown(comparison: &Comparison) -> String {
         .map(|(name, base, new)| row(&[name.to_owned(), prose(&base), prose(&new)]))
         .collect();
     // The blank line ends the HTML block, so that the table is Markdown again.
-    let heading = format!("\n<details>\n<summary>What was compared</summary>\n\n{}", table(&["Fact", "Base", "New"], 0));
+    let heading = format!(
+        "\n<details>\n<summary>What was compared</summary>\n\n{}",
+        table(&["Fact", "Base", "New"], 0)
+    );
     section(&mut out, &heading, &facts, FACTS_BYTES);
     out.push_str("\n</details>\n");
     out

@@ -68,7 +68,7 @@ pub(super) fn reasons(metric: &Metric) -> String {
     let mut parts: Vec<String> = metric.reasons.iter().map(|reason| plain(reason)).collect();
     let says_runs = parts.iter().any(|part| part.contains("more run"));
     if let Some(runs) = metric.more_runs.filter(|_| !says_runs) {
-        parts.push(format!("about {} would settle it", plural(runs, "more run", "more runs")));
+        parts.push(format!("About {} would settle it", plural(runs, "more run", "more runs")));
     }
     parts.join(". ")
 }
@@ -105,7 +105,9 @@ pub(super) fn facts(comparison: &Comparison) -> Vec<Fact> {
         }),
         sides("Target", &|run| match run.target.embedded {
             true => "the built-in hub".to_owned(),
-            false => format!("{} at {}:{}", plain(&run.target.kind), plain(&run.target.host), run.target.port),
+            false => {
+                format!("{} at {}:{}", plain(&run.target.kind), plain(&run.target.host), run.target.port)
+            }
         }),
         sides("File", &|run| plain(&run.file)),
     ]
