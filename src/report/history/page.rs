@@ -81,7 +81,7 @@ struct GroupView {
 
 struct RowView {
     started: String,
-    /// Link to the HTML report. Empty if there is none.
+    /// Link to the HTML report. Empty without a report.
     page: String,
     class: &'static str,
     mark: &'static str,
