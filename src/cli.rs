@@ -308,7 +308,8 @@ pub struct EmulatorArgs {
 #[derive(Debug, Args)]
 pub struct ReportArgs {
     /// Result file of `run`, or - for stdin; with --recover, a journal
-    pub result: PathBuf,
+    #[arg(required_unless_present = "history")]
+    pub result: Option<PathBuf>,
     /// Recover the result of a run that was killed from the journal that it left in its folder for results
     #[arg(long)]
     pub recover: bool,
@@ -328,6 +329,16 @@ pub struct ReportArgs {
     /// Judge the result in the file again: print the verdict and the thresholds, and exit with the verdict's code
     #[arg(long, conflicts_with_all = ["format", "out"])]
     pub judge: bool,
+    /// Judge with the thresholds of this scenario file instead of the run's. The rest of the file is ignored, and may be missing
+    #[arg(long, value_name = "SCENARIO", requires = "judge", value_hint = ValueHint::FilePath)]
+    pub scenario: Option<PathBuf>,
+    /// Show metrics over all results in this folder, by plan and start time. Formats: html, csv (one file, for Apache Otava), text
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["result", "judge"], value_hint = ValueHint::DirPath)]
+    pub history: Option<PathBuf>,
+    /// With --history: show this metric, such as "telemetry{phase:steady} p(99)"; can be repeated [default: those of the newest
+    /// run's thresholds, otherwise p(50), p(99), rate(ok) and achieved of the main operation, and connect p(95)]
+    #[arg(long, value_name = "METRIC")]
+    pub metric: Vec<String>,
 }
 
 /// Parses a format name. Help and completions list the names.

@@ -38,19 +38,7 @@ async fn resolve(
     env: &Env,
     change: impl FnOnce(&mut Scenario),
 ) -> Result<Plan, AppError> {
-    let (file, bytes) = match is_stdin(&args.scenario) {
-        true => ("stdin".to_owned(), stdin().await),
-        false => (args.scenario.display().to_string(), std::fs::read(&args.scenario)),
-    };
-    let bytes = bytes.map_err(|error| {
-        AppError::Scenario(paths::unreadable(
-            "scenario",
-            Path::new(&file),
-            &error,
-            &["toml", "json", "jsonc"],
-        ))
-    })?;
-    let text = text(&file, &bytes)?;
+    let (file, text) = read_text(&args.scenario).await?;
     let overrides = overrides(args)?;
     let files = RefCell::new(vec![args.scenario.clone()]);
     let read = |path: &Path| {
@@ -71,6 +59,19 @@ async fn resolve(
     plan.source.files = files.into_inner();
     plan.source.files.extend(plan.target.tls.iter().filter_map(|tls| tls.ca.clone()));
     Ok(plan)
+}
+
+/// Reads the text of a scenario. Returns it after the name of the file for messages.
+pub(super) async fn read_text(path: &Path) -> Result<(String, String), AppError> {
+    let (file, bytes) = match is_stdin(path) {
+        true => ("stdin".to_owned(), stdin().await),
+        false => (path.display().to_string(), std::fs::read(path)),
+    };
+    let unreadable =
+        |error| paths::unreadable("scenario", Path::new(&file), &error, &["toml", "json", "jsonc"]);
+    let bytes = bytes.map_err(|error| AppError::Scenario(unreadable(error)))?;
+    let text = text(&file, &bytes)?;
+    Ok((file, text))
 }
 
 /// Returns true for `-`, which means stdin.

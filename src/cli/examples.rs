@@ -48,7 +48,11 @@ Examples:
   hubstorm report result.json --export result.html --export text=summary
   hubstorm report result.json --judge             prints the verdict; exits with its code
   hubstorm report --recover reports/meters-20261123T101500Z.journal --export json=result.json
-  cat result.json | hubstorm report -";
+  hubstorm report result.json --judge --scenario strict.toml
+  cat result.json | hubstorm report -
+  hubstorm report --history reports
+  hubstorm report --history reports --export html=reports/index.html --export csv=history.csv
+  hubstorm report --history reports --metric \"telemetry p(99.9)\"";
 
 pub(super) const COMPARE: &str = "\
 Examples:

@@ -3,7 +3,7 @@
 
 mod comparison;
 mod operations;
-mod writer;
+pub(super) mod writer;
 
 pub use comparison::comparison_text;
 

@@ -353,10 +353,10 @@ fn every_chart_names_its_axes_and_has_a_description() {
     let summary = Summary::of(&result);
     let main = summary.main_operation().unwrap();
     all.extend(spectrum::draw(Operation::Telemetry, main.scope(), main.headline().0).unwrap());
-    let ids: std::collections::BTreeSet<&str> = all.iter().map(|panel| panel.id).collect();
+    let ids: std::collections::BTreeSet<&str> = all.iter().map(|panel| panel.id.as_str()).collect();
     assert_eq!((ids.len(), all.len()), (13, 13), "{ids:?}");
     for panel in &all {
-        let id = panel.id;
+        let id = &panel.id;
         assert!(!panel.title.is_empty() && !panel.unit.is_empty() && panel.words.ends_with('.'), "{id}");
         for part in ["role=\"img\"", "<title id=", "<desc id=", "class=\"plot\"", "class=\"chart narrow\""] {
             assert!(panel.svg.contains(part), "{id}: {part}");
@@ -381,7 +381,8 @@ fn earlier_files_have_the_charts_that_they_can_feed() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/old-result.json");
     let bytes = std::fs::read(file).unwrap();
     let result = crate::result::file::parse(std::path::Path::new(file), &bytes).unwrap();
-    let ids: Vec<&str> = panels(&result).iter().map(|panel| panel.id).collect();
+    let panels = panels(&result);
+    let ids: Vec<&str> = panels.iter().map(|panel| panel.id.as_str()).collect();
     assert!(ids.contains(&"connects") && ids.contains(&"response"), "{ids:?}");
     assert!(!ids.contains(&"classes") && !ids.iter().any(|id| id.starts_with("fleet")), "{ids:?}");
     assert!(headline::draw(&result, Operation::Telemetry).unwrap().is_some());

@@ -119,6 +119,12 @@ pub(super) fn cleartext_password(is_sent: bool) -> Option<Finding> {
     })
 }
 
+/// Thresholds that are not those of the run. `file` is the scenario that they are from.
+pub(super) fn other_thresholds(file: &str) -> Finding {
+    let text = "The run was judged again with the thresholds of another scenario file";
+    finding(Severity::Note, text, file)
+}
+
 /// A built-in hub that counted fewer messages than the devices. If it counted more, that is not an error, because acknowledgments can be
 /// lost.
 pub(super) fn counts_disagree(hub: &Emulator, measurement: &Measurement) -> Option<Finding> {

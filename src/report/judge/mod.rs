@@ -23,7 +23,9 @@ pub use early::failed_early;
 pub(super) use reason::Code;
 
 use super::exit;
-use super::findings::{TargetFacts, cleartext_password, counts_disagree, findings, recovered};
+use super::findings::{
+    TargetFacts, cleartext_password, counts_disagree, findings, other_thresholds, recovered,
+};
 use crate::measure::{
     Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Test, Totals, threshold_label,
 };
@@ -128,6 +130,7 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
     findings.extend(self::findings(input.measurement, input.target));
     findings.extend(input.recovery.map(recovered));
     findings.extend(cleartext_password(input.target.cleartext_password));
+    findings.extend(input.rules.thresholds_from.as_deref().map(other_thresholds));
     findings.extend(input.emulator.and_then(|hub| counts_disagree(hub, input.measurement)));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let verdict = Verdict {
