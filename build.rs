@@ -44,8 +44,9 @@ fn checked_out() -> Option<String> {
     let hash = git(&["rev-parse", "HEAD"])?;
     // The log of HEAD grows with each commit and each checkout, also if HEAD itself only names a branch.
     let positions = ["HEAD", "logs/HEAD"].map(|name| git(&["rev-parse", "--git-path", name]));
-    let existing = positions.iter().flatten().map(String::as_str).filter(|path| Path::new(path).exists());
-    for path in existing.chain(SOURCES) {
+    // Cargo would run this script in every build if a file were missing.
+    let watched = positions.iter().flatten().map(String::as_str).chain(SOURCES);
+    for path in watched.filter(|path| Path::new(path).exists()) {
         println!("cargo:rerun-if-changed={path}");
     }
     let changes = git(&[&["status", "--porcelain", "--"], &SOURCES[..]].concat())?;
@@ -59,6 +60,7 @@ fn marked(hash: &str, is_modified: bool) -> String {
 
 /// Returns the output of git without its final line break; `None` if git is missing or fails.
 fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+    let output =
+        Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim_end().to_owned())
 }

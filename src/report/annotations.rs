@@ -66,11 +66,12 @@ fn of_threshold(threshold: &ThresholdResult) -> Annotation {
     Annotation { is_error: true, title, line: threshold.line, text }
 }
 
-/// Returns the reasons of the verdict that are not about a threshold.
+/// Returns the reasons why a run did not pass, except thresholds.
 fn other_reasons(result: &RunResult) -> impl Iterator<Item = Annotation> + '_ {
-    let of_threshold =
-        |code: &str| ["threshold_failed", "insufficient_samples", "threshold_undecided"].contains(&code);
-    result.verdict.details.iter().filter(move |detail| !of_threshold(&detail.code)).map(|detail| Annotation {
+    let is_other = |code: &str| {
+        !["passed", "threshold_failed", "insufficient_samples", "threshold_undecided"].contains(&code)
+    };
+    result.verdict.details.iter().filter(move |detail| is_other(&detail.code)).map(|detail| Annotation {
         is_error: detail.code != "advice",
         title: "hubstorm: verdict",
         line: None,
@@ -103,7 +104,7 @@ impl CiSystem {
         }
     }
 
-    /// Escapes a message. Source: `command.ts` in actions/toolkit; "Logging commands" in Azure's documentation.
+    /// Escapes a message. Source: `ActionCommand.cs` in actions/runner; `taskcommand.ts` in microsoft/azure-pipelines-task-lib.
     fn message(self, text: &str) -> String {
         let percent = match self {
             CiSystem::GitHub => "%25",
