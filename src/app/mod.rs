@@ -10,6 +10,7 @@ mod certs;
 mod check;
 mod ci;
 mod columns;
+mod compare;
 mod consent;
 mod cost;
 mod doctor;
@@ -66,6 +67,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
         Command::Check(args) => check::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Emulator(args) => emulator::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Report(args) => report::run(&args, &mut env),
+        Command::Compare(args) => compare::run(&args, &mut env),
         Command::Doctor(args) => doctor::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Token(args) => token::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Certs(args) => certs::run(&args, &mut env).map(|()| exit::PASSED),
@@ -95,6 +97,7 @@ fn man(folder: &Path) -> Result<(), AppError> {
 fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
     let schema = match args.format {
         SchemaFormat::Result => crate::result::schema(),
+        SchemaFormat::Compare => crate::compare::schema(),
         SchemaFormat::Scenario => crate::scenario::schema(),
     };
     let text = serde_json::to_string_pretty(&schema)

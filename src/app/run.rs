@@ -9,8 +9,8 @@ use super::columns::Layout;
 use super::early_end::EarlyEndCheck;
 use super::emulator_process::EmulatorProcess;
 use super::{
-    AppError, Env, build_result, consent, cost, exports, plan_warnings, preflight, read_scenario, tell,
-    tell_laid_out, write_result,
+    AppError, Env, build_result, compare, consent, cost, exports, plan_warnings, preflight, read_scenario,
+    tell, tell_laid_out, write_result,
 };
 use crate::cli::RunArgs;
 use crate::clock::WallClock;
@@ -18,6 +18,7 @@ use crate::fleet::{self, Finished};
 use crate::link::{Endpoint, tls};
 use crate::live::Style;
 use crate::plan::Plan;
+use crate::report::exit;
 use crate::result::model::EndedBy;
 use crate::units::{human_duration, plural};
 use built_in_hub::stop_emulator;
@@ -91,7 +92,13 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         preflight_passed,
         &env.argv,
     );
-    write_result::conclude(&args.out, &args.export, !args.no_step_summary, env, result)
+    let (code, file) = write_result::conclude(&args.out, &args.export, !args.no_step_summary, env, result)?;
+    let compared = match (&args.compare, &file) {
+        // An interrupted run measured only a part of the load.
+        (Some(base), Some(file)) if code != exit::INTERRUPTED => compare::after_run(base, file, env)?,
+        _ => exit::PASSED,
+    };
+    Ok(exit::strongest(&[code, compared]))
 }
 
 /// Prints the last messages of the built-in hub, which has exited.
@@ -112,6 +119,7 @@ async fn prepare(
 ) -> Result<(Option<EmulatorProcess>, Arc<Endpoint>), AppError> {
     preflight::resources(plan, workers).await?;
     preflight::output_folder(&args.out)?;
+    args.compare.as_deref().map(compare::check_baseline).transpose()?;
     exports::check(&args.export, &plan.source.files)?;
     let mut emulator = None;
     let mut roots = None;

@@ -8,7 +8,7 @@ use crate::result::{self, model};
 use crate::scenario::masked;
 use std::path::{Path, PathBuf};
 
-/// Writes the files, prints the summary, and reports to a CI system. Returns the exit code of the verdict.
+/// Writes the files, prints the summary, and reports to a CI system. Returns the exit code of the verdict, and the path of the result.
 ///
 /// # Errors
 /// One or more files cannot be written. The other files are written anyway.
@@ -18,7 +18,7 @@ pub(super) fn conclude(
     step_summary: bool,
     env: &mut Env,
     mut result: model::RunResult,
-) -> Result<u8, AppError> {
+) -> Result<(u8, Option<PathBuf>), AppError> {
     let mut errors = Vec::new();
     let mut files = Vec::new();
     let json = keep(out, &mut result, &mut errors);
@@ -51,7 +51,7 @@ pub(super) fn conclude(
         print(env, &format!("{}\n{listed}{exported}", report::text(&result, true, (env.out_width)())));
     ci::report(&result, step_summary, env);
     exports::all_written(errors)?;
-    printed.map(|()| result.verdict.exit_code)
+    printed.map(|()| (result.verdict.exit_code, json))
 }
 
 /// Writes the result to the output folder or, if that fails, to the temporary directory. Returns `None` if both fail.
@@ -142,7 +142,7 @@ mod tests {
     async fn worker_panic_keeps_the_result_and_is_invalid() {
         let folder = tempfile::tempdir().unwrap();
         let result = with_a_worker_that_panics().await;
-        assert_eq!(conclude(folder.path(), &[], false, &mut env(), result).unwrap(), 120);
+        assert_eq!(conclude(folder.path(), &[], false, &mut env(), result).unwrap().0, 120);
         let mut files: Vec<_> =
             std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect();
         files.sort();

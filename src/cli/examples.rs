@@ -49,6 +49,13 @@ Examples:
   hubstorm report result.json --judge             prints the verdict; exits with its code
   cat result.json | hubstorm report -";
 
+pub(super) const COMPARE: &str = "\
+Examples:
+  hubstorm compare reports/before.json reports/after.json
+  hubstorm compare baseline result.json --update-baseline --keep 10
+  hubstorm compare baseline result.json --metric \"telemetry p(99)\" --tolerance 15%
+  hubstorm compare baseline result.json --inconclusive pass --format json > comparison.json";
+
 pub(super) const INIT: &str = "\
 Examples:
   hubstorm init

@@ -1,6 +1,7 @@
 //! The collector: combines the snapshots from all sources into a [`Measurement`], and computes the live figures. `fleet` calls
 //! it once per second. Independent of devices: it only distinguishes sources.
 
+use super::batches::Batches;
 use super::errors::{self, ErrorTotals};
 use super::fleet_row::{FLEETS_MAX, FleetRow};
 use super::health::{Busy, ClockStep, Source};
@@ -129,6 +130,7 @@ impl Collector {
                         fleet,
                         phase,
                         totals: Totals::default(),
+                        batches: Batches::default(),
                     });
                     let index = operations.len() - 1;
                     &mut operations[index].totals

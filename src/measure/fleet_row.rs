@@ -61,11 +61,11 @@ impl FleetRow {
 }
 
 /// Writes a distribution as the text of its `hdr` field alone, which is the smallest form.
-fn write_hdr<S: Serializer>(latency: &Latency, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn write_hdr<S: Serializer>(latency: &Latency, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&latency.histogram().map(|histogram| hdr::encode(&histogram)).unwrap_or_default())
 }
 
-fn read_hdr<'de, D: Deserializer<'de>>(from: D) -> Result<Latency, D::Error> {
+pub(super) fn read_hdr<'de, D: Deserializer<'de>>(from: D) -> Result<Latency, D::Error> {
     let text = String::deserialize(from)?;
     hdr::decode(&text).map(Latency::from).map_err(serde::de::Error::custom)
 }

@@ -2,6 +2,7 @@
 //! `report`, and stored as the body of the result file. It contains names instead of indices, so that it can be read
 //! without the plan.
 
+use super::batches::Batches;
 use super::errors::{self, ErrorTotals};
 use super::fleet_counts::FleetCounts;
 use super::health::{ClockStep, Health, Source};
@@ -89,6 +90,10 @@ pub struct OperationTotals {
     /// Outcomes and latencies.
     #[serde(flatten)]
     pub totals: Totals,
+    /// The same operations over time, by due time. Left out for the steps of connection attempts, and in files from earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Batches::is_empty")]
+    pub batches: Batches,
 }
 
 /// Reconciliation of one stream: the copies that subscribers in the same run should have received, compared with the
@@ -249,7 +254,9 @@ impl Measurement {
             }
         }
         for theirs in &other.operations {
-            self.totals_mut(theirs.operation, &theirs.fleet, &theirs.phase).add(&theirs.totals);
+            let mine = self.operation_mut(theirs.operation, &theirs.fleet, &theirs.phase);
+            mine.totals.add(&theirs.totals);
+            mine.batches.merge(&theirs.batches);
         }
         for theirs in &other.streams {
             let same = |mine: &&mut Stream| mine.fleet == theirs.fleet && mine.send == theirs.send;
@@ -274,16 +281,17 @@ impl Measurement {
         self.sort();
     }
 
-    fn totals_mut(&mut self, operation: Operation, fleet: &str, phase: &str) -> &mut Totals {
+    fn operation_mut(&mut self, operation: Operation, fleet: &str, phase: &str) -> &mut OperationTotals {
         let same = |part: &OperationTotals| {
             part.operation == operation && part.fleet == fleet && part.phase == phase
         };
         let index = self.operations.iter().position(same).unwrap_or_else(|| {
             let (fleet, phase) = (fleet.to_owned(), phase.to_owned());
-            self.operations.push(OperationTotals { operation, fleet, phase, totals: Totals::default() });
+            let (totals, batches) = (Totals::default(), Batches::default());
+            self.operations.push(OperationTotals { operation, fleet, phase, totals, batches });
             self.operations.len() - 1
         });
-        &mut self.operations[index].totals
+        &mut self.operations[index]
     }
 
     /// Sorts everything into the order used in files.

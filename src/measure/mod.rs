@@ -9,6 +9,7 @@
 //!
 //! It must not depend on MQTT or on a clock: all times are arguments, in nanoseconds since the start of the run.
 
+mod batches;
 mod cells;
 mod collector;
 mod echo;
@@ -33,6 +34,7 @@ mod series;
 mod snapshot;
 mod totals;
 
+pub use batches::{BATCHES_MAX, Batch, Batches};
 pub use collector::{Collector, Live, LiveErrors};
 pub use errors::ErrorTotals;
 pub use event::{Ending, Event, Second};

@@ -34,7 +34,7 @@ pub use format::plain;
 pub use formats::{Export, Format, names as format_names, unknown_extension};
 pub use judge::{JudgeInput, Judgment, failed_early, judge, judge_again};
 pub use page::html;
-pub use text::{culprit, text, verdict_text};
+pub use text::{comparison_text, culprit, text, verdict_text};
 pub use width::{Width, columns, cut, wrap, wrap_lines};
 
 /// An error while rendering a result.
