@@ -118,6 +118,9 @@ fn check_comparable(base: &[Input], new: &[Input], last: &Input) -> Result<(), C
         if input.result.run.scenario.plan_sha256.is_empty() {
             return Err(CompareError::NoPlan { file: file() });
         }
+    }
+    for input in base.iter().chain(new) {
+        let file = || input.file.to_owned();
         let (run, other) = (&last.result.run, &input.result.run);
         let differs = |what| CompareError::OtherLoad { file: last.file.to_owned(), other: file(), what };
         if run.scenario.plan_sha256 != other.scenario.plan_sha256 {

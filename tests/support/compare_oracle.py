@@ -70,6 +70,6 @@ BASE = [1.0, 1.3, 0.9, 1.15, 1.02]
 print("counts", counts(3, 1000, 12, 1000, 1, 1.1), counts(30, 1000, 50, 2000, 2.5, 1.2), counts(0, 500, 4, 500, 1, 1.1))
 print("shares", shares(10, 10000, 40, 10000, 1), shares(0, 5000, 30, 5000, 2))
 print("prediction", prediction(BASE, [1.9], 0.1), prediction(BASE, [1.0, 1.4], 0.1))
-print("ranks", ranks(BASE, [1.6, 1.7, 1.25], 0.1))
+print("ranks", ranks(BASE, [1.6, 1.7, 1.2], 0.1))
 print("holm", holm([0.01, 0.04, 0.03, 0.2]))
 print("bootstrap", [bootstrap(length) for length in (1, 3)])
