@@ -97,6 +97,19 @@ fn load_test_from_check_to_report() {
     }
     project.hubstorm("report none.json").exits(1);
 
+    // Only a result that passed starts a baseline.
+    fs::create_dir(project.path("baseline")).unwrap();
+    let update = |name: &str| {
+        let line = format!("compare baseline {name}/result.json --update-baseline --inconclusive pass");
+        (project.hubstorm(&line), fs::read_dir(project.path("baseline")).unwrap().count())
+    };
+    for (name, code, results) in [("fail", 99, 0), ("invalid", 120, 0), ("pass", 0, 1)] {
+        let (finished, found) = update(name);
+        finished.exits(code);
+        assert_eq!(found, results, "{name}");
+    }
+    project.hubstorm("compare baseline none.json").exits(1);
+
     // Ctrl-C: the partial result is complete in every format.
     let mut run =
         command(["run", "pass.toml", "--set", "phase.steady.duration=1h", "--export", "partial.json"]);
