@@ -41,7 +41,7 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
 
 /// Load-test an Azure IoT Hub, or any MQTT 3.1.1 broker, with thousands of simulated devices.
 #[derive(Debug, Parser)]
-#[command(name = "hubstorm", version, about, after_help = format!("{FIRST_STEPS}{}", exit_codes()), max_term_width = 100)]
+#[command(name = "hubstorm", version = env!("HUBSTORM_VERSION"), about, after_help = format!("{FIRST_STEPS}{}", exit_codes()), max_term_width = 100)]
 pub struct Cli {
     /// The subcommand.
     #[command(subcommand)]

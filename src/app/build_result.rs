@@ -42,7 +42,7 @@ pub(super) fn before(
         tool: model::Tool {
             name: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            git: option_env!("HUBSTORM_GIT").map(str::to_owned),
+            git: option_env!("HUBSTORM_GIT").map(str::to_owned), // set by build.rs
         },
         run: model::Run {
             id: String::new(),

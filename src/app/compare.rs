@@ -15,12 +15,29 @@ type Read = (PathBuf, RunResult);
 
 /// Compares the results, prints the comparison, and returns the exit code.
 pub(super) fn run(args: &CompareArgs, env: &mut Env) -> Result<u8, AppError> {
-    let base = read_side(&args.base)?;
     let new = read_side(&args.new)?;
+    if args.update_baseline && args.base.is_dir() && json_files(&args.base)?.is_empty() {
+        return start_baseline(args, &new, env);
+    }
+    let base = read_side(&args.base)?;
     let outcome = compare_and_print(&to_options(&args.options)?, &base, &new, args.format, env)?;
     let code = exit_code(outcome, args.options.inconclusive);
     if args.update_baseline && code == exit::PASSED {
         update_baseline(&args.base, &base, &new, args.keep, env)?;
+    }
+    Ok(code)
+}
+
+/// Adds results that passed to an empty baseline. Returns the exit code of the results: there is nothing to compare them with.
+fn start_baseline(args: &CompareArgs, new: &[Read], env: &mut Env) -> Result<u8, AppError> {
+    let codes: Vec<u8> = new.iter().map(|(_, result)| result.verdict.exit_code).collect();
+    let code = exit::strongest(&codes);
+    let folder = args.base.display();
+    if code == exit::PASSED {
+        tell(env, &format!("the baseline {folder} was empty; later results are compared with this one\n"));
+        update_baseline(&args.base, &[], new, args.keep, env)?;
+    } else {
+        tell(env, &format!("the baseline {folder} is still empty: only a result that passed starts it\n"));
     }
     Ok(code)
 }
@@ -125,11 +142,7 @@ fn read_side(path: &Path) -> Result<Vec<Read>, AppError> {
     if !path.is_dir() {
         return read_file(path).map(|read| vec![read]);
     }
-    let entries = std::fs::read_dir(path)
-        .map_err(|error| environment_error(&format!("cannot read the folder {}", path.display()), &error))?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-    files.sort();
+    let files = json_files(path)?;
     if files.is_empty() {
         return Err(AppError::Environment(format!(
             "the folder {} contains no result (no .json file). Copy the .json file of a good run into it:  cp RESULT.json {}",
@@ -138,6 +151,17 @@ fn read_side(path: &Path) -> Result<Vec<Read>, AppError> {
         )));
     }
     files.iter().map(|file| read_file(file)).collect()
+}
+
+/// Returns the `.json` files of a folder, sorted.
+fn json_files(folder: &Path) -> Result<Vec<PathBuf>, AppError> {
+    let entries = std::fs::read_dir(folder).map_err(|error| {
+        environment_error(&format!("cannot read the folder {}", folder.display()), &error)
+    })?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    Ok(files)
 }
 
 fn read_file(path: &Path) -> Result<Read, AppError> {

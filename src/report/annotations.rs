@@ -5,7 +5,7 @@ use super::formats::threshold;
 use super::judge::Code;
 use super::margin;
 use crate::measure::threshold_label;
-use crate::result::model::{RunResult, Severity, ThresholdResult, ThresholdStatus};
+use crate::result::model::{Detail, RunResult, Severity, ThresholdResult, ThresholdStatus};
 use crate::units::plural;
 use std::borrow::Cow;
 
@@ -68,9 +68,11 @@ fn of_threshold(threshold: &ThresholdResult) -> Annotation {
     Annotation { is_error: true, title, line: threshold.line, text }
 }
 
-/// Returns the reasons of the verdict that are not about a threshold.
+/// Returns the reasons why a run did not pass, except thresholds.
 fn other_reasons(result: &RunResult) -> impl Iterator<Item = Annotation> + '_ {
-    let others = result.verdict.details.iter().filter(|detail| !Code::any_of(&Code::OF_THRESHOLD, detail));
+    let is_other =
+        |detail: &&Detail| !Code::Passed.is_of(detail) && !Code::any_of(&Code::OF_THRESHOLD, detail);
+    let others = result.verdict.details.iter().filter(is_other);
     others.map(|detail| Annotation {
         is_error: !Code::Advice.is_of(detail),
         title: "hubstorm: verdict",
@@ -132,7 +134,7 @@ impl CiSystem {
         }
     }
 
-    /// Escapes a message. Source: `command.ts` in actions/toolkit; "Logging commands" in Azure's documentation.
+    /// Escapes a message. Source: `ActionCommand.cs` in actions/runner; `taskcommand.ts` in microsoft/azure-pipelines-task-lib.
     fn message(self, text: &str) -> String {
         let percent = match self {
             CiSystem::GitHub => "%25",

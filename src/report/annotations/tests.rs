@@ -69,6 +69,17 @@ fn at_most_ten_are_written() {
 }
 
 #[test]
+fn a_pass_is_not_an_error() {
+    let mut result = sample();
+    result.thresholds.clear();
+    result.findings.clear();
+    result.verdict.details = vec![detail("passed", "All thresholds passed (2 of 2)")];
+    for system in [CiSystem::GitHub, CiSystem::Azure] {
+        assert_eq!(annotations(&result, system, None), "");
+    }
+}
+
+#[test]
 fn without_a_file_there_is_no_line() {
     for system in [CiSystem::GitHub, CiSystem::Azure] {
         let lines = annotations(&result(), system, None);
