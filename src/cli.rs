@@ -127,6 +127,16 @@ pub struct RunArgs {
     /// folder), hlog, metrics [default: by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
+    /// Leave out empty histograms in JSON files
+    #[arg(long)]
+    pub compact: bool,
+    /// Keep the journal, from which `report --recover` rebuilds the result of a run that was killed, after the result is written
+    #[arg(long)]
+    pub keep_journal: bool,
+    /// When to flush the journal to the disk, which matters only after a power failure: after every second, at the end of the load,
+    /// or never
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fsync::End)]
+    pub fsync: Fsync,
     /// Number of worker threads [default: one per core; half as many with the built-in hub]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
@@ -150,7 +160,7 @@ pub struct RunArgs {
     pub no_preflight: bool,
     /// Instead of a load, do every operation once with one device of each fleet, and print a checklist. Phases and thresholds are
     /// ignored, and no result is written. The exit code is 0, or 99 if an operation failed
-    #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight", "duration"])]
+    #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight", "duration", "keep_journal", "fsync"])]
     pub once: bool,
     /// After the run, compare its result with this baseline: a result file or a folder of results. The exit code is that of the
     /// comparison, unless the run itself failed. Options as for the command compare, with their defaults
@@ -230,6 +240,18 @@ pub enum CompareFormat {
     Json,
 }
 
+/// When the journal of a run is flushed to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "kebab-case")]
+pub enum Fsync {
+    /// After every second
+    Always,
+    /// At the end of the load
+    End,
+    /// Never
+    Never,
+}
+
 /// `hubstorm check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -285,8 +307,11 @@ pub struct EmulatorArgs {
 /// `hubstorm report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Result file of `run`, or - for stdin
+    /// Result file of `run`, or - for stdin; with --recover, a journal
     pub result: PathBuf,
+    /// Recover the result of a run that was killed from the journal that it left in its folder for results
+    #[arg(long)]
+    pub recover: bool,
     /// Format of --out or stdout [default: by the file extension of --out, otherwise text]
     #[arg(long, value_parser = formats())]
     pub format: Option<Format>,
@@ -297,6 +322,9 @@ pub struct ReportArgs {
     /// --format. Formats as for --format [default: by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
+    /// Leave out empty histograms in JSON files
+    #[arg(long)]
+    pub compact: bool,
     /// Judge the result in the file again: print the verdict and the thresholds, and exit with the verdict's code
     #[arg(long, conflicts_with_all = ["format", "out"])]
     pub judge: bool,

@@ -1,9 +1,9 @@
 //! `--export`: checks the files when a command starts, and writes them when it ends. Used by `run` and `report`.
 
 use super::{AppError, environment_error, paths};
-use crate::report::{Export, Format};
-use crate::result::disk;
+use crate::report::{Export, Format, ReportError};
 use crate::result::model::RunResult;
+use crate::result::{disk, to_compact_json};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -108,11 +108,11 @@ fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
     })
 }
 
-/// Writes all exports, replacing existing files. After an error, continues with the next export. Returns the written files and the errors.
-pub(super) fn write(exports: &[Export], result: &RunResult) -> (Vec<PathBuf>, Vec<AppError>) {
+/// Writes all exports, replacing existing files. If `compact` is set, JSON files have no empty histograms. After an error, continues with the next export. Returns the written files and the errors.
+pub(super) fn write(exports: &[Export], result: &RunResult, compact: bool) -> (Vec<PathBuf>, Vec<AppError>) {
     let (mut written, mut errors) = (Vec::new(), Vec::new());
     for export in exports {
-        match write_one(export, result) {
+        match write_one(export, result, compact) {
             Ok(files) => written.extend(files),
             Err(error) => errors.push(error),
         }
@@ -129,11 +129,17 @@ pub(super) fn all_written(errors: Vec<AppError>) -> Result<(), AppError> {
     Err(AppError::Environment(texts.join("\n  ")))
 }
 
+/// Renders a result like [`Format::render`]. If `compact` is set, JSON has no empty histograms.
+pub(super) fn render(format: Format, result: &RunResult, compact: bool) -> Result<Vec<String>, ReportError> {
+    match format {
+        Format::Json if compact => Ok(vec![to_compact_json(result)?]),
+        _ => format.render(result),
+    }
+}
+
 /// Writes the files of an export and returns their paths.
-fn write_one(export: &Export, result: &RunResult) -> Result<Vec<PathBuf>, AppError> {
-    let texts = export
-        .format
-        .render(result)
+fn write_one(export: &Export, result: &RunResult, compact: bool) -> Result<Vec<PathBuf>, AppError> {
+    let texts = render(export.format, result, compact)
         .map_err(|error| environment_error(&format!("cannot render {}", export.file.display()), &error))?;
     let paths = export.paths();
     for (path, text) in paths.iter().zip(texts) {

@@ -1,7 +1,7 @@
-//! `hubstorm report`: renders a result file, or judges it again with `--judge`. It reads one result and writes text or files; the formats are in
+//! `hubstorm report`: renders a result file, or judges it again with `--judge`, or recovers it from a journal with `--recover`. It reads one result and writes text or files; the formats are in
 //! `crate::report`.
 
-use super::{AppError, Env, environment_error, exports, other_file, paths, print, read_scenario};
+use super::{AppError, Env, environment_error, exports, other_file, paths, print, read_scenario, recover};
 use crate::cli::ReportArgs;
 use crate::report::{self, Export, Format, exit};
 use crate::result::{self, FileError, model::RunResult};
@@ -21,15 +21,21 @@ pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
             "{name} consists of several files; write them to a folder: --export {name}=FOLDER"
         )));
     }
-    let mut result = read(&args.result)?;
-    exports::check(&files, &[&args.result])?;
+    let mut result = if args.recover {
+        exports::check(&files, &[&args.result])?;
+        recover::recover(&args.result, read_scenario::is_stdin(&args.result), env)?
+    } else {
+        let result = read(&args.result)?;
+        exports::check(&files, &[&args.result])?;
+        result
+    };
     if !args.judge {
         return render(args, &files, &result, env).map(|()| exit::PASSED);
     }
     judge_again(&mut result, env);
     let text = report::verdict_text(&result, true, (env.out_width)());
     print(env, &text)?;
-    let (_, errors) = exports::write(&files, &result);
+    let (_, errors) = exports::write(&files, &result, args.compact);
     exports::all_written(errors).map(|()| result.verdict.exit_code)
 }
 
@@ -128,14 +134,15 @@ fn render(args: &ReportArgs, files: &[Export], result: &RunResult, env: &mut Env
     let to_stdout = args.out.is_none() && (args.format.is_some() || files.is_empty());
     if to_stdout {
         let text = match args.format.unwrap_or(Format::Text) {
-            Format::Text => report::text(result, true, (env.out_width)()),
-            other => other
-                .render(result)
+            Format::Text => {
+                report::without_commands(&report::text(result, true, (env.out_width)())).into_owned()
+            }
+            other => exports::render(other, result, args.compact)
                 .map_err(|error| environment_error("cannot render the result", &error))?
                 .concat(),
         };
         print(env, &text)?;
     }
-    let (_, errors) = exports::write(files, result);
+    let (_, errors) = exports::write(files, result, args.compact);
     exports::all_written(errors)
 }

@@ -47,6 +47,7 @@ Examples:
   hubstorm report result.json --out result.html
   hubstorm report result.json --export result.html --export text=summary
   hubstorm report result.json --judge             prints the verdict; exits with its code
+  hubstorm report --recover reports/meters-20261123T101500Z.journal --export json=result.json
   cat result.json | hubstorm report -";
 
 pub(super) const COMPARE: &str = "\

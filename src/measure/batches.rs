@@ -5,6 +5,8 @@
 
 use super::fleet_row::{read_hdr, write_hdr};
 use super::latency::Latency;
+use super::layout::DIGITS_ROW;
+use super::operation::Outcome;
 use super::outcomes::Outcomes;
 use super::totals::Totals;
 use schemars::JsonSchema;
@@ -12,6 +14,10 @@ use serde::{Deserialize, Serialize};
 
 /// The maximum number of batches of one operation, fleet and phase.
 pub const BATCHES_MAX: u64 = 64;
+
+/// The maximum number of batches in a measurement (our choice): a batch takes about 400 bytes in a file, and the file of a run with
+/// ten fleets and twelve phases stays below 5 MB. A run with up to 20 keys (operation, fleet and phase) has 64 batches for each.
+pub(super) const TOTAL_MAX: usize = 1_280;
 
 const US_PER_S: u64 = 1_000_000;
 
@@ -57,7 +63,24 @@ impl Batch {
         self.response.add(&other.response);
     }
 
-    fn is_empty(&self) -> bool {
+    /// Returns the operations that a worker counted in a second, as if all of them were due in it.
+    pub(super) fn of_second(second: u64, totals: &Totals) -> Batch {
+        Batch {
+            t_us: second.saturating_mul(US_PER_S),
+            due: totals.due,
+            outcomes: totals.outcomes,
+            response: totals.response.coarser(DIGITS_ROW),
+        }
+    }
+
+    /// Removes operations that `other` also contains.
+    pub(super) fn subtract(&mut self, other: &Batch) {
+        self.due = self.due.saturating_sub(other.due);
+        self.outcomes -= other.outcomes;
+        self.response = self.response.with_replaced(&other.response, &Latency::default());
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
         self.due == 0 && self.outcomes.is_empty()
     }
 }
@@ -90,6 +113,13 @@ impl Batches {
         match self.list.binary_search_by_key(&t_us, |batch| batch.t_us) {
             Ok(index) => self.list[index].add(added),
             Err(index) => self.list.insert(index, Batch { t_us, ..added.clone() }),
+        }
+    }
+
+    /// Ends the operations that have no outcome as unfinished.
+    pub(super) fn end_open(&mut self) {
+        for batch in &mut self.list {
+            batch.outcomes[Outcome::Unfinished] += batch.due.saturating_sub(batch.outcomes.sum());
         }
     }
 
@@ -141,3 +171,6 @@ impl Batches {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

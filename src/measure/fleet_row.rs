@@ -3,7 +3,7 @@
 
 use super::hdr;
 use super::latency::Latency;
-use super::layout::DIGITS_ROW;
+use super::layout::DIGITS_FLEET_ROW;
 use super::totals::{Totals, is_zero};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -26,7 +26,7 @@ pub struct FleetRow {
     /// Number of messages that ended with another outcome.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_ok: u64,
-    /// Response times of the messages that were acknowledged or answered, with two significant digits: HdrHistogram V2, deflated,
+    /// Response times of the messages that were acknowledged or answered, with one significant digit: HdrHistogram V2, deflated,
     /// base64. Left out if there are none; QoS 0 messages have no acknowledgment.
     #[serde(
         rename = "hdr",
@@ -46,7 +46,7 @@ impl FleetRow {
         self.ok = self.ok.saturating_add(totals.ok());
         self.not_ok = self.not_ok.saturating_add(totals.ended().saturating_sub(totals.ok()));
         if has_ack {
-            self.response.add(&totals.response.coarser(DIGITS_ROW));
+            self.response.add(&totals.response.coarser(DIGITS_FLEET_ROW));
         }
     }
 

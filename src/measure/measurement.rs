@@ -2,7 +2,7 @@
 //! `report`, and stored as the body of the result file. It contains names instead of indices, so that it can be read
 //! without the plan.
 
-use super::batches::Batches;
+use super::batches::{BATCHES_MAX, Batches, TOTAL_MAX};
 use super::errors::{self, ErrorTotals};
 use super::fleet_counts::FleetCounts;
 use super::health::{ClockStep, Health, Source};
@@ -191,7 +191,7 @@ impl Measurement {
         self.for_each_phase(entry.from_us, entry.to_us, |measurement, phase, from_us, to_us| {
             let health = measurement.health_mut(source, phase);
             let stalled_us = entry.stalled_us.min(to_us - from_us);
-            health.stall_us += stalled_us;
+            health.stall_us = health.stall_us.saturating_add(stalled_us);
             health.stalls.add_entry(StallEntry { from_us, to_us, stalled_us });
         });
     }
@@ -278,7 +278,19 @@ impl Measurement {
         other.clock_steps.iter().for_each(|step| self.add_clock_step(*step));
         self.breakdowns.extend(other.breakdowns.iter().cloned());
         self.highest_us = self.highest_us.max(other.highest_us);
+        self.limit_batches();
         self.sort();
+    }
+
+    /// Makes batches longer if the operations have more than [`TOTAL_MAX`] of them together.
+    pub(super) fn limit_batches(&mut self) {
+        let mut most = BATCHES_MAX;
+        while most > 1
+            && self.operations.iter().map(|part| part.batches.list.len()).sum::<usize>() > TOTAL_MAX
+        {
+            most /= 2;
+            self.operations.iter_mut().for_each(|part| part.batches.shrink_to(most));
+        }
     }
 
     fn operation_mut(&mut self, operation: Operation, fleet: &str, phase: &str) -> &mut OperationTotals {

@@ -54,7 +54,7 @@ pub const ALL: [ExitCode; 9] = [
     ExitCode {
         code: INTERRUPTED,
         name: "interrupted",
-        meaning: "interrupted; the partial result was written",
+        meaning: "interrupted; if the load had begun, the partial result was written (not with --once)",
     },
     ExitCode {
         code: INVALID,

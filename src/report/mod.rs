@@ -28,7 +28,7 @@ mod width;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use annotations::{CiSystem, annotations};
+pub use annotations::{CiSystem, annotations, without_commands};
 pub use findings::TargetFacts;
 pub use format::plain;
 pub use formats::{Export, Format, names as format_names, unknown_extension};

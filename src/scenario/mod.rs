@@ -8,6 +8,7 @@
 mod error;
 mod host;
 mod input;
+mod json_advice;
 mod keys;
 mod mask;
 mod model;
@@ -51,6 +52,7 @@ pub fn read(input: &Input<'_>) -> (Scenario, Errors) {
         overrides: input.overrides.to_vec(),
         ..Scenario::default()
     };
+    reader.errors.json = node::is_json(input.file, input.text);
     let Some(mut root) = node::parse(input.file, input.text, &mut reader.errors) else {
         scenario.unreadable = true;
         return (scenario, reader.errors);

@@ -26,6 +26,7 @@ mod formats;
 mod frozen;
 mod hostile;
 mod interrupt;
+mod journal;
 mod library;
 mod mosquitto;
 mod mqttjs;

@@ -102,3 +102,19 @@ fn an_annotation_is_one_line() {
         assert!(lines.lines().all(starts), "{lines}");
     }
 }
+
+#[test]
+fn text_of_others_contains_no_commands() {
+    for (text, expected) in [
+        ("plain ## text, a::b", "plain ## text, a::b"),
+        ("::set-output name=a::b", ": :set-output name=a::b"),
+        ("a\n  ::error::x\nb", "a\n  : :error::x\nb"),
+        ("a\r::error::x", "a\r: :error::x"),
+        ("d: ##vso[task.complete]", "d: ## vso[task.complete]"),
+        ("##VSO[task.complete]", "## VSO[task.complete]"),
+        ("###[error]x ##[group]y", "### [error]x ## [group]y"),
+    ] {
+        assert_eq!(without_commands(text), expected);
+        assert_eq!(without_commands(expected), expected, "a second time");
+    }
+}

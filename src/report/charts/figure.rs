@@ -300,7 +300,7 @@ fn phase_names(canvas: &mut Canvas, size: &Size, rows: &Rows<'_>, area: &Area<'_
         // A name that is cut to one or two letters is useless.
         if room >= 4 || text == name {
             let at = (area.x(from) + 3.0, area.top - 6.0);
-            canvas.text((theme::MUTED, size.font), Anchor::Start, at, &text);
+            canvas.text_until((theme::MUTED, size.font), at, area.x(to), &text);
         }
     };
     for (phase, from, to) in rows.phases() {

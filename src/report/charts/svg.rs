@@ -127,6 +127,11 @@ impl Canvas {
         self.write_text((role, font), anchor, at, text, "");
     }
 
+    /// Draws a text that belongs to the range from its position to `until`, which the script of the page reads.
+    pub(super) fn text_until(&mut self, style: (Role, f64), at: (f64, f64), until: f64, text: &str) {
+        self.write_text(style, Anchor::Start, at, text, &format!(" data-until=\"{}\"", number(until)));
+    }
+
     /// Draws text with a rim in the color of the page, so that it is readable on lines.
     pub(super) fn text_on_lines(&mut self, style: (Role, f64), anchor: Anchor, at: (f64, f64), text: &str) {
         let rim = format!(" stroke=\"{}\" stroke-width=\"3\" paint-order=\"stroke\"", hex(theme::PAPER));

@@ -65,7 +65,7 @@ impl Trial {
 
     fn lose(&mut self, at_ns: u64, count: u64) {
         let telemetry = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
-        self.recorder.lost(telemetry, count, at_ns);
+        self.recorder.lost(telemetry, count, at_ns, at_ns);
     }
 
     fn result(mut self, duration_us: u64) -> RunResult {
@@ -174,7 +174,7 @@ fn an_early_end_is_marked_and_keeps_the_last_reading() {
         (EndedBy::Interrupt, "interrupted"),
         (EndedBy::Abort, "ended early by a threshold"),
         (EndedBy::Unreachable, "target unreachable"),
-        (EndedBy::Breakdown, "built-in hub failed"),
+        (EndedBy::Breakdown, "ended early: a part of hubstorm failed"),
     ] {
         result.run.ended_by = Some(by);
         result.measurement.breakdowns =
@@ -244,11 +244,16 @@ fn limits_are_drawn_over_the_phases_that_they_cover() {
     (phase.phase, phase.limit) = (Some("after".to_owned()), 2_000_000.0);
     phase.test = Some(Test::Max { compare: Compare::Less, limit_us: 2_000_000 });
     result.thresholds.push(phase);
+    // Another fleet makes the fleet of this threshold one of several.
+    result.measurement.fleets.push(Fleet { name: "other".to_owned(), ..Fleet::default() });
+    let mut of_fleet = threshold.clone();
+    (of_fleet.fleet, of_fleet.limit) = (Some("meter".to_owned()), 900_000.0);
+    result.thresholds.insert(0, of_fleet);
     let mut other = threshold;
     (other.metric, other.limit) = ("connect".to_owned(), 77_000.0);
     result.thresholds.push(other);
     let two = chart(&result);
-    for label in [">p95 limit 500 ms<", ">max limit 2 s<"] {
+    for label in [">p95 limit 500 ms<", ">max limit 2 s<", ">p95 limit 900 ms, meter<"] {
         assert!(two.svg.contains(label), "{label}");
     }
     assert!(!two.svg.contains("77 ms"), "a limit of another operation");

@@ -14,7 +14,7 @@ pub use target_facts::TargetFacts;
 
 use super::format::instant;
 use crate::measure::{Culprit, FromHub, Measurement, Operation, Outcome, Source, Totals};
-use crate::result::model::{Emulator, Finding, Severity};
+use crate::result::model::{Emulator, Finding, Recovery, Severity};
 use crate::units::{human_count, human_us, plural};
 use closings::{closings, qos_0_on_dead_connections};
 use connecting::{connecting, unexpected_sessions};
@@ -94,6 +94,20 @@ fn stalled(measurement: &Measurement) -> Vec<Finding> {
         Some(finding(Severity::Warning, text, evidence))
     });
     findings.collect()
+}
+
+/// A result that was recovered from a journal, and what it lacks.
+pub(super) fn recovered(recovery: &Recovery) -> Finding {
+    let text = format!(
+        "The result was recovered from the journal of a run that wrote no result. Operations that had no outcome by then count as \
+         unfinished. Missing: {}",
+        recovery.missing.join("; ")
+    );
+    let ignored = match recovery.ignored_bytes {
+        0 => String::new(),
+        bytes => format!(", {} after it could not be used", plural(bytes, "byte", "bytes")),
+    };
+    finding(Severity::Warning, text, format!("journal until {}{ignored}", human_us(recovery.until_us)))
 }
 
 /// Passwords that devices sent over plain TCP.
