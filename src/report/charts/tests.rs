@@ -260,7 +260,7 @@ fn limits_are_drawn_over_the_phases_that_they_cover() {
 }
 
 #[test]
-fn labels_of_limits_stay_in_the_plot_and_failed_ones_come_first() {
+fn labels_of_limits_stay_in_the_plot() {
     let names = ["meter", "gateway-with-many-small-messages-and-a-name-that-is-too-long"];
     let mut result = Trial::new(&names, 20).load(2, 120).result(20_000_000);
     let mut threshold = sample().thresholds.remove(0);
