@@ -1,9 +1,8 @@
 //! Selects the errors that `run` reports during the load: a class is reported as soon as it is frequent. Used by `console`. Pure: the
 //! caller passes the time.
 
-use super::error_fix;
 use crate::measure::{Live, LiveErrors};
-use crate::report::{culprit, plain};
+use crate::report::{culprit, error_fix, plain};
 use crate::units::{Percent, human_count, plural};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -70,7 +69,7 @@ fn message(errors: &LiveErrors, whole: u64) -> String {
     if !example.is_empty() {
         text += &format!(". Example: {}", plain(example));
     }
-    if let Some(fix) = error_fix::fix(class) {
+    if let Some(fix) = error_fix(class) {
         text += &format!(". What to do: {fix}");
     }
     text

@@ -13,6 +13,7 @@ mod banner;
 mod charts;
 mod comparison;
 mod connected;
+mod error_fix;
 mod findings;
 mod format;
 mod formats;
@@ -33,6 +34,7 @@ pub(crate) mod testing;
 
 pub use annotations::{CiSystem, annotations, without_commands};
 pub use comparison::{html as comparison_page, markdown as comparison_markdown};
+pub use error_fix::{Connecting, connack_fix, dial_fix, error_fix};
 pub use findings::TargetFacts;
 pub use format::plain;
 pub use formats::{Export, Format, names as format_names, unknown_extension};

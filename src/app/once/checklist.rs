@@ -138,6 +138,7 @@ impl Checklist {
         let open =
             |item: &&mut Item| item.fleet == fleet && item.is_open() && started(item) && fits(item.what);
         if let Some(item) = self.items.iter_mut().find(open) {
+            item.errors_before = self.errors.len();
             item.state = match outcome {
                 Outcome::Ok => State::Ok(remark(item.what).to_owned()),
                 outcome => State::Ended(outcome),
@@ -161,6 +162,7 @@ impl Checklist {
     fn on_suback(&mut self, fleet: u16, granted: &[u8]) {
         for item in self.items.iter_mut().filter(|item| item.fleet == fleet && item.is_open()) {
             let What::Subscribe(index, qos) = item.what else { continue };
+            item.errors_before = self.errors.len();
             item.state = match granted.get(index).copied() {
                 Some(SUBACK_FAILURE) => State::Ended(Outcome::Refused),
                 Some(code) if code < qos as u8 => {
@@ -181,6 +183,7 @@ impl Checklist {
         for item in self.items.iter_mut().filter(filter) {
             item.took = item.took.or(took);
             if item.is_open() {
+                item.errors_before = self.errors.len();
                 item.state = State::Ended(outcome);
             }
         }
@@ -236,6 +239,7 @@ impl Checklist {
         let Some(connect) = connect else { return };
         let never_online = self.items[connect].is_failed();
         for item in self.items.iter_mut().filter(|item| item.fleet == fleet && item.is_open()) {
+            item.errors_before = self.errors.len();
             item.state = match item.what {
                 _ if never_online => State::Skipped("the device could not connect".to_owned()),
                 What::Message { .. } | What::TwinGet | What::TwinReport { .. } | What::Subscribe(..) => {
@@ -245,6 +249,7 @@ impl Checklist {
             };
         }
         if !self.items.iter().any(|item| item.fleet == fleet && item.is_failed()) {
+            self.items[connect].errors_before = self.errors.len();
             self.items[connect].state = State::Ended(Outcome::Lost);
         }
         self.skip_deliveries_without_message();

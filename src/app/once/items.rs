@@ -24,6 +24,8 @@ pub(super) struct Item {
     pub(super) state: State,
     /// The time from sending to the answer.
     pub(super) took: Option<Duration>,
+    /// The number of errors in the checklist when it ended.
+    pub(super) errors_before: usize,
 }
 
 /// The kind of an item.
@@ -80,7 +82,16 @@ pub(super) enum State {
 
 impl Item {
     fn new(fleet: u16, what: What, label: impl Into<String>) -> Item {
-        Item { fleet, what, label: label.into(), stage: 0, needs: Vec::new(), state: State::Open, took: None }
+        Item {
+            fleet,
+            what,
+            label: label.into(),
+            stage: 0,
+            needs: Vec::new(),
+            state: State::Open,
+            took: None,
+            errors_before: 0,
+        }
     }
 
     fn at(self, stage: usize) -> Item {

@@ -3,9 +3,9 @@
 use super::super::preflight;
 use super::checklist::{Checklist, FleetError};
 use super::items::{Item, State, What};
-use crate::measure::Outcome;
+use crate::measure::{Operation, Outcome};
 use crate::plan::{Plan, TargetKind};
-use std::time::Duration;
+use crate::report::{self, Connecting};
 
 /// The reason why an item failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,47 +23,67 @@ pub(super) fn reason(item: &Item, list: &Checklist, plan: &Plan) -> Option<Reaso
         State::Ended(outcome) => *outcome,
         State::Open | State::Ok(_) | State::Skipped(_) => return None,
     };
-    let mut errors = list.errors.iter().filter(|error| error.fleet == item.fleet);
-    let Some(error) = errors.find(|error| explains(error, item, outcome)) else {
-        let what = format!("the outcome is {}", outcome.name());
-        return Some(Reason { what, fix: None });
-    };
-    let others = list.items.iter().any(|other| {
-        other.fleet != item.fleet && other.what == What::Connect && matches!(other.state, State::Ok(_))
-    });
-    let what = match (item.what, outcome) {
+    let error = error_of(item, outcome, list);
+    let class = error.map_or_else(|| class_without_error(item.what, outcome), |error| error.class);
+    let timeout = || plan.fleets.get(usize::from(item.fleet)).map(|fleet| fleet.connect_timeout);
+    let what = match (item.what, outcome, error) {
         // The error names only the first of several refused filters.
-        (What::Subscribe(..), Outcome::Refused) => "the server refused this subscription (SUBACK 0x80)",
-        _ if error.class == "connack_timeout" => {
-            let timeout = plan
-                .fleets
-                .get(usize::from(item.fleet))
-                .map_or(Duration::ZERO, |fleet| fleet.connect_timeout);
-            &preflight::no_connack_within(timeout)
+        (What::Subscribe(..), Outcome::Refused, _) => {
+            "the server refused this subscription (SUBACK 0x80)".to_owned()
         }
-        _ => without_prefix(&error.text),
+        (.., Some(error)) if class == "connack_timeout" => {
+            timeout().map_or_else(|| without_prefix(&error.text).to_owned(), preflight::no_connack_within)
+        }
+        (.., Some(error)) => without_prefix(&error.text).to_owned(),
+        (.., None) => format!("the outcome is {}, and no error was recorded", outcome.name()),
     };
-    Some(Reason { what: format!("{what} ({})", error.class), fix: fix(error, item, (plan, others)) })
+    // The text of a failed handshake ends with the fix.
+    let has_fix = error.is_some() && matches!(class, "tls" | "tls_certificate");
+    let fix = (!has_fix).then(|| fix(class, item, list, plan));
+    Some(Reason { what: format!("{what} ({class})"), fix })
 }
 
-/// Returns true if an error may be the reason for the outcome of an item.
-fn explains(error: &FleetError, item: &Item, outcome: Outcome) -> bool {
-    let of = |kind: &str| error.class.starts_with(kind);
+/// Returns the error that ended an item: the last one before its end that can be its reason. Errors of subscriptions follow the end.
+fn error_of<'e>(item: &Item, outcome: Outcome, list: &'e Checklist) -> Option<&'e FleetError> {
+    let fits = |error: &&FleetError| error.fleet == item.fleet && explains(error.class, item.what, outcome);
+    let (before, after) = list.errors.split_at_checked(item.errors_before)?;
+    before.iter().rev().find(fits).or_else(|| after.iter().find(fits))
+}
+
+/// Returns true if an error of this class may be the reason for the outcome of an operation.
+fn explains(class: &str, what: What, outcome: Outcome) -> bool {
+    let of = |kind: &str| class.starts_with(kind);
     let connection =
         !["subscribe_", "twin_", "call_", "ack_timeout", "method_", "clock_ahead"].into_iter().any(of);
-    let named = error.text.contains(item.label.split(' ').next().unwrap_or_default());
-    match (item.what, outcome) {
-        (What::Subscribe(..), Outcome::TimedOut) => error.class == "subscribe_timeout",
-        (What::Subscribe(..), Outcome::Refused) => error.class == "subscribe_refused",
-        (What::TwinGet | What::TwinReport { .. }, Outcome::TimedOut) => {
-            error.class == "twin_timeout" && named
-        }
+    match (what, outcome) {
+        (What::Subscribe(..), Outcome::TimedOut) => class == "subscribe_timeout",
+        (What::Subscribe(..), Outcome::Refused) => class == "subscribe_refused",
+        (What::TwinGet | What::TwinReport { .. }, Outcome::TimedOut) => class == "twin_timeout",
         (What::TwinGet | What::TwinReport { .. }, Outcome::Refused | Outcome::Throttled) => {
-            of("twin_") && error.class != "twin_timeout" && named
+            of("twin_") && class != "twin_timeout"
         }
-        (What::Message { .. }, Outcome::TimedOut) => error.class == "ack_timeout",
-        (What::Call { .. }, _) => of("call_") && named,
+        (What::Message { .. }, Outcome::TimedOut) => class == "ack_timeout",
+        (What::Call { .. }, _) => of("call_"),
         _ => connection,
+    }
+}
+
+/// Returns the class of an operation that ended without an error.
+fn class_without_error(what: What, outcome: Outcome) -> &'static str {
+    match (what, outcome) {
+        (What::Subscribe(..), Outcome::TimedOut) => "subscribe_timeout",
+        (What::Subscribe(..), Outcome::Refused) => "subscribe_refused",
+        (What::TwinGet | What::TwinReport { .. }, Outcome::TimedOut) => "twin_timeout",
+        (What::TwinGet | What::TwinReport { .. }, Outcome::Throttled) => "twin_429",
+        (What::TwinGet | What::TwinReport { .. }, Outcome::Refused) => "twin_unknown",
+        (What::Call { .. }, Outcome::TimedOut) => "call_timeout",
+        (What::Call { .. }, Outcome::Throttled) => "call_throttled",
+        (What::Call { .. }, Outcome::Refused) => "call_refused",
+        (What::Call { .. }, _) => "call_failed",
+        (What::Connect | What::Reconnect { .. }, Outcome::TimedOut) => "connack_timeout",
+        (What::Connect | What::Reconnect { .. }, Outcome::Refused) => "connack_unknown",
+        (_, Outcome::TimedOut) => "ack_timeout",
+        _ => "closed_by_peer",
     }
 }
 
@@ -72,49 +92,37 @@ fn without_prefix(text: &str) -> &str {
     text.split_once(": ").map_or(text, |(_, rest)| rest)
 }
 
-/// Returns the fix for an error. `None` if the text of the error contains it.
-fn fix(error: &FleetError, item: &Item, (plan, others_connected): (&Plan, bool)) -> Option<String> {
-    let hub = plan.target.kind == TargetKind::IotHub;
-    let tls = plan.target.tls.is_some();
-    let before_connack = error.text.contains("before CONNACK");
-    let connecting = is_connect(item) && !error.text.contains("after CONNACK");
-    let fix = match error.class {
-        // The text of a failed handshake ends with the fix.
-        "tls" | "tls_certificate" => return None,
-        "connack_timeout" if connecting => {
-            preflight::connack_timeout_fix(plan.target.kind, tls, others_connected)
+/// Returns the fix for an error class, for the step at which the operation failed.
+fn fix(class: &str, item: &Item, list: &Checklist, plan: &Plan) -> String {
+    let (kind, tls) = (plan.target.kind, plan.target.tls.is_some());
+    let reached = |operation| {
+        list.connect_steps
+            .iter()
+            .filter(|(fleet, step, _)| *fleet == item.fleet && *step == operation)
+            .count()
+    };
+    // The connection of a reconnect is the second one of its device.
+    let earlier = usize::from(matches!(item.what, What::Reconnect { .. }));
+    let connecting = matches!(item.what, What::Connect | What::Reconnect { .. })
+        && reached(Operation::ConnectMqtt) <= earlier;
+    let dialed = if tls { Operation::ConnectTls } else { Operation::ConnectTcp };
+    let others_connected = list.items.iter().any(|other| {
+        other.fleet != item.fleet && other.what == What::Connect && matches!(other.state, State::Ok(_))
+    });
+    let fix = match class {
+        _ if connecting && (class.starts_with("connack_") || reached(dialed) > earlier) => {
+            report::connack_fix(class, Connecting { kind, tls, others_connected })
         }
-        "protocol_error" | "closed_by_peer" | "reset" if connecting && before_connack => {
-            preflight::no_connack_fix(plan.target.kind, tls, others_connected)
-        }
-        class if connecting && preflight::connack_code(class).is_some() => {
-            preflight::refusal_fix(plan.target.kind, preflight::connack_code(class).unwrap_or_default())
-        }
-        class if connecting => preflight::class_fix(class, tls),
-        "closed_by_peer" | "reset" if hub => {
+        _ if connecting => report::dial_fix(class, tls),
+        "closed_by_peer" | "reset" if kind == TargetKind::IotHub => {
             "an IoT hub closes the connection after an invalid packet: check the payload size, the property bag and the topic"
         }
         "closed_by_peer" | "reset" => {
             "check the log of the broker, and its access rules for the topics of this fleet"
         }
-        "subscribe_refused" => "check the filter, and the access rules of the server",
-        "ack_timeout" | "subscribe_timeout" => {
-            "check the log of the server, and its access rules; if it is only slow, increase ack_timeout"
-        }
-        "twin_timeout" => "if the hub is only slow, increase `timeout` in the fleet's `twin`",
-        "twin_400" | "twin_400004" | "twin_413" | "twin_413001" => {
-            "check the payload of [[fleet.NAME.report]]"
-        }
-        "payload" | "call_payload" => "correct the payload in the scenario",
-        "call_device_not_online" => "add \"methods\" to the fleet's `subscribe`",
-        "call_no_answer" => "increase the call's response_timeout, or shorten the method's `after`",
-        class => return Some(format!("docs/errors.md explains {class}")),
+        _ => report::error_fix(class).unwrap_or("see docs/errors.md"),
     };
-    Some(fix.to_owned())
-}
-
-fn is_connect(item: &Item) -> bool {
-    matches!(item.what, What::Connect | What::Reconnect { .. })
+    fix.to_owned()
 }
 
 #[cfg(test)]

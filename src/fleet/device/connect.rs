@@ -178,7 +178,7 @@ pub(super) fn is_about_credentials(code: u8) -> bool {
 }
 
 /// Returns the error class of a CONNACK return code (MQTT 3.1.1 §3.2.2.3).
-pub(super) fn connack_class(code: u8) -> &'static str {
+pub(crate) fn connack_class(code: u8) -> &'static str {
     match code {
         1 => "connack_1",
         2 => "connack_2",

@@ -188,10 +188,16 @@ fn each_failure_has_its_reason_and_fix() {
             Outcome::Lost,
             "check the payload size",
         ),
-        (message, "encode", "too long", Outcome::Lost, "docs/errors.md explains encode"),
+        (message, "encode", "too long", Outcome::Lost, "report it"),
         (report, "twin_timeout", "no answer to twin.report within 60 s", Outcome::TimedOut, "`timeout`"),
-        (report, "twin_400", "twin.report failed with status 400", Outcome::Refused, "[[fleet.NAME.report]]"),
-        (report, "twin_429", "twin.report failed with status 429", Outcome::Throttled, "docs/errors.md"),
+        (report, "twin_400", "twin.report failed with status 400", Outcome::Refused, "payload of `report`"),
+        (
+            report,
+            "twin_429",
+            "twin.report failed with status 429",
+            Outcome::Throttled,
+            "use fewer twin operations",
+        ),
         (report, "payload", "the payload is not JSON", Outcome::Lost, "correct the payload"),
     ] {
         let mut bench = Bench::new(one);
