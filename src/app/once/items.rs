@@ -24,8 +24,14 @@ pub(super) struct Item {
     pub(super) state: State,
     /// The time from sending to the answer.
     pub(super) took: Option<Duration>,
-    /// The number of errors in the checklist when it ended.
-    pub(super) errors_before: usize,
+}
+
+/// An error of a fleet's device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FleetError {
+    pub(super) fleet: u16,
+    pub(super) class: &'static str,
+    pub(super) text: String,
 }
 
 /// The kind of an item.
@@ -72,8 +78,8 @@ pub(super) enum State {
     Open,
     /// Ended ok, with a remark.
     Ok(String),
-    /// Ended with another outcome. The fleet's errors give the reason.
-    Ended(Outcome),
+    /// Ended with another outcome, because of this error. `None` if no error was recorded.
+    Ended(Outcome, Option<FleetError>),
     /// Failed, with the reason and a fix.
     Failed(String, String),
     /// Skipped, with the reason.
@@ -82,16 +88,7 @@ pub(super) enum State {
 
 impl Item {
     fn new(fleet: u16, what: What, label: impl Into<String>) -> Item {
-        Item {
-            fleet,
-            what,
-            label: label.into(),
-            stage: 0,
-            needs: Vec::new(),
-            state: State::Open,
-            took: None,
-            errors_before: 0,
-        }
+        Item { fleet, what, label: label.into(), stage: 0, needs: Vec::new(), state: State::Open, took: None }
     }
 
     fn at(self, stage: usize) -> Item {
@@ -112,7 +109,7 @@ impl Item {
 
     /// Returns true if the item failed.
     pub(super) fn is_failed(&self) -> bool {
-        matches!(self.state, State::Ended(_) | State::Failed(..))
+        matches!(self.state, State::Ended(..) | State::Failed(..))
     }
 
     /// Returns true for messages and requests of the device.
