@@ -32,6 +32,7 @@ mod width;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use crate::plan::in_json;
 pub use annotations::{CiSystem, annotations, without_commands};
 pub use comparison::{html as comparison_page, markdown as comparison_markdown};
 pub use error_fix::{Connecting, connack_fix, dial_fix, error_fix};

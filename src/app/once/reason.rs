@@ -42,7 +42,7 @@ pub(super) fn reason(item: &Item, list: &Checklist, plan: &Plan) -> Option<Reaso
     };
     // The text of a failed handshake ends with the fix.
     let has_fix = matches!(class, "tls" | "tls_certificate");
-    let fix = (!has_fix).then(|| fix(class, item, list, plan).to_owned());
+    let fix = (!has_fix).then(|| plan.source.advice(fix(class, item, list, plan)));
     Some(Reason { what: format!("{what} ({class})"), fix })
 }
 

@@ -61,7 +61,7 @@ async fn connections_noting(
                 fleet.name,
                 plan.target.address(),
                 failure.cause,
-                failure.fix
+                plan.source.advice(failure.fix)
             ))
         })?;
     }
