@@ -412,16 +412,16 @@ pub struct ManArgs {
     pub out: PathBuf,
 }
 
-/// Adds a hint to a usage error if the argument is one of another tool.
+/// Adds a hint to a usage error if the argument is misplaced, or one of another tool. `command` is the first argument.
 #[must_use]
-pub fn with_hint(mut error: clap::Error) -> clap::Error {
+pub fn with_hint(mut error: clap::Error, command: &str) -> clap::Error {
     let kind = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
         ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
         _ => return error,
     };
     let hint = match error.get(kind) {
-        Some(ContextValue::String(argument)) => hints::hint(argument),
+        Some(ContextValue::String(argument)) => hints::hint(command, argument),
         _ => None,
     };
     if let Some(hint) = hint {
