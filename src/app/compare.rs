@@ -8,6 +8,7 @@ use crate::cli::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
 use crate::compare::model::Outcome;
 use crate::compare::{CompareError, Input, Options, compare};
 use crate::report::exit;
+use crate::result::metric::MetricError;
 use crate::result::model::Tool;
 use crate::result::{self, disk};
 use output::{Compared, Read};
@@ -97,7 +98,7 @@ fn compare_sides<'a>(options: &Options, base: &'a [Read], new: &'a [Read]) -> Re
 /// A wrong metric is wrong usage; results that cannot be compared are bad files.
 fn app_error(error: &CompareError) -> AppError {
     match error {
-        CompareError::Metric { .. }
+        CompareError::Metric(_)
         | CompareError::Tolerance(_)
         | CompareError::Selector { .. }
         | CompareError::NoMetrics => AppError::Usage(error.to_string()),
@@ -117,9 +118,11 @@ fn to_options(args: &CompareOptions) -> Result<Options, AppError> {
     };
     let floor = crate::units::parse_duration(&args.floor)
         .map_err(|_| usage("--floor", &args.floor, "a duration such as 1ms or 0s"))?;
+    let metric =
+        |text: &String| text.parse().map_err(|error: MetricError| AppError::Usage(error.to_string()));
     let invalid = |error: CompareError| app_error(&error);
     Ok(Options {
-        metrics: args.metric.iter().map(|text| text.parse().map_err(invalid)).collect::<Result<_, _>>()?,
+        metrics: args.metric.iter().map(metric).collect::<Result<_, _>>()?,
         tolerances: args
             .tolerance
             .iter()

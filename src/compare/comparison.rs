@@ -2,11 +2,11 @@
 
 use super::CompareError;
 use super::judge::{FOLDER_MIN, Judged, judge};
-use super::metric::MetricSpec;
 use super::model::{ComparedRun, Comparison, Effect, Method, Metric, Note, Outcome, SCHEMA, Settings};
 use super::options::Options;
 use super::sample::Sample;
 use super::stats::{ALPHA, holm, more_runs};
+use crate::result::metric::{MetricSpec, WHOLE_RUN};
 use crate::result::model::{RunResult, Status, Tool};
 
 /// A result with the path of its file.
@@ -204,26 +204,39 @@ fn metrics(
         return Err(CompareError::NoMetrics);
     }
     let own = options.tolerances.iter().filter_map(|tolerance| tolerance.metric.as_ref());
-    specs.iter().chain(own).try_for_each(|spec| spec.check(last))?;
+    specs.iter().chain(own).try_for_each(|spec| check_selectors(spec, last))?;
     let judged: Vec<Judged> = (0..)
         .zip(&specs)
         .map(|(stream, spec)| {
             let samples =
                 |side: &[Input]| side.iter().map(|input| Sample::of(input.result, spec)).collect::<Vec<_>>();
-            judge(spec, &samples(base), &samples(new), options, stream)
+            judge(spec, &samples(base), &samples(new), options, (specs.len(), stream))
         })
         .collect();
     Ok(decide_all(judged, differs))
 }
 
+/// Checks that a run has the phase and the fleet of a metric.
+fn check_selectors(spec: &MetricSpec, result: &RunResult) -> Result<(), CompareError> {
+    let known = |what: &'static str, name: &Option<String>, all: Vec<&str>| match name {
+        Some(name) if name != WHOLE_RUN && !all.contains(&name.as_str()) => {
+            Err(CompareError::Selector { what, name: name.clone(), allowed: all.join(", ") })
+        }
+        _ => Ok(()),
+    };
+    known("phase", &spec.phase, result.phases.iter().map(|phase| phase.name.as_str()).collect())?;
+    known("fleet", &spec.fleet, result.fleets.iter().map(|fleet| fleet.name.as_str()).collect())
+}
+
 /// Decides over all metrics together. `differs` is true if the machines or versions differ.
 pub(super) fn decide_all(judged: Vec<Judged>, differs: bool) -> Vec<Metric> {
-    let p: Vec<f64> = judged.iter().filter_map(|judged| judged.estimate).map(|estimate| estimate.p).collect();
-    let tests = p.len();
+    let tested = |judged: &Judged| judged.estimate.filter(|_| judged.can_regress).map(|estimate| estimate.p);
+    let p: Vec<f64> = judged.iter().filter_map(tested).collect();
     let mut adjusted = holm(&p).into_iter();
     let decided = judged.into_iter().map(|judged| {
-        let p = judged.estimate.and_then(|_| adjusted.next());
-        decide(judged, p, tests, differs)
+        let adjusted = tested(&judged).and_then(|_| adjusted.next());
+        let adjusted = judged.estimate.map(|_| adjusted.unwrap_or(1.0));
+        decide(judged, adjusted, p.len(), differs)
     });
     decided.collect()
 }
@@ -272,14 +285,14 @@ fn decide(judged: Judged, p_adjusted: Option<f64>, tests: usize, differs: bool) 
     let end = |of: fn(&super::stats::Estimate) -> f64| {
         estimate.as_ref().map(of).map(shown).filter(|value| value.is_finite())
     };
-    let aggregation = judged.spec.aggregation;
+    let aggregate = judged.spec.aggregate;
     Metric {
         operation: judged.spec.operation,
         phase: judged.spec.phase,
         fleet: judged.spec.fleet,
-        aggregation: aggregation.name(),
-        unit: aggregation.unit().to_owned(),
-        higher_is_better: aggregation.higher_is_better(),
+        aggregation: aggregate.to_string(),
+        unit: aggregate.unit().name().to_owned(),
+        higher_is_better: aggregate.higher_is_better(),
         base: judged.base,
         new: judged.new,
         effect: judged.effect,

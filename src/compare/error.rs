@@ -1,18 +1,13 @@
 //! Why results cannot be compared. Created by this room, printed by `app`.
 
+use crate::result::metric::MetricError;
+
 /// The reason why results cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
     /// A metric cannot be parsed.
-    #[error("metric {text:?}: {what}; allowed: {allowed}")]
-    Metric {
-        /// Metric as written.
-        text: String,
-        /// Problem.
-        what: String,
-        /// Allowed values.
-        allowed: String,
-    },
+    #[error(transparent)]
+    Metric(#[from] MetricError),
     /// A tolerance cannot be parsed.
     #[error(
         "tolerance {0:?} is not valid; write a share for all metrics, such as 10%, or a metric and a share, such as \"telemetry p(99) 15%\""

@@ -1,7 +1,7 @@
 //! The options of a comparison, with their defaults. Parsed by `cli`.
 
-use super::metric::MetricSpec;
-use super::{Aggregation, CompareError};
+use super::CompareError;
+use crate::result::metric::{Aggregate, MetricSpec};
 use crate::units::Percent;
 
 /// The options of a comparison.
@@ -67,9 +67,9 @@ impl Options {
     /// Returns the tolerance of a metric, without the floor.
     pub(super) fn tolerance(&self, spec: &MetricSpec) -> f64 {
         let own = self.tolerances.iter().rev().find(|tolerance| tolerance.metric.as_ref() == Some(spec));
-        match (own, spec.aggregation) {
+        match (own, spec.aggregate) {
             (Some(own), _) => own.share,
-            (None, Aggregation::Rate(_)) => self.error_tolerance,
+            (None, Aggregate::Rate(_)) => self.error_tolerance,
             (None, _) => self.default_tolerance(),
         }
     }

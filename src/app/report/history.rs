@@ -3,7 +3,8 @@
 
 use super::super::{AppError, Env, environment_error, exports, print, tell};
 use crate::cli::ReportArgs;
-use crate::report::{self, Export, Format, History, HistoryInput, Metric, exit, plain};
+use crate::report::{self, Export, Format, History, HistoryInput, exit, plain};
+use crate::result::metric::{MetricError, MetricSpec};
 use crate::result::{self, FileError, disk};
 use std::ffi::OsStr;
 use std::io;
@@ -39,8 +40,8 @@ pub(super) fn run(folder: &Path, args: &ReportArgs, files: &[Export], env: &mut 
     let history = History::of(found.inputs, &metrics);
     if let Some(metric) = history.never_read(&metrics) {
         let text = format!(
-            "--metric \"{}\": no result in {} has such operations. To see the operations, phases and fleets of a result:  hubstorm report RESULT",
-            metric.label(),
+            "metric \"{}\": no result in {} has such operations. To see the operations, phases and fleets of a result:  hubstorm report RESULT",
+            plain(&metric.to_string()),
             folder.display()
         );
         return Err(AppError::Usage(text));
@@ -71,10 +72,8 @@ pub(super) fn run(folder: &Path, args: &ReportArgs, files: &[Export], env: &mut 
     exports::all_written(errors).map(|()| exit::PASSED)
 }
 
-fn metrics(texts: &[String]) -> Result<Vec<Metric>, AppError> {
-    let parse = |text: &String| {
-        Metric::parse(text).map_err(|error| AppError::Usage(format!("--metric \"{text}\": {error}")))
-    };
+fn metrics(texts: &[String]) -> Result<Vec<MetricSpec>, AppError> {
+    let parse = |text: &String| text.parse().map_err(|error: MetricError| AppError::Usage(error.to_string()));
     texts.iter().map(parse).collect()
 }
 

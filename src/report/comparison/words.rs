@@ -3,7 +3,8 @@
 
 use crate::compare::model::{ComparedRun, Comparison, Effect, Metric, Outcome};
 use crate::report::format::{self, NONE, plain, plural};
-use crate::report::metric::MetricUnit;
+use crate::report::metric::value_text;
+use crate::result::metric::MetricUnit;
 use crate::result::model::Status;
 
 /// Returns the outcome as a word for a heading, a mark, and the CSS class of the page's header.
@@ -29,13 +30,8 @@ pub(super) fn most_important_first(comparison: &Comparison) -> Vec<&Metric> {
 
 /// Formats a value of a metric.
 pub(super) fn value(metric: &Metric, value: Option<f64>) -> String {
-    let unit = match metric.unit.as_str() {
-        "us" => MetricUnit::Us,
-        "share" => MetricUnit::Share,
-        "per_s" => MetricUnit::PerSecond,
-        _ => MetricUnit::Count,
-    };
-    value.filter(|value| value.is_finite()).map_or_else(|| NONE.to_owned(), |value| unit.text(value))
+    let unit = MetricUnit::from_name(&metric.unit).unwrap_or(MetricUnit::Count);
+    value.filter(|value| value.is_finite()).map_or_else(|| NONE.to_owned(), |value| value_text(unit, value))
 }
 
 /// Formats a change: `+4.2%`, or `-0.02 points` for a difference of shares. Positive is worse.
