@@ -28,14 +28,23 @@ pub enum CompareError {
         "the results have no thresholds and no messages, so there is nothing to compare; choose metrics with --metric"
     )]
     NoMetrics,
-    /// One side has no results.
-    #[error("there are no {0} results")]
-    NoResults(&'static str),
+    /// There is no new result.
+    #[error("there are no new results")]
+    NoResults,
     /// A run was interrupted or broke down.
     #[error(
         "{file} is incomplete: the run was interrupted or broke down. Run the scenario again, or leave this file out"
     )]
     Incomplete {
+        /// Path of the file.
+        file: String,
+    },
+    /// A rule of the scenario ended a run.
+    #[error(
+        "{file} covers only a part of the load: a threshold with `abort`, or `abort_when_unreachable`, ended the run. Run the scenario \
+         again, or leave this file out"
+    )]
+    EndedEarly {
         /// Path of the file.
         file: String,
     },

@@ -6,7 +6,7 @@ use super::model::Outcome as Found;
 use super::sample::{BatchView, Sample};
 use super::*;
 use crate::measure::{Latency, Outcome, Totals};
-use crate::result::model::{RunResult, Status, Tool};
+use crate::result::model::{EndedBy, RunResult, Status, Tool};
 use crate::result::testing::result;
 use crate::rng::{Purpose, Rng, generator};
 use rand::RngExt;
@@ -235,6 +235,8 @@ fn incomparable_results_are_refused() {
         ),
         (|new| new.run.scenario.plan_sha256.clear(), "has no plan hash"),
         (|new| new.run.complete = false, "is incomplete"),
+        (|new| new.run.ended_by = Some(EndedBy::Unreachable), "covers only a part of the load"),
+        (|new| new.measurement.phases[0].planned_online = [0.5, 0.5], "the list of phases differs"),
         (|new| new.run.target.embedded = false, "the kind of the target differs"),
         (|new| new.run = results(1).remove(0).run, "are the same run (run-0)"),
     ] {
@@ -248,6 +250,18 @@ fn invalid_result_is_invalid_with_exit_120() {
     let compared = compared(|new| new.verdict.status = Status::Invalid).unwrap();
     assert_eq!((compared.outcome, compared.exit_code), (Found::Invalid, 120));
     assert!(compared.metrics.is_empty() && compared.notes[0].code == "invalid", "{:?}", compared.notes);
+}
+
+#[test]
+fn first_result_has_no_base() {
+    for (status, code) in [(Status::Pass, 0), (Status::Fail, 99)] {
+        let mut new = result();
+        (new.verdict.status, new.verdict.exit_code) = (status, code);
+        let compared = compare(&[], &[Input { file: "new.json", result: &new }], &Options::default(), tool());
+        let compared = compared.unwrap();
+        assert_eq!((compared.outcome, compared.exit_code), (Found::NoBase, code));
+        assert!(compared.base.is_empty() && compared.metrics.is_empty());
+    }
 }
 
 #[test]

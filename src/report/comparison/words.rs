@@ -14,6 +14,7 @@ pub(super) fn banner(outcome: Outcome) -> (&'static str, &'static str, &'static 
         Outcome::SameOrBetter => ("Same or better", "✓", "pass"),
         Outcome::Inconclusive => ("Inconclusive", "?", "invalid"),
         Outcome::Invalid => ("Invalid", "?", "invalid"),
+        Outcome::NoBase => ("No base", "–", "invalid"),
     }
 }
 
@@ -22,7 +23,7 @@ pub(super) fn most_important_first(comparison: &Comparison) -> Vec<&Metric> {
     let mut metrics: Vec<&Metric> = comparison.metrics.iter().collect();
     metrics.sort_by_key(|metric| match metric.outcome {
         Outcome::Regressed => 0,
-        Outcome::Invalid | Outcome::Inconclusive => 1,
+        Outcome::Invalid | Outcome::Inconclusive | Outcome::NoBase => 1,
         Outcome::SameOrBetter => 2,
     });
     metrics
@@ -78,7 +79,10 @@ pub(super) fn facts(comparison: &Comparison) -> Vec<Fact> {
         let [base, new] = [&comparison.base, &comparison.new].map(|runs| distinct(runs.iter().map(fact)));
         (name, base, new)
     };
-    let count = |runs: &[ComparedRun]| plural(runs.len() as u64, "result", "results");
+    let count = |runs: &[ComparedRun]| match runs.len() {
+        0 => "none".to_owned(),
+        n => plural(n as u64, "result", "results"),
+    };
     let dates = |runs: &[ComparedRun]| {
         let date = |run: Option<&ComparedRun>| run.map_or_else(String::new, |run| format::date(&run.started));
         match runs {
