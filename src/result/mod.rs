@@ -10,6 +10,7 @@ pub mod disk;
 pub mod file;
 mod file_error;
 pub mod journal;
+mod journal_head;
 mod json_layout;
 pub mod model;
 
