@@ -28,12 +28,13 @@ pub(crate) struct Hot {
     pub(crate) prepare: fn() -> Step,
 }
 
-pub(crate) const HOT: [Hot; 13] = [
+pub(crate) const HOT: [Hot; 14] = [
     Hot { name: "encode-publish", prepare: encode_publish },
     Hot { name: "decode-puback", prepare: decode_puback },
     Hot { name: "decode-publish", prepare: decode_publish },
     Hot { name: "publish-to-ack", prepare: publish_to_ack },
-    Hot { name: "record", prepare: record },
+    Hot { name: "record", prepare: || record(0) },
+    Hot { name: "record-late", prepare: || record(1) },
     Hot { name: "swap", prepare: || swap(None) },
     Hot { name: "swap-with-journal", prepare: || swap(Some(Delta::default())) },
     Hot { name: "find-stamp", prepare: find_stamp },
@@ -136,12 +137,14 @@ fn publish_to_ack() -> Step {
     })
 }
 
-/// Records an operation that is due and ends ok: five histograms, two counters, the series. Repeats one second at 10,000/s.
-fn record() -> Step {
+/// Records an operation that is due and ends ok: five histograms, two counters, the series. Repeats one second at 10,000/s. If the
+/// snapshot covers another second (`second` is not 0), the operation is also recorded for the batch of its own second.
+fn record(second: u64) -> Step {
     const PER_SECOND: u64 = 10_000;
     let layout = Layout::new(1, 1, Duration::from_secs(60));
     let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
     let mut recorder = Recorder::new(layout, Rc::new(Stalls::new(clock::now())));
+    recorder.open_second(second);
     let mut n = 0_u64;
     let mut step = move || {
         let due = n % PER_SECOND * (1_000_000_000 / PER_SECOND);
