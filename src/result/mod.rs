@@ -11,6 +11,7 @@ pub mod disk;
 pub mod file;
 mod file_error;
 pub mod journal;
+mod journal_head;
 mod json_layout;
 pub mod metric;
 pub mod model;
