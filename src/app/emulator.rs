@@ -71,7 +71,11 @@ async fn serve(
         (None, control_config(args)?)
     };
     let (listen, host) = (config.listen(), public_host(&config));
-    let config = config.to_config()?;
+    let config = config.to_config().map_err(|error| match error {
+        // Keys of the configuration are options on the command line.
+        error if args.control => EmulatorCommandError::Config(error),
+        error => EmulatorCommandError::Usage(error.to_string()),
+    })?;
     let listener = listen::bind(listen)?;
     let certificate = certificate::make(&config.host_names, clock::unix())?;
     let rsa = Arc::clone(&certificate.rsa);
@@ -124,12 +128,19 @@ async fn serve(
 fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandError> {
     let grace = typed_duration(&args.expiry_grace)
         .map_err(|error| EmulatorCommandError::Usage(format!("--expiry-grace: {error}")))?;
-    let options = EmulatorOptions { expiry_grace: grace, lenient_properties: args.lenient_properties };
+    let options = EmulatorOptions {
+        expiry_grace: grace,
+        lenient_properties: args.lenient_properties,
+        ..EmulatorOptions::default()
+    };
     let mut config = ControlConfig {
         host: args.listen.ip(),
         port: args.listen.port(),
         hosts: args.host.clone(),
         shards: args.shards.map(usize::from).unwrap_or_default(),
+        tier: args.tier.clone(),
+        units: args.units,
+        quota_used: args.quota_used,
         ..ControlConfig::from(options)
     };
     if let Some(reference) = &args.group_key {

@@ -25,7 +25,7 @@ pub use input::{FileText, Input, no_files, resolve_path};
 pub use mask::{looks_like_key, masked, may_be_key};
 pub use model::{
     ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, LeftOut, MessageSpec, MethodSpec,
-    PayloadSpec, PhaseSpec, ReconnectSpec, RenewSpec, ReportSpec, Scenario, Sdk, SendSpec, Spacing,
+    PayloadSpec, PhaseSpec, ReconnectSpec, RenewSpec, ReportSpec, Scenario, Sdk, SendSpec, SizeSpec, Spacing,
     SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec, Timing, TokenSpec, TwinSpec, ValiditySpec,
     WillSpec,
 };
