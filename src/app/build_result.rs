@@ -1,7 +1,8 @@
 //! Builds the model of the result file from the plan, the fleet's measurement and the built-in hub's report. Used by `run`. It reads the name
 //! of this machine's processor, and writes nothing.
 
-use crate::emulator::ShardHealth;
+use super::limits;
+use crate::emulator::{ShardHealth, ThrottleStats};
 use crate::fleet::Finished;
 use crate::measure::{Latency, Limits, Source};
 use crate::plan::{Plan, TargetKind};
@@ -19,6 +20,8 @@ pub(super) struct EmulatorReport {
     pub(super) emulator: model::Emulator,
     /// Stalls and busy share of each shard.
     pub(super) shards: Vec<ShardHealth>,
+    /// Counts of the throttles and of the quota, if the hub has a tier.
+    pub(super) throttle: Option<ThrottleStats>,
 }
 
 /// Judges the run and returns its result.
@@ -32,10 +35,14 @@ pub(super) fn result(
     argv: &[String],
 ) -> model::RunResult {
     let rules = plan.rules();
-    let emulator = emulator_report.map(|EmulatorReport { emulator, shards }| {
-        add_shards(&mut finished, &shards);
-        emulator
-    });
+    let (emulator, throttle) = match emulator_report {
+        Some(EmulatorReport { emulator, shards, throttle }) => {
+            add_shards(&mut finished, &shards);
+            (Some(emulator), throttle)
+        }
+        None => (None, None),
+    };
+    let limits = limits::limits(plan, &finished, throttle.as_ref());
     let target = model::Target { preflight_passed, ..target(plan, &finished) };
     let judged = judge(&JudgeInput {
         measurement: &finished.measurement,
@@ -43,6 +50,7 @@ pub(super) fn result(
         ended_by,
         emulator: emulator.as_ref(),
         target: TargetFacts::of(&target),
+        limits: &limits,
     });
     let started = rfc3339(finished.started_unix);
     model::RunResult {
@@ -77,6 +85,7 @@ pub(super) fn result(
         emulator,
         totals: model::operation_sums(&finished.measurement),
         measurement: finished.measurement,
+        limits,
         findings: judged.findings,
         rules: Some(rules),
     }
@@ -116,6 +125,8 @@ fn target(plan: &Plan, finished: &Finished) -> model::Target {
             group: facts.group.to_string(),
             verified,
         }),
+        tier: limits::tier_name(plan),
+        units: limits::size(plan).map(|size| size.units),
         cleartext_password: super::plan_warnings::cleartext_password(plan).is_some(),
         preflight_passed: false,
     }

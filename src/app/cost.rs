@@ -7,7 +7,7 @@ use crate::units::{grouped, human_count, plural};
 
 /// Returns the number of billed messages of a run. A hub bills in blocks of 4 KB. Reading a twin counts as one block, because the plan
 /// does not know the twin's size.
-fn billed(plan: &Plan) -> f64 {
+pub(super) fn billed(plan: &Plan) -> f64 {
     let fleets = plan.fleets.iter().map(|fleet| {
         let per_second: f64 = fleet
             .sends

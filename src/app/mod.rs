@@ -20,6 +20,7 @@ mod env;
 mod error;
 mod exports;
 mod init;
+mod limits;
 mod machine;
 mod mosquitto_hint;
 mod notice_printer;

@@ -17,6 +17,7 @@ mod format;
 mod formats;
 mod from_hub;
 mod judge;
+pub mod limits;
 mod margin;
 mod page;
 mod sources;

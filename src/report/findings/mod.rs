@@ -8,8 +8,10 @@ pub(super) mod clock_steps;
 mod closings;
 mod connecting;
 mod finding;
-mod target_facts;
+mod limits;
+pub(super) mod target_facts;
 
+pub(super) use limits::limits;
 pub use target_facts::TargetFacts;
 
 use super::format::instant;

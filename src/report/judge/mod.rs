@@ -22,13 +22,13 @@ pub(super) use bounds::RESOLUTION_US;
 pub use early::failed_early;
 
 use super::exit;
-use super::findings::{TargetFacts, cleartext_password, counts_disagree, findings};
+use super::findings::{TargetFacts, cleartext_password, counts_disagree, findings, limits};
 use crate::measure::{
     Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Test, Totals, threshold_label,
 };
 use crate::result::model::{
-    Detail, Emulator, EndedBy, Finding, RunResult, Severity, Status, ThresholdResult, ThresholdStatus,
-    Verdict,
+    Detail, Emulator, EndedBy, Finding, LimitUse, RunResult, Severity, Status, ThresholdResult,
+    ThresholdStatus, Verdict,
 };
 use failure_cause::failure_cause;
 use offered::shortcomings;
@@ -50,6 +50,8 @@ pub struct JudgeInput<'a> {
     pub emulator: Option<&'a Emulator>,
     /// Facts about the target.
     pub target: TargetFacts,
+    /// Use of the limits of the hub's tier.
+    pub limits: &'a [LimitUse],
 }
 
 /// The outcome of judging a run.
@@ -72,6 +74,7 @@ pub fn judge_again(result: &RunResult) -> Option<Judgment> {
         ended_by: result.run.ended_by?,
         emulator: result.emulator.as_ref(),
         target: TargetFacts::of(&result.run.target),
+        limits: &result.limits,
     }))
 }
 
@@ -120,6 +123,7 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
 
     let mut findings = warnings;
     findings.extend(self::findings(input.measurement, input.target));
+    findings.extend(limits(input.measurement, input.limits, input.target.size));
     findings.extend(cleartext_password(input.target.cleartext_password));
     findings.extend(input.emulator.and_then(|hub| counts_disagree(hub, input.measurement)));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

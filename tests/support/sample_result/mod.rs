@@ -87,6 +87,8 @@ fn run() -> Run {
                 verified: true,
             }),
             cleartext_password: false,
+            tier: None,
+            units: None,
             preflight_passed: false,
         },
         host: Host {
@@ -130,6 +132,7 @@ pub(crate) fn pass() -> RunResult {
         }),
         totals: operation_sums(&measurement),
         measurement,
+        limits: Vec::new(),
         findings: Vec::new(),
         rules: Some(Rules {
             thresholds,

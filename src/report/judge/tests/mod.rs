@@ -107,7 +107,14 @@ impl Case {
             shortest_keep_alive_us: 0,
         };
         let (ended_by, emulator, target) = (self.ended_by, None, TargetFacts::default());
-        judge(&JudgeInput { measurement: &measurement, rules: &rules, ended_by, emulator, target })
+        judge(&JudgeInput {
+            measurement: &measurement,
+            rules: &rules,
+            ended_by,
+            emulator,
+            target,
+            limits: &[],
+        })
     }
 }
 
