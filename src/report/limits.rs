@@ -16,7 +16,6 @@ pub(super) fn words(class: &str) -> &str {
         "twin_reads" => "limit for twin reads",
         "twin_updates" => "limit for twin updates",
         "methods" => "limit for method calls",
-        QUOTA => "daily quota at this rate",
         other => other,
     }
 }
@@ -26,18 +25,20 @@ pub(super) fn description(result: &RunResult) -> Option<String> {
     let size = size(&result.run.target)?;
     let mut rows: Vec<&LimitUse> = result.limits.iter().filter(|row| row.share > 0.0).collect();
     rows.sort_by(|one, two| two.share.total_cmp(&one.share));
+    let quota = rows.iter().position(|row| row.class == QUOTA).map(|at| rows.remove(at));
     let (first, more) = rows.split_first()?;
     let used = |row: &LimitUse| format!("{:.0}% of the {}", row.share * 100.0, words(&row.class));
     let mut text = format!("used {} of {size}", used(first));
-    if first.class != QUOTA {
-        text += &format!(" ({} of {} {})", rate(first.offered_peak), rate(first.limit), first.unit);
-    }
+    text += &format!(" ({} of {} {})", rate(first.offered_peak), rate(first.limit), first.unit);
     for row in more {
         text += &format!(", {}", used(row));
     }
     let next = rows.iter().find(|row| row.share < 1.0);
     if let Some(row) = next {
         text += &format!("; next, the {} binds at {:.1} times this load", words(&row.class), 1.0 / row.share);
+    }
+    if let Some(quota) = quota {
+        text += &format!("; 24 hours at this rate use {:.0}% of the daily quota", quota.share * 100.0);
     }
     Some(text)
 }
@@ -70,6 +71,10 @@ mod tests {
             "used 71% of the D2C limit of S1 x 1 (71 of 100 msg/s), 25% of the limit for new connections; next, the D2C limit binds at 1.4 \
              times this load"
         );
+        result.limits.push(row(QUOTA, 400_000.0, 0.5));
+        let more = description(&result).unwrap();
+        assert!(more.ends_with("; 24 hours at this rate use 50% of the daily quota"), "{more}");
+        result.limits.truncate(2);
         result.limits[1].share = 2.0;
         assert!(
             description(&result)

@@ -48,4 +48,5 @@ mod secrets;
 mod stalls;
 mod strangers;
 mod terminal;
+mod throttle;
 mod tokens;

@@ -16,6 +16,8 @@ pub struct TargetFacts {
     pub cleartext_password: bool,
     /// Tier and units of the IoT hub, if known.
     pub size: Option<HubSize>,
+    /// Whether the built-in hub reported that it reached a limit of its tier. Findings then need not guess why it closed connections.
+    pub reached_limit: bool,
     /// Whether a device of each fleet connected before the load.
     pub preflight_passed: bool,
 }
@@ -30,6 +32,7 @@ impl TargetFacts {
             cleartext_password: target.cleartext_password,
             preflight_passed: target.preflight_passed,
             size: size(target),
+            reached_limit: false,
         }
     }
 }

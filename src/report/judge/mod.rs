@@ -122,7 +122,8 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
     input.add_end_reason(&mut details);
 
     let mut findings = warnings;
-    findings.extend(self::findings(input.measurement, input.target));
+    let reached_limit = input.limits.iter().any(|row| row.first_us.is_some());
+    findings.extend(self::findings(input.measurement, TargetFacts { reached_limit, ..input.target }));
     findings.extend(limits(input.measurement, input.limits, input.target.size));
     findings.extend(cleartext_password(input.target.cleartext_password));
     findings.extend(input.emulator.and_then(|hub| counts_disagree(hub, input.measurement)));

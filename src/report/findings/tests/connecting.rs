@@ -10,6 +10,7 @@ const HUB: TargetFacts = TargetFacts {
     cleartext_password: false,
     preflight_passed: false,
     size: None,
+    reached_limit: false,
 };
 const BROKER: TargetFacts = TargetFacts { is_hub: false, tls_wanted: false, ..HUB };
 const BROKER_TLS: TargetFacts = TargetFacts { tls_wanted: true, ..BROKER };
