@@ -9,7 +9,7 @@ use super::ca_file::CaFile;
 use super::{AppError, Env, environment_error, notice_printer, read_scenario, secret};
 use crate::cli::EmulatorArgs;
 use crate::clock;
-use crate::emulator::control::{ControlCommand, ControlConfig, Ready, SecretText};
+use crate::emulator::control::{ControlCommand, ControlConfig, ControlError, Ready, SecretText};
 use crate::emulator::{Config, Hub, certificate};
 use crate::fleet::raise_descriptor_limit;
 use crate::iothub::emulator_options::EmulatorOptions;
@@ -71,11 +71,7 @@ async fn serve(
         (None, control_config(args)?)
     };
     let (listen, host) = (config.listen(), public_host(&config));
-    let config = config.to_config().map_err(|error| match error {
-        // Keys of the configuration are options on the command line.
-        error if args.control => EmulatorCommandError::Config(error),
-        error => EmulatorCommandError::Usage(error.to_string()),
-    })?;
+    let config = config.to_config().map_err(|error| config_error(args, error))?;
     let listener = listen::bind(listen)?;
     let certificate = certificate::make(&config.host_names, clock::unix())?;
     let rsa = Arc::clone(&certificate.rsa);
@@ -122,6 +118,11 @@ async fn serve(
         std::panic::resume_unwind(panic);
     }
     served
+}
+
+/// Names the options of the command line, where keys of the configuration have the same names.
+fn config_error(args: &EmulatorArgs, error: ControlError) -> EmulatorCommandError {
+    if args.control { error.into() } else { EmulatorCommandError::Usage(error.to_string()) }
 }
 
 /// Returns the configuration from the command line.

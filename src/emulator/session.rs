@@ -6,13 +6,14 @@
 //! At the end of the connection, the owner calls [`HubSession::release`].
 //!
 //! The state that outlives a connection is in the [`Directory`]. `connect` handles CONNECT, `exchange` all requests other than telemetry, and
-//! `held` the packets that a throttle delays.
+//! `throttling` what a throttle delays.
 
 mod connect;
 mod error;
 mod exchange;
 mod held;
 mod method;
+mod throttling;
 
 pub use error::HubError;
 
@@ -112,7 +113,7 @@ pub struct HubSession {
     expires: Option<Instant>,
     outgoing: VecDeque<OutgoingPacket>,
     /// Packets that a throttle delays.
-    held: HeldPackets,
+    held: HeldPackets<OutgoingPacket>,
     /// The total size of the waiting [`OutgoingPacket::Frame`]s, in bytes.
     frame_bytes: usize,
     /// Packet id of the last response or notification at QoS 1.
@@ -385,7 +386,7 @@ impl Machine for HubSession {
                 self.handle_exchange_timeout(now);
                 Ok(())
             }
-            State::Throttled if self.held.connack_at().is_some_and(|at| now >= at) => {
+            State::Throttled if self.held.connack_at.is_some_and(|at| now >= at) => {
                 self.authorize();
                 Ok(())
             }
@@ -446,7 +447,7 @@ impl Machine for HubSession {
                     [Some(keep_alive), self.expires, self.exchange_timeout(), self.held.next_at()];
                 deadlines.into_iter().flatten().min()
             }
-            State::Throttled => self.held.connack_at(),
+            State::Throttled => self.held.connack_at,
             State::Claiming | State::Closing => None,
         }
     }

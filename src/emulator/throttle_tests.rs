@@ -64,7 +64,7 @@ fn used(world: &World) -> u64 {
 }
 
 #[test]
-fn rule_21_a_throttled_message_is_acknowledged_late_then_the_connection_closes() {
+fn rule_21_throttled_acks_are_late_then_the_hub_closes() {
     // S1: 100 per second, so ten messages pass at once, and ten wait for up to 100 ms.
     let mut world = hub(Tier::S1, 100, 100);
     let mut client = world.online(true, &[]);
@@ -161,7 +161,7 @@ fn twin_requests_above_the_throttle_are_answered_with_429() {
 }
 
 #[test]
-fn rule_22_a_used_up_quota_accepts_connections_and_severs_on_publish() {
+fn rule_22_used_up_quota_severs_on_publish() {
     // F1 has 8,000 messages a day. It is 2027-01-15, 08:00 UTC.
     let used_up = TierOptions { quota_used: 7_999, ..TierOptions::of(HubSize { tier: Tier::F1, units: 1 }) };
     let mut world = hub_with(used_up);

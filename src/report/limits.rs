@@ -68,7 +68,7 @@ mod tests {
         result.run.target.units = Some(1);
         assert_eq!(
             description(&result).unwrap(),
-            "used 71% of the D2C limit of S1 x 1 (71 of 100 msg/s), 25% of the limit for new connections; next, the D2C limit binds at 1.4 \
+            "used 71% of the D2C limit of S1 x 1 (71.0 of 100 msg/s), 25% of the limit for new connections; next, the D2C limit binds at 1.4 \
              times this load"
         );
         result.limits.push(row(QUOTA, 400_000.0, 0.5));

@@ -1,24 +1,26 @@
-//! The packets that a throttle of the hub delays, and the questions that a session asks the throttle. A throttled hub accepts a message or a
-//! request immediately and holds its acknowledgment or answer back. The delay is a deadline in the future, so it never counts as a
-//! stall. Independent of sockets, like the rest of the session.
+//! The packets that a throttle of the hub delays, in the order of their times. Kept by [`HubSession`](super::HubSession). Independent of what
+//! the packets are.
 
-use super::{HubError, HubSession, OutgoingPacket, State};
-use crate::emulator::throttle::{Held, Refused};
-use crate::iothub::throttles::Class;
 use std::collections::VecDeque;
 use std::time::Instant;
 
 /// Packets that wait until a throttle lets them pass, in the order of their times. Without a throttle, empty and without memory.
-#[derive(Debug, Default)]
-pub(super) struct HeldPackets {
-    packets: VecDeque<(Instant, OutgoingPacket)>,
+#[derive(Debug)]
+pub(super) struct HeldPackets<P> {
+    packets: VecDeque<(Instant, P)>,
     /// When CONNACK may be sent.
-    connack_at: Option<Instant>,
+    pub(super) connack_at: Option<Instant>,
     /// When the last held PUBACK may be sent. Later ones must not overtake it (MQTT 3.1.1 §4.6).
-    last_puback_at: Option<Instant>,
+    pub(super) last_puback_at: Option<Instant>,
 }
 
-impl HeldPackets {
+impl<P> Default for HeldPackets<P> {
+    fn default() -> HeldPackets<P> {
+        HeldPackets { packets: VecDeque::new(), connack_at: None, last_puback_at: None }
+    }
+}
+
+impl<P> HeldPackets<P> {
     pub(super) fn len(&self) -> usize {
         self.packets.len()
     }
@@ -28,91 +30,13 @@ impl HeldPackets {
         self.packets.front().map(|(at, _)| *at)
     }
 
-    /// Returns when CONNACK may be sent.
-    pub(super) fn connack_at(&self) -> Option<Instant> {
-        self.connack_at
-    }
-
-    fn insert(&mut self, at: Instant, packet: OutgoingPacket) {
+    pub(super) fn insert(&mut self, at: Instant, packet: P) {
         let index = self.packets.partition_point(|(other, _)| *other <= at);
         self.packets.insert(index, (at, packet));
     }
-}
 
-impl HubSession {
-    /// Asks the throttle of new connections. A CONNECT that is refused for another reason does not count (our choice).
-    pub(super) fn throttle_connect(&self, now: Instant) -> Result<Held, HubError> {
-        let Some(throttle) = self.directory.throttle() else { return Ok(None) };
-        Ok(throttle.request(Class::Connections, now, 1)?)
-    }
-
-    /// Asks the throttle and the quota for a device-to-cloud message.
-    #[inline]
-    pub(super) fn throttle_telemetry(
-        &self,
-        now: Instant,
-        body_bytes: usize,
-        bag: &str,
-    ) -> Result<Held, HubError> {
-        let Some(throttle) = self.directory.throttle() else { return Ok(None) };
-        let shard = self.address.map_or(0, |address| address.shard);
-        Ok(throttle.telemetry(shard, now, body_bytes, bag)?)
-    }
-
-    /// Asks the throttle and the quota for a twin request. Returns `Err` in the result if the request must be answered with status 429.
-    pub(super) fn throttle_twin(
-        &self,
-        now: Instant,
-        class: Class,
-    ) -> Result<Result<Held, Refused>, HubError> {
-        let Some(throttle) = self.directory.throttle() else { return Ok(Ok(None)) };
-        throttle.check_quota(now)?;
-        match throttle.request(class, now, 1) {
-            // The device sees the end of its connection (issue 67 of eclipse-threadx/getting-started).
-            Err(Refused::NotInTier) => Err(Refused::NotInTier.into()),
-            other => Ok(other),
-        }
-    }
-
-    /// Charges a request or an answer to the daily quota.
-    pub(super) fn charge(&self, now: Instant, bytes: usize) {
-        if let Some(throttle) = self.directory.throttle() {
-            throttle.charge(now, bytes);
-        }
-    }
-
-    /// Holds the CONNACK of a valid CONNECT.
-    pub(super) fn hold_connack(&mut self, at: Instant) {
-        self.state = State::Throttled;
-        self.held.connack_at = Some(at);
-    }
-
-    /// Sends a PUBACK, or holds it until `held`.
-    #[inline]
-    pub(super) fn acknowledge(&mut self, pid: u16, held: Held) {
-        let packet = OutgoingPacket::PubAck(pid);
-        match held.max(self.held.last_puback_at) {
-            None => self.outgoing.push_back(packet),
-            Some(at) => {
-                self.held.last_puback_at = Some(at);
-                self.held.insert(at, packet);
-            }
-        }
-    }
-
-    /// Queues an answer, or holds it until `held`.
-    pub(super) fn queue(&mut self, packet: OutgoingPacket, held: Held) {
-        match held {
-            None => self.outgoing.push_back(packet),
-            Some(at) => self.held.insert(at, packet),
-        }
-    }
-
-    /// Queues the packets that the throttles let pass now.
-    pub(super) fn release_held(&mut self, now: Instant) {
-        while let Some((_, packet)) = self.held.packets.pop_front_if(|(at, _)| *at <= now) {
-            self.outgoing.push_back(packet);
-        }
-        self.held.last_puback_at.take_if(|at| *at <= now);
+    /// Removes the next packet if it may be sent at `now`.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<P> {
+        self.packets.pop_front_if(|(at, _)| *at <= now).map(|(_, packet)| packet)
     }
 }

@@ -1,3 +1,5 @@
+//! Every throttle of every tier, leases, the quota and its blocks, in virtual time.
+
 use super::*;
 use crate::emulator::test_support::{UNIX_S, seconds};
 use crate::iothub::throttles::HubSize;
