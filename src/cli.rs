@@ -41,7 +41,7 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
 
 /// Load-test an Azure IoT Hub, or any MQTT 3.1.1 broker, with thousands of simulated devices.
 #[derive(Debug, Parser)]
-#[command(name = "hubstorm", version, about, after_help = format!("{FIRST_STEPS}{}", exit_codes()), max_term_width = 100)]
+#[command(name = "hubstorm", version = env!("HUBSTORM_VERSION"), about, after_help = format!("{FIRST_STEPS}{}", exit_codes()), max_term_width = 100)]
 pub struct Cli {
     /// The subcommand.
     #[command(subcommand)]
@@ -66,6 +66,9 @@ pub enum Command {
     /// Render a result file, or judge it again
     #[command(after_help = examples::REPORT)]
     Report(ReportArgs),
+    /// Compare results with a baseline: is the new one worse by more than the tolerance?
+    #[command(after_help = examples::COMPARE)]
+    Compare(CompareArgs),
     /// Show how much load this machine can generate, and test the connection to a target
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
@@ -124,6 +127,16 @@ pub struct RunArgs {
     /// folder), hlog, metrics [default: by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
+    /// Leave out empty histograms in JSON files
+    #[arg(long)]
+    pub compact: bool,
+    /// Keep the journal, from which `report --recover` rebuilds the result of a run that was killed, after the result is written
+    #[arg(long)]
+    pub keep_journal: bool,
+    /// When to flush the journal to the disk, which matters only after a power failure: after every second, at the end of the load,
+    /// or never
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fsync::End)]
+    pub fsync: Fsync,
     /// Number of worker threads [default: one per core; half as many with the built-in hub]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
@@ -147,8 +160,96 @@ pub struct RunArgs {
     pub no_preflight: bool,
     /// Instead of a load, do every operation once with one device of each fleet, and print a checklist. Phases and thresholds are
     /// ignored, and no result is written. The exit code is 0, or 99 if an operation failed
-    #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight", "duration"])]
+    #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight", "duration", "keep_journal", "fsync"])]
     pub once: bool,
+    /// After the run, compare its result with this baseline: a result file or a folder of results. The exit code is that of the
+    /// comparison, unless the run itself failed. Options as for the command compare, with their defaults
+    #[arg(long, value_name = "BASE", conflicts_with = "once")]
+    pub compare: Option<PathBuf>,
+}
+
+/// `hubstorm compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Baseline: a result file of `run`, or a folder of them. From 5 results on, their spread is the noise between runs
+    pub base: PathBuf,
+    /// New result of the same scenario, or a folder of them
+    pub new: PathBuf,
+    /// Options of the comparison.
+    #[command(flatten)]
+    pub options: CompareOptions,
+    /// Format of the output
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: CompareFormat,
+    /// If the comparison passes, add the new result to the base folder, and remove the oldest ones
+    #[arg(long)]
+    pub update_baseline: bool,
+    /// Number of results that --update-baseline keeps
+    #[arg(long, value_name = "N", default_value = "10", requires = "update_baseline", value_parser = keep)]
+    pub keep: usize,
+}
+
+/// Parses the number of kept results.
+fn keep(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|keep| *keep >= 1).ok_or("expected a whole number of at least 1")
+}
+
+/// The options of a comparison.
+#[derive(Debug, Args)]
+pub struct CompareOptions {
+    /// Metric to compare, such as "telemetry p(99)" or "telemetry{phase:steady} rate(ok)"; can be repeated [default: those of the
+    /// thresholds; without thresholds, p50, p99, rate(ok) and achieved of the messages, and p95 of connect]
+    #[arg(long, value_name = "METRIC")]
+    pub metric: Vec<String>,
+    /// Largest change that is not a regression: 10% for all metrics except shares, or "telemetry p(99) 15%" for one; can be
+    /// repeated [default: 10%]
+    #[arg(long, value_name = "[METRIC ]SHARE")]
+    pub tolerance: Vec<String>,
+    /// A latency that grows by up to this is not a regression, whatever the ratio
+    #[arg(long, value_name = "DURATION", default_value = "1ms")]
+    pub floor: String,
+    /// Largest growth of a failure share that is not a regression, in percentage points
+    #[arg(long, value_name = "SHARE", default_value = "0.1%")]
+    pub error_tolerance: String,
+    /// Assumed standard deviation between two runs of the same thing, used for one run each
+    #[arg(long, value_name = "SHARE", default_value = "10%")]
+    pub noise: String,
+    /// Exit with 0 (pass) or 121 (fail) instead of 122 if the comparison is inconclusive
+    #[arg(long, value_enum)]
+    pub inconclusive: Option<InconclusiveAs>,
+    /// Decide even if the results are from different machines or versions of hubstorm
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What an inconclusive comparison counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InconclusiveAs {
+    /// As passed: exit code 0
+    Pass,
+    /// As regressed: exit code 121
+    Fail,
+}
+
+/// Formats of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CompareFormat {
+    /// Text for a terminal
+    Text,
+    /// JSON, hubstorm.compare.v1
+    Json,
+}
+
+/// When the journal of a run is flushed to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "kebab-case")]
+pub enum Fsync {
+    /// After every second
+    Always,
+    /// At the end of the load
+    End,
+    /// Never
+    Never,
 }
 
 /// `hubstorm check`.
@@ -215,8 +316,12 @@ pub struct EmulatorArgs {
 /// `hubstorm report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Result file of `run`, or - for stdin
-    pub result: PathBuf,
+    /// Result file of `run`, or - for stdin; with --recover, a journal
+    #[arg(required_unless_present = "history")]
+    pub result: Option<PathBuf>,
+    /// Recover the result of a run that was killed from the journal that it left in its folder for results
+    #[arg(long)]
+    pub recover: bool,
     /// Format of --out or stdout [default: by the file extension of --out, otherwise text]
     #[arg(long, value_parser = formats())]
     pub format: Option<Format>,
@@ -227,9 +332,22 @@ pub struct ReportArgs {
     /// --format. Formats as for --format [default: by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
+    /// Leave out empty histograms in JSON files
+    #[arg(long)]
+    pub compact: bool,
     /// Judge the result in the file again: print the verdict and the thresholds, and exit with the verdict's code
     #[arg(long, conflicts_with_all = ["format", "out"])]
     pub judge: bool,
+    /// Judge with the thresholds of this scenario file instead of the run's. The rest of the file is ignored, and may be missing
+    #[arg(long, value_name = "SCENARIO", requires = "judge", value_hint = ValueHint::FilePath)]
+    pub scenario: Option<PathBuf>,
+    /// Show metrics over all results in this folder, by plan and start time. Formats: html, csv (one file, for Apache Otava), text
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["result", "judge"], value_hint = ValueHint::DirPath)]
+    pub history: Option<PathBuf>,
+    /// With --history: show this metric, such as "telemetry{phase:steady} p(99)"; can be repeated [default: those of the newest
+    /// run's thresholds, otherwise p(50), p(99), rate(ok) and achieved of the main operation, and connect p(95)]
+    #[arg(long, value_name = "METRIC")]
+    pub metric: Vec<String>,
 }
 
 /// Parses a format name. Help and completions list the names.
@@ -263,6 +381,8 @@ pub struct SchemaArgs {
 pub enum SchemaFormat {
     /// Result file, hubstorm.result.v1
     Result,
+    /// Comparison, hubstorm.compare.v1
+    Compare,
     /// Scenario file
     Scenario,
 }

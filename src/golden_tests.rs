@@ -141,11 +141,16 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judgment) {
     let mut collector = collector(&plan);
     collector.add(&context.recorder.borrow_mut().swap(), Source::Worker(0));
     let measurement = collector.finish(u64::MAX, Vec::new(), Vec::new());
+    for part in &measurement.operations {
+        let has_batches = part.totals.due > 0 && !part.operation.is_step();
+        assert!(part.batches.add_up_to(&part.totals) == has_batches, "{}", part.operation);
+    }
     let rules = plan.rules();
     let judged = judge(&JudgeInput {
         measurement: &measurement,
         rules: &rules,
         ended_by: EndedBy::Plan,
+        recovery: None,
         emulator: None,
         target: TargetFacts::default(),
         limits: &[],
@@ -154,6 +159,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judgment) {
         measurement: &as_in_a_file(&measurement),
         rules: &as_in_a_file(&rules),
         ended_by: EndedBy::Plan,
+        recovery: None,
         emulator: None,
         target: TargetFacts::default(),
         limits: &[],

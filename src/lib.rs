@@ -13,6 +13,7 @@
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod emulator;
 pub mod fleet;
 pub mod iothub;

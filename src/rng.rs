@@ -25,6 +25,8 @@ pub enum Purpose {
     ServicePayload(u16),
     /// Choice of the device for each service call.
     ServiceDevice(u16),
+    /// Resamples of a comparison, with one stream per figure, not per device.
+    Bootstrap,
 }
 
 /// Except for `Connection`, the streams for purposes other than sends start at multiples of this number, which the streams for sends never
@@ -44,6 +46,7 @@ pub fn generator(seed: u64, device: u64, purpose: Purpose) -> Rng {
         Purpose::ServiceArrivals(drive) => 3 * PURPOSE_STEP + u64::from(drive),
         Purpose::ServicePayload(drive) => 4 * PURPOSE_STEP + u64::from(drive),
         Purpose::ServiceDevice(drive) => 5 * PURPOSE_STEP + u64::from(drive),
+        Purpose::Bootstrap => 6 * PURPOSE_STEP,
     };
     Rng::seed_from_u64(mix(seed ^ mix(device ^ mix(purpose))))
 }

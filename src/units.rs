@@ -101,6 +101,12 @@ pub fn human_duration(duration: Duration) -> String {
     }
 }
 
+/// Formats a duration that a user set, without a fraction that is zero: `20 s`.
+#[must_use]
+pub fn set_duration(duration: Duration) -> String {
+    human_duration(duration).replace(".00 ", " ").replace(".0 ", " ")
+}
+
 /// Formats a duration as a scenario writes it, in microseconds at the finest: `250ms`, `15s`, `1h30m`.
 #[must_use]
 pub fn written_duration(duration: Duration) -> String {
@@ -153,6 +159,12 @@ pub fn human_signed_us(us: i64) -> String {
 #[must_use]
 pub fn human_count(count: u64) -> String {
     grouped(&count.to_string())
+}
+
+/// Formats an exact size with separators: `300,000 bytes`. [`human_bytes`] is for sizes that need not be exact.
+#[must_use]
+pub fn exact_bytes(bytes: usize) -> String {
+    plural(bytes as u64, "byte", "bytes")
 }
 
 /// Separates groups of integer digits with commas: `1,803.8`.

@@ -143,9 +143,12 @@
     for (const element of parts.shapes) place(element, map);
     for (const {element, x, width, kind} of parts.labels) {
       const to_x = map(x);
-      // The label of a limit stays at the right end of its line.
-      element.setAttribute('x', kind === 'limit' ? Math.min(to_x, Math.max(x1 - 4, x)) : to_x);
-      const inside = kind === 'limit' ? to_x - width > x0 - 4 : to_x >= x0 - 4 && to_x + (kind === 'phase' ? width : 0) <= x1 + 14;
+      // The label of a limit stays at the right end of its line, and the name of a phase that began earlier at the left edge.
+      const limit = kind === 'limit', phase = kind === 'phase';
+      const shown_x = limit ? Math.min(to_x, Math.max(x1 - 4, x)) : phase ? Math.max(to_x, x0 + 3) : to_x;
+      element.setAttribute('x', shown_x);
+      const phaseEnd = () => Math.min(map(number(element, 'data-until')), x1 + 14);
+      const inside = limit ? to_x - width > x0 - 4 : phase ? shown_x + width <= phaseEnd() : to_x >= x0 - 4 && to_x <= x1 + 14;
       element.classList.toggle('off', zoomed && !inside);
     }
     for (const element of parts.axis) element.classList.toggle('off', zoomed);

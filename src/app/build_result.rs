@@ -3,10 +3,10 @@
 
 use super::limits;
 use crate::emulator::{ShardHealth, ThrottleStats};
-use crate::fleet::Finished;
-use crate::measure::{Latency, Limits, Source};
+use crate::fleet::{self, Finished};
+use crate::measure::{Latency, Limits, Measurement, Operation, Source};
 use crate::plan::{Plan, TargetKind};
-use crate::report::{JudgeInput, TargetFacts, judge};
+use crate::report::{self, exit};
 use crate::result::model::{self, EndedBy};
 use crate::stalls::StallEntry;
 use jiff::Timestamp;
@@ -24,44 +24,31 @@ pub(super) struct EmulatorReport {
     pub(super) throttle: Option<ThrottleStats>,
 }
 
-/// Judges the run and returns its result.
-pub(super) fn result(
+/// Returns everything of a result that is known before the run, for its journal. `recovery` says what the journal will lack.
+pub(super) fn before(
     plan: &Plan,
-    mut finished: Finished,
-    ended_by: EndedBy,
-    emulator_report: Option<EmulatorReport>,
     workers: usize,
     preflight_passed: bool,
     argv: &[String],
 ) -> model::RunResult {
-    let rules = plan.rules();
-    let (emulator, throttle) = match emulator_report {
-        Some(EmulatorReport { emulator, shards, throttle }) => {
-            add_shards(&mut finished, &shards);
-            (Some(emulator), throttle)
-        }
-        None => (None, None),
-    };
-    let limits = limits::limits(plan, &finished, throttle.as_ref());
-    let target = model::Target { preflight_passed, ..target(plan, &finished) };
-    let judged = judge(&JudgeInput {
-        measurement: &finished.measurement,
-        rules: &rules,
-        ended_by,
-        emulator: emulator.as_ref(),
-        target: TargetFacts::of(&target),
-        limits: &limits,
+    let (missing, breakdowns) = missing_from_journal(plan);
+    let verified = plan.target.tls.as_ref().map(|tls| tls.verify);
+    let tls = verified.map(|verified| model::Tls {
+        version: String::new(),
+        suite: String::new(),
+        group: String::new(),
+        verified,
     });
-    let started = rfc3339(finished.started_unix);
+    let empty = fleet::collector(plan).measurement().clone();
     model::RunResult {
         schema: model::SCHEMA.to_owned(),
         tool: model::Tool {
             name: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            git: option_env!("HUBSTORM_GIT").map(str::to_owned),
+            git: option_env!("HUBSTORM_GIT").map(str::to_owned), // set by build.rs
         },
         run: model::Run {
-            id: run_id(&plan.source.file, &started),
+            id: String::new(),
             argv: argv.to_vec(),
             scenario: model::Scenario {
                 name: plan.name.clone(),
@@ -72,23 +59,107 @@ pub(super) fn result(
             },
             overrides: plan.source.overrides.clone(),
             seed: plan.seed,
-            started,
-            duration_us: us(finished.ended),
-            complete: finished.complete,
-            ended_by: Some(ended_by),
-            target,
+            started: String::new(),
+            duration_us: 0,
+            complete: false,
+            ended_by: Some(EndedBy::Unknown),
+            recovery: Some(model::Recovery { missing, ..model::Recovery::default() }),
+            target: model::Target { preflight_passed, ..target(plan, tls) },
             host: host(),
         },
-        verdict: judged.verdict,
-        thresholds: judged.thresholds,
-        generator: generator(&finished, workers),
-        emulator,
-        totals: model::operation_sums(&finished.measurement),
-        measurement: finished.measurement,
-        limits,
-        findings: judged.findings,
-        rules: Some(rules),
+        verdict: model::Verdict {
+            status: model::Status::Invalid,
+            exit_code: exit::INVALID,
+            reasons: Vec::new(),
+            details: Vec::new(),
+        },
+        thresholds: Vec::new(),
+        generator: model::Generator {
+            workers: u32::try_from(workers).unwrap_or(u32::MAX),
+            cpu_us: 0,
+            cpu_peak_percent: 0.0,
+            rss_peak_bytes: 0,
+            fd_peak: 0,
+            heartbeat: Latency::default(),
+            lag: Latency::default(),
+            late: 0,
+        },
+        emulator: None,
+        totals: Vec::new(),
+        measurement: Measurement { breakdowns, ..empty },
+        limits: Vec::new(),
+        findings: Vec::new(),
+        rules: Some(plan.rules()),
     }
+}
+
+/// Returns what a journal lacks, because only the end of a run provides it, and the part of it without which a verdict is impossible.
+fn missing_from_journal(plan: &Plan) -> (Vec<String>, Vec<String>) {
+    let tracked = plan.deliveries.tracks_any();
+    let mut missing = vec!["everything after the last second of the journal".to_owned()];
+    let mut breakdowns = Vec::new();
+    if tracked {
+        missing.push(
+            "the reconciliation of deliveries, so copies that never arrived are not counted".to_owned(),
+        );
+    }
+    if plan.emulator.is_some() {
+        missing.push("the counts, the CPU time and the stalls of the built-in hub".to_owned());
+        breakdowns.push(
+            "the stalls of the built-in hub are unknown, because it reports them at the end of the run"
+                .to_owned(),
+        );
+    }
+    if tracked && plan.rules().thresholds.iter().any(|rule| rule.metric == Operation::Deliver) {
+        breakdowns
+            .push("lost deliveries are unknown, because they are counted at the end of the run".to_owned());
+    }
+    (missing, breakdowns)
+}
+
+/// Sets the start of the run, since the Unix epoch, and the id that contains it.
+pub(super) fn started(mut result: model::RunResult, unix: Duration) -> model::RunResult {
+    result.run.started = rfc3339(unix);
+    result.run.id = run_id(&result.run.scenario.file, &result.run.started);
+    result
+}
+
+/// Judges the run and returns its result.
+pub(super) fn result(
+    plan: &Plan,
+    mut finished: Finished,
+    ended_by: EndedBy,
+    emulator_report: Option<EmulatorReport>,
+    workers: usize,
+    preflight_passed: bool,
+    argv: &[String],
+) -> model::RunResult {
+    let mut result = started(before(plan, workers, preflight_passed, argv), finished.started_unix);
+    let mut throttle = None;
+    if let Some(report) = emulator_report {
+        add_shards(&mut finished, &report.shards);
+        result.emulator = Some(report.emulator);
+        throttle = report.throttle;
+    }
+    result.limits = limits::limits(plan, &finished, throttle.as_ref());
+    let run = &mut result.run;
+    (run.duration_us, run.complete) = (us(finished.ended), finished.complete);
+    (run.ended_by, run.recovery) = (Some(ended_by), None);
+    let verified = plan.target.tls.as_ref().is_some_and(|tls| tls.verify);
+    run.target.tls = finished.tls.as_ref().map(|facts| model::Tls {
+        version: facts.version.to_string(),
+        suite: facts.suite.to_string(),
+        group: facts.group.to_string(),
+        verified,
+    });
+    result.generator = generator(&finished, workers);
+    result.totals = model::operation_sums(&finished.measurement);
+    result.measurement = finished.measurement;
+    if let Some(judged) = report::judge_again(&result) {
+        (result.verdict, result.thresholds, result.findings) =
+            (judged.verdict, judged.thresholds, judged.findings);
+    }
+    result
 }
 
 /// Adds the stalls of the built-in hub to the measurement. The hub converts them to wall-clock times at the end of the run.
@@ -108,8 +179,7 @@ fn add_shards(finished: &mut Finished, shards: &[ShardHealth]) {
     }
 }
 
-fn target(plan: &Plan, finished: &Finished) -> model::Target {
-    let verified = plan.target.tls.as_ref().is_some_and(|tls| tls.verify);
+fn target(plan: &Plan, tls: Option<model::Tls>) -> model::Target {
     model::Target {
         kind: match plan.target.kind {
             TargetKind::IotHub => "iot-hub".to_owned(),
@@ -119,12 +189,7 @@ fn target(plan: &Plan, finished: &Finished) -> model::Target {
         port: plan.target.port,
         embedded: plan.emulator.is_some(),
         tls_wanted: plan.target.tls.is_some(),
-        tls: finished.tls.as_ref().map(|facts| model::Tls {
-            version: facts.version.to_string(),
-            suite: facts.suite.to_string(),
-            group: facts.group.to_string(),
-            verified,
-        }),
+        tls,
         tier: limits::tier_name(plan),
         units: limits::size(plan).map(|size| size.units),
         cleartext_password: super::plan_warnings::cleartext_password(plan).is_some(),

@@ -1,10 +1,27 @@
 //! Lays out the text of `check`, `doctor` and `run --once`, and the warnings of `run`: wrapped lines, labels with texts, and tables. Must not
 //! depend on plans or results.
 
+use crate::link::TlsFacts;
 use crate::report::{Width, columns, wrap};
+use crate::units::human_us;
+use std::time::Duration;
 
 /// Where the text of a line of `doctor` begins.
 pub(super) const DOCTOR_TEXT_COLUMN: usize = 15;
+
+/// Returns a row of `doctor`: a name and a text beside it.
+#[must_use]
+pub(super) fn doctor_row(name: &str, text: &str) -> String {
+    format!("  {name:<width$}{text}\n", width = DOCTOR_TEXT_COLUMN - 2)
+}
+
+/// Returns a row of `doctor` with the time of a step and, for a TLS handshake, what was negotiated.
+#[must_use]
+pub(super) fn doctor_step(name: &str, took: Duration, tls: Option<&TlsFacts>) -> String {
+    let time = human_us(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    let facts = tls.map(|tls| format!("  TLS {}, {}, {}", tls.version, tls.suite, tls.group));
+    doctor_row(name, &format!("{time}{}", facts.unwrap_or_default()))
+}
 
 /// The width of the output. Text is at most 80 columns wide even on a wider terminal, because long lines are hard to read.
 #[derive(Clone, Copy, Debug)]

@@ -2,24 +2,38 @@
 //! and `consent` print it before the load. Uses only the plan.
 
 use crate::iothub::limits::Tier;
-use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan};
+use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan, SendPlan};
 use crate::units::{grouped, human_count, plural};
 
 /// Returns the number of billed messages of a run. A hub bills in blocks of 4 KB. Reading a twin counts as one block, because the plan
 /// does not know the twin's size.
 pub(super) fn billed(plan: &Plan) -> f64 {
+    sum(plan, |count| match count {
+        Counted::Messages(fleet, send) => plan.load_seconds(fleet) * send.arrival.rate_hz,
+        Counted::Connects(fleet) => plan.planned_connects(fleet),
+        Counted::Calls(drive) => plan.planned_calls(drive),
+    })
+}
+
+/// Operations of a plan whose number a sum needs.
+enum Counted<'a> {
+    Messages(&'a FleetPlan, &'a SendPlan),
+    Connects(&'a FleetPlan),
+    Calls(&'a DrivePlan),
+}
+
+/// Returns the number of billed messages, given how often each operation is due.
+fn sum(plan: &Plan, times: impl Fn(Counted<'_>) -> f64) -> f64 {
     let fleets = plan.fleets.iter().map(|fleet| {
-        let per_second: f64 = fleet
-            .sends
-            .iter()
-            .map(|send| send.arrival.rate_hz * blocks(fleet, &send.payload, send.properties_bytes))
-            .sum();
-        let gets = if fleet.twin.get_on_connect { plan.planned_connects(fleet) } else { 0.0 };
-        plan.load_seconds(fleet) * per_second + gets
+        let sends = fleet.sends.iter().map(|send| {
+            times(Counted::Messages(fleet, send)) * blocks(fleet, &send.payload, send.properties_bytes)
+        });
+        let gets = if fleet.twin.get_on_connect { times(Counted::Connects(fleet)) } else { 0.0 };
+        sends.sum::<f64>() + gets
     });
     let calls = plan.drives.iter().filter_map(|drive| {
         let fleet = plan.fleets.get(usize::from(drive.fleet))?;
-        Some(plan.planned_calls(drive) * call_blocks(fleet, drive))
+        Some(times(Counted::Calls(drive)) * call_blocks(fleet, drive))
     });
     fleets.chain(calls).sum()
 }
@@ -52,16 +66,7 @@ fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
 /// Returns the number of billed messages of a plan in which every message and call is due once.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
 pub(super) fn billed_once(plan: &Plan) -> u64 {
-    let fleets = plan.fleets.iter().map(|fleet| {
-        let sends = fleet.sends.iter().map(|send| blocks(fleet, &send.payload, send.properties_bytes));
-        sends.sum::<f64>() + f64::from(u8::from(fleet.twin.get_on_connect))
-    });
-    let fleets: f64 = fleets.sum();
-    let calls = plan
-        .drives
-        .iter()
-        .filter_map(|drive| Some(call_blocks(plan.fleets.get(usize::from(drive.fleet))?, drive)));
-    (fleets + calls.sum::<f64>()).round() as u64
+    sum(plan, |_| 1.0).round() as u64
 }
 
 /// The messages that a hub bills for a plan.
@@ -159,138 +164,4 @@ fn percent(share: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scenario::Input;
-
-    #[test]
-    fn blocks_of_4_kb_are_billed() {
-        let text = r#"
-            name = "cost"
-            [fleet.a]
-            devices = 100
-            [[fleet.a.send]]
-            every = "1s"
-            payload = { size = 5000 }
-            [[phase]]
-            name = "ramp"
-            duration = "10s"
-            online = "0% -> 100%"
-            [[phase]]
-            name = "steady"
-            duration = "10s"
-            load = "100% -> 300%"
-        "#;
-        let load = |overrides: &[String]| {
-            let input = Input {
-                file: "cost.toml",
-                text,
-                overrides,
-                env: &|_| None,
-                files: &crate::scenario::no_files,
-            };
-            crate::plan::load(&input, &mut rand::rng()).unwrap()
-        };
-        let plan = load(&[]);
-        // 100 devices x (5 s in the ramp + 20 s of load in the second phase); each message is two blocks of 4 KB.
-        assert!((billed(&plan) - 5_000.0).abs() < 1.0, "{}", billed(&plan));
-        // 8,192 bytes fill two blocks; a property makes them three.
-        let full = "fleet.a.send.0.payload.size=8192".to_owned();
-        assert!((billed(&load(std::slice::from_ref(&full))) - 5_000.0).abs() < 1.0);
-        let property = "fleet.a.send.0.properties={ a = \"b\" }".to_owned();
-        assert!((billed(&load(&[full, property])) - 7_500.0).abs() < 1.0);
-        let line = cost(&plan).line();
-        assert!(line.starts_with("sends about 5,000 billed messages, 1.2% of"), "{line}");
-        let much = cost(&load(&["fleet.a.devices=100000".to_owned()])).line();
-        assert!(much.starts_with("sends about 5,000,000 billed messages, 1,250% of"), "{much}");
-    }
-
-    #[test]
-    fn cost_of_a_day_is_at_the_average_rate_of_the_run() {
-        let text = "[fleet.a]\ndevices = 10\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
-                    [[phase]]\nname = \"p\"\nduration = \"60s\"\n";
-        let plan_for = |duration: &str, devices: u32| {
-            let overrides = [format!("fleet.a.devices={devices}"), format!("phase.p.duration={duration}")];
-            let input = Input {
-                file: "cost.toml",
-                text,
-                overrides: &overrides,
-                env: &|_| None,
-                files: &crate::scenario::no_files,
-            };
-            crate::plan::load(&input, &mut rand::rng()).unwrap()
-        };
-        let plan = |devices| plan_for("60s", devices);
-        assert_eq!(
-            cost(&plan(10)).description(),
-            [
-                "about 600 messages in the run: 0.1% of the 400,000 a day of one S1 unit",
-                "about 864,000 if the run's average rate continues for 24 hours: 216% of one S1 unit, or 3 S1 units"
-            ]
-        );
-        let month = cost(&plan_for("30d", 10));
-        assert_eq!(
-            month.description()[0],
-            "about 25,920,000 messages in the run: 216% of the 400,000 a day of one S1 unit, on each day"
-        );
-        assert!(
-            month.line().ends_with("216% of the daily messages of one S1 unit, on each day\n"),
-            "{}",
-            month.line()
-        );
-        let [run, day] = cost(&plan(1)).description();
-        assert!(run.contains("in the run: less than 0.1% of"), "{run}");
-        assert!(day.ends_with("24 hours: 21.6% of one S1 unit"), "{day}");
-    }
-
-    #[test]
-    fn twins_methods_and_c2d_messages_are_billed() {
-        let text = r#"
-            [fleet.a]
-            devices = 10
-            subscribe = ["twin", "methods", "c2d"]
-            twin = { get = "on-connect", every = "10s" }
-            [[fleet.a.report]]
-            every = "10s"
-            payload = '{"n":${seq}}'
-            [fleet.a.methods.read]
-            payload = { size = 5000 }
-            [fleet.a.methods.never]
-            answer = false
-            [[drive]]
-            call = "method"
-            fleet = "a"
-            name = "read"
-            rate = "1/s"
-            [[phase]]
-            name = "p"
-            duration = "100s"
-        "#;
-        let of = |call: &str| {
-            let text = text
-                .replace("call = \"method\"\n            fleet = \"a\"\n            name = \"read\"", call);
-            let input = Input {
-                file: "cost.toml",
-                text: &text,
-                overrides: &[],
-                env: &|_| None,
-                files: &crate::scenario::no_files,
-            };
-            let plan =
-                crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}"));
-            billed(&plan).round()
-        };
-        // Ten reads on connect, then ten reads and ten reports per device.
-        let twins = 10.0 + 100.0 + 100.0;
-        let call = |more: &str| format!("fleet = \"a\"\n{more}");
-        for (call, blocks) in [
-            (call("call = \"method\"\nname = \"read\""), 3.0),
-            (call("call = \"method\"\nname = \"never\""), 1.0),
-            (call("call = \"method\"\nname = \"other\""), 2.0),
-            (call("call = \"desired\"\npayload = '{}'"), 2.0),
-            (call("call = \"c2d\"\npayload = { size = 5000 }"), 2.0),
-        ] {
-            assert!((of(&call) - twins - 100.0 * blocks).abs() < 0.5, "{call}: {}", of(&call));
-        }
-    }
-}
+mod tests;

@@ -93,7 +93,8 @@ async fn serve(
     let rsa_thread = (!args.control).then(make_rsa).transpose()?;
     print(out, &ready)?;
 
-    let notices = notice_printer::print_from(hub.notices(), io::stderr())?;
+    let most = if args.control { notice_printer::IN_RUN } else { notice_printer::ALONE };
+    let notices = notice_printer::print_from(hub.notices(), io::stderr(), most)?;
     let (ended, end) = oneshot::channel::<()>();
     let stop = async {
         tokio::select! {

@@ -2,7 +2,7 @@
 
 use super::error::{AppError, environment_error};
 use super::signals;
-use crate::report::{Width, wrap_lines};
+use crate::report::{Width, without_commands, wrap_lines};
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -79,7 +79,12 @@ pub(super) fn tell(env: &mut Env, text: &str) {
 
 /// Prints text that is already laid out for the width of stderr. It may contain commands that are longer than a line.
 pub(super) fn tell_laid_out(env: &mut Env, text: &str) {
-    drop(env.err.write_all(text.as_bytes()).and_then(|()| env.err.flush()));
+    drop(env.err.write_all(without_commands(text).as_bytes()).and_then(|()| env.err.flush()));
+}
+
+/// Prints text for people to stdout.
+pub(super) fn print_text(env: &mut Env, text: &str) -> Result<(), AppError> {
+    print(env, &without_commands(text))
 }
 
 /// Prints a result to stdout. A closed stdout is not an error: the reader has read enough (`| head`), or the terminal was closed.

@@ -15,7 +15,7 @@ pub enum AppError {
     #[error("{0}")]
     Environment(String),
     /// Ctrl-C was pressed before the load started ([`exit::INTERRUPTED`]).
-    #[error("interrupted before the load began; nothing was measured")]
+    #[error("interrupted before the run began; nothing was measured")]
     Interrupted,
     /// The user answered the confirmation with no ([`exit::INTERRUPTED`]).
     #[error("run canceled; nothing was sent")]

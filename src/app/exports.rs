@@ -1,41 +1,70 @@
 //! `--export`: checks the files when a command starts, and writes them when it ends. Used by `run` and `report`.
 
 use super::{AppError, environment_error, paths};
-use crate::report::{Export, Format};
-use crate::result::disk;
+use crate::report::{Export, Format, ReportError};
 use crate::result::model::RunResult;
+use crate::result::{disk, to_compact_json};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Refuses files that cannot be written, two exports to the same file, and exports to one of the `inputs`, which the command reads. Does not
 /// write files or create folders.
 pub(super) fn check<P: AsRef<Path>>(exports: &[Export], inputs: &[P]) -> Result<(), AppError> {
-    let mut targets: Vec<(PathBuf, PathBuf)> = Vec::new();
-    let inputs: Vec<PathBuf> = inputs.iter().filter_map(|input| input.as_ref().canonicalize().ok()).collect();
+    let mut targets = Targets::of(inputs);
     for export in exports {
-        for (identity, file) in identities(export)? {
-            if inputs.contains(&identity) {
+        targets.add(identities(export)?)?;
+    }
+    Ok(())
+}
+
+/// Like [`check`], for single files of other formats, each with its usual extension.
+pub(super) fn check_files<P: AsRef<Path>>(files: &[(&Path, &str)], inputs: &[P]) -> Result<(), AppError> {
+    let mut targets = Targets::of(inputs);
+    for (file, extension) in files {
+        targets.add(vec![(writable(file, extension)?, file.to_path_buf())])?;
+    }
+    Ok(())
+}
+
+/// The files that a command reads and writes.
+struct Targets {
+    inputs: Vec<PathBuf>,
+    /// Canonical paths, each with the path as specified.
+    known: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Targets {
+    fn of<P: AsRef<Path>>(inputs: &[P]) -> Targets {
+        let inputs = inputs.iter().filter_map(|input| input.as_ref().canonicalize().ok()).collect();
+        Targets { inputs, known: Vec::new() }
+    }
+
+    /// Adds files to write, each with its canonical path. Refuses files that the command reads or already writes.
+    fn add(&mut self, files: Vec<(PathBuf, PathBuf)>) -> Result<(), AppError> {
+        for (identity, file) in files {
+            if self.inputs.contains(&identity) {
                 return Err(AppError::Usage(format!(
                     "cannot write {}: the command reads this file; choose another file",
                     file.display()
                 )));
             }
-            if let Some((_, first)) = targets.iter().find(|(other, _)| *other == identity) {
+            if let Some((_, first)) = self.known.iter().find(|(other, _)| *other == identity) {
                 return Err(AppError::Usage(format!(
                     "{} and {} are the same file; choose a different file for each export",
                     first.display(),
                     file.display()
                 )));
             }
-            targets.push((identity, file));
+            self.known.push((identity, file));
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Checks that the files of an export can be written. Returns their canonical paths, each with the path as specified.
 fn identities(export: &Export) -> Result<Vec<(PathBuf, PathBuf)>, AppError> {
     let folder = &export.file;
+    let extension = export.format.extensions().first().unwrap_or(&"csv");
     match folder.metadata() {
         _ if export.format.file_names().is_empty() => {}
         Ok(found) if found.is_dir() => {}
@@ -48,18 +77,18 @@ fn identities(export: &Export) -> Result<Vec<(PathBuf, PathBuf)>, AppError> {
         }
         // The folder is created with its files.
         Err(_) => {
-            let folder_identity = writable(folder, export.format)?;
+            let folder_identity = writable(folder, extension)?;
             let files = export.paths().into_iter();
             return Ok(files
                 .map(|file| (folder_identity.join(file.file_name().unwrap_or_default()), file))
                 .collect());
         }
     }
-    export.paths().into_iter().map(|file| Ok((writable(&file, export.format)?, file))).collect()
+    export.paths().into_iter().map(|file| Ok((writable(&file, extension)?, file))).collect()
 }
 
-/// Checks that `file` can be written. Returns its canonical path.
-fn writable(file: &Path, format: Format) -> Result<PathBuf, AppError> {
+/// Checks that `file` can be written. Returns its canonical path. `extension` is for the example in an error.
+fn writable(file: &Path, extension: &str) -> Result<PathBuf, AppError> {
     let path = file.display();
     let folder = disk::folder_of(file);
     let fail = |what: String| AppError::Environment(format!("cannot write {path}: {what}"));
@@ -80,7 +109,7 @@ fn writable(file: &Path, format: Format) -> Result<PathBuf, AppError> {
     match file.metadata() {
         Ok(found) if found.is_dir() => Err(fail(format!(
             "it is a folder; choose a file in it, for example {}",
-            file.join("result").with_extension(format.extensions().first().unwrap_or(&"csv")).display()
+            file.join("result").with_extension(extension).display()
         ))),
         // A device or a pipe, such as /dev/stdout, is not opened until the export is written.
         Ok(found) if !found.is_file() => file.canonicalize().or_else(|_| Ok(file.to_owned())),
@@ -108,11 +137,11 @@ fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
     })
 }
 
-/// Writes all exports, replacing existing files. After an error, continues with the next export. Returns the written files and the errors.
-pub(super) fn write(exports: &[Export], result: &RunResult) -> (Vec<PathBuf>, Vec<AppError>) {
+/// Writes all exports, replacing existing files. If `compact` is set, JSON files have no empty histograms. After an error, continues with the next export. Returns the written files and the errors.
+pub(super) fn write(exports: &[Export], result: &RunResult, compact: bool) -> (Vec<PathBuf>, Vec<AppError>) {
     let (mut written, mut errors) = (Vec::new(), Vec::new());
     for export in exports {
-        match write_one(export, result) {
+        match write_one(export, result, compact) {
             Ok(files) => written.extend(files),
             Err(error) => errors.push(error),
         }
@@ -129,11 +158,17 @@ pub(super) fn all_written(errors: Vec<AppError>) -> Result<(), AppError> {
     Err(AppError::Environment(texts.join("\n  ")))
 }
 
+/// Renders a result like [`Format::render`]. If `compact` is set, JSON has no empty histograms.
+pub(super) fn render(format: Format, result: &RunResult, compact: bool) -> Result<Vec<String>, ReportError> {
+    match format {
+        Format::Json if compact => Ok(vec![to_compact_json(result)?]),
+        _ => format.render(result),
+    }
+}
+
 /// Writes the files of an export and returns their paths.
-fn write_one(export: &Export, result: &RunResult) -> Result<Vec<PathBuf>, AppError> {
-    let texts = export
-        .format
-        .render(result)
+fn write_one(export: &Export, result: &RunResult, compact: bool) -> Result<Vec<PathBuf>, AppError> {
+    let texts = render(export.format, result, compact)
         .map_err(|error| environment_error(&format!("cannot render {}", export.file.display()), &error))?;
     let paths = export.paths();
     for (path, text) in paths.iter().zip(texts) {

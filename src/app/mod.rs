@@ -10,6 +10,7 @@ mod certs;
 mod check;
 mod ci;
 mod columns;
+mod compare;
 mod consent;
 mod cost;
 mod doctor;
@@ -20,6 +21,7 @@ mod env;
 mod error;
 mod exports;
 mod init;
+mod journal;
 mod limits;
 mod machine;
 mod mosquitto_hint;
@@ -30,6 +32,7 @@ mod paths;
 mod plan_warnings;
 mod preflight;
 mod read_scenario;
+mod recover;
 mod report;
 mod run;
 mod secret;
@@ -41,7 +44,7 @@ mod write_result;
 use crate::cli::{self, Cli, Command, SchemaArgs, SchemaFormat};
 use crate::report::exit;
 use crate::scenario::masked;
-use env::{print, tell, tell_laid_out};
+use env::{print, print_text, tell, tell_laid_out};
 use error::environment_error;
 use std::io::Write;
 use std::path::Path;
@@ -66,7 +69,8 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
         Command::Init(args) => init::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Check(args) => check::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Emulator(args) => emulator::run(&args, &mut env).await.map(|()| exit::PASSED),
-        Command::Report(args) => report::run(&args, &mut env),
+        Command::Compare(args) => compare::run(&args, &mut env),
+        Command::Report(args) => report::run(&args, &mut env).await,
         Command::Doctor(args) => doctor::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Token(args) => token::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Certs(args) => certs::run(&args, &mut env).map(|()| exit::PASSED),
@@ -96,6 +100,7 @@ fn man(folder: &Path) -> Result<(), AppError> {
 fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
     let schema = match args.format {
         SchemaFormat::Result => crate::result::schema(),
+        SchemaFormat::Compare => crate::compare::schema(),
         SchemaFormat::Scenario => crate::scenario::schema(),
     };
     let text = serde_json::to_string_pretty(&schema)

@@ -4,15 +4,33 @@
 use crate::clock;
 use crate::emulator::admission::Refusal;
 use crate::emulator::notice::{Notice, Shortage};
+use crate::report::without_commands;
 use crate::scenario::{masked, may_be_key};
 use crate::units::{human_count, plural};
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// Maximum number of lines in one [`WINDOW`].
-const LINES_MAX: u64 = 20;
-const WINDOW: Duration = Duration::from_secs(10);
+/// How many lines to print.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Most {
+    /// Maximum number of lines in one window.
+    lines: u64,
+    window: Duration,
+    /// Where to find the numbers of the other lines.
+    elsewhere: &'static str,
+}
+
+/// The limit for `hubstorm emulator`, whose lines are its output.
+pub(super) const ALONE: Most =
+    Most { lines: 20, window: Duration::from_secs(10), elsewhere: "`stats` of --control counts them all" };
+
+/// The limit for the built-in hub of a run, whose lines must not hide the run's own progress and error messages.
+pub(super) const IN_RUN: Most = Most {
+    lines: 6,
+    window: Duration::from_secs(60),
+    elsewhere: "the errors of the run count every refused connection",
+};
 
 /// How long the program waits for the last lines before it exits.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,11 +56,12 @@ impl Printing {
 pub(super) fn print_from(
     notices: Receiver<Notice>,
     mut out: impl Write + Send + 'static,
+    most: Most,
 ) -> io::Result<Printing> {
     let (end, ended): (SyncSender<()>, _) = sync_channel(0);
     let print = move || {
         let _end = end;
-        let mut limit = Limit::new(clock::now());
+        let mut limit = Limit::new(most, clock::now());
         loop {
             let notice = notices.recv_timeout(limit.wait(clock::now()));
             let text = match &notice {
@@ -60,30 +79,31 @@ pub(super) fn print_from(
     Ok(Printing { ended })
 }
 
-/// A rate limit: [`LINES_MAX`] lines per [`WINDOW`].
+/// A rate limit.
 struct Limit {
+    most: Most,
     from: Instant,
     printed: u64,
     suppressed: u64,
 }
 
 impl Limit {
-    fn new(now: Instant) -> Limit {
-        Limit { from: now, printed: 0, suppressed: 0 }
+    fn new(most: Most, now: Instant) -> Limit {
+        Limit { most, from: now, printed: 0, suppressed: 0 }
     }
 
     /// Returns the time until suppressed lines must be reported.
     fn wait(&self, now: Instant) -> Duration {
         match self.suppressed {
             0 => Duration::from_secs(3600),
-            _ => (self.from + WINDOW).saturating_duration_since(now),
+            _ => (self.from + self.most.window).saturating_duration_since(now),
         }
     }
 
     /// Adds a line. Returns the text to print, if any.
     fn add(&mut self, now: Instant, line: impl FnOnce() -> String) -> Option<String> {
         let rest = self.roll(now);
-        if self.printed == LINES_MAX {
+        if self.printed == self.most.lines {
             self.suppressed += 1;
             return rest;
         }
@@ -93,24 +113,23 @@ impl Limit {
 
     /// Starts a new window if the current one has ended. Returns the report about suppressed lines, if any.
     fn roll(&mut self, now: Instant) -> Option<String> {
-        if now < self.from + WINDOW {
+        if now < self.from + self.most.window {
             return None;
         }
         let rest = self.rest();
-        *self = Limit::new(now);
+        *self = Limit::new(self.most, now);
         rest
     }
 
     fn rest(&self) -> Option<String> {
         let more = plural(self.suppressed, "more line", "more lines");
-        (self.suppressed > 0)
-            .then(|| format!("hub: {more} not shown; `stats` of --control counts them all\n"))
+        (self.suppressed > 0).then(|| format!("hub: {more} not shown; {}\n", self.most.elsewhere))
     }
 }
 
 /// Formats a notice. Escapes control characters and masks possible secrets in text received from the network.
 fn line(notice: &Notice) -> String {
-    match notice {
+    let line = match notice {
         Notice::Refused { peer, client_id, refusal } => {
             let id = match &**client_id {
                 // The client id is not read if the protocol level is wrong.
@@ -143,7 +162,8 @@ fn line(notice: &Notice) -> String {
                 "hub: {shortage}. Connected devices are not affected. New connections wait, and the hub closes the oldest connections that have not sent CONNECT\n"
             )
         }
-    }
+    };
+    without_commands(&line).into_owned()
 }
 
 #[cfg(test)]
@@ -181,6 +201,8 @@ mod tests {
             let line = line(&refused(id, Refusal::ClientId));
             assert!(!line.contains("AwQFBgcI") && !line.contains("abcdef"), "{line}");
         }
+        let command = line(&refused("##vso[task.complete result=Succeeded]", Refusal::ClientId));
+        assert!(command.contains("\"## vso[task.complete result=Succeeded]\""), "{command}");
         let line = line(&refused("a\nb\u{1b}[2J\u{202e}", Refusal::ClientId));
         assert!(line.ends_with('\n') && line.lines().count() == 1, "{line:?}");
         assert!(!line.contains('\u{1b}') && !line.contains('\u{202e}'), "{line:?}");
@@ -189,7 +211,7 @@ mod tests {
     #[test]
     fn notices_above_the_limit_are_counted() {
         let start = clock::now();
-        let mut limit = Limit::new(start);
+        let mut limit = Limit::new(ALONE, start);
         let at = |s| start + Duration::from_secs(s);
         let printed = (0..1_000).filter_map(|_| limit.add(at(1), || "x\n".to_owned())).count();
         assert_eq!(printed, 20);
@@ -199,6 +221,16 @@ mod tests {
         assert_eq!(limit.rest().as_deref(), Some(more));
         assert_eq!(limit.add(at(10), || "y\n".to_owned()), Some(format!("{more}y\n")));
         assert_eq!((limit.roll(at(30)), limit.rest()), (None, None));
+    }
+
+    #[test]
+    fn hub_of_a_run_prints_few_lines() {
+        let start = clock::now();
+        let mut limit = Limit::new(IN_RUN, start);
+        let printed = (0..1_000).filter_map(|_| limit.add(start, || "x\n".to_owned())).count();
+        assert_eq!(printed, 6);
+        let more = "hub: 994 more lines not shown; the errors of the run count every refused connection\n";
+        assert_eq!(limit.rest().as_deref(), Some(more));
     }
 
     #[test]
@@ -215,7 +247,7 @@ mod tests {
                 Ok(())
             }
         }
-        let printing = print_from(notices, Lines(out)).unwrap();
+        let printing = print_from(notices, Lines(out), ALONE).unwrap();
         sender.send(refused("d1", Refusal::Expired)).unwrap();
         drop(sender);
         printing.finish();

@@ -12,7 +12,9 @@ mod times;
 use super::columns::Layout;
 use super::emulator_process::EmulatorProcess;
 use super::run::{self, control_config, set_target, until_interrupted};
-use super::{AppError, Env, consent, cost, environment_error, plan_warnings, print, read_scenario, tell};
+use super::{
+    AppError, Env, consent, cost, environment_error, plan_warnings, print_text, read_scenario, tell,
+};
 use crate::cli::RunArgs;
 use crate::fleet::Tracer;
 use crate::link::Endpoint;
@@ -50,7 +52,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         tell(env, "\n");
     }
     let layout = Layout::of((env.out_width)());
-    print(env, &layout.list(&text::text(&list, &plan, &skipped_drives), text::TEXT_COLUMN))?;
+    print_text(env, &layout.list(&text::text(&list, &plan, &skipped_drives), text::TEXT_COLUMN))?;
     if ended.interrupted {
         return Ok(exit::INTERRUPTED);
     }

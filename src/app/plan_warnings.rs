@@ -53,7 +53,7 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
         .chain(late_aborts(plan).map(warning))
         .chain(plan.drives.iter().filter_map(|drive| unhandled_calls(plan, drive)))
         .chain(fleets.flat_map(|(fleet, number)| untracked(plan, fleet, number)))
-        .chain(device_lists(plan).into_iter().map(|text| (Weight::Note, text)))
+        .chain(device_lists(plan))
         .collect()
 }
 
@@ -218,10 +218,14 @@ fn unhandled_calls(plan: &Plan, drive: &DrivePlan) -> Option<(Weight, String)> {
     }
 }
 
-/// Returns the notes about files with devices. Each note appears once, because several fleets may use the same file.
-fn device_lists(plan: &Plan) -> BTreeSet<String> {
+/// Returns the warnings and notes about files with devices. Each appears once, because several fleets may use the same file.
+fn device_lists(plan: &Plan) -> BTreeSet<(Weight, String)> {
     let lists = plan.fleets.iter().filter_map(|fleet| fleet.auth.device_list());
-    lists.flat_map(|list| list.notes().iter().cloned()).collect()
+    let messages = lists.flat_map(|list| {
+        let warnings = list.warnings().iter().map(|text| (Weight::Warning, text));
+        warnings.chain(list.notes().iter().map(|text| (Weight::Note, text)))
+    });
+    messages.map(|(weight, text)| (weight, text.clone())).collect()
 }
 
 /// Returns warnings about stamped messages that no fleet subscribes to, and a note about a fleet that only subscribes but receives no

@@ -10,7 +10,6 @@ use crate::scenario::{
 use crate::text_file;
 use std::cell::RefCell;
 use std::io::{self, Read as _};
-use std::net::IpAddr;
 use std::path::Path;
 
 /// Reads and resolves a scenario.
@@ -39,19 +38,7 @@ async fn resolve(
     env: &Env,
     change: impl FnOnce(&mut Scenario),
 ) -> Result<Plan, AppError> {
-    let (file, bytes) = match is_stdin(&args.scenario) {
-        true => ("stdin".to_owned(), stdin().await),
-        false => (args.scenario.display().to_string(), std::fs::read(&args.scenario)),
-    };
-    let bytes = bytes.map_err(|error| {
-        AppError::Scenario(paths::unreadable(
-            "scenario",
-            Path::new(&file),
-            &error,
-            &["toml", "json", "jsonc"],
-        ))
-    })?;
-    let text = text(&file, &bytes)?;
+    let (file, text) = read_text(&args.scenario).await?;
     let overrides = overrides(args)?;
     let files = RefCell::new(vec![args.scenario.clone()]);
     let read = |path: &Path| {
@@ -72,6 +59,19 @@ async fn resolve(
     plan.source.files = files.into_inner();
     plan.source.files.extend(plan.target.tls.iter().filter_map(|tls| tls.ca.clone()));
     Ok(plan)
+}
+
+/// Reads the text of a scenario. Returns it after the name of the file for messages.
+pub(super) async fn read_text(path: &Path) -> Result<(String, String), AppError> {
+    let (file, bytes) = match is_stdin(path) {
+        true => ("stdin".to_owned(), stdin().await),
+        false => (path.display().to_string(), std::fs::read(path)),
+    };
+    let unreadable =
+        |error| paths::unreadable("scenario", Path::new(&file), &error, &["toml", "json", "jsonc"]);
+    let bytes = bytes.map_err(|error| AppError::Scenario(unreadable(error)))?;
+    let text = text(&file, &bytes)?;
+    Ok((file, text))
 }
 
 /// Returns true for `-`, which means stdin.
@@ -177,12 +177,6 @@ pub(super) fn host(option: &str, host: &str) -> Result<(), AppError> {
             _ => invalid(problem),
         };
     }
-    // RFC 1123 §2.1: the last label of a name is never all digits.
-    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
-    let last = host.strip_suffix('.').unwrap_or(host).rsplit('.').next();
-    if host.parse::<IpAddr>().is_err() && last.is_some_and(is_number) {
-        return invalid(&format!("\"{host}\" is not a valid IPv4 address; write four numbers from 0 to 255"));
-    }
     Ok(())
 }
 
@@ -211,11 +205,8 @@ mod tests {
         }
         for (wrong, expected) in [
             ("a:8883", "--name: \"a:8883\" is not a host name: remove the port"),
-            (
-                "127.0.0.256",
-                "--name: \"127.0.0.256\" is not a valid IPv4 address; write four numbers from 0 to 255",
-            ),
-            ("1.2.3", "--name: \"1.2.3\" is not a valid IPv4 address; write four numbers from 0 to 255"),
+            ("127.0.0.256", "--name: not a valid IPv4 address: write four numbers from 0 to 255"),
+            ("1.2.3", "--name: not a valid IPv4 address: write four numbers from 0 to 255"),
             ("a b", "--name: not a host name"),
         ] {
             assert_eq!(host("--name", wrong).unwrap_err().to_string(), expected);
@@ -249,6 +240,9 @@ mod tests {
                 format!("--target ::1:{port}: did you mean [::1]:{port}? If ::1:{port} is the address");
             assert!(error.starts_with(&expected), "{error}");
         }
+        let error = host_and_port("127.0.0.256:1883").unwrap_err().to_string();
+        let expected = "--target: not a valid IPv4 address: write four numbers from 0 to 255; use HOST, HOST:PORT or [IPV6]:PORT";
+        assert_eq!(error, expected);
         let url = host_and_port("https://hub.example/").unwrap_err().to_string();
         assert!(
             url.contains("remove the scheme and the path") && url.ends_with("did you mean hub.example?"),

@@ -1,18 +1,32 @@
-//! `hubstorm report`: renders a result file, or judges it again with `--judge`. It reads one result and writes text or files; the formats are in
-//! `crate::report`.
+//! `hubstorm report`: renders a result file, or judges it again with `--judge`. With `--recover`, it reads a journal. It reads one result and writes text or files; the formats are in
+//! `crate::report`. With `--history`, it reads all results in a folder.
 
-use super::{AppError, Env, environment_error, exports, other_file, paths, print, read_scenario};
+mod history;
+mod judge;
+
+use super::{AppError, Env, environment_error, exports, other_file, paths, print, read_scenario, recover};
 use crate::cli::ReportArgs;
 use crate::report::{self, Export, Format, exit};
 use crate::result::{self, FileError, model::RunResult};
 use crate::text_file;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Reads the result and renders it to files or stdout. With `--judge`, returns the exit code of the new verdict.
-pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
+pub(super) async fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
     let files = files(args)?;
+    if let Some(folder) = &args.history {
+        return history::run(folder, args, &files, env);
+    }
+    // clap does not check this, because --history and a result exclude each other.
+    if !args.metric.is_empty() {
+        let text =
+            "--metric chooses the columns of --history DIR; to see all metrics of one result, leave it out";
+        return Err(AppError::Usage(text.to_owned()));
+    }
+    // Without --history, clap requires it.
+    let path = args.result.as_deref().unwrap_or(Path::new("-"));
     if let (Some(format), None) = (args.format, &args.out)
         && !format.file_names().is_empty()
     {
@@ -21,33 +35,33 @@ pub(super) fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError> {
             "{name} consists of several files; write them to a folder: --export {name}=FOLDER"
         )));
     }
-    let mut result = read(&args.result)?;
-    exports::check(&files, &[&args.result])?;
+    if let Some(scenario) = args.scenario.as_deref().filter(|scenario| read_scenario::is_stdin(scenario))
+        && scenario == path
+    {
+        let text =
+            "the result and the scenario cannot both be read from stdin; specify a file for one of them";
+        return Err(AppError::Usage(text.to_owned()));
+    }
+    let inputs: Vec<&Path> = std::iter::once(path).chain(args.scenario.as_deref()).collect();
+    let mut result = if args.recover {
+        exports::check(&files, &inputs)?;
+        recover::recover(path, read_scenario::is_stdin(path), env)?
+    } else {
+        let result = read(path)?;
+        exports::check(&files, &inputs)?;
+        result
+    };
     if !args.judge {
         return render(args, &files, &result, env).map(|()| exit::PASSED);
     }
-    judge_again(&mut result, env);
+    match &args.scenario {
+        Some(scenario) => judge::with_thresholds_of(scenario, &mut result, env).await?,
+        None => judge::again(&mut result, env),
+    }
     let text = report::verdict_text(&result, true, (env.out_width)());
     print(env, &text)?;
-    let (_, errors) = exports::write(&files, &result);
+    let (_, errors) = exports::write(&files, &result, args.compact);
     exports::all_written(errors).map(|()| result.verdict.exit_code)
-}
-
-/// Judges the measurement in the file again and replaces its verdict, thresholds and findings. If the file is from an earlier version and
-/// contains no rules, they stay unchanged.
-fn judge_again(result: &mut RunResult, env: &mut Env) {
-    match report::judge_again(result) {
-        Some(judged) => {
-            result.verdict = judged.verdict;
-            result.thresholds = judged.thresholds;
-            result.findings = judged.findings;
-        }
-        None => {
-            let text = "note: this file was written by an earlier version of hubstorm and cannot be judged again; this is the stored verdict\n";
-            // Ignore the error: a closed stderr must not change the exit code.
-            drop(write!(env.err, "{text}"));
-        }
-    }
 }
 
 /// The name of stdin in messages.
@@ -128,14 +142,15 @@ fn render(args: &ReportArgs, files: &[Export], result: &RunResult, env: &mut Env
     let to_stdout = args.out.is_none() && (args.format.is_some() || files.is_empty());
     if to_stdout {
         let text = match args.format.unwrap_or(Format::Text) {
-            Format::Text => report::text(result, true, (env.out_width)()),
-            other => other
-                .render(result)
+            Format::Text => {
+                report::without_commands(&report::text(result, true, (env.out_width)())).into_owned()
+            }
+            other => exports::render(other, result, args.compact)
                 .map_err(|error| environment_error("cannot render the result", &error))?
                 .concat(),
         };
         print(env, &text)?;
     }
-    let (_, errors) = exports::write(files, result);
+    let (_, errors) = exports::write(files, result, args.compact);
     exports::all_written(errors)
 }

@@ -6,11 +6,12 @@ mod load;
 
 use super::build_result::EmulatorReport;
 use super::columns::Layout;
-use super::early_end::EarlyEndCheck;
+use super::early_end::{EarlyEnd, EarlyEndCheck};
 use super::emulator_process::EmulatorProcess;
+use super::journal::JournalWriter;
 use super::{
-    AppError, Env, build_result, consent, cost, exports, plan_warnings, preflight, read_scenario, tell,
-    tell_laid_out, write_result,
+    AppError, Env, build_result, compare, consent, cost, environment_error, exports, plan_warnings,
+    preflight, read_scenario, tell, tell_laid_out, write_result,
 };
 use crate::cli::RunArgs;
 use crate::clock::WallClock;
@@ -18,6 +19,7 @@ use crate::fleet::{self, Finished};
 use crate::link::{Endpoint, tls};
 use crate::live::Style;
 use crate::plan::Plan;
+use crate::report::exit;
 use crate::result::model::EndedBy;
 use crate::units::{human_duration, plural};
 use built_in_hub::stop_emulator;
@@ -41,23 +43,33 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let workers = workers(args.workers, &plan);
     // A progress line that is redrawn must be the only output on the terminal, so the run prints the hub's messages itself.
     let (messages, mut hub_messages) = mpsc::unbounded_channel();
+    let notes = messages.clone();
     let messages = (style(args, env) == Style::Redrawn).then_some(messages);
     let preparing = prepare(args, env, &mut plan, workers, messages);
     let prepared = until_interrupted(&interrupts, 0, preparing).await;
-    if prepared.is_err() {
-        print_rest(&mut hub_messages, env).await;
-    }
-    let (mut emulator, endpoint) = prepared?;
+    let (mut emulator, endpoint) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            // The rest ends when no sender is left.
+            drop(notes);
+            print_rest(&mut hub_messages, env).await;
+            return Err(error);
+        }
+    };
     let preflight_passed = emulator.is_none() && !args.no_preflight;
 
     let plan = Arc::new(plan);
     let early_end_check = EarlyEndCheck::new(&plan);
+    let start = build_result::before(&plan, workers, preflight_passed, &env.argv);
+    let journal = JournalWriter::start(&args.out, start, args.fsync, notes)
+        .map_err(|error| environment_error("cannot start the thread that writes the journal", &error))?;
     let settings = fleet::Settings {
         workers,
         endpoint,
         trace,
         measured: early_end_check.needs_measurement(),
         observer: None,
+        journal: Some(journal.entries()),
         wall: WallClock::default(),
     };
     let (mut finished, early) = run_load(
@@ -69,17 +81,13 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         (trace_lines, &mut hub_messages),
     )
     .await?;
+    let journal = journal.finish();
     let emulator_report = match emulator {
         Some(emulator) => report_and_stop(emulator, &interrupts, &mut finished).await,
         None => None,
     };
     print_rest(&mut hub_messages, env).await;
-    let ended_by = match (finished.complete, early) {
-        (true, _) => EndedBy::Plan,
-        (false, _) if *interrupts.borrow() > 0 => EndedBy::Interrupt,
-        (false, Some(early)) => early.ended_by,
-        (false, None) => EndedBy::Breakdown,
-    };
+    let ended_by = ended_by(finished.complete, early, *interrupts.borrow() > 0);
     // A run that ends early because of the scenario is complete.
     finished.complete |= matches!(ended_by, EndedBy::Abort | EndedBy::Unreachable);
     let result = build_result::result(
@@ -91,7 +99,34 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         preflight_passed,
         &env.argv,
     );
-    write_result::conclude(&args.out, &args.export, !args.no_step_summary, env, result)
+    let (code, file) = write_result::conclude(&files(args), journal, env, result)?;
+    let compared = match (&args.compare, &file) {
+        // An interrupted run measured only a part of the load.
+        (Some(base), Some(file)) if code != exit::INTERRUPTED => compare::after_run(base, file, env)?,
+        _ => exit::PASSED,
+    };
+    Ok(exit::strongest(&[code, compared]))
+}
+
+/// Returns the reason why the run ended.
+fn ended_by(complete: bool, early: Option<EarlyEnd>, is_interrupted: bool) -> EndedBy {
+    match (complete, early) {
+        (true, _) => EndedBy::Plan,
+        (false, _) if is_interrupted => EndedBy::Interrupt,
+        (false, Some(early)) => early.ended_by,
+        (false, None) => EndedBy::Breakdown,
+    }
+}
+
+/// Returns the files that the command line asks for.
+fn files(args: &RunArgs) -> write_result::Files<'_> {
+    write_result::Files {
+        out: &args.out,
+        exports: &args.export,
+        compact: args.compact,
+        step_summary: !args.no_step_summary,
+        keep_journal: args.keep_journal,
+    }
 }
 
 /// Prints the last messages of the built-in hub, which has exited.
@@ -112,6 +147,7 @@ async fn prepare(
 ) -> Result<(Option<EmulatorProcess>, Arc<Endpoint>), AppError> {
     preflight::resources(plan, workers).await?;
     preflight::output_folder(&args.out)?;
+    args.compare.as_deref().map(compare::check_baseline).transpose()?;
     exports::check(&args.export, &plan.source.files)?;
     let mut emulator = None;
     let mut roots = None;
@@ -130,7 +166,13 @@ async fn prepare(
     }
     consent::confirm(plan, args.yes, args.quiet, env).await?;
     if emulator.is_none() && !args.no_preflight {
-        preflight::connections(plan, &endpoint).await?;
+        let quiet = args.quiet;
+        let note = |text: &str| {
+            if !quiet {
+                tell(env, text);
+            }
+        };
+        preflight::connections(plan, &endpoint, note).await?;
     }
     Ok((emulator, endpoint))
 }

@@ -2,26 +2,40 @@
 //! system. If the output folder is no longer writable, the result goes to the temporary directory. Used by `run`. Computing the verdict
 //! is `report`'s job.
 
-use super::{AppError, Env, ci, environment_error, exports, print};
+use super::journal::Journal;
+use super::{AppError, Env, ci, environment_error, exports, print_text};
 use crate::report::{self, Export};
 use crate::result::{self, model};
 use crate::scenario::masked;
 use std::path::{Path, PathBuf};
 
-/// Writes the files, prints the summary, and reports to a CI system. Returns the exit code of the verdict.
+/// The files of a run, as specified on the command line.
+pub(super) struct Files<'a> {
+    /// Folder for the result and the page.
+    pub(super) out: &'a Path,
+    pub(super) exports: &'a [Export],
+    /// Whether to leave out empty histograms in JSON files.
+    pub(super) compact: bool,
+    /// Whether to append to the step summary of GitHub Actions.
+    pub(super) step_summary: bool,
+    /// Whether to keep the journal although the result is written.
+    pub(super) keep_journal: bool,
+}
+
+/// Writes the files, prints the summary, and reports to a CI system. Returns the exit code of the verdict, and the path of the result.
 ///
 /// # Errors
 /// One or more files cannot be written. The other files are written anyway.
 pub(super) fn conclude(
-    out: &Path,
-    exports: &[Export],
-    step_summary: bool,
+    files: &Files<'_>,
+    journal: Option<Journal>,
     env: &mut Env,
     mut result: model::RunResult,
-) -> Result<u8, AppError> {
+) -> Result<(u8, Option<PathBuf>), AppError> {
+    let Files { out, exports, compact, step_summary, keep_journal } = *files;
     let mut errors = Vec::new();
     let mut files = Vec::new();
-    let json = keep(out, &mut result, &mut errors);
+    let json = keep(out, compact, &mut result, &mut errors);
     // If the page or an export fails, the other files are still written.
     if let Some(json) = &json {
         files.push(json.clone());
@@ -30,7 +44,7 @@ pub(super) fn conclude(
             Err(error) => errors.push(error),
         }
     }
-    let (written, failed) = exports::write(exports, &result);
+    let (written, failed) = exports::write(exports, &result, compact);
     errors.extend(failed.into_iter().map(|error| match &json {
         Some(json) => AppError::Environment(format!("{error}\n  the result is in {}", json.display())),
         None => error,
@@ -43,22 +57,35 @@ pub(super) fn conclude(
         };
         errors.push(AppError::Environment(text.to_owned()));
     }
+    match journal {
+        Some(journal) if json.as_ref().is_none_or(|json| !json.starts_with(out)) => {
+            errors.extend(journal.how_to_recover().map(AppError::Environment));
+        }
+        Some(journal) if keep_journal => files.extend(journal.path().map(Path::to_owned)),
+        Some(journal) => journal.remove(),
+        None => {}
+    }
     let list = |file: &Path| format!("{}\n", file.display());
     let listed: String = files.iter().map(|file| list(file)).collect();
     // Mask the names: they come from the command line and may contain a secret.
     let exported: String = written.iter().map(|file| masked(&list(file))).collect();
     let printed =
-        print(env, &format!("{}\n{listed}{exported}", report::text(&result, true, (env.out_width)())));
+        print_text(env, &format!("{}\n{listed}{exported}", report::text(&result, true, (env.out_width)())));
     ci::report(&result, step_summary, env);
     exports::all_written(errors)?;
-    printed.map(|()| result.verdict.exit_code)
+    printed.map(|()| (result.verdict.exit_code, json))
 }
 
 /// Writes the result to the output folder or, if that fails, to the temporary directory. Returns `None` if both fail.
-fn keep(out: &Path, result: &mut model::RunResult, errors: &mut Vec<AppError>) -> Option<PathBuf> {
+fn keep(
+    out: &Path,
+    compact: bool,
+    result: &mut model::RunResult,
+    errors: &mut Vec<AppError>,
+) -> Option<PathBuf> {
     let elsewhere = std::env::temp_dir();
     for folder in [out, &elsewhere] {
-        match result::write_new(folder, result) {
+        match result::write_new(folder, result, compact) {
             Ok(json) => {
                 if !errors.is_empty() {
                     let text = format!("the result is in {} instead", json.display());
@@ -124,12 +151,17 @@ mod tests {
             trace: None,
             measured: false,
             observer: None,
+            journal: None,
             wall: WallClock::default(),
         };
         let ((_commander, commands), (events, _listener)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let finished = fleet::run(plan.clone(), settings, None, commands, events).await.unwrap();
         build_result::result(&plan, finished, model::EndedBy::Breakdown, None, workers, false, &[])
+    }
+
+    fn files(out: &Path) -> Files<'_> {
+        Files { out, exports: &[], compact: false, step_summary: false, keep_journal: false }
     }
 
     fn env() -> Env {
@@ -142,11 +174,11 @@ mod tests {
     async fn worker_panic_keeps_the_result_and_is_invalid() {
         let folder = tempfile::tempdir().unwrap();
         let result = with_a_worker_that_panics().await;
-        assert_eq!(conclude(folder.path(), &[], false, &mut env(), result).unwrap(), 120);
-        let mut files: Vec<_> =
+        assert_eq!(conclude(&files(folder.path()), None, &mut env(), result).unwrap().0, 120);
+        let mut found: Vec<_> =
             std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect();
-        files.sort();
-        let [html, json] = &files[..] else { panic!("{files:?}") };
+        found.sort();
+        let [html, json] = &found[..] else { panic!("{found:?}") };
         let written = result::read(json).unwrap();
         assert!(!written.run.complete);
         let again = report::judge_again(&written).unwrap();
@@ -164,7 +196,7 @@ mod tests {
         // Only the page cannot be written.
         std::fs::remove_file(html).and_then(|()| std::fs::create_dir(html)).unwrap();
         std::fs::remove_file(json).unwrap();
-        let error = conclude(folder.path(), &[], false, &mut env(), written).unwrap_err().to_string();
+        let error = conclude(&files(folder.path()), None, &mut env(), written).unwrap_err().to_string();
         let again = format!("hubstorm report {} --format html --out {}", json.display(), html.display());
         assert!(error.contains("cannot write") && error.contains(&again), "{error}");
         assert!(result::read(json).is_ok() && std::fs::read_dir(folder.path()).unwrap().count() == 2);

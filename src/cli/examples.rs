@@ -47,7 +47,19 @@ Examples:
   hubstorm report result.json --out result.html
   hubstorm report result.json --export result.html --export text=summary
   hubstorm report result.json --judge             prints the verdict; exits with its code
-  cat result.json | hubstorm report -";
+  hubstorm report --recover reports/meters-20261123T101500Z.journal --export json=result.json
+  hubstorm report result.json --judge --scenario strict.toml
+  cat result.json | hubstorm report -
+  hubstorm report --history reports
+  hubstorm report --history reports --export html=reports/index.html --export csv=history.csv
+  hubstorm report --history reports --metric \"telemetry p(99.9)\"";
+
+pub(super) const COMPARE: &str = "\
+Examples:
+  hubstorm compare reports/before.json reports/after.json
+  hubstorm compare baseline result.json --update-baseline --keep 10
+  hubstorm compare baseline result.json --metric \"telemetry p(99)\" --tolerance 15%
+  hubstorm compare baseline result.json --inconclusive pass --format json > comparison.json";
 
 pub(super) const INIT: &str = "\
 Examples:

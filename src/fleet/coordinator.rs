@@ -3,12 +3,13 @@
 
 use super::reconciliation::Reconciliation;
 use super::service_task::{ServiceChannel, ServiceTask};
+use super::tally::{Tally, tls_text};
 use super::usage::Usage;
 use super::worker::{SWAP_GRACE, Workers};
 use super::{Command, Finished, Report, Settings, nanos, plan_layout};
 use crate::clock::{self, RunClock, WallClock};
 use crate::link::TlsFacts;
-use crate::measure::{Collector, Ending, Event, Second, Source};
+use crate::measure::{Ending, Event, Second, SecondEnd, Source};
 use crate::plan::{Load, Plan, Segment};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ pub(super) struct Coordinator {
     events: mpsc::UnboundedSender<Event>,
     /// Whether to send the measurement so far once per second.
     measured: bool,
-    collector: Collector,
+    tally: Tally,
     reconciliation: Reconciliation,
     usage: Usage,
     /// The next second to close.
@@ -66,7 +67,7 @@ impl Coordinator {
         workers.start(clock);
         let mut coordinator = Coordinator {
             service: ServiceTask::new(&plan, (clock, wall.clone()), service, settings.observer.clone()),
-            collector: plan_layout::collector(&plan),
+            tally: Tally::start(plan_layout::collector(&plan), settings.journal.clone(), clock.zero_unix),
             reconciliation: Reconciliation::new(workers.count()),
             load: plan.schedule.load().clone(),
             load_end: plan.schedule.end(),
@@ -101,7 +102,7 @@ impl Coordinator {
     pub(super) fn handle_report(&mut self, report: Report) {
         match report {
             Report::Snapshot { worker, snapshot } => {
-                self.collector.add(&snapshot, Source::Worker(worker));
+                self.tally.add(&snapshot, Source::Worker(worker));
                 self.workers.recycle(worker, snapshot);
             }
             Report::Progress { worker, progress } => {
@@ -169,14 +170,14 @@ impl Coordinator {
 
     /// Closes a second whose snapshots have arrived.
     pub(super) fn close_second(&mut self) {
-        let at = self.close_row();
+        let at = self.close_row(None);
         self.second += 1;
         self.announce_phases(at);
         if at >= self.load_end {
             self.announce_drain(self.load_end);
         }
         if self.measured {
-            let measurement = Box::new(self.collector.measurement().clone());
+            let measurement = Box::new(self.tally.collector.measurement().clone());
             self.emit(Event::Measured { at, measurement });
         }
         let at_ns = nanos(at);
@@ -185,15 +186,28 @@ impl Coordinator {
             at,
             phase: self.plan.schedule.phase_at(at_ns),
             planned_per_s: self.plan.offered_per_s(&self.load, from_ns, at_ns),
-            live: self.collector.live().clone(),
+            live: self.tally.collector.live().clone(),
         }));
     }
 
-    fn close_row(&mut self) -> Duration {
-        self.service.report(&mut self.collector);
+    /// Closes the row of the current second. `ended` is the end of the run, if this is its last row.
+    fn close_row(&mut self, ended: Option<Duration>) -> Duration {
+        self.service.report(&mut self.tally);
         let at = Duration::from_secs(self.second.into());
-        let planned_online = self.plan.planned_online(nanos(at));
-        self.collector.tick(nanos(at), self.usage.interval(), planned_online);
+        let cpu_percent = self.usage.interval();
+        let end = SecondEnd {
+            row_ns: nanos(at),
+            until_ns: nanos(ended.unwrap_or(at)),
+            cpu_percent,
+            planned_online: self.plan.planned_online(nanos(at)),
+            load_end_us: nanos(self.load_end) / 1_000,
+            generator: (&self.usage).into(),
+            tls: self.tls.map(tls_text),
+            breakdowns: self.breakdowns.clone(),
+        };
+        if let Some(text) = self.tally.close(&end) {
+            self.emit(Event::Noted { text });
+        }
         at
     }
 
@@ -209,11 +223,11 @@ impl Coordinator {
         while let Ok(command) = commands.try_recv() {
             self.aborted |= command == Command::Abort;
         }
-        self.service.settle(&mut self.collector);
+        self.service.settle(&mut self.tally);
         let ended = self.clock.since(clock::now());
         let reconciliation = std::mem::replace(&mut self.reconciliation, Reconciliation::new(0));
-        let streams = reconciliation.reconcile(&self.plan, &mut self.collector, ended, self.aborted);
-        self.close_row();
+        let streams = reconciliation.reconcile(&self.plan, &mut self.tally.collector, ended, self.aborted);
+        self.close_row(Some(ended));
         for failed in self.workers.join() {
             (self.complete, self.worker_failed) = (false, true);
             self.record_breakdown(failed.to_string());
@@ -227,9 +241,9 @@ impl Coordinator {
         };
         self.emit(Event::Stopped { at: ended, why });
         let reading = self.wall.read(clock::now());
-        let heartbeat = self.collector.heartbeat().clone();
+        let heartbeat = self.tally.collector.heartbeat().clone();
         let streams = plan_layout::named_streams(&self.plan, &streams);
-        let measurement = self.collector.finish(nanos(self.load_end) / 1_000, streams, self.breakdowns);
+        let measurement = self.tally.collector.finish(nanos(self.load_end) / 1_000, streams, self.breakdowns);
         Finished {
             measurement,
             heartbeat,

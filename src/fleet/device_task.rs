@@ -63,7 +63,7 @@ async fn stay_online(context: &Rc<Context>, device: &mut Device, span: Span) {
             ConnectionEnd::Lost | ConnectionEnd::Failed => {
                 let delay = device.back_off(&mut retries, now);
                 let retry_ns = delay.map_or(u64::MAX, |delay| context.ns(now + delay));
-                if !wait_until(context, context.at(retry_ns.min(device.offline_at_ns()))).await {
+                if !wait_offline(context, device, retry_ns.min(device.offline_at_ns())).await {
                     return;
                 }
                 due_ns = retry_ns;
@@ -94,7 +94,8 @@ async fn dial(
         } else if now >= give_up {
             device.give_up(now);
         } else {
-            alarm.set(cx, now, give_up);
+            let next_ns = device.end_messages_while_offline(now).unwrap_or(u64::MAX);
+            alarm.set(cx, now, give_up.min(context.at(next_ns)));
             return Poll::Pending;
         }
         Poll::Ready(None)
@@ -119,6 +120,19 @@ async fn drive_link(context: &Rc<Context>, device: &mut Device, dialed: Dialed) 
         Some(End::Failed(error)) => device.record_session_error(&error, context.now()),
         Some(End::Closed(_)) => {}
         None => device.abort(),
+    }
+}
+
+/// Waits until `until_ns`, and ends the messages that will certainly not be sent. Returns false if the run was stopped in the meantime.
+async fn wait_offline(context: &Context, device: &mut Device, until_ns: u64) -> bool {
+    loop {
+        let next_ns = device.end_messages_while_offline(context.now()).unwrap_or(u64::MAX);
+        if !wait_until(context, context.at(next_ns.min(until_ns))).await {
+            return false;
+        }
+        if next_ns >= until_ns {
+            return true;
+        }
     }
 }
 

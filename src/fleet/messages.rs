@@ -24,6 +24,9 @@ use std::time::{Duration, Instant};
 /// Maximum number of expired messages that are ended in one turn, so that the other devices of the worker are not delayed.
 const UNSENT_PER_TURN_MAX: usize = 4096;
 
+/// Minimum time between two wake-ups of an offline device for its messages. They are reported each second anyway.
+const OFFLINE_INTERVAL_NS: u64 = 1_000_000_000;
+
 /// One `[[fleet.x.send]]` of one device.
 struct Stream {
     cursor: Cursor,
@@ -196,6 +199,35 @@ impl Messages {
             recorder.error("encode", Culprit::Generator, now, || format!("{}: {error}", id()));
         }
         None
+    }
+
+    /// Ends the messages of an offline device whose outcome is certain although the device may still connect: they have expired, or they
+    /// were due after `skip_from_ns` and the fleet skips such messages. Otherwise, a device that never connects would report them only at
+    /// its end. Returns when to call it again.
+    pub(crate) fn end_while_offline(
+        &mut self,
+        recorder: DeviceRecorder<'_>,
+        skip_from_ns: Option<u64>,
+        now: Instant,
+    ) -> Option<u64> {
+        let context = recorder.context;
+        let (now_ns, send_by_ns) = (context.ns(now), nanos(recorder.device.fleet(&context.plan).send_by));
+        for _ in 0..UNSENT_PER_TURN_MAX {
+            let (number, due) = self.next_due(context.released_ns(), |_| true)?;
+            let skipped = skip_from_ns.is_some_and(|from_ns| from_ns <= due.at_ns);
+            let certain_ns = if skipped { due.at_ns } else { due.at_ns.saturating_add(send_by_ns) };
+            let outcome = match self.unsent_outcome(due, send_by_ns, now_ns) {
+                None if certain_ns > now_ns => return Some(certain_ns.max(now_ns + OFFLINE_INTERVAL_NS)),
+                _ if skipped => Outcome::Offline,
+                outcome => outcome.unwrap_or(Outcome::Expired),
+            };
+            let send = &recorder.device.fleet(&context.plan).sends[number];
+            let picked_ns = (outcome == Outcome::Expired).then(|| self.picked_ns(send, due, now_ns));
+            self.end_unsent(recorder, number, due, (outcome, picked_ns), now);
+            // Without the 1 ns, a closed loop with no think time would loop forever at one instant.
+            self.streams[number].cursor.ended(now_ns + 1);
+        }
+        Some(now_ns)
     }
 
     /// Returns when the worker picked a due message. A blocked message counts as picked as soon as it is both due and blocked,

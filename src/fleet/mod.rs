@@ -26,6 +26,7 @@ mod sequence_tracker;
 mod service_driver;
 mod service_task;
 mod settings;
+mod tally;
 mod trace;
 mod twin_requests;
 mod usage;
@@ -46,6 +47,7 @@ pub use run::run;
 pub use sequence_tracker::Arrival;
 pub use service_task::ServiceChannel;
 pub use settings::{Finished, FleetError, Settings};
+pub use tally::JournalEntry;
 pub use trace::Tracer;
 pub use usage::{Usage, process as own_usage, raise_descriptor_limit};
 #[cfg(test)]

@@ -50,16 +50,16 @@ impl Reconciliation {
         let (lost, streams) = delivery_tracker::reconcile(plan, self.trackers);
         for lost in lost {
             let key = Key { operation: Operation::Deliver, fleet: lost.fleet, phase: lost.phase };
+            // The due times of these deliveries are unknown, so they count from the start of their phase.
+            let phase = plan.schedule.phases().get(usize::from(lost.phase));
+            let due_ns = phase.map_or(0, |phase| nanos(phase.start));
             if aborted {
-                // The due times of these deliveries are unknown, so they count from the start of their phase.
-                let phase = plan.schedule.phases().get(usize::from(lost.phase));
-                let due_ns = phase.map_or(0, |phase| nanos(phase.start));
                 for _ in 0..lost.count {
                     recorder.due(key, due_ns);
                     recorder.ended(key, Outcome::Unfinished, due_ns, nanos(ended));
                 }
             } else {
-                recorder.lost(key, lost.count, nanos(ended));
+                recorder.lost(key, lost.count, due_ns, nanos(ended));
             }
         }
         collector.add(&recorder.swap(), Source::Collector);

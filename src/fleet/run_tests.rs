@@ -33,6 +33,7 @@ async fn run_with(
         trace: None,
         measured: false,
         observer: None,
+        journal: None,
         wall,
     };
     let (commander, obeyed) = mpsc::unbounded_channel();

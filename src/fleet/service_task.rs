@@ -5,9 +5,10 @@
 use super::heartbeat_timer::LATE_AFTER;
 use super::observer::Observer;
 use super::service_driver::ServiceDriver;
+use super::tally::Tally;
 use crate::clock::{RunClock, WallClock};
 use crate::iothub::service::{ServiceCall, ServiceResult};
-use crate::measure::{Collector, Source};
+use crate::measure::Source;
 use crate::plan::{Plan, Segment};
 use crate::stalls::{BUSY_HEARTBEAT, IDLE_HEARTBEAT, Stalls};
 use std::rc::Rc;
@@ -114,17 +115,17 @@ impl ServiceTask {
         }
     }
 
-    /// Adds the numbers recorded since the previous call to `collector`.
-    pub(super) fn report(&mut self, collector: &mut Collector) {
+    /// Adds the numbers recorded since the previous call to `tally`.
+    pub(super) fn report(&mut self, tally: &mut Tally) {
         if let Some(driver) = &mut self.driver {
             let snapshot = driver.swap();
-            collector.add(&snapshot, Source::Service);
+            tally.add(&snapshot, Source::Service);
             driver.recycle(snapshot);
         }
     }
 
     /// Handles the results that have arrived, and ends all other calls as unfinished.
-    pub(super) fn settle(&mut self, collector: &mut Collector) {
+    pub(super) fn settle(&mut self, tally: &mut Tally) {
         if let Some(driver) = &mut self.driver {
             let results = self
                 .channel
@@ -135,6 +136,6 @@ impl ServiceTask {
             }
             driver.settle(crate::clock::now());
         }
-        self.report(collector);
+        self.report(tally);
     }
 }

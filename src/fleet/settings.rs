@@ -1,6 +1,7 @@
 //! The input and output of [`run`](super::run) besides the plan: the settings, the finished run, and the error. Plain data.
 
 use super::observer::Observer;
+use super::tally::JournalEntry;
 use super::trace::Tracer;
 use super::usage::Usage;
 use crate::clock::WallClock;
@@ -8,6 +9,7 @@ use crate::link::{Endpoint, TlsFacts};
 use crate::measure::{Latency, Measurement};
 use crate::plan::Segment;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 /// The settings of a run that are not in its plan.
@@ -23,6 +25,8 @@ pub struct Settings {
     pub measured: bool,
     /// Makes the run a staged run. See [`Observer`].
     pub observer: Option<Observer>,
+    /// Receives the entries of the run's journal, if it has one.
+    pub journal: Option<SyncSender<JournalEntry>>,
     /// This machine's wall clock. Tests use one that they can step.
     pub wall: WallClock,
 }

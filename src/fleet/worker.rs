@@ -298,6 +298,7 @@ impl Heartbeat {
             recorder.recycle(spare);
         }
         let snapshot = recorder.swap();
+        recorder.open_second(self.swaps.into());
         context.report(Report::Snapshot { worker: self.worker, snapshot });
     }
 }

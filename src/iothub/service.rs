@@ -7,6 +7,7 @@
 
 use super::twin_patch::{self, Properties, TwinError};
 use super::{error_code, limits};
+use crate::units::exact_bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -241,7 +242,7 @@ pub enum ServiceError {
     TooManyCalls,
     /// A message, or the payload of a method or of its response, is too large. Using the error code for messages in all cases is our
     /// choice.
-    #[error("the message or payload is {bytes} bytes long; the limit is {bytes_max}")]
+    #[error("the message or payload is {} long; the limit is {}", exact_bytes(*bytes), exact_bytes(*bytes_max))]
     TooLarge {
         /// Size of the message or payload.
         bytes: usize,

@@ -4,6 +4,7 @@
 //! The rules come from "Understand and use device twins in IoT Hub" and "Communicate with an IoT hub using the MQTT protocol".
 
 use super::{error_code, limits};
+use crate::units::exact_bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -30,13 +31,13 @@ pub enum TwinError {
     #[error("a key contains a control character, a dot, a dollar sign or a space")]
     KeyCharacter,
     /// A key is too long.
-    #[error("a key is {0} bytes long; the limit is {max}", max = limits::TWIN_KEY_BYTES_MAX)]
+    #[error("a key is {} long; the limit is {}", exact_bytes(*.0), exact_bytes(limits::TWIN_KEY_BYTES_MAX))]
     KeyLength(usize),
     /// A string is too long.
-    #[error("a string is {0} bytes long; the limit is {max}", max = limits::TWIN_STRING_BYTES_MAX)]
+    #[error("a string is {} long; the limit is {}", exact_bytes(*.0), exact_bytes(limits::TWIN_STRING_BYTES_MAX))]
     StringLength(usize),
     /// An integer is out of range.
-    #[error("an integer is outside the range -4503599627370496 to 4503599627370495")]
+    #[error("an integer is outside the range -4,503,599,627,370,496 to 4,503,599,627,370,495")]
     Integer,
     /// Objects are nested too deeply.
     #[error("objects are nested more than {max} levels deep", max = limits::TWIN_DEPTH_MAX)]
@@ -46,7 +47,7 @@ pub enum TwinError {
     #[error("an array contains a null")]
     NullInArray,
     /// The properties or tags are too large.
-    #[error("the properties are {bytes} bytes long; the limit is {bytes_max}")]
+    #[error("the properties are {} long; the limit is {}", exact_bytes(*bytes), exact_bytes(*bytes_max))]
     TooLarge {
         /// Size, as Azure counts it.
         bytes: usize,

@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use super::tls::TlsFailure;
+use crate::units::set_duration;
 
 /// A step of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +83,19 @@ impl DialError {
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.source.kind() == io::ErrorKind::TimedOut
+    }
+
+    /// Returns the error as text. If the dial ran out of time, the text contains the limit.
+    #[must_use]
+    pub fn text_within(&self, limit: Duration) -> String {
+        let what = match self.step {
+            _ if !self.is_timeout() => return self.to_string(),
+            Step::Dns => "the lookup of the host name",
+            Step::Tcp => "the TCP handshake",
+            Step::Tls => "the TLS handshake",
+            Step::AfterTcp => "the connection",
+        };
+        format!("{what} did not finish within {}", set_duration(limit))
     }
 
     /// Returns true if the server's certificate is expired or not valid yet, but would be valid at `unix`, a time since the
@@ -238,39 +252,4 @@ pub(super) fn is_after_tcp_handshake(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn class(step: Step, errno: Errno) -> (&'static str, Culprit) {
-        let class = Class::of(step, &io::Error::from(errno));
-        (class.name(), class.culprit())
-    }
-
-    #[test]
-    fn a_local_shortage_is_the_generators_fault_in_every_step() {
-        for step in [Step::Dns, Step::Tcp, Step::Tls] {
-            assert_eq!(class(step, Errno::EMFILE), ("fd_limit", Culprit::Generator));
-            assert_eq!(class(step, Errno::ENFILE), ("fd_limit", Culprit::Generator));
-            assert_eq!(class(step, Errno::EADDRNOTAVAIL), ("ports_exhausted", Culprit::Generator));
-            assert_eq!(class(step, Errno::ENOMEM), ("no_memory", Culprit::Generator));
-        }
-    }
-
-    #[test]
-    fn network_and_target_errors_are_distinguished() {
-        assert_eq!(class(Step::Tcp, Errno::ECONNREFUSED), ("tcp_refused", Culprit::Target));
-        assert_eq!(class(Step::Tcp, Errno::ETIMEDOUT), ("tcp_timeout", Culprit::Network));
-        assert_eq!(class(Step::Tcp, Errno::EHOSTUNREACH), ("tcp_unreachable", Culprit::Network));
-        assert_eq!(class(Step::Tls, Errno::ETIMEDOUT), ("tls_timeout", Culprit::Target));
-        let silent = DialError::new(Step::Tls, Steps::default(), io::ErrorKind::TimedOut.into());
-        assert!(silent.may_lack_tls());
-        // The class does not depend on the step.
-        for step in [Step::Tcp, Step::Tls, Step::AfterTcp] {
-            assert_eq!(class(step, Errno::ECONNRESET), ("reset", Culprit::Network));
-            assert_eq!(class(step, Errno::EPIPE), ("closed_by_peer", Culprit::Target));
-        }
-        let timed_out = [Step::Dns, Step::Tcp, Step::Tls]
-            .map(|step| DialError::new(step, Steps::default(), io::ErrorKind::TimedOut.into()).is_timeout());
-        assert_eq!(timed_out, [true; 3]);
-    }
-}
+mod tests;

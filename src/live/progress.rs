@@ -1,7 +1,7 @@
 //! Writes progress lines and notes to a stream, in each [`Style`]. Used by `console` and by `app`. The text of a line is made in `line`.
 
 use super::line::Figures;
-use crate::report::{Width, wrap_lines};
+use crate::report::{Width, without_commands, wrap_lines};
 use std::io::Write;
 
 /// Seconds between two lines in a log.
@@ -99,6 +99,7 @@ impl<W: Write> Progress<W> {
     /// # Errors
     /// Writing to the stream failed.
     pub fn print(&mut self, text: &str) -> std::io::Result<()> {
+        let text = without_commands(text);
         match &self.drawn {
             Some(figures) => {
                 let line = self.line(figures);

@@ -1,14 +1,15 @@
 //! The collector: combines the snapshots from all sources into a [`Measurement`], and computes the live figures. `fleet` calls
 //! it once per second. Independent of devices: it only distinguishes sources.
 
+use super::batches::{Batch, Batches};
 use super::errors::{self, ErrorTotals};
 use super::fleet_row::{FLEETS_MAX, FleetRow};
 use super::health::{Busy, ClockStep, Source};
-use super::interval::Interval;
-use super::latency::Latency;
-use super::layout::Layout;
+use super::interval::{Interval, NS_PER_S};
+use super::latency::{Latency, Pool, to_us};
+use super::layout::{DIGITS_TOTAL, Layout};
 use super::measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
-use super::operation::{Culprit, Operation};
+use super::operation::{Culprit, Key, Operation, Outcome};
 use super::snapshot::{Divergence, Online, Snapshot};
 use super::totals::Totals;
 use crate::stalls::StallEntry;
@@ -129,6 +130,7 @@ impl Collector {
                         fleet,
                         phase,
                         totals: Totals::default(),
+                        batches: Batches::default(),
                     });
                     let index = operations.len() - 1;
                     &mut operations[index].totals
@@ -141,20 +143,21 @@ impl Collector {
                 fleet.count(totals, key.operation.has_ack());
             }
             if !key.operation.is_step() {
-                self.ended += totals.ended();
+                self.ended = self.ended.saturating_add(totals.ended());
             }
             if key.operation == Operation::Connect {
-                self.attempts += totals.ended();
+                self.attempts = self.attempts.saturating_add(totals.ended());
             }
             if key.operation.is_message() || totals.clipped > 0 {
                 let phase = self.measurement.names(*key).1;
                 let health = self.measurement.health_mut(source, &phase);
-                health.clipped += totals.clipped;
+                health.clipped = health.clipped.saturating_add(totals.clipped);
                 if key.operation.is_message() {
                     health.lag.add(&totals.lag);
                 }
             }
         }
+        self.add_batches(snapshot);
         for (second, interval) in snapshot.seconds.iter() {
             self.measurement.series.add(second, interval);
             self.since_tick.merge(interval);
@@ -168,6 +171,50 @@ impl Collector {
         self.add_health(snapshot, source);
     }
 
+    /// Adds each operation to the batch of its due time. Nearly all of them were due in the snapshot's second.
+    fn add_batches(&mut self, snapshot: &Snapshot) {
+        let parts = snapshot.cells.iter().filter(|(key, _)| !key.operation.is_step());
+        for (key, totals) in parts {
+            let mut timely = Batch::of_second(snapshot.second, totals);
+            let strays = snapshot.strays.iter().filter(|stray| stray.key == *key);
+            for stray in strays {
+                timely.subtract(&stray.batch);
+                self.add_batch(*key, &stray.batch);
+            }
+            self.add_batch(*key, &timely);
+        }
+    }
+
+    fn add_batch(&mut self, key: Key, batch: &Batch) {
+        let index = self.cell_indices[self.layout.index(key)].filter(|_| !batch.is_empty());
+        let Some(index) = index else { return };
+        let batches = &mut self.measurement.operations[index as usize].batches;
+        if batches.is_empty() {
+            let phase = self.measurement.phases.get(usize::from(key.phase));
+            *batches =
+                phase.map_or_else(Batches::default, |phase| Batches::of_phase(phase.start_us, phase.end_us));
+        }
+        batches.add(batch);
+    }
+
+    /// Ends the open operations of a recovered run as unfinished: for each age in nanoseconds, a number of operations. `index` is the
+    /// place of their totals in the measurement.
+    pub(super) fn add_unfinished(&mut self, index: usize, at_ns: u64, ages_ns: &[(u64, u64)]) {
+        let mut pool = Pool::new(DIGITS_TOTAL, self.layout.highest_us);
+        let Some(part) = self.measurement.operations.get_mut(index) else { return };
+        let mut unfinished = Totals::default();
+        for (age_ns, count) in ages_ns {
+            unfinished.outcomes[Outcome::Unfinished] += count;
+            unfinished.clipped += unfinished.unfinished_age.record_n(to_us(*age_ns), *count, &mut pool);
+        }
+        part.totals.add(&unfinished);
+        part.batches.end_open();
+        if !part.operation.is_step() {
+            let errors = unfinished.outcomes.sum();
+            self.measurement.series.add(at_ns / NS_PER_S, &Interval { errors, ..Interval::default() });
+        }
+    }
+
     fn add_health(&mut self, snapshot: &Snapshot, source: Source) {
         self.heartbeat.add(&snapshot.heartbeat);
         for error in &snapshot.errors {
@@ -175,7 +222,8 @@ impl Collector {
             if error.culprit == Culprit::Generator
                 && let Some(phase) = self.measurement.phase_at(error.last_us).map(|phase| phase.name.clone())
             {
-                self.measurement.health_mut(source, &phase).environment_errors += error.count;
+                let health = self.measurement.health_mut(source, &phase);
+                health.environment_errors = health.environment_errors.saturating_add(error.count);
             }
         }
         let phases: Vec<String> = self.measurement.phases.iter().map(|phase| phase.name.clone()).collect();
@@ -229,7 +277,7 @@ impl Collector {
             p99_us: p99.collect(),
             ended: std::mem::take(&mut self.ended),
             attempts: std::mem::take(&mut self.attempts),
-            errors: self.live.errors + self.since_tick.errors,
+            errors: self.live.errors.saturating_add(self.since_tick.errors),
             classes: self.classes(),
         };
         self.since_tick = Interval::default();
@@ -298,6 +346,7 @@ impl Collector {
         for phase in &mut measurement.phases {
             phase.end_us = phase.end_us.min(load_ended_us);
         }
+        measurement.limit_batches();
         measurement.sort();
         measurement
     }

@@ -3,7 +3,7 @@
 
 use super::hdr;
 use super::latency::Latency;
-use super::layout::DIGITS_ROW;
+use super::layout::DIGITS_FLEET_ROW;
 use super::totals::{Totals, is_zero};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -26,7 +26,7 @@ pub struct FleetRow {
     /// Number of messages that ended with another outcome.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_ok: u64,
-    /// Response times of the messages that were acknowledged or answered, with two significant digits: HdrHistogram V2, deflated,
+    /// Response times of the messages that were acknowledged or answered, with one significant digit: HdrHistogram V2, deflated,
     /// base64. Left out if there are none; QoS 0 messages have no acknowledgment.
     #[serde(
         rename = "hdr",
@@ -46,7 +46,7 @@ impl FleetRow {
         self.ok = self.ok.saturating_add(totals.ok());
         self.not_ok = self.not_ok.saturating_add(totals.ended().saturating_sub(totals.ok()));
         if has_ack {
-            self.response.add(&totals.response.coarser(DIGITS_ROW));
+            self.response.add(&totals.response.coarser(DIGITS_FLEET_ROW));
         }
     }
 
@@ -61,11 +61,11 @@ impl FleetRow {
 }
 
 /// Writes a distribution as the text of its `hdr` field alone, which is the smallest form.
-fn write_hdr<S: Serializer>(latency: &Latency, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn write_hdr<S: Serializer>(latency: &Latency, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&latency.histogram().map(|histogram| hdr::encode(&histogram)).unwrap_or_default())
 }
 
-fn read_hdr<'de, D: Deserializer<'de>>(from: D) -> Result<Latency, D::Error> {
+pub(super) fn read_hdr<'de, D: Deserializer<'de>>(from: D) -> Result<Latency, D::Error> {
     let text = String::deserialize(from)?;
     hdr::decode(&text).map(Latency::from).map_err(serde::de::Error::custom)
 }

@@ -1,6 +1,7 @@
 //! Computes how much memory a measurement will use, in bytes as the allocator counts them. Used by `plan` for its forecast.
 //! Allocates nothing.
 
+use super::batches::{BATCHES_MAX, Batch};
 use super::fleet_row::{FLEETS_MAX, FleetRow};
 use super::latency::Latency;
 use super::layout::{DIGITS_ROW, DIGITS_TOTAL, Layout};
@@ -56,7 +57,10 @@ impl Operation {
 #[must_use]
 pub fn kept_bytes(operation: Operation, samples: f64) -> f64 {
     let [histograms, _] = operation.histograms();
-    size_of::<OperationTotals>() as f64 + histograms as f64 * packed_bytes(samples, BUCKETS_TOTAL)
+    let batches = if operation.is_step() { 0.0 } else { samples.min(BATCHES_MAX as f64) };
+    size_of::<OperationTotals>() as f64
+        + histograms as f64 * packed_bytes(samples, BUCKETS_TOTAL)
+        + batches * (size_of::<Batch>() as f64 + packed_bytes(samples / batches.max(1.0), BUCKETS_ROW))
 }
 
 /// Returns the size of the series for a run of `seconds` seconds. `samples` contains the number of samples of each

@@ -18,13 +18,13 @@ const PLAIN: u32 = 0x1c84_9313;
 /// ratio.
 const HEADER_BYTES: usize = 40;
 /// The highest precision that hubstorm records.
-const DIGITS_MAX: u32 = 3;
+pub(super) const DIGITS_MAX: u32 = 3;
 /// The lowest discernible value of hubstorm's histograms.
 const LOWEST_US: u64 = 1;
 /// 35 years in microseconds, longer than any run. With [`DIGITS_MAX`], the counts of one histogram take up 336 KiB.
-const HIGHEST_US_MAX: u64 = 1 << 50;
+pub(super) const HIGHEST_US_MAX: u64 = 1 << 50;
 /// More samples than any run has. The sum of 2^16 such histograms cannot overflow.
-const SAMPLES_MAX: u64 = 1 << 48;
+pub(super) const SAMPLES_MAX: u64 = 1 << 48;
 /// The number of entries in the counts array of the largest permitted histogram: (50 - 11 + 2) x 1,024, rounded up.
 const COUNTS_MAX: u64 = 43 * 1_024;
 /// The maximum length of the payload: each count is at most nine bytes long.

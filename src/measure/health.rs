@@ -94,6 +94,7 @@ pub struct Health {
     #[serde(default)]
     pub clock_drift_us: u64,
     /// `picked - due` of messages.
+    #[serde(default)]
     pub lag: Latency,
     /// Stalls: start and end in microseconds since the start of the run, and the stalled time between them.
     #[serde(default)]
@@ -121,7 +122,7 @@ impl ClockStep {
 }
 
 /// The part of an interval in which a source was busy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Busy {
     pub(super) busy_ns: u64,
     pub(super) passed_ns: u64,
@@ -129,8 +130,8 @@ pub(super) struct Busy {
 
 impl Busy {
     pub(super) fn add(&mut self, other: Busy) {
-        self.busy_ns += other.busy_ns;
-        self.passed_ns += other.passed_ns;
+        self.busy_ns = self.busy_ns.saturating_add(other.busy_ns);
+        self.passed_ns = self.passed_ns.saturating_add(other.passed_ns);
     }
 
     /// Returns the busy share; `None` for less than a second, which is too short for a share.

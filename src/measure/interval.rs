@@ -33,9 +33,9 @@ pub struct Interval {
 impl Interval {
     /// Adds the numbers of `other`.
     pub fn merge(&mut self, other: &Interval) {
-        self.offered += other.offered;
-        self.achieved += other.achieved;
-        self.errors += other.errors;
+        self.offered = self.offered.saturating_add(other.offered);
+        self.achieved = self.achieved.saturating_add(other.achieved);
+        self.errors = self.errors.saturating_add(other.errors);
         self.lag_max_us = self.lag_max_us.max(other.lag_max_us);
         self.response.add(&other.response);
         for (class, count) in &other.errors_by_class {
@@ -111,6 +111,10 @@ impl ByOperation {
 
 impl Serialize for ByOperation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            let named: BTreeMap<Operation, &Latency> = self.iter().collect();
+            return named.serialize(serializer);
+        }
         let named: BTreeMap<&str, RowHistogram> =
             self.iter().map(|(operation, latency)| (operation.name(), latency.into())).collect();
         named.serialize(serializer)
@@ -120,6 +124,12 @@ impl Serialize for ByOperation {
 impl<'de> Deserialize<'de> for ByOperation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByOperation, D::Error> {
         let mut found = ByOperation::default();
+        if !deserializer.is_human_readable() {
+            for (operation, latency) in BTreeMap::<Operation, Latency>::deserialize(deserializer)? {
+                *found.of_mut(operation) = latency;
+            }
+            return Ok(found);
+        }
         for (operation, row) in BTreeMap::<Operation, RowHistogram>::deserialize(deserializer)? {
             *found.of_mut(operation) = Latency::try_from(row).map_err(serde::de::Error::custom)?;
         }

@@ -5,7 +5,7 @@ use super::hdr::{self, DecodeError, RowHistogram};
 use super::packed::Packed;
 use hdrhistogram::Histogram;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -18,8 +18,7 @@ pub(super) fn to_us(ns: u64) -> u64 {
 
 /// A latency distribution in microseconds. In a recorder, it has counts for the whole range. Sums and distributions from
 /// files are packed: they use a few bytes for each bucket with samples.
-#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(into = "hdr::Histogram", try_from = "hdr::Histogram")]
+#[derive(Clone, Default, JsonSchema)]
 #[schemars(with = "hdr::Histogram")]
 pub struct Latency(Repr);
 
@@ -63,9 +62,30 @@ impl From<Histogram<u64>> for Latency {
     }
 }
 
-impl From<Latency> for hdr::Histogram {
-    fn from(latency: Latency) -> hdr::Histogram {
+impl From<&Latency> for hdr::Histogram {
+    fn from(latency: &Latency) -> hdr::Histogram {
         latency.histogram().map(|histogram| hdr::Histogram::from(&*histogram)).unwrap_or_default()
+    }
+}
+
+/// JSON contains percentiles and HdrHistogram's own encoding. The journal is binary and contains only the buckets with samples, which
+/// takes a small part of the time.
+impl Serialize for Latency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => hdr::Histogram::from(self).serialize(serializer),
+            false => self.packed().serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Latency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Latency, D::Error> {
+        if deserializer.is_human_readable() {
+            return hdr::Histogram::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom);
+        }
+        let packed = Option::<Packed>::deserialize(deserializer)?;
+        Ok(packed.map_or_else(Latency::default, |packed| Latency(Repr::Packed(Box::new(packed)))))
     }
 }
 

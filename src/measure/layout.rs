@@ -8,6 +8,9 @@ use std::time::Duration;
 pub(super) const DIGITS_TOTAL: u8 = 3;
 /// The number of significant digits of histograms in the rows of the series.
 pub(super) const DIGITS_ROW: u8 = 2;
+/// The number of significant digits of a fleet's histograms in the rows of the series. There are up to ten in each row, and they are
+/// drawn on a logarithmic scale: a second digit would more than double them for a difference of a pixel or two.
+pub(super) const DIGITS_FLEET_ROW: u8 = 1;
 
 /// The dimensions of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

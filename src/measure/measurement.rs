@@ -2,6 +2,7 @@
 //! `report`, and stored as the body of the result file. It contains names instead of indices, so that it can be read
 //! without the plan.
 
+use super::batches::{BATCHES_MAX, Batches, TOTAL_MAX};
 use super::errors::{self, ErrorTotals};
 use super::fleet_counts::FleetCounts;
 use super::health::{ClockStep, Health, Source};
@@ -89,6 +90,10 @@ pub struct OperationTotals {
     /// Outcomes and latencies.
     #[serde(flatten)]
     pub totals: Totals,
+    /// The same operations over time, by due time. Left out for the steps of connection attempts, and in files from earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Batches::is_empty")]
+    pub batches: Batches,
 }
 
 /// Reconciliation of one stream: the copies that subscribers in the same run should have received, compared with the
@@ -186,7 +191,7 @@ impl Measurement {
         self.for_each_phase(entry.from_us, entry.to_us, |measurement, phase, from_us, to_us| {
             let health = measurement.health_mut(source, phase);
             let stalled_us = entry.stalled_us.min(to_us - from_us);
-            health.stall_us += stalled_us;
+            health.stall_us = health.stall_us.saturating_add(stalled_us);
             health.stalls.add_entry(StallEntry { from_us, to_us, stalled_us });
         });
     }
@@ -249,7 +254,9 @@ impl Measurement {
             }
         }
         for theirs in &other.operations {
-            self.totals_mut(theirs.operation, &theirs.fleet, &theirs.phase).add(&theirs.totals);
+            let mine = self.operation_mut(theirs.operation, &theirs.fleet, &theirs.phase);
+            mine.totals.add(&theirs.totals);
+            mine.batches.merge(&theirs.batches);
         }
         for theirs in &other.streams {
             let same = |mine: &&mut Stream| mine.fleet == theirs.fleet && mine.send == theirs.send;
@@ -271,19 +278,32 @@ impl Measurement {
         other.clock_steps.iter().for_each(|step| self.add_clock_step(*step));
         self.breakdowns.extend(other.breakdowns.iter().cloned());
         self.highest_us = self.highest_us.max(other.highest_us);
+        self.limit_batches();
         self.sort();
     }
 
-    fn totals_mut(&mut self, operation: Operation, fleet: &str, phase: &str) -> &mut Totals {
+    /// Makes batches longer if the operations have more than [`TOTAL_MAX`] of them together.
+    pub(super) fn limit_batches(&mut self) {
+        let mut most = BATCHES_MAX;
+        while most > 1
+            && self.operations.iter().map(|part| part.batches.list.len()).sum::<usize>() > TOTAL_MAX
+        {
+            most /= 2;
+            self.operations.iter_mut().for_each(|part| part.batches.shrink_to(most));
+        }
+    }
+
+    fn operation_mut(&mut self, operation: Operation, fleet: &str, phase: &str) -> &mut OperationTotals {
         let same = |part: &OperationTotals| {
             part.operation == operation && part.fleet == fleet && part.phase == phase
         };
         let index = self.operations.iter().position(same).unwrap_or_else(|| {
             let (fleet, phase) = (fleet.to_owned(), phase.to_owned());
-            self.operations.push(OperationTotals { operation, fleet, phase, totals: Totals::default() });
+            let (totals, batches) = (Totals::default(), Batches::default());
+            self.operations.push(OperationTotals { operation, fleet, phase, totals, batches });
             self.operations.len() - 1
         });
-        &mut self.operations[index].totals
+        &mut self.operations[index]
     }
 
     /// Sorts everything into the order used in files.

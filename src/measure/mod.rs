@@ -9,6 +9,8 @@
 //!
 //! It must not depend on MQTT or on a clock: all times are arguments, in nanoseconds since the start of the run.
 
+mod batches;
+mod bounded;
 mod cells;
 mod collector;
 mod echo;
@@ -23,16 +25,20 @@ mod interval;
 mod latency;
 mod layout;
 mod measurement;
+mod open_operations;
 mod operation;
 mod outcomes;
 mod packed;
 mod recorder;
+mod replay;
 mod rules;
 mod seconds;
 mod series;
 mod snapshot;
+mod strays;
 mod totals;
 
+pub use batches::{BATCHES_MAX, Batch, Batches};
 pub use collector::{Collector, Live, LiveErrors};
 pub use errors::ErrorTotals;
 pub use event::{Ending, Event, Second};
@@ -49,6 +55,7 @@ pub use operation::{Culprit, Key, Operation, Outcome, Times};
 pub use outcomes::Outcomes;
 pub(crate) use recorder::EXCUSE_SHARE;
 pub use recorder::Recorder;
+pub use replay::{Delta, GeneratorUse, Replay, ReplayError, Replayed, SecondEnd};
 pub use rules::{Compare, Limits, Rule, Rules, Test, threshold_label};
 pub use series::{ROWS_MAX, Row, Series};
 pub use snapshot::Snapshot;

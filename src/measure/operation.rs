@@ -302,7 +302,7 @@ impl Culprit {
 }
 
 /// Identifies a cell: the operation, the fleet, and the phase in which the operation was due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// Operation.
     pub operation: Operation,

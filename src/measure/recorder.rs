@@ -12,6 +12,7 @@ use super::layout::{DIGITS_ROW, DIGITS_TOTAL, Layout};
 use super::operation::{Culprit, Key, Outcome, Times};
 use super::seconds::Seconds;
 use super::snapshot::{Divergence, Online, Snapshot};
+use super::strays::Strays;
 use super::totals::Totals;
 use crate::stalls::Stalls;
 use std::rc::Rc;
@@ -40,6 +41,8 @@ pub struct Recorder {
     /// Number of due operations that have not ended.
     open: u64,
     seconds: Seconds,
+    /// The operations that were not due in the second that this snapshot covers.
+    strays: Strays,
     fleets: Vec<(FleetCounts, Online)>,
     errors: Vec<ErrorTotals>,
     heartbeat: Latency,
@@ -70,6 +73,7 @@ impl Recorder {
             echoes: Echoes::default(),
             open: 0,
             seconds: Seconds::default(),
+            strays: Strays::new(layout.highest_us),
             fleets: vec![Default::default(); layout.fleets],
             errors: Vec::new(),
             heartbeat: Latency::default(),
@@ -96,6 +100,9 @@ impl Recorder {
         self.echoes.observe(&self.stalls, self.open);
         self.open += 1;
         self.cells.totals(key).due += 1;
+        if self.strays.is_stray(due_ns) {
+            self.strays.due(key, due_ns, 1, due_ns);
+        }
         if key.operation.is_message() {
             self.seconds.at(due_ns).offered += 1;
         }
@@ -121,6 +128,9 @@ impl Recorder {
         }
         clipped += u64::from(totals.lag.record(lag_us, pool));
         totals.clipped += clipped;
+        if self.strays.is_stray(times.due) {
+            self.strays.ok(key, times.due, response_us, times.acked);
+        }
         if lag_ns >= OWN_DELAY_MIN_NS || totals.closed_loop || self.echoes.may_delay(times.due) {
             self.record_own_delay(key, times);
         }
@@ -200,6 +210,9 @@ impl Recorder {
         if is_excused {
             totals.own_delay_max_us = totals.own_delay_max_us.max(to_us(own_delay_ns));
         }
+        if self.strays.is_stray(due_ns) {
+            self.strays.ended(key, due_ns, (outcome, 1), at_ns);
+        }
         if outcome == Outcome::Unfinished {
             totals.clipped +=
                 u64::from(totals.unfinished_age.record_rare(to_us(age_ns), &mut self.rare_pool));
@@ -209,8 +222,12 @@ impl Recorder {
         }
     }
 
-    /// Records `count` due operations as lost. The loss was discovered at `at_ns`.
-    pub fn lost(&mut self, key: Key, count: u64, at_ns: u64) {
+    /// Records `count` operations that were due at `due_ns` as lost. The loss was discovered at `at_ns`.
+    pub fn lost(&mut self, key: Key, count: u64, due_ns: u64, at_ns: u64) {
+        if self.strays.is_stray(due_ns) {
+            self.strays.due(key, due_ns, count, at_ns);
+            self.strays.ended(key, due_ns, (Outcome::Lost, count), at_ns);
+        }
         let totals = self.cells.totals(key);
         totals.due += count;
         totals.outcomes[Outcome::Lost] += count;
@@ -229,6 +246,11 @@ impl Recorder {
         totals.clipped += u64::from(totals.response.record(took_us, pool));
         if key.operation.has_ack() {
             totals.clipped += u64::from(totals.service.record(took_us, pool));
+        }
+        let due_ns = at_ns.saturating_sub(took_ns);
+        if self.strays.is_stray(due_ns) {
+            self.strays.due(key, due_ns, 1, at_ns);
+            self.strays.ok(key, due_ns, took_us, at_ns);
         }
         if own_delay_ns >= OWN_DELAY_MIN_NS {
             add_delayed(totals, took_ns, own_delay_ns.min(took_ns), &mut self.rare_pool);
@@ -332,6 +354,7 @@ impl Recorder {
             cell.totals.closed_loop = closed_loop;
         }
         std::mem::swap(&mut self.seconds, &mut snapshot.seconds);
+        self.strays.swap(&mut snapshot.strays, &mut snapshot.second);
         snapshot.heartbeat = std::mem::take(&mut self.heartbeat);
         snapshot.busy.extend(self.busy.iter_mut().map(std::mem::take));
         snapshot.stalls = self.stalls.take();
@@ -349,12 +372,19 @@ impl Recorder {
         snapshot
     }
 
+    /// Announces the second that the next snapshot covers: nearly all of its operations were due in this second, so only
+    /// the others take additional work. Without a call, it is the second of the first operation.
+    pub fn open_second(&mut self, second: u64) {
+        self.strays.open_second(second);
+    }
+
     /// Clears a snapshot that has been added up, and keeps its histograms for reuse.
     pub fn recycle(&mut self, mut snapshot: Snapshot) {
         for (_, mut totals) in snapshot.cells.drain(..) {
             totals.recycle(&mut self.totals_pool, &mut self.rare_pool);
         }
         snapshot.seconds.recycle(&mut self.rows_pool);
+        self.strays.recycle(&mut snapshot.strays);
         self.totals_pool.recycle(&mut snapshot.heartbeat);
         snapshot.busy.clear();
         snapshot.fleets.clear();

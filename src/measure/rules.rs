@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct Rules {
     /// Thresholds, in the order of the scenario.
     pub thresholds: Vec<Rule>,
+    /// Scenario file that the thresholds are from, if the result was judged again with those of another file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds_from: Option<String>,
     /// Limits within which the planned load counts as offered. `[validity]` overrides them.
     pub validity: Limits,
     /// Shortest timeout in the plan (`ack_timeout`, `send_by`, `connect_timeout`).
@@ -36,7 +39,7 @@ pub struct Rule {
     /// With `abort = true`: the earliest time, since the start of the run, at which a decided failure ends the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abort_from_us: Option<u64>,
-    /// Line of the expression in the scenario file. Left out if it is from the command line.
+    /// Line of the expression in the scenario file. Left out if it is from the command line, or from another file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
 }

@@ -2,14 +2,16 @@
 
 use super::interval::{Interval, NS_PER_S};
 use super::latency::Pool;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Consecutive seconds of one worker: usually one or two, more if operations are recorded long after they were due.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Seconds {
     first: u64,
     slots: VecDeque<Interval>,
     /// The second of the last lookup, and its index. The next lookup is nearly always for the same second.
+    #[serde(skip)]
     latest: Option<(u64, usize)>,
 }
 

@@ -24,15 +24,20 @@ pub struct Totals {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed_loop: bool,
     /// `acked - due` of ok operations, the main latency.
+    #[serde(default)]
     pub response: Latency,
     /// `acked - sent` of ok operations: the time that the target took.
+    #[serde(default)]
     pub service: Latency,
     /// `sent - picked`: the time spent waiting because of a full in-flight window, because of back-pressure, or while
     /// unexpectedly offline.
+    #[serde(default)]
     pub wait: Latency,
     /// `picked - due`: the load generator's own lag.
+    #[serde(default)]
     pub lag: Latency,
     /// Age of unfinished operations at the end of the run.
+    #[serde(default)]
     pub unfinished_age: Latency,
     /// The part of `response` that the load generator delayed by 1 ms or more.
     #[serde(default, skip_serializing_if = "Latency::is_empty")]

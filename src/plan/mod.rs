@@ -42,6 +42,7 @@ pub use payload::{
     Payload, PayloadContext, PayloadError, PayloadState, Stamp, Template, TemplateContext, TemplateError,
 };
 pub use resolve::{load, resolve};
+pub use rules::rules_for_run;
 pub use schedule::{
     Arrival, Cursor, Due, Load, PhasePlan, RoundRobin, RunLoad, Schedule, Segment, Span, Spread, ns,
 };

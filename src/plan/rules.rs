@@ -2,8 +2,10 @@
 //! `app`.
 
 use super::model::{Plan, Threshold};
+use super::resolve::thresholds::{self, KnownNames};
 use super::schedule::PhasePlan;
-use crate::measure::{Rule, Rules};
+use crate::measure::{Measurement, Rule, Rules};
+use crate::scenario::{Errors, ThresholdSpec};
 use std::time::Duration;
 
 impl Plan {
@@ -27,6 +29,7 @@ impl Plan {
         let keep_alives = self.fleets.iter().map(|fleet| u64::from(fleet.keep_alive_s) * 1_000_000);
         Rules {
             thresholds: thresholds.collect(),
+            thresholds_from: None,
             validity: self.validity,
             shortest_timeout_us: timeouts.min().map_or(0, us),
             shortest_keep_alive_us: keep_alives.filter(|us| *us > 0).min().unwrap_or(0),
@@ -49,6 +52,40 @@ impl Plan {
             None => phases.iter().find(|phase| !phase.warmup),
         }
     }
+}
+
+/// Resolves thresholds against the phases and fleets of a run that has ended, so that it can be judged by them. They have no line,
+/// because it would be a line of another file than the run's. `left_out` are the fleets that did not run. Also returns, as written, the
+/// thresholds that need them.
+pub fn rules_for_run(
+    specs: &[ThresholdSpec],
+    run: &Measurement,
+    left_out: &[String],
+    errors: &mut Errors,
+) -> (Vec<Rule>, Vec<String>) {
+    let phases: Vec<String> = run.phases.iter().map(|phase| phase.name.clone()).collect();
+    let fleets: Vec<String> = run.fleets.iter().map(|fleet| fleet.name.clone()).collect();
+    let known = KnownNames { phases: &phases, fleets: &fleets, left_out, unmeasured: &[] };
+    let (found, without) = thresholds::resolve(specs, &known, errors);
+    let name = |names: &[String], index: u16| names.get(usize::from(index)).cloned();
+    let rule = |threshold: Threshold| {
+        let phase = threshold.phase.and_then(|index| name(&phases, index));
+        let starts = |known: &&crate::measure::Phase| match &phase {
+            Some(phase) => *phase == known.name,
+            None => !known.warmup,
+        };
+        let first_us = run.phases.iter().find(starts).map(|phase| phase.start_us);
+        Rule {
+            metric: threshold.metric,
+            fleet: threshold.fleet.and_then(|index| name(&fleets, index)),
+            expression: threshold.expression,
+            test: threshold.test,
+            abort_from_us: threshold.abort_after.zip(first_us).map(|(after, first_us)| first_us + us(after)),
+            line: None,
+            phase,
+        }
+    };
+    (found.into_iter().map(rule).collect(), without)
 }
 
 /// Converts to microseconds, the unit of the result file.

@@ -2,10 +2,12 @@
 //! Uses only the result.
 
 use super::formats::threshold;
+use super::judge::Code;
 use super::margin;
 use crate::measure::threshold_label;
-use crate::result::model::{RunResult, Severity, ThresholdResult, ThresholdStatus};
+use crate::result::model::{Detail, RunResult, Severity, ThresholdResult, ThresholdStatus};
 use crate::units::plural;
+use std::borrow::Cow;
 
 /// The maximum number of annotations. GitHub shows at most ten of a kind for each step.
 const ANNOTATIONS_MAX: usize = 10;
@@ -66,16 +68,45 @@ fn of_threshold(threshold: &ThresholdResult) -> Annotation {
     Annotation { is_error: true, title, line: threshold.line, text }
 }
 
-/// Returns the reasons of the verdict that are not about a threshold.
+/// Returns the reasons why a run did not pass, except thresholds.
 fn other_reasons(result: &RunResult) -> impl Iterator<Item = Annotation> + '_ {
-    let of_threshold =
-        |code: &str| ["threshold_failed", "insufficient_samples", "threshold_undecided"].contains(&code);
-    result.verdict.details.iter().filter(move |detail| !of_threshold(&detail.code)).map(|detail| Annotation {
-        is_error: detail.code != "advice",
+    let is_other =
+        |detail: &&Detail| !Code::Passed.is_of(detail) && !Code::any_of(&Code::OF_THRESHOLD, detail);
+    let others = result.verdict.details.iter().filter(is_other);
+    others.map(|detail| Annotation {
+        is_error: !Code::Advice.is_of(detail),
         title: "hubstorm: verdict",
         line: None,
         text: detail.text.clone(),
     })
+}
+
+/// Returns text in which a CI system finds no commands. Text from the network or from file names could otherwise set variables of a job,
+/// or declare it successful. GitHub Actions reads `::` at the start of a line and `##[` anywhere, Azure Pipelines `##vso[` and `##[`.
+#[must_use]
+pub fn without_commands(text: &str) -> Cow<'_, str> {
+    let is_command = |line: &str| line.trim_start().starts_with("::");
+    if !text.contains("##") && !text.contains("::") {
+        return Cow::Borrowed(text);
+    }
+    let line = |line: &str| match is_command(line) {
+        true => line.replacen("::", ": :", 1),
+        false => line.to_owned(),
+    };
+    // A terminal's codes and a carriage return start a line as well.
+    let lines: String = text.split_inclusive(['\n', '\r']).map(line).collect();
+    let mut out = lines;
+    for command in ["vso[", "["] {
+        // The names of commands are not case-sensitive.
+        let mut from = 0;
+        while let Some(at) = out[from..].find("##").map(|at| from + at + 2) {
+            if out.get(at..at + command.len()).is_some_and(|found| found.eq_ignore_ascii_case(command)) {
+                out.insert(at, ' ');
+            }
+            from = at - 1;
+        }
+    }
+    Cow::Owned(out)
 }
 
 impl CiSystem {
@@ -103,13 +134,13 @@ impl CiSystem {
         }
     }
 
-    /// Escapes a message. Source: `command.ts` in actions/toolkit; "Logging commands" in Azure's documentation.
+    /// Escapes a message. Source: `ActionCommand.cs` in actions/runner; `taskcommand.ts` in microsoft/azure-pipelines-task-lib.
     fn message(self, text: &str) -> String {
         let percent = match self {
             CiSystem::GitHub => "%25",
             CiSystem::Azure => "%AZP25",
         };
-        text.replace('%', percent).replace('\r', "%0D").replace('\n', "%0A")
+        without_commands(text).replace('%', percent).replace('\r', "%0D").replace('\n', "%0A")
     }
 
     /// Escapes the value of a property.

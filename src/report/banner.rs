@@ -1,5 +1,6 @@
 //! The banner of a report: the verdict in one word, its meaning, and the reasons. Called by `text` and `page`. Pure.
 
+use super::judge::Code;
 use super::{exit, format, margin};
 use crate::result::model::{RunResult, Status, ThresholdResult, ThresholdStatus};
 
@@ -53,16 +54,16 @@ fn is_interrupted(result: &RunResult) -> bool {
     result.verdict.exit_code == exit::INTERRUPTED
 }
 
-fn has_code(result: &RunResult, codes: &[&str]) -> bool {
-    result.verdict.details.iter().any(|detail| codes.contains(&detail.code.as_str()))
+fn has_code(result: &RunResult, codes: &[Code]) -> bool {
+    result.verdict.details.iter().any(|detail| Code::any_of(codes, detail))
 }
 
 /// Splits off the reason why the run ended from the list of reasons. Files from earlier versions have no codes, so their
 /// list stays whole.
 fn split_end_reason(result: &RunResult) -> (Option<String>, Vec<&String>) {
     let verdict = &result.verdict;
-    let is_end_reason = |code: &str| matches!(code, "interrupted" | "aborted" | "unreachable");
-    let ending = verdict.details.iter().find(|detail| is_end_reason(&detail.code));
+    let end_reasons = [Code::Interrupted, Code::Recovered, Code::Aborted, Code::Unreachable];
+    let ending = verdict.details.iter().find(|detail| Code::any_of(&end_reasons, detail));
     let is_other = |reason: &&String| ending.is_none_or(|ending| ending.text != **reason);
     let reasons = verdict.reasons.iter().filter(is_other).collect();
     (ending.map(|detail| format::plain(&detail.text)), reasons)
@@ -75,13 +76,12 @@ fn pass(result: &RunResult) -> Option<String> {
 }
 
 fn fail(result: &RunResult) -> Option<String> {
-    let is_threshold = |code: &str| ["threshold_failed", "insufficient_samples"].contains(&code);
-    if !result.verdict.details.is_empty() && !has_code(result, &["threshold_failed", "insufficient_samples"])
-    {
+    let failed = [Code::ThresholdFailed, Code::InsufficientSamples];
+    if !result.verdict.details.is_empty() && !has_code(result, &failed) {
         // The run ended only because the hub was unreachable.
         return None;
     }
-    let of_threshold = result.verdict.details.first().is_none_or(|first| is_threshold(&first.code));
+    let of_threshold = result.verdict.details.first().is_none_or(|first| Code::any_of(&failed, first));
     let text = if of_threshold {
         "Thresholds failed:"
     } else {
@@ -94,13 +94,17 @@ fn fail(result: &RunResult) -> Option<String> {
 fn invalid(result: &RunResult) -> Option<String> {
     let is_undecided = |threshold: &&ThresholdResult| margin::status(threshold) == ThresholdStatus::Undecided;
     let undecided = u64::try_from(result.thresholds.iter().filter(is_undecided).count()).unwrap_or(u64::MAX);
-    let is_short = has_code(result, &["late_start", "not_sent", "closed_loop_delayed", "machine_short"]);
-    if has_code(result, &["breakdown"]) {
+    let is_short = has_code(result, &Code::OF_LOAD);
+    if has_code(result, &[Code::Breakdown]) {
         let text = "The run is incomplete, because a part of hubstorm stopped before the end. Fix the cause and run again:";
         return Some(text.to_owned());
     }
     if !result.verdict.details.is_empty()
-        && result.verdict.details.iter().all(|detail| detail.code == "interrupted")
+        && result
+            .verdict
+            .details
+            .iter()
+            .all(|detail| Code::any_of(&[Code::Interrupted, Code::Recovered], detail))
     {
         // The run was interrupted before anything was measured.
         return None;
@@ -122,7 +126,7 @@ fn invalid(result: &RunResult) -> Option<String> {
 }
 
 fn advice(result: &RunResult) -> &'static str {
-    if has_code(result, &["advice"]) {
+    if has_code(result, &[Code::Advice]) {
         "The last item below says what to do:"
     } else {
         "Run again on an idle machine, or with a smaller load:"

@@ -16,6 +16,10 @@ pub const CONFIGURATION: u8 = 104;
 pub const INTERRUPTED: u8 = 105;
 /// The measurement is invalid.
 pub const INVALID: u8 = 120;
+/// `compare`: the new results are worse than the base by more than the tolerance.
+pub const REGRESSED: u8 = 121;
+/// `compare`: the results do not decide.
+pub const INCONCLUSIVE: u8 = 122;
 
 /// An exit code, as described in the help and the documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub struct ExitCode {
 }
 
 /// Every exit code, in ascending order.
-pub const ALL: [ExitCode; 7] = [
+pub const ALL: [ExitCode; 9] = [
     ExitCode { code: PASSED, name: "passed", meaning: "passed" },
     ExitCode {
         code: ENVIRONMENT,
@@ -50,7 +54,7 @@ pub const ALL: [ExitCode; 7] = [
     ExitCode {
         code: INTERRUPTED,
         name: "interrupted",
-        meaning: "interrupted; the partial result was written",
+        meaning: "interrupted; if the load had begun, the partial result was written (not with --once)",
     },
     ExitCode {
         code: INVALID,
@@ -58,10 +62,21 @@ pub const ALL: [ExitCode; 7] = [
         meaning: "the measurement is invalid: delays in the load generator may have changed the outcome of a threshold, the load generator \
                   produced too little load, or a worker or the built-in hub died",
     },
+    ExitCode {
+        code: REGRESSED,
+        name: "regressed",
+        meaning: "the new result is worse than the base by more than the tolerance (compare)",
+    },
+    ExitCode {
+        code: INCONCLUSIVE,
+        name: "inconclusive",
+        meaning: "the results do not decide whether the new one is worse; more runs are needed (compare)",
+    },
 ];
 
 /// The exit codes by precedence: if several apply, the first one is returned.
-pub const PRECEDENCE: [u8; 7] = [USAGE, CONFIGURATION, ENVIRONMENT, INTERRUPTED, FAILED, INVALID, PASSED];
+pub const PRECEDENCE: [u8; 9] =
+    [USAGE, CONFIGURATION, ENVIRONMENT, INTERRUPTED, FAILED, INVALID, REGRESSED, INCONCLUSIVE, PASSED];
 
 /// Returns the code in `codes` with the highest precedence, or [`PASSED`] if it is empty.
 #[must_use]
@@ -99,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_table_and_the_precedence_list_the_same_codes() {
-        let order = [2, 104, 1, 105, 99, 120, 0];
+        let order = [2, 104, 1, 105, 99, 120, 121, 122, 0];
         assert_eq!(PRECEDENCE, order);
         for (n, code) in order.into_iter().enumerate() {
             assert_eq!(strongest(&order[n..]), code);

@@ -11,14 +11,17 @@ pub mod exit;
 mod annotations;
 mod banner;
 mod charts;
+mod comparison;
 mod connected;
 mod findings;
 mod format;
 mod formats;
 mod from_hub;
+mod history;
 mod judge;
 pub mod limits;
 mod margin;
+mod metric;
 mod page;
 mod sources;
 mod standing;
@@ -29,13 +32,19 @@ mod width;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use annotations::{CiSystem, annotations};
+pub use annotations::{CiSystem, annotations, without_commands};
+pub use comparison::{html as comparison_page, markdown as comparison_markdown};
 pub use findings::TargetFacts;
 pub use format::plain;
 pub use formats::{Export, Format, names as format_names, unknown_extension};
+pub use history::{
+    Change, Group, History, HistoryInput, HistoryRun, Table, csv as history_csv, html as history_page,
+    text as history_text,
+};
 pub use judge::{JudgeInput, Judgment, failed_early, judge, judge_again};
+pub use metric::{Aggregate, Metric, MetricUnit, Reading};
 pub use page::html;
-pub use text::{culprit, text, verdict_text};
+pub use text::{comparison_text, culprit, text, verdict_text};
 pub use width::{Width, columns, cut, wrap, wrap_lines};
 
 /// An error while rendering a result.

@@ -1,11 +1,9 @@
 //! The presentation of a threshold's outcome in a report: mark, word and class. A threshold that passed in an invalid run does not look
 //! like a pass. Called by `text` and `page`. Uses only the result.
 
+use super::judge::Code;
 use super::margin;
 use crate::result::model::{RunResult, Status, ThresholdResult, ThresholdStatus};
-
-/// The codes of reasons for an incomplete load.
-const SHORT: [&str; 5] = ["late_start", "not_sent", "closed_loop_delayed", "machine_short", "breakdown"];
 
 /// The presentation of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +73,10 @@ pub(super) fn is_load_planned(result: &RunResult) -> bool {
             let undecided = |one| margin::status(one) == ThresholdStatus::Undecided;
             verdict.status != Status::Invalid || result.thresholds.iter().any(undecided)
         }
-        false => !verdict.details.iter().any(|detail| SHORT.contains(&detail.code.as_str())),
+        false => !verdict
+            .details
+            .iter()
+            .any(|detail| Code::any_of(&Code::OF_LOAD, detail) || Code::Breakdown.is_of(detail)),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The summary on the terminal: the verdict, then the numbers behind it. Called by `app`, which prints the summary and the paths of the
 //! files, and passes the width of the terminal. Sentences wrap at 80 columns or less. Uses only the result.
 
+mod comparison;
 mod operations;
-mod writer;
+pub(super) mod writer;
+
+pub use comparison::comparison_text;
 
 use super::banner::Banner;
 use super::connected::Thresholds;

@@ -1,5 +1,5 @@
 //! Checks on the JSON of a result file before it is deserialized: a damaged file must neither overflow a sum nor
-//! exhaust memory. Used by `file` only.
+//! exhaust memory. Also the changes to that JSON. Used by `file` only.
 
 use crate::measure::Operation;
 use crate::measure::hdr::{self, DecodeError};
@@ -53,6 +53,21 @@ pub(super) fn check_counts(value: &Value, path: &str) -> Result<(), (String, u64
 
 fn within(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}, {key}") }
+}
+
+/// Removes histograms without samples. A reader gets an empty histogram for each.
+pub(super) fn remove_empty_histograms(value: &mut Value) {
+    let is_empty = |value: &Value| {
+        value.get("hdr").is_some_and(Value::is_null) && value.get("count").and_then(Value::as_u64) == Some(0)
+    };
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !is_empty(field));
+            fields.values_mut().for_each(remove_empty_histograms);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_empty_histograms),
+        _ => {}
+    }
 }
 
 /// Removes operations that only later versions of hubstorm measure, which may add them to version 1 of the file.

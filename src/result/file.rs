@@ -1,9 +1,9 @@
 //! Reads and writes result files, and generates their JSON Schema. Used by `app` and `report`. `model` defines the
 //! contents, and `disk` writes files atomically.
 
-use super::checks::{check_counts, check_histograms, drop_unknown_operations};
+use super::checks::{self, check_counts, check_histograms, drop_unknown_operations};
 use super::disk::{self, Watch};
-use super::file_error::{FILE_BYTES_MAX, FileError};
+use super::file_error::{FILE_BYTES_MAX, FileError, JOURNAL_STEM};
 use super::json_layout;
 use super::model::{RunResult, SCHEMA};
 use crate::text_file;
@@ -48,6 +48,9 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
     if let Some(compression) = text_file::compression(bytes) {
         return Err(FileError::Compressed { path: path.to_owned(), compression });
     }
+    if bytes.starts_with(JOURNAL_STEM.as_bytes()) {
+        return Err(FileError::Journal { path: path.to_owned() });
+    }
     let encoding = |source| FileError::Encoding { path: path.to_owned(), source };
     let bytes = text_file::skip_bom(bytes).map_err(encoding)?;
     if bytes.trim_ascii().is_empty() {
@@ -84,10 +87,18 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
         let found = value.get(part).map_or(Ok(()), |value| check_counts(value, part));
         found.map_err(|(place, found)| FileError::Count { path: path.to_owned(), place, found })?;
     }
-    match drop_unknown_operations(&mut value) {
+    let result: RunResult = match drop_unknown_operations(&mut value) {
         true => serde_json::from_value(value).map_err(shape),
         // Parse the bytes again, so that an error has a line and a column.
         false => serde_json::from_slice(bytes).map_err(shape),
+    }?;
+    let mut parts = result.operations.iter();
+    match parts.find(|part| !part.batches.is_empty() && !part.batches.add_up_to(&part.totals)) {
+        None => Ok(result),
+        Some(part) => {
+            let place = format!("{} of fleet {} in phase {}", part.operation, part.fleet, part.phase);
+            Err(FileError::Batches { path: path.to_owned(), place })
+        }
     }
 }
 
@@ -121,16 +132,33 @@ pub fn to_json(result: &RunResult) -> Result<String, serde_json::Error> {
     json_layout::to_string(result).map(|json| json + "\n")
 }
 
+/// Serializes a result like [`to_json`], but leaves out empty histograms. [`parse`] returns the same result. The fields are in
+/// alphabetical order.
+///
+/// # Errors
+/// As for [`to_json`].
+pub fn to_compact_json(result: &RunResult) -> Result<String, serde_json::Error> {
+    let mut value = serde_json::to_value(result)?;
+    checks::remove_empty_histograms(&mut value);
+    json_layout::to_string(&value).map(|json| json + "\n")
+}
+
 /// Writes a result into `folder` under the first free name of `{id}.json`, `{id}-2.json`, and so on, and stores that
-/// name in `run.id`. Runs that end at the same time never overwrite each other's results.
+/// name in `run.id`. If `compact` is set, empty histograms are left out. Runs that end at the same time never overwrite each other's results.
 ///
 /// # Errors
 /// The folder cannot be created, or the file cannot be written. No file is left behind.
-pub fn write_new(folder: &Path, result: &mut RunResult) -> Result<PathBuf, FileError> {
-    write_new_watched(folder, result, &mut |_| Ok(()))
+pub fn write_new(folder: &Path, result: &mut RunResult, compact: bool) -> Result<PathBuf, FileError> {
+    write_new_watched(folder, result, compact, &mut |_| Ok(()))
 }
 
-fn write_new_watched(folder: &Path, result: &mut RunResult, watch: Watch<'_>) -> Result<PathBuf, FileError> {
+fn write_new_watched(
+    folder: &Path,
+    result: &mut RunResult,
+    compact: bool,
+    watch: Watch<'_>,
+) -> Result<PathBuf, FileError> {
+    let to_json = if compact { to_compact_json } else { to_json };
     let id = result.run.id.clone();
     let mut n = 1_u64;
     loop {

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 /// The maximum size of a result file, far larger than the result of the largest permitted scenario.
 pub(super) const FILE_BYTES_MAX: u64 = 512 << 20;
 
+/// The first line of a journal of any version, without the version.
+pub(super) const JOURNAL_STEM: &str = "hubstorm.journal.v";
+
 /// The reason why a result file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -46,6 +49,12 @@ pub enum FileError {
     /// The file is XML, such as the one that `--export junit` writes.
     #[error("{} is an XML file, not a result. Specify the .json file that `hubstorm run` wrote", path.display())]
     Xml {
+        /// Path of the file.
+        path: PathBuf,
+    },
+    /// The file is the journal of a run.
+    #[error("{0} is the journal of a run, not a result. To recover its result:  hubstorm report --recover {0} --export json=FILE", path.display())]
+    Journal {
         /// Path of the file.
         path: PathBuf,
     },
@@ -135,6 +144,14 @@ pub enum FileError {
         place: String,
         /// Value of the field.
         found: u64,
+    },
+    /// The batches of an operation do not add up to its totals.
+    #[error("{} is damaged: the batches of {place} do not add up to its totals. Copy it again from its source", path.display())]
+    Batches {
+        /// Path of the file.
+        path: PathBuf,
+        /// Operation, fleet and phase.
+        place: String,
     },
     /// A histogram is damaged.
     #[error("{} is damaged: {place}: {source}. Copy it again from its source", path.display())]

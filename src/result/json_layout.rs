@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use std::io::{Result, Write};
 
-/// Values that are nested deeper than this are on one line: a row of the series, a histogram, a list of stalls. With indentation, they
-/// would be most of a long run's file.
+/// Values that are nested deeper than this are on one line without spaces: a row of the series, a histogram, a list of stalls. With
+/// indentation, they would be most of a long run's file.
 const DEPTH_MAX: usize = 3;
 
 /// Serializes a value as JSON with indented outer levels.
@@ -32,7 +32,7 @@ impl Layout {
 
 /// Writes the separator before a value that is on one line with its neighbors.
 fn separate<W: ?Sized + Write>(writer: &mut W, first: bool) -> Result<()> {
-    if first { Ok(()) } else { writer.write_all(b", ") }
+    if first { Ok(()) } else { writer.write_all(b",") }
 }
 
 impl Formatter for Layout {
@@ -71,7 +71,7 @@ impl Formatter for Layout {
     }
 
     fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> Result<()> {
-        if self.is_outer() { self.outer.begin_object_value(writer) } else { writer.write_all(b": ") }
+        if self.is_outer() { self.outer.begin_object_value(writer) } else { writer.write_all(b":") }
     }
 
     fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> Result<()> {
@@ -95,8 +95,8 @@ mod tests {
   \"none\": [],
   \"series\": {
     \"rows\": [
-      {\"list\": [1, {\"a\": []}], \"t\": 0},
-      {\"t\": 1}
+      {\"list\":[1,{\"a\":[]}],\"t\":0},
+      {\"t\":1}
     ]
   }
 }";

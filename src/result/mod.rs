@@ -9,12 +9,15 @@ mod checks;
 pub mod disk;
 pub mod file;
 mod file_error;
+pub mod journal;
 mod json_layout;
 pub mod model;
 
 #[cfg(test)]
+mod size_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 
 pub use disk::replace;
-pub use file::{parse, read, read_from, schema, to_json, write_new};
+pub use file::{parse, read, read_from, schema, to_compact_json, to_json, write_new};
 pub use file_error::FileError;

@@ -65,12 +65,16 @@ pub struct OperationSum {
     /// Share of due operations that ended ok; null if none was due.
     pub rate_ok: Option<f64>,
     /// `acked - due` of ok operations.
+    #[serde(default)]
     pub response: Latency,
     /// `acked - sent` of ok operations.
+    #[serde(default)]
     pub service: Latency,
     /// `sent - picked`.
+    #[serde(default)]
     pub wait: Latency,
     /// `picked - due`: the load generator's own lag.
+    #[serde(default)]
     pub lag: Latency,
 }
 
@@ -126,6 +130,9 @@ pub struct Run {
     /// Reason why the run ended. Null in files from earlier versions.
     #[serde(default)]
     pub ended_by: Option<EndedBy>,
+    /// How the result was recovered from a journal. Left out if the run itself wrote its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
     /// Target of the load.
     pub target: Target,
     /// Machine that generated the load.
@@ -146,6 +153,20 @@ pub enum EndedBy {
     Unreachable,
     /// A worker or the built-in hub stopped early.
     Breakdown,
+    /// Unknown, because the run wrote no result: hubstorm was killed, the machine lost power, or the run is still in progress. The
+    /// result was recovered from the journal.
+    Unknown,
+}
+
+/// How a result was recovered from the journal of a run that wrote no result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Recovery {
+    /// End of the last second in the journal, since the start of the run. Later operations are missing.
+    pub until_us: u64,
+    /// Parts of a result that only the end of a run provides, and that are therefore missing.
+    pub missing: Vec<String>,
+    /// Number of bytes at the end of the journal that could not be used, because a record is cut off or damaged.
+    pub ignored_bytes: u64,
 }
 
 /// The scenario file of a run.
@@ -337,8 +358,10 @@ pub struct Generator {
     pub fd_peak: u64,
     /// Lag of each worker's heartbeat. A heartbeat is due every 2 ms while operations are in progress, and every
     /// 10 ms otherwise.
+    #[serde(default)]
     pub heartbeat: Latency,
     /// `picked - due` of all messages.
+    #[serde(default)]
     pub lag: Latency,
     /// Number of messages that the load generator started more than 100 ms late.
     pub late: u64,

@@ -1,6 +1,7 @@
 //! The errors in a scenario, each with its place. `scenario` and `plan` collect all errors, so that the user sees them together. This file
 //! must not depend on the format's keys.
 
+use super::json_advice::in_json;
 use super::mask::masked;
 use crate::units::plural;
 use std::fmt::{self, Write};
@@ -106,6 +107,8 @@ impl Problem {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Errors {
     file: String,
+    /// Whether the file is JSON, so that advice about it must be, too.
+    pub(super) json: bool,
     problems: Vec<Problem>,
 }
 
@@ -113,7 +116,7 @@ impl Errors {
     /// Returns an empty list for the named file.
     #[must_use]
     pub fn new(file: &str) -> Errors {
-        Errors { file: file.to_owned(), problems: Vec::new() }
+        Errors { file: file.to_owned(), json: false, problems: Vec::new() }
     }
 
     /// Returns the file's name.
@@ -168,9 +171,16 @@ impl fmt::Display for Errors {
         for problem in self.problems().into_iter().take(PRINTED_MAX) {
             out.push_str("\n\n");
             write!(out, "{}: ", problem.place.written(&self.file))?;
-            out.push_str(&problem.what);
-            let details = [("found", &problem.found), ("allowed", &problem.allowed), ("fix", &problem.fix)];
-            for (label, text) in details {
+            // The values of options are TOML in every scenario.
+            let is_json = self.json && matches!(problem.place.origin, Origin::File { .. });
+            let advice = |text: &String| if is_json { in_json(text) } else { text.clone() };
+            out.push_str(&advice(&problem.what));
+            let found = problem.found.as_ref().map(|found| match (is_json, found.as_str()) {
+                (true, "a table") => "an object".to_owned(),
+                _ => found.clone(),
+            });
+            let [allowed, fix] = [&problem.allowed, &problem.fix].map(|text| text.as_ref().map(advice));
+            for (label, text) in [("found", found), ("allowed", allowed), ("fix", fix)] {
                 if let Some(text) = text {
                     write!(out, "\n    {:<9}{text}", format!("{label}:"))?;
                 }

@@ -17,8 +17,16 @@ const LABEL_BYTES_MAX: usize = 63;
 /// # Errors
 /// Returns a description of the problem that does not repeat `text`.
 pub fn check_host(text: &str) -> Result<(), &'static str> {
-    if is_name(text) || text.parse::<IpAddr>().is_ok() {
+    if text.parse::<IpAddr>().is_ok() {
         return Ok(());
+    }
+    if is_name(text) {
+        // RFC 1123 §2.1: the last label of a name is never all digits.
+        let last = text.strip_suffix('.').unwrap_or(text).rsplit('.').next().unwrap_or_default();
+        return match last.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => Err("not a valid IPv4 address: write four numbers from 0 to 255"),
+            false => Ok(()),
+        };
     }
     Err(if is_connection_string(text) || text.to_ascii_lowercase().contains("hostname=") {
         "a connection string is not a host: use only the value of its HostName field"
@@ -130,6 +138,15 @@ mod tests {
             assert_eq!(check_host(invalid), Err("not a host name"), "{invalid}");
         }
         assert!(check_host("mqtts://hub.example").unwrap_err().contains("remove the scheme"));
+    }
+
+    #[test]
+    fn invalid_addresses_are_not_names() {
+        for text in ["127.0.0.256", "1.2.3", "1.2.3.4.5", "127.0.0.1.", "300"] {
+            let expected = "not a valid IPv4 address: write four numbers from 0 to 255";
+            assert_eq!(check_host(text), Err(expected), "{text}");
+        }
+        assert_eq!(check_host("1.example"), Ok(()));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod error;
 mod host;
 mod input;
+mod json_advice;
 mod keys;
 mod mask;
 mod model;
@@ -26,8 +27,8 @@ pub use mask::{looks_like_key, masked, may_be_key};
 pub use model::{
     ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, LeftOut, MessageSpec, MethodSpec,
     PayloadSpec, PhaseSpec, ReconnectSpec, RenewSpec, ReportSpec, Scenario, Sdk, SendSpec, SizeSpec, Spacing,
-    SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec, Timing, TokenSpec, TwinSpec, ValiditySpec,
-    WillSpec,
+    SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec, ThresholdsOnly, Timing, TokenSpec, TwinSpec,
+    ValiditySpec, WillSpec,
 };
 pub use quantities::DURATION_MAX;
 pub use schema::schema;
@@ -51,6 +52,7 @@ pub fn read(input: &Input<'_>) -> (Scenario, Errors) {
         overrides: input.overrides.to_vec(),
         ..Scenario::default()
     };
+    reader.errors.json = node::is_json(input.file, input.text);
     let Some(mut root) = node::parse(input.file, input.text, &mut reader.errors) else {
         scenario.unreadable = true;
         return (scenario, reader.errors);
@@ -65,4 +67,66 @@ pub fn read(input: &Input<'_>) -> (Scenario, Errors) {
     }
     keys::scenario(&mut reader, &root, &mut scenario);
     (scenario, reader.errors)
+}
+
+/// Reads only the thresholds of a scenario, and ignores the overrides. The rest of the file may be missing.
+#[must_use]
+pub fn read_thresholds(input: &Input<'_>) -> (ThresholdsOnly, Errors) {
+    let mut reader = Reader { env: input.env, files: input.files, errors: Errors::new(input.file) };
+    let mut found = ThresholdsOnly::default();
+    if let Some(root) = node::parse(input.file, input.text, &mut reader.errors) {
+        keys::thresholds_only(&mut reader, &root, &mut found);
+    }
+    (found, reader.errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thresholds(text: &str) -> (ThresholdsOnly, Errors) {
+        read_thresholds(&Input { file: "s.toml", text, overrides: &[], env: &|_| None, files: &no_files })
+    }
+
+    #[test]
+    fn thresholds_need_no_other_part_of_a_scenario() {
+        let (found, errors) =
+            thresholds("[thresholds]\ntelemetry = [\"p(99) < 5ms\", \"count(lost) == 0\"]\n");
+        assert!(errors.is_empty(), "{errors}");
+        assert_eq!((found.thresholds.len(), found.fleets.len()), (2, 0));
+        // A secret that is not set here, and a file that does not exist.
+        let (found, errors) = thresholds(
+            "[fleet.a]\ndevices = 1\nauth = { kind = \"sas\", group_key = \"${env.KEY}\" }\n[fleet.b]\n\
+             auth = { kind = \"sas\", file = \"none.csv\" }\n[thresholds]\nconnect = [\"max < 1s\"]\n",
+        );
+        assert!(errors.is_empty(), "{errors}");
+        assert_eq!(found.fleets, ["a", "b"]);
+    }
+
+    #[test]
+    fn missing_thresholds_are_an_error() {
+        for (text, part) in [
+            ("", "thresholds: missing"),
+            ("[thresholds]\n", "no thresholds"),
+            ("[threshold]\ntelemetry = [\"p(99) < 5ms\"]\n", "did you mean `thresholds`?"),
+            ("[thresholds]\ntelemetry = [\"${env.LIMIT}\"]\n", "LIMIT"),
+            ("[thresholds\n", "invalid TOML"),
+        ] {
+            let (_, errors) = thresholds(text);
+            assert!(errors.to_string().contains(part), "{text}: {errors}");
+        }
+    }
+
+    /// A key of the format that is unknown here would be refused.
+    #[test]
+    fn every_top_level_key_is_known_to_both_readers() {
+        let schema = schema();
+        let keys = schema["properties"].as_object().unwrap().keys();
+        for key in keys.filter(|key| *key != "thresholds") {
+            let value = if key == "fleet" { "{}" } else { "1" };
+            let (_, errors) =
+                thresholds(&format!("\"{key}\" = {value}\n[thresholds]\nconnect = [\"max < 1s\"]\n"));
+            assert!(errors.is_empty(), "{errors}");
+        }
+    }
 }

@@ -54,11 +54,12 @@ impl Value {
 /// Otherwise it is TOML. Returns `None` after a syntax error, because errors in the rest of the file would be misleading.
 pub(super) fn parse(file: &str, text: &str, errors: &mut Errors) -> Option<Node> {
     let lines = Lines::of(text);
-    if file.ends_with(".json") || file.ends_with(".jsonc") || text.trim_start().starts_with('{') {
-        parse_json(text, &lines, errors)
-    } else {
-        parse_toml(text, &lines, errors)
-    }
+    if is_json(file, text) { parse_json(text, &lines, errors) } else { parse_toml(text, &lines, errors) }
+}
+
+/// Returns true if a scenario is JSON, not TOML.
+pub(super) fn is_json(file: &str, text: &str) -> bool {
+    file.ends_with(".json") || file.ends_with(".jsonc") || text.trim_start().starts_with('{')
 }
 
 /// Parses the value of a `--set` override as TOML. A value that is not TOML is a string, so `10s` needs no quotes.

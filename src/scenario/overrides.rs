@@ -5,7 +5,7 @@ use super::error::{Errors, Origin, Place};
 use super::mask::{HIDDEN, may_be_key};
 use super::node::{Entry, Node, Value, parse_override};
 use super::reader::SECRET_KEYS;
-use super::suggestion::nearest;
+use super::suggestion::{element_name as name_of, nearest};
 
 /// Applies one override to the tree, or reports why it is invalid.
 pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
@@ -22,6 +22,23 @@ pub(super) fn apply(root: &mut Node, text: &str, errors: &mut Errors) {
     let place = Place { origin: Origin::Set(key.to_owned()), key: String::new() };
     if !text.contains('=') || key.is_empty() {
         errors.add(&place, "invalid override").allowed("key=value, such as fleet.meter.devices=500");
+        return;
+    }
+    if value.trim().is_empty() {
+        let allowed = "key=value, or key='\"\"' for a text without characters";
+        errors.add(&place, "the value is missing").allowed(allowed);
+        return;
+    }
+    if let Some((before, _)) = key.split_once('[').filter(|_| !key.starts_with("thresholds.")) {
+        let problem = errors.add(
+            &place,
+            format!(
+                "invalid path: an element of {before} is selected with its index or its name after a dot"
+            ),
+        );
+        if let Some(path) = with_dots(root, key) {
+            problem.fix(format!("did you mean `{path}`?"));
+        }
         return;
     }
     let new = parse_override(value.trim(), &Place { key: key.to_owned(), ..place.clone() });
@@ -105,7 +122,8 @@ fn descend<'n>(
             _ => None,
         };
         let Some(found) = found else {
-            report_missing(errors, &here, what, part, &known);
+            let rest = path.get(depth..).unwrap_or_default();
+            report_missing(errors, &here, what, rest, &known);
             return None;
         };
         node = found;
@@ -113,8 +131,34 @@ fn descend<'n>(
     Some(node)
 }
 
-/// Reports a part of a path that does not exist.
-fn report_missing(errors: &mut Errors, place: &Place, what: String, part: &str, known: &[String]) {
+/// Translates `phase[1].duration` to `phase.steady.duration`, or to `phase.1.duration` if the element has no name.
+fn with_dots(root: &Node, key: &str) -> Option<String> {
+    let mut node = Some(root);
+    let mut path = Vec::new();
+    for part in key.replace(']', "").split(['.', '[']).map(|part| part.trim_matches(['"', '\''])) {
+        let (next, name) = match node.map(|node| &node.value) {
+            Some(Value::Table(entries)) => {
+                (entries.iter().find(|entry| entry.key == part).map(|entry| &entry.node), part)
+            }
+            Some(Value::Array(elements)) => {
+                let index = part.parse::<usize>().ok();
+                let element = match index {
+                    Some(index) => elements.get(index),
+                    None => elements.iter().find(|element| name_of(element) == Some(part)),
+                }?;
+                (Some(element), name_of(element).unwrap_or(part))
+            }
+            _ => (None, part),
+        };
+        node = next;
+        path.push(name.to_owned());
+    }
+    path.iter().all(|part| !part.is_empty()).then(|| path.join("."))
+}
+
+/// Reports the first part of `rest`, which does not exist below `place`.
+fn report_missing(errors: &mut Errors, place: &Place, what: String, rest: &[String], known: &[String]) {
+    let part = rest.first().map_or("", String::as_str);
     let problem = errors.add(place, what);
     problem.found(part);
     if !known.is_empty() {
@@ -122,6 +166,9 @@ fn report_missing(errors: &mut Errors, place: &Place, what: String, part: &str, 
     }
     if let Some(near) = nearest(part, known.iter().map(String::as_str)) {
         problem.fix(format!("did you mean `{near}`?"));
+    } else if let (Some(first), true) = (known.first(), rest.len() == 1 && part.parse::<usize>().is_err()) {
+        // A key of an element, without the element: `phase.duration` for `phase.steady.duration`.
+        problem.fix(format!("did you mean `{}.{first}.{part}`?", place.key));
     }
 }
 
@@ -142,109 +189,5 @@ fn empty_table(place: Place, key: &str) -> Entry {
     Entry { key: key.to_owned(), place, node }
 }
 
-fn name_of(element: &Node) -> Option<&str> {
-    let Value::Table(entries) = &element.value else { return None };
-    let name = entries.iter().find(|entry| entry.key == "name")?;
-    if let Value::String(name) = &name.node.value { Some(name) } else { None }
-}
-
 #[cfg(test)]
-mod tests {
-    use crate::scenario::{Input, Scenario, Spacing, read};
-    use std::time::Duration;
-
-    const FILE: &str = "[fleet.meter]\ndevices = 1\n[[fleet.meter.send]]\nevery = \"1s\"\npayload = \"x\"\n\
-                        [[phase]]\nname = \"steady\"\nduration = \"1s\"\n[thresholds]\n\"connect.tls\" = [\"max < 1s\"]\n";
-
-    fn set(overrides: &[&str]) -> (Scenario, String) {
-        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-        let input = Input {
-            file: "x.toml",
-            text: FILE,
-            overrides: &overrides,
-            env: &|_| None,
-            files: &crate::scenario::no_files,
-        };
-        let (scenario, errors) = read(&input);
-        (scenario, if errors.is_empty() { String::new() } else { errors.to_string() })
-    }
-
-    #[test]
-    fn overrides_replace_values_and_add_missing_keys() {
-        let (scenario, errors) = set(&[
-            "fleet.meter.devices=500",
-            "phase.steady.duration=10s",
-            "phase.0.online=0% -> 50%",
-            "fleet.meter.send.0.every=250ms",
-            "target.kind=mqtt",
-            "target.host=localhost",
-            "name=7",
-            "thresholds.connect.tls=[\"max < 2s\", \"med < 1s\"]",
-        ]);
-        assert_eq!(errors, "");
-        assert_eq!(scenario.fleets[0].devices, Some(500));
-        assert_eq!(scenario.phases[0].duration, Some(Duration::from_secs(10)));
-        assert_eq!(scenario.phases[0].online, Some([0.0, 0.5]));
-        assert_eq!(scenario.fleets[0].sends[0].spacing, Some(Spacing::Every(Duration::from_millis(250))));
-        assert_eq!(scenario.target.unwrap().host.unwrap().value, "localhost");
-        assert_eq!(scenario.name.as_deref(), Some("7"));
-        assert_eq!(scenario.thresholds.len(), 2);
-    }
-
-    #[test]
-    fn invalid_overrides_are_reported() {
-        for (text, expected) in [
-            ("fleet.metre.devices=5", "did you mean `meter`?"),
-            ("phase.stead.duration=5s", "did you mean `steady`?"),
-            ("fleet.meter.send.1.every=5s", "allowed: 0"),
-            ("fleet.meter.devices=many", "--set fleet.meter.devices: wrong type"),
-            ("fleet.meter.devcies=5", "did you mean `devices`?"),
-            ("fleet.meter.devices.x=5", "a whole number has no keys"),
-            ("seed", "invalid override"),
-        ] {
-            let (_, errors) = set(&[text]);
-            assert!(errors.contains(expected), "{text}: {errors}");
-        }
-    }
-
-    #[test]
-    fn possible_secrets_are_shown_only_if_they_are_names() {
-        const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
-        for text in [
-            format!("{KEY}=1"),
-            format!("{KEY}=="),
-            KEY.to_owned(),
-            format!("fleet.{KEY}.devices=1"),
-            format!("fleet.meter.auth.{KEY}=1"),
-            format!("phase.{KEY}.duration=1s"),
-            format!("fleet.meter.devices.\"{KEY}\"=1"),
-        ] {
-            let (_, errors) = set(&[&text]);
-            assert!(errors.contains("looks like a secret"), "{text}: {errors}");
-            assert!(!errors.contains("AwQFBgcICQ"), "{errors}");
-        }
-        let (scenario, errors) = set(&["name=x"]);
-        assert_eq!((scenario.name.as_deref(), errors.as_str()), (Some("x"), ""));
-        let file = FILE.replace("meter", "MetersOfTheNorthernPlant");
-        let overrides = ["fleet.MetersOfTheNorthernPlant.devices=7".to_owned()];
-        let files = &crate::scenario::no_files;
-        let input = Input { file: "x.toml", text: &file, overrides: &overrides, env: &|_| None, files };
-        let (scenario, errors) = read(&input);
-        assert!(errors.is_empty(), "{errors}");
-        assert_eq!(scenario.fleets[0].devices, Some(7));
-    }
-
-    #[test]
-    fn secrets_are_refused_and_hidden() {
-        for text in [
-            "fleet.meter.auth.group_key=hunter2",
-            "fleet.meter.auth={kind=\"sas\", group_key=\"hunter2\"}",
-            "fleet.meter.auth={kind=\"sas\", group_key=\"hunter2\"",
-            "fleet.meter.auth.password=${env.hunter2}",
-        ] {
-            let (_, errors) = set(&[text]);
-            assert!(errors.contains("not allowed on the command line"), "{text}: {errors}");
-            assert!(!errors.contains("hunter2"), "{errors}");
-        }
-    }
-}
+mod tests;

@@ -19,7 +19,8 @@ impl Reader<'_> {
     where
         T: TryFrom<i64>,
     {
-        let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+        let [least, most] = [range.start(), range.end()].map(|end| units::grouped(&end.to_string()));
+        let allowed = format!("a whole number from {least} to {most}");
         let Value::Integer(number) = node.value else {
             let meant = meant_whole(node).filter(|number| range.contains(number));
             let quotes = if matches!(node.value, Value::String(_)) { ", without quotes" } else { "" };

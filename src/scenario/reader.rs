@@ -6,7 +6,7 @@ use super::host::{self, check_host, is_connection_string};
 use super::input::{FileText, resolve_path};
 use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::node::{Entry, Node, Value};
-use super::suggestion::{Meant, Suggested, meant};
+use super::suggestion::{Meant, Suggested, meant, set_path};
 use super::value::{Secret, Written};
 use crate::text_file;
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
@@ -90,6 +90,14 @@ impl<'n> Fields<'n> {
             problem.found(found).allowed(self.known.join(", "));
             let known: Vec<&str> =
                 self.known.iter().copied().chain(later.iter().map(|(key, _)| *key)).collect();
+            let is_set = matches!(entry.place.origin, Origin::Set(_));
+            let path = is_set
+                .then(|| set_path(&self.place.key, self.entries, &entry.key, &entry.node.value))
+                .flatten();
+            if let Some(path) = path {
+                problem.fix(format!("did you mean --set {path}?"));
+                continue;
+            }
             match meant(&entry.key, &known) {
                 Some(Meant::Word(key)) => {
                     problem.fix(format!("did you mean `{key}`?"));
@@ -152,7 +160,8 @@ impl Reader<'_> {
             other => {
                 let fix = match other {
                     Value::Table(_) if allowed.contains("[[") => {
-                        Some(format!("write [[{}]], with two brackets", node.place.key))
+                        let brackets = if self.errors.json { "" } else { ", with two brackets" };
+                        Some(format!("write [[{}]]{brackets}", node.place.key))
                     }
                     Value::String(text) if !may_be_key(text) => Some(format!("write [{}]", quoted(text))),
                     _ => None,

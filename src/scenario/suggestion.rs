@@ -1,11 +1,13 @@
 //! "Did you mean": finds the word that the user probably meant, among the allowed ones. The table [`SYNONYMS`] contains the words of other
 //! tools and formats. Used by `reader`, `quantities`, `plan` and the emulator's control lines. `suggestion/quantity.rs` does the same for
-//! values with a unit. This file must not depend on the rest of the room.
+//! values with a unit, and `suggestion/set_path.rs` for the paths of `--set`. This file must not depend on the rest of the room.
 
 mod quantity;
+mod set_path;
 
 pub use quantity::{Suggested, duration, share, typed_duration, whole_number};
 pub(super) use quantity::{bytes_or_count, rate, renewal, seconds, share_change, signed_duration};
+pub(super) use set_path::{element_name, set_path};
 
 /// Words that mean one of hubstorm's keys, values or placeholders.
 struct Synonym {
@@ -47,16 +49,22 @@ const SYNONYMS: &[Synonym] = &[
     same(&["backoff", "retry", "retries", "reconnectdelay", "autoreconnect"], "reconnect"),
     same(&["subscribefilter", "topic"], "filter"),
     fixed(&["timeout", "responsetimeout", "requesttimeout"], "ack_timeout", "did you mean `ack_timeout` (from sending to the acknowledgment) or `connect_timeout`?"),
-    fixed(&["username", "user", "password", "pass", "credentials", "connectionstring", "groupkey", "key", "sas", "token", "ttl"], "auth",
+    fixed(&["connectionstring", "connectionstrings"], "auth",
+        "put the connection strings of the devices in a file, one on each line: auth = { kind = \"sas\", file = \"devices.txt\" }"),
+    fixed(&["tier", "units", "sku"], "devices", "tier and units describe the hub, not the devices: move them to [emulator] or [target]"),
+    fixed(&["username", "user", "password", "pass", "credentials", "groupkey", "key", "sas", "token", "ttl"], "auth",
         "credentials belong to `auth`, such as auth = { kind = \"password\", username = \"${device}\", password = \"${env.PASSWORD}\" }"),
     fixed(&["publish", "pub", "messages", "message", "telemetry", "sends", "every", "interval", "rate", "payload", "topic", "qos", "retain"], "send",
         "messages belong to [[{table}.send]], with every = \"15s\" and payload = \"..\""),
     // Keys of a phase.
+    fixed(&["stages", "stage", "steps", "ramps"], "online",
+        "each stage is a phase of its own: write [[phase]] with name = \"ramp\", duration = \"30s\" and online = \"0% -> 100%\""),
     same(&["time", "length", "period", "runtime", "hold", "holdfor", "for", "stay"], "duration"),
     fixed(&["target", "vus", "users", "devices", "clients", "share"], "online", "write the share of online devices, such as online = \"0% -> 100%\""),
     fixed(&["rampup", "ramp", "ramptime", "rampuptime"], "online", "write online = \"0% -> 100%\", with the time of the ramp as the phase's duration"),
     fixed(&["rate", "rps", "factor"], "load", "write the share of the rates in [[fleet.NAME.send]], such as load = \"200%\""),
     // Top-level keys.
+    fixed(&["tier", "units", "sku"], "emulator", "tier and units describe the hub: move them to [emulator] for the built-in hub, or to [target]"),
     fixed(&["stages", "stage", "phases", "steps", "duration", "scenarios", "iterations"], "phase", "write [[phase]] with name = \"steady\" and duration = \"1m\""),
     fixed(&["fleets", "devices", "clients", "count", "groups", "vus", "executor"], "fleet", "write [fleet.NAME] with devices = 100"),
     fixed(&["host", "hostname", "port", "broker", "server", "url", "hub", "endpoint", "connectionstring"], "target", "write [target] with kind = \"mqtt\" and host = \"broker.example\""),
@@ -76,7 +84,9 @@ const SYNONYMS: &[Synonym] = &[
     same(&["sharedaccesskey", "saskey", "primarykey", "symmetrickey", "devicekey"], "key"),
     same(&["enrollmentgroupkey", "masterkey"], "group_key"),
     same(&["lifetime", "expiry", "expiresin", "validfor", "tokenttl", "duration", "timetolive"], "ttl"),
-    same(&["connectionstring", "connectionstrings", "devices", "path", "csv"], "file"),
+    fixed(&["connectionstring", "connectionstrings"], "file",
+        "put the connection strings of the devices in a file, one on each line: auth = { kind = \"sas\", file = \"devices.txt\" }"),
+    same(&["devices", "path", "csv"], "file"),
     // Keys of reconnects and calls.
     same(&["initial", "min", "minimum", "initialdelay", "start"], "base"),
     same(&["maximum", "cap", "maxdelay", "limit"], "max"),

@@ -92,3 +92,17 @@ fn durations_and_counts_are_formatted_for_people() {
     assert_eq!(human_count(999), "999");
     assert_eq!(human_bytes(1536), "1.5 KiB");
 }
+
+#[test]
+fn durations_that_a_user_set_have_no_zeros() {
+    for (ms, expected) in [
+        (400, "400 ms"),
+        (2_000, "2 s"),
+        (2_500, "2.50 s"),
+        (20_000, "20 s"),
+        (60_000, "60 s"),
+        (300_000, "5m"),
+    ] {
+        assert_eq!(set_duration(Duration::from_millis(ms)), expected);
+    }
+}

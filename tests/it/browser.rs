@@ -139,7 +139,7 @@ fn harness_detects_a_page_that_is_too_wide() {
 }
 
 /// Returns the faults that axe-core finds in the pages, light and dark, wide and narrow, and the pages that scroll sideways.
-fn faults(pages: &[PathBuf]) -> String {
+pub(crate) fn faults(pages: &[PathBuf]) -> String {
     let output = script(node(), "node/page_audit.js").arg(chromium()).args(pages).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -46,6 +46,22 @@ fn strict_makes_a_warning_an_error() {
     }
 }
 
+/// The devices connect to another host than their file says.
+#[test]
+fn ignored_gateway_is_a_warning() {
+    let work = Workplace::new(
+        "[target]\nkind = \"iot-hub\"\nhost = \"localhost\"\n[fleet.meter]\ndevices = 1\n\
+         auth = { kind = \"sas\", file = \"devices.txt\" }\n[[phase]]\nname = \"steady\"\nduration = \"1s\"\n",
+    )
+    .file("devices.txt", "HostName=localhost;DeviceId=d1;SharedAccessKey=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=;GatewayHostName=edge\n");
+    for (options, code) in [(&[][..], 0), (&["--strict"], 104)] {
+        let checked = check(&work, options);
+        checked.exits(code);
+        let text = on_one_line(&checked.stdout);
+        assert!(text.contains("warning: ") && text.contains("GatewayHostName is ignored in 1"), "{text}");
+    }
+}
+
 #[test]
 fn machine_makes_a_shortfall_an_error() {
     // No machine has a documentation address (RFC 5737).

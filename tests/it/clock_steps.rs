@@ -79,6 +79,7 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
         trace: None,
         measured: false,
         observer: None,
+        journal: None,
         wall: wall.clone(),
     };
     let (_command_sender, commands) = tokio::sync::mpsc::unbounded_channel();
@@ -107,6 +108,7 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
         measurement: &measurement,
         rules: &plan.rules(),
         ended_by: EndedBy::Plan,
+        recovery: None,
         emulator: None,
         target: TargetFacts { is_hub: true, tls_wanted: true, ..TargetFacts::default() },
         limits: &[],

@@ -5,6 +5,7 @@
 
 use hubstorm::report::{Format, judge_again};
 use hubstorm::result::model::{EndedBy, RunResult, Status};
+use hubstorm::result::{parse, to_compact_json, to_json};
 use std::path::{Path, PathBuf};
 
 /// The results, with the verdict and the end of their runs.
@@ -25,6 +26,19 @@ pub fn read(name: &str) -> RunResult {
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/results").join(format!("{name}.json"))
+}
+
+#[test]
+fn compact_files_contain_the_same_result() {
+    for (name, ..) in RESULTS {
+        let result = read(name);
+        let [full, compact] = [to_json(&result).unwrap(), to_compact_json(&result).unwrap()];
+        assert!(compact.len() < full.len(), "{name}: {} and {} bytes", compact.len(), full.len());
+        assert!(!compact.contains("\"hdr\": null") && !compact.contains("\"hdr\":null"), "{name}");
+        let again = parse(Path::new(name), compact.as_bytes()).unwrap();
+        assert_eq!(again, result, "{name}");
+        assert_eq!(judge_again(&again).unwrap().verdict, judge_again(&result).unwrap().verdict, "{name}");
+    }
 }
 
 #[test]

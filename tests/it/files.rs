@@ -299,7 +299,7 @@ fn writes_results_until_it_is_killed() {
     result.run.scenario.text = "x".repeat(4 << 20);
     loop {
         result.run.id.clone_from(&id);
-        result::write_new(folder, &mut result).expect("a writable folder");
+        result::write_new(folder, &mut result, false).expect("a writable folder");
         let text = result::to_json(&result).expect("JSON");
         result::replace(&folder.join("replaced.json"), text.as_bytes()).expect("a writable folder");
         eprintln!("written");

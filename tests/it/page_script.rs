@@ -87,6 +87,9 @@ fn dragging_zooms_all_charts_and_escape_resets() {
   point('online', 'pointerup', 0.7);
   found.shown = inner.querySelector('.shown').textContent;
   found.ticks = ticks('messages');
+  // "evening peak" begins at 60 s; "steady" began before the range.
+  found.phases = [...figure('headline').querySelectorAll('svg.wide text[data-until]')]
+    .filter(text => text.getClientRects().length > 0).map(text => text.textContent);
   found.moved = line('messages', 'achieved') !== start[0];
   press('online', 'Escape');
   found.restored = line('messages', 'achieved') === start[0] && String(ticks('messages')) === String(start[1]);
@@ -98,6 +101,7 @@ fn dragging_zooms_all_charts_and_escape_resets() {
     let ticks: Vec<&str> =
         found["ticks"].as_array().unwrap().iter().map(|tick| tick.as_str().unwrap()).collect();
     assert!(ticks.len() > 3 && ticks.iter().all(|tick| ("0:45"..="1:03").contains(tick)), "{found}");
+    assert_eq!(found["phases"], serde_json::json!(["steady", "evening peak"]), "{found}");
     for key in ["moved", "restored"] {
         assert_eq!(found[key], true, "{key}: {found}");
     }

@@ -126,7 +126,7 @@ fn around(allowed: &str) -> Vec<Value> {
     let range = allowed.strip_prefix("a whole number from ").and_then(|range| range.split_once(" to "));
     match range {
         Some((from, to)) => {
-            let ends = [from, to].map(|end| end.parse::<i64>().expect("a number"));
+            let ends = [from, to].map(|end| end.replace(',', "").parse::<i64>().expect("a number"));
             let near = ends.map(|end| [end.checked_sub(1), Some(end), end.checked_add(1)]);
             near.into_iter().flatten().flatten().map(|number| json!(number)).collect()
         }

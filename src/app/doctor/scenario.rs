@@ -3,7 +3,7 @@
 
 use super::super::columns::{DOCTOR_TEXT_COLUMN, Layout};
 use super::super::once::{self, Checklist, Trial};
-use super::super::{AppError, Env, print, read_scenario};
+use super::super::{AppError, Env, print, print_text, read_scenario};
 use crate::cli::{DoctorArgs, ScenarioArgs};
 use crate::plan::{OncePlan, OnceScope};
 use crate::units::plural;
@@ -45,7 +45,10 @@ pub(super) async fn try_devices(mut once: OncePlan, env: &mut Env) -> Result<(),
     let ended = once::drive(trial, &mut list).await?;
     list.close(ended.cut_short());
     let layout = Layout::of((env.out_width)());
-    print(env, &layout.list(&once::times(&list, &plan, ended.finished.tls.as_ref()), DOCTOR_TEXT_COLUMN))?;
+    print_text(
+        env,
+        &layout.list(&once::times(&list, &plan, ended.finished.tls.as_ref()), DOCTOR_TEXT_COLUMN),
+    )?;
     once::check_breakdowns(&ended)?;
     if let Some(emulator) = emulator {
         emulator.stop().await?;

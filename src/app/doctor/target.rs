@@ -1,13 +1,11 @@
 //! `doctor --target`: connects to a target once, and times each step as a run does. Tests TCP and TLS, not MQTT.
 
-use super::super::columns::{DOCTOR_TEXT_COLUMN, Layout};
+use super::super::columns::{DOCTOR_TEXT_COLUMN, Layout, doctor_row, doctor_step};
 use super::super::{AppError, Env, preflight, print};
 use crate::cli::DoctorArgs;
 use crate::clock;
 use crate::link::{self, Dialed, Endpoint, Resolver, Steps, TlsFacts, tls};
 use crate::sansio::TlsEnd;
-use crate::units::human_us;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Maximum time to connect to the target.
@@ -57,7 +55,7 @@ pub(super) async fn connect(
             } else {
                 preflight::dial_fix(&error, &endpoint)
             };
-            Err(AppError::Environment(format!("{error}\n  {fix}")))
+            Err(AppError::Environment(format!("{}\n  {fix}", error.text_within(DIAL_TIMEOUT))))
         }
     }
 }
@@ -70,19 +68,11 @@ async fn addresses(host: &str, port: u16) -> String {
     let Ok(found) = tokio::net::lookup_host((host, port)).await else { return String::new() };
     let mut addresses: Vec<String> = found.map(|address| address.ip().to_string()).collect();
     addresses.dedup();
-    format!("  {:<13}{}\n", "addresses", addresses.join(", "))
+    doctor_row("addresses", &addresses.join(", "))
 }
 
 fn step_times(steps: &Steps, tls: Option<&TlsFacts>) -> String {
-    let mut out = String::new();
-    for (name, time) in [("DNS", steps.dns), ("TCP", steps.tcp), ("TLS", steps.tls)] {
-        let Some(time) = time else { continue };
-        let time = human_us(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-        let facts = tls.filter(|_| name == "TLS");
-        let facts =
-            facts.map_or(String::new(), |tls| format!("  TLS {}, {}, {}", tls.version, tls.suite, tls.group));
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {name:<13}{time}{facts}");
-    }
-    out
+    let steps = [("DNS", steps.dns, None), ("TCP", steps.tcp, None), ("TLS", steps.tls, tls)];
+    let timed = steps.into_iter().filter_map(|(name, time, tls)| Some(doctor_step(name, time?, tls)));
+    timed.collect()
 }

@@ -8,6 +8,7 @@ use crate::clock::{self, WallClock};
 use crate::fleet::{self, Command, Finished, Observer, Tracer};
 use crate::link::Endpoint;
 use crate::plan::Plan;
+use crate::report::without_commands;
 use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
@@ -58,8 +59,15 @@ pub(in crate::app) async fn drive(trial: Trial<'_>, list: &mut Checklist) -> Res
     let (observer, mut observations) = Observer::new();
     // One worker is enough for one device of each fleet.
     let wall = WallClock::default();
-    let settings =
-        fleet::Settings { workers: 1, endpoint, trace, measured: false, observer: Some(observer), wall };
+    let settings = fleet::Settings {
+        workers: 1,
+        endpoint,
+        trace,
+        measured: false,
+        observer: Some(observer),
+        journal: None,
+        wall,
+    };
     let (commands, command_receiver) = mpsc::unbounded_channel();
     // The observer tells everything, so nothing receives the events.
     let (event_sender, _) = mpsc::unbounded_channel();
@@ -134,5 +142,5 @@ async fn next_line(lines: &mut Option<UnboundedReceiver<String>>) -> Option<Stri
 
 /// Prints a trace line. Ignores the error: a closed stderr must not end the check.
 fn print(err: &mut dyn Write, line: &str) {
-    drop(writeln!(err, "{line}"));
+    drop(writeln!(err, "{}", without_commands(line)));
 }

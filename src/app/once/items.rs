@@ -210,7 +210,8 @@ impl Item {
 /// Returns the items of a call: the call itself, and its effect on the device.
 fn call(once: &OncePlan, (number, fleet): (u16, &FleetPlan), drive: &DrivePlan, step: usize) -> Vec<Item> {
     let operation = drive.call.operation();
-    let stage = 1 + once.stages.iter().position(|steps| step < *steps).unwrap_or_default();
+    let stage =
+        1 + once.stages.iter().position(|steps| step < *steps).expect("the last stage contains every step");
     let make = |what, label: String| Item::new(number, what, label).at(stage);
     let plain = What::Call { step, status: None };
     match &drive.call {

@@ -5,6 +5,7 @@ use super::checklist::{Checklist, FleetError};
 use super::items::{Item, State, What};
 use crate::measure::Outcome;
 use crate::plan::{Plan, TargetKind};
+use std::time::Duration;
 
 /// The reason why an item failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,13 @@ pub(super) fn reason(item: &Item, list: &Checklist, plan: &Plan) -> Option<Reaso
     let what = match (item.what, outcome) {
         // The error names only the first of several refused filters.
         (What::Subscribe(..), Outcome::Refused) => "the server refused this subscription (SUBACK 0x80)",
+        _ if error.class == "connack_timeout" => {
+            let timeout = plan
+                .fleets
+                .get(usize::from(item.fleet))
+                .map_or(Duration::ZERO, |fleet| fleet.connect_timeout);
+            &preflight::no_connack_within(timeout)
+        }
         _ => without_prefix(&error.text),
     };
     Some(Reason { what: format!("{what} ({})", error.class), fix: fix(error, item, (plan, others)) })
@@ -73,7 +81,10 @@ fn fix(error: &FleetError, item: &Item, (plan, others_connected): (&Plan, bool))
     let fix = match error.class {
         // The text of a failed handshake ends with the fix.
         "tls" | "tls_certificate" => return None,
-        "connack_timeout" | "protocol_error" | "closed_by_peer" | "reset" if connecting && before_connack => {
+        "connack_timeout" if connecting => {
+            preflight::connack_timeout_fix(plan.target.kind, tls, others_connected)
+        }
+        "protocol_error" | "closed_by_peer" | "reset" if connecting && before_connack => {
             preflight::no_connack_fix(plan.target.kind, tls, others_connected)
         }
         class if connecting && preflight::connack_code(class).is_some() => {

@@ -1,5 +1,6 @@
 //! Prints the steps of one device of each fleet, with the time of each step, for `doctor --scenario`. Pure.
 
+use super::super::columns::{doctor_row, doctor_step};
 use super::checklist::Checklist;
 use super::items::{Item, State, What, heading};
 use super::reason::reason;
@@ -17,10 +18,8 @@ pub(in crate::app) fn times(list: &Checklist, plan: &Plan, tls: Option<&TlsFacts
     for (fleet, number) in plan.fleets.iter().zip(0_u16..) {
         let _ = writeln!(out, "{}", heading(fleet));
         for (_, step, took) in list.connect_steps.iter().filter(|(of, ..)| *of == number) {
-            let facts = tls.filter(|_| *step == Operation::ConnectTls);
-            let facts = facts
-                .map_or(String::new(), |tls| format!("  TLS {}, {}, {}", tls.version, tls.suite, tls.group));
-            row(&mut out, step_name(*step), &format!("{}{facts}", human(*took)));
+            let tls = tls.filter(|_| *step == Operation::ConnectTls);
+            out.push_str(&doctor_step(step_name(*step), *took, tls));
         }
         let items: Vec<&Item> = list.items.iter().filter(|item| item.fleet == number).collect();
         let mut subscribed = false;
@@ -56,9 +55,8 @@ pub(in crate::app) fn times(list: &Checklist, plan: &Plan, tls: Option<&TlsFacts
     out
 }
 
-/// Appends a row. Writing to a String cannot fail.
 fn row(out: &mut String, name: &str, text: &str) {
-    let _ = writeln!(out, "  {name:<13}{text}");
+    out.push_str(&doctor_row(name, text));
 }
 
 fn step_name(step: Operation) -> &'static str {

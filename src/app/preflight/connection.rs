@@ -8,18 +8,50 @@ use crate::link::{self, Buffers, Deadlines, DialError, End, Endpoint, Link, Reso
 use crate::plan::{FleetPlan, Plan, TargetKind};
 use crate::policy::ping::PingPolicy;
 use crate::sansio::Closed;
-use crate::session::{Session, Settings};
+use crate::session::{Session, SessionError, Settings};
+use crate::units::set_duration;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Connects and disconnects the first device of each fleet.
+/// How long the check waits for the target before it says so.
+const SILENT: Duration = Duration::from_secs(2);
+
+/// Connects and disconnects the first device of each fleet. Calls `note` once if the target does not answer within [`SILENT`].
 ///
 /// # Errors
 /// A device cannot connect. The text names the device, the cause and a fix.
-pub(in crate::app) async fn connections(plan: &Plan, endpoint: &Arc<Endpoint>) -> Result<(), AppError> {
+pub(in crate::app) async fn connections(
+    plan: &Plan,
+    endpoint: &Arc<Endpoint>,
+    note: impl FnMut(&str),
+) -> Result<(), AppError> {
+    connections_noting(plan, endpoint, SILENT, note).await
+}
+
+/// Connects the devices. If the target takes longer than `silent`, calls `note` once with a text that says so.
+async fn connections_noting(
+    plan: &Plan,
+    endpoint: &Arc<Endpoint>,
+    silent: Duration,
+    mut note: impl FnMut(&str),
+) -> Result<(), AppError> {
+    let mut noted = false;
     for (before, fleet) in plan.fleets.iter().enumerate() {
         let device = fleet.device_id(0);
-        connect(plan, fleet, endpoint, &device, before > 0).await.map_err(|failure| {
+        let connecting = connect(plan, fleet, endpoint, &device, before > 0);
+        tokio::pin!(connecting);
+        let connected = tokio::select! {
+            connected = &mut connecting => connected,
+            () = tokio::time::sleep(silent) => {
+                if !std::mem::replace(&mut noted, true) {
+                    let most = set_duration(fleet.connect_timeout);
+                    note(&format!("waiting for {} (up to {most})\n", plan.target.address()));
+                }
+                connecting.await
+            }
+        };
+        connected.map_err(|failure| {
             AppError::Environment(format!(
                 "preflight check failed: device {device} of fleet {} cannot connect to {}\n    \
                  cause:   {}\n    fix:     {}\n             \
@@ -57,9 +89,12 @@ async fn connect(
     others_connected: bool,
 ) -> Result<(), Failure> {
     let deadline = clock::now() + fleet.connect_timeout;
-    let dialed = link::dial(endpoint, &Resolver::default(), fleet.first, deadline)
-        .await
-        .map_err(|error| Failure::new(error.to_string(), dial_fix(&error, endpoint)))?;
+    let dialed =
+        link::dial(endpoint, &Resolver::default(), fleet.first, deadline).await.map_err(|error| {
+            let key = if error.is_timeout() { " (connect_timeout)" } else { "" };
+            let cause = error.text_within(fleet.connect_timeout) + key;
+            Failure::new(cause, dial_fix(&error, endpoint))
+        })?;
     let credentials = fleet.auth.credentials(&plan.target, device, 0, clock::unix());
     let mut trial = TrialDevice {
         session: Session::new(Settings {
@@ -95,6 +130,10 @@ async fn connect(
         (None, End::Closed(why)) => Err(Failure::new(
             closed(why).to_owned(),
             no_connack_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
+        )),
+        (None, End::Failed(SessionError::ConnackTimeout)) => Err(Failure::new(
+            no_connack_within(fleet.connect_timeout),
+            connack_timeout_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
         )),
         (None, End::Failed(error)) => Err(Failure::new(
             error.to_string(),
@@ -188,6 +227,26 @@ pub(in crate::app) fn no_connack_fix(kind: TargetKind, tls: bool, others_connect
         TargetKind::IotHub => {
             "check that an IoT hub listens on this port; if the hub is throttling connections, it responds late"
         }
+    }
+}
+
+/// Returns the error of a connection without CONNACK until the fleet's timeout.
+pub(in crate::app) fn no_connack_within(connect_timeout: Duration) -> String {
+    format!("no CONNACK within {} (connect_timeout)", set_duration(connect_timeout))
+}
+
+/// Returns the fix for a server that accepts a connection and does not answer.
+pub(in crate::app) fn connack_timeout_fix(
+    kind: TargetKind,
+    tls: bool,
+    others_connected: bool,
+) -> &'static str {
+    match kind {
+        TargetKind::Mqtt if tls && !others_connected => {
+            "check that an MQTT 3.1.1 server listens on this port and is not overloaded; for a slow server, increase connect_timeout of \
+             the fleet"
+        }
+        _ => no_connack_fix(kind, tls, others_connected),
     }
 }
 

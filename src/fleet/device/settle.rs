@@ -1,7 +1,7 @@
 //! Ends the open operations of a device when its connection, its span or the run ends. Part of `device`.
 
 use super::state::{Attempt, Reached, SubscribeState};
-use super::{ConnectionState, Device, DeviceRecorder};
+use super::{ConnectionState, Device, DeviceRecorder, Open};
 use crate::measure::{Operation, Outcome};
 use crate::plan::Offline;
 use std::time::Instant;
@@ -74,6 +74,14 @@ impl Device {
         if self.plan().offline == Offline::Skip {
             self.messages.skip_due(from_ns, to_ns);
         }
+    }
+
+    /// Ends the messages that will certainly not be sent, while the device is not connected. Returns when to call it again.
+    pub(crate) fn end_messages_while_offline(&mut self, now: Instant) -> Option<u64> {
+        let recorder = DeviceRecorder { context: &self.context, device: self.device, excuse: self.excuse };
+        let skips = self.device.fleet(&self.context.plan).offline == Offline::Skip;
+        let skip_from_ns = self.online_operation.as_ref().filter(|_| skips).map(Open::due_ns);
+        self.messages.end_while_offline(recorder, skip_from_ns, now)
     }
 
     /// Ends requests whose answers can no longer arrive. If the end was planned, they are unfinished, not lost.

@@ -156,7 +156,8 @@ fn several_fleets_have_rows_of_their_own() {
         let fleet = &row.fleets["fleet-1"];
         assert_eq!((fleet.online, fleet.due, fleet.ok, fleet.not_ok), (4, 3, 2, 1), "pings are no messages");
         assert_eq!(fleet.response.count(), 1, "QoS 0 has no acknowledgment");
-        assert_eq!(fleet.response.max(), row.interval.response.of(Operation::Telemetry).max());
+        let telemetry = row.interval.response.of(Operation::Telemetry);
+        assert_eq!(fleet.response, telemetry.coarser(1), "with one significant digit");
     }
     for fleets in [1, 11] {
         let mut collector = Collector::unnamed(Layout::new(fleets, 1, Duration::from_secs(60)));

@@ -18,7 +18,7 @@ fn figures_match_a_manual_calculation() {
     for us in 1..=1_000 {
         hdr.record(us).unwrap();
     }
-    let figures = Histogram::from(Latency::from(hdr));
+    let figures = Histogram::from(&Latency::from(hdr));
     assert_eq!((figures.count, figures.min_us, figures.max_us), (1_000, Some(1), Some(1_000)));
     assert_eq!((figures.p50_us, figures.p90_us, figures.p95_us), (Some(500), Some(900), Some(950)));
     assert_eq!((figures.p99_us, figures.p999_us, figures.p9999_us), (Some(990), Some(999), Some(1_000)));
@@ -101,7 +101,7 @@ proptest! {
             prop_assert!(hdr.distinct_values() as u64 <= COUNTS_MAX);
             let mut sum = Hdr::<u64>::new(hdr.sigfig()).unwrap();
             let _ = sum.add(&hdr).and_then(|()| sum.add(&hdr));
-            let _ = Histogram::from(Latency::from(sum));
+            let _ = Histogram::from(&Latency::from(sum));
         }
     }
 

@@ -97,7 +97,7 @@ fn open_counts_due_operations_that_have_not_ended() {
     recorder.ended(SEND, Outcome::Lost, 0, 0);
     assert_eq!(recorder.open(), 1);
     recorder.duration(SEND, MS, MS);
-    recorder.lost(SEND, 5, S);
+    recorder.lost(SEND, 5, S, S);
     assert_eq!(recorder.open(), 1, "due and ended immediately");
 }
 

@@ -97,6 +97,21 @@ fn workbook() -> Refusal {
     Refusal::new("an Excel workbook or a ZIP archive, not a text file", "in Excel, save it as CSV UTF-8")
 }
 
+/// Returns true for the header of a table that `az iot hub device-identity list -o table` prints: columns with blanks between them.
+fn is_printed_table(line: &str) -> bool {
+    let mut columns = line.split("  ").map(str::trim).filter(|column| !column.is_empty());
+    !line.contains([',', ';', '\t'])
+        && columns.clone().count() > 1
+        && columns.any(|column| column.eq_ignore_ascii_case("deviceid"))
+}
+
+fn printed_table() -> Refusal {
+    Refusal::new(
+        "a table that az printed with -o table, which contains no keys",
+        "write all devices with their keys: az iot hub state export -n HUB -f devices.json --aspects devices",
+    )
+}
+
 /// The state of the parser.
 struct Parser<'a> {
     file: CredentialFile,
@@ -150,6 +165,10 @@ impl Parser<'_> {
             if let Some(separator) = table::separator_line(line) {
                 self.separator = Some(separator);
                 return Ok(());
+            }
+            if is_keys && is_printed_table(line) {
+                self.has_bad_header = true;
+                return Err(printed_table());
             }
             let layout = self.layout_of(line);
             let is_header = layout.columns.is_some();

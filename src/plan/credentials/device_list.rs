@@ -11,7 +11,9 @@ pub struct DeviceList {
     bytes: Zeroizing<Vec<u8>>,
     /// Where each device's id, user name and secret end in `bytes`.
     ends: Vec<[u32; 3]>,
-    /// Notes about the file, such as ignored fields.
+    /// Warnings about the file, such as ignored gateways.
+    warnings: Vec<String>,
+    /// Notes about the file, such as skipped identities.
     notes: Vec<String>,
 }
 
@@ -20,13 +22,20 @@ impl DeviceList {
         DeviceList {
             bytes: Zeroizing::new(Vec::with_capacity(bytes)),
             ends: Vec::with_capacity(devices),
+            warnings: Vec::new(),
             notes: Vec::new(),
         }
     }
 
-    /// Returns the list with notes about its file, one sentence each.
-    pub(in crate::plan) fn with_notes(self, notes: Vec<String>) -> DeviceList {
-        DeviceList { notes, ..self }
+    /// Returns the list with warnings and notes about its file, one sentence each.
+    pub(in crate::plan) fn with_messages(self, warnings: Vec<String>, notes: Vec<String>) -> DeviceList {
+        DeviceList { warnings, notes, ..self }
+    }
+
+    /// Returns the warnings about the file: settings in it that hubstorm ignores, so that the devices behave differently.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Returns the notes about the file: what hubstorm skipped or ignored in it.

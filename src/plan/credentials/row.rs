@@ -8,6 +8,7 @@ use super::table::{self, Column, Field, Layout, fields};
 use crate::iothub::connection_string::{ConnectionString, looks_like_connection_string};
 use crate::iothub::registry::{ExportError, Identity, Unusable};
 use crate::iothub::{names, sas};
+use crate::units::exact_bytes;
 use crate::wire::STRING_BYTES_MAX;
 use zeroize::Zeroizing;
 
@@ -207,7 +208,7 @@ fn device_with_password(fields: &[Field]) -> Result<Entry, Refusal> {
         if field.len() > STRING_BYTES_MAX || field.contains('\0') {
             return Err(Refusal::new(
                 format!("the {name} is too long for MQTT, or contains a NUL"),
-                format!("use at most {STRING_BYTES_MAX} bytes, without a NUL"),
+                format!("use at most {}, without a NUL", exact_bytes(STRING_BYTES_MAX)),
             ));
         }
     }

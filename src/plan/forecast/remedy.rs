@@ -1,7 +1,7 @@
 //! The changes to a scenario that give a threshold enough samples: a longer phase, more devices, or a lower percentile. Read by `app`, which
 //! prints them before a run. The numbers come from `samples`.
 
-use super::samples::samples_needed;
+use super::samples::{samples_needed, service_operation};
 use crate::measure::{Operation, Test};
 use crate::plan::model::{Plan, Threshold};
 use crate::plan::schedule::{PhasePlan, Spread};
@@ -69,13 +69,22 @@ impl Plan {
         (to <= PHASE_MAX).then_some((number, to))
     }
 
-    /// Returns whether a threshold's operations are due at random times.
+    /// Returns whether a threshold's operations are due at random times: whether the streams or calls that cause them are random.
     fn is_random(&self, threshold: &Threshold) -> bool {
-        let fleets = self.fleets.iter().zip(0_u16..);
-        let fleets = fleets.filter(|(_, number)| threshold.fleet.is_none_or(|fleet| fleet == *number));
-        let sends = fleets.flat_map(|(fleet, _)| &fleet.sends).map(|send| &send.arrival);
-        let drives = self.drives.iter().map(|drive| &drive.arrival);
-        sends.chain(drives).any(|arrival| arrival.spread == Spread::Poisson)
+        let covers = |number: u16| threshold.fleet.is_none_or(|fleet| fleet == number);
+        let sends = self.fleets.iter().zip(0_u16..).flat_map(|(fleet, number)| {
+            let sends = fleet.sends.iter().zip(0_u16..);
+            sends.map(move |(send, stream)| (number, send, stream))
+        });
+        let sends = sends.filter(|(number, send, stream)| match threshold.metric {
+            Operation::Deliver => self.deliveries.copies_mean(*number, *stream, threshold.fleet) > 0.0,
+            metric => send.operation == metric && covers(*number),
+        });
+        let calls = self.drives.iter().filter(|drive| {
+            drive.call.operation() == service_operation(threshold.metric) && covers(drive.fleet)
+        });
+        let arrivals = sends.map(|(_, send, _)| &send.arrival).chain(calls.map(|drive| &drive.arrival));
+        arrivals.into_iter().any(|arrival| arrival.spread == Spread::Poisson)
     }
 
     /// Returns the largest fleet that the threshold covers, and the number of devices with which the threshold has enough samples.
@@ -165,6 +174,18 @@ mod tests {
         let [(threshold, needed, planned)] = plan.undersampled_thresholds()[..] else { panic!("{text}") };
         // 10,000 and 4 * 100 messages at 50/s.
         assert_eq!(plan.remedy(threshold, needed, planned).duration, Some((1, Duration::from_secs(210))));
+    }
+
+    /// Random twin reports do not make the arrivals of telemetry random.
+    #[test]
+    fn only_the_operations_of_a_threshold_count_as_random() {
+        let other = "[[fleet.a.report]]\nevery = \"1s\"\narrival = \"poisson\"\npayload = '{}'\n";
+        let text = text("\"telemetry{phase:steady}\" = [\"p(99.9) < 1s\"]", "60s", 100)
+            .replacen("[[phase]]", &format!("{other}[[phase]]"), 1)
+            .replacen("devices = 100", "devices = 100\nsubscribe = [\"twin\"]", 1);
+        let plan = plan(&text);
+        let [(threshold, needed, planned)] = plan.undersampled_thresholds()[..] else { panic!("{text}") };
+        assert_eq!(plan.remedy(threshold, needed, planned).duration, Some((1, Duration::from_secs(200))));
     }
 
     #[test]

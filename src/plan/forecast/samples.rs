@@ -202,7 +202,7 @@ impl Plan {
 }
 
 /// Returns the service client's operation that causes a device's operation.
-fn service_operation(operation: Operation) -> Operation {
+pub(super) fn service_operation(operation: Operation) -> Operation {
     match operation {
         Operation::Method => Operation::ServiceMethod,
         Operation::C2d => Operation::ServiceC2d,

@@ -9,6 +9,9 @@ pub enum PayloadError {
     /// `${` without `}`.
     #[error("${{ is not closed")]
     Unclosed,
+    /// A placeholder without a brace, before this text.
+    #[error("${{{0} is not closed before the comma")]
+    Comma(String),
     /// An unknown placeholder.
     #[error("unknown placeholder ${{{0}}}")]
     Unknown(String),
@@ -19,6 +22,8 @@ pub enum PayloadError {
         placeholder: String,
         /// Description of the problem.
         what: String,
+        /// The placeholder that was probably meant.
+        meant: Option<String>,
     },
 }
 
@@ -30,7 +35,17 @@ impl PayloadError {
             PayloadError::Unknown(text) | PayloadError::Argument { placeholder: text, .. } => {
                 Some(text.split('(').next().unwrap_or(text).trim())
             }
-            PayloadError::Unclosed => None,
+            PayloadError::Unclosed | PayloadError::Comma(_) => None,
+        }
+    }
+
+    /// Returns the placeholder that was probably meant, such as `${uniform(min=1, max=10)}` for `${uniform(1,10)}`.
+    #[must_use]
+    pub fn meant(&self) -> Option<String> {
+        match self {
+            PayloadError::Comma(name) => Some(format!("${{{name}}}")),
+            PayloadError::Argument { meant, .. } => meant.clone(),
+            PayloadError::Unclosed | PayloadError::Unknown(_) => None,
         }
     }
 }
@@ -68,6 +83,12 @@ impl Payload {
     }
 
     fn placeholder(&mut self, text: &str) -> Result<Part, PayloadError> {
+        // The next brace may belong to the JSON around: `{"t":${now, "d":1}`.
+        if let Some((name, _)) = text.split_once(',')
+            && PLACEHOLDERS.contains(&name.trim())
+        {
+            return Err(PayloadError::Comma(name.trim().to_owned()));
+        }
         let (name, arguments) = match text.split_once('(') {
             Some((name, rest)) => (name.trim(), rest.strip_suffix(')')),
             None => (text, Some("")),
@@ -123,7 +144,9 @@ impl<'a> Arguments<'a> {
             let number =
                 pair.split_once('=').map(|(name, number)| (name.trim(), Fixed::parse(number.trim())));
             let Some((name, Some(number))) = number else {
-                return Err(arguments.wrong(&format!("{pair:?} is not name=number (at most 9 decimals)")));
+                let what = format!("{pair:?} is not name=number (at most 9 decimals)");
+                let (placeholder, meant) = (placeholder.to_owned(), named(placeholder, text));
+                return Err(PayloadError::Argument { placeholder, what, meant });
             };
             arguments.pairs.push((name, number));
         }
@@ -131,7 +154,11 @@ impl<'a> Arguments<'a> {
     }
 
     fn wrong(&self, what: &str) -> PayloadError {
-        PayloadError::Argument { placeholder: self.placeholder.to_owned(), what: what.to_owned() }
+        PayloadError::Argument {
+            placeholder: self.placeholder.to_owned(),
+            what: what.to_owned(),
+            meant: None,
+        }
     }
 
     fn none(&self, part: Part) -> Result<Part, PayloadError> {
@@ -163,4 +190,19 @@ impl<'a> Arguments<'a> {
             Ok(FixedRange { min, max, digits })
         }
     }
+}
+
+/// Returns a placeholder whose arguments are only numbers with their names, in the order in which messages show them.
+fn named(placeholder: &str, arguments: &str) -> Option<String> {
+    let name = placeholder.split('(').next()?.trim();
+    let names: &[&str] = match name {
+        "uniform" => &["min", "max"],
+        "walk" => &["start", "step", "min", "max"],
+        _ => return None,
+    };
+    let numbers: Vec<&str> = arguments.split(',').map(str::trim).collect();
+    let are_numbers = numbers.len() <= names.len() && numbers.iter().all(|text| Fixed::parse(text).is_some());
+    let pairs: Vec<String> =
+        names.iter().zip(&numbers).map(|(name, number)| format!("{name}={number}")).collect();
+    (are_numbers && numbers.len() >= 2).then(|| format!("${{{name}({})}}", pairs.join(", ")))
 }

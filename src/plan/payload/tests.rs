@@ -37,6 +37,28 @@ fn placeholders_are_replaced() {
 }
 
 #[test]
+fn wrong_placeholders_say_what_was_meant() {
+    for (text, error, meant) in [
+        (
+            "${uniform(1,10)}",
+            "${uniform(1,10)}: \"1\" is not name=number (at most 9 decimals)",
+            Some("${uniform(min=1, max=10)}"),
+        ),
+        (
+            "${walk(20, 0.5)}",
+            "${walk(20, 0.5)}: \"20\" is not name=number (at most 9 decimals)",
+            Some("${walk(start=20, step=0.5)}"),
+        ),
+        ("${uniform(a,b)}", "${uniform(a,b)}: \"a\" is not name=number (at most 9 decimals)", None),
+        (r#"{"t":"${now, "d":1}"#, "${now is not closed before the comma", Some("${now}")),
+        ("${now", "${ is not closed", None),
+    ] {
+        let found = Payload::template(text).unwrap_err();
+        assert_eq!((found.to_string().as_str(), found.meant().as_deref()), (error, meant), "{text}");
+    }
+}
+
+#[test]
 fn uniform_numbers_keep_decimals_and_range() {
     let payload = Payload::template("${uniform(min=-1, max=2.50)}").unwrap();
     let found = messages(&payload, 1000);

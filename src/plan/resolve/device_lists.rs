@@ -65,8 +65,9 @@ pub(super) fn read(
             }
         },
     };
-    let notes = notes(&list.oddities, skipped, &path, context);
-    Some(list.devices.pick(&indices).with_notes(notes))
+    let warnings = gateways(&list.oddities, &path, context).into_iter().collect();
+    let notes = notes(&list.oddities, skipped, &path);
+    Some(list.devices.pick(&indices).with_messages(warnings, notes))
 }
 
 /// Reports the first invalid lines.
@@ -117,22 +118,21 @@ fn skipped(oddities: &Oddities) -> Option<String> {
     (!reasons.is_empty()).then(|| reasons.join(", "))
 }
 
-/// Returns the notes about a file that was read.
-fn notes(
-    oddities: &Oddities,
-    skipped: Option<String>,
-    path: &str,
-    context: &ResolveContext<'_>,
-) -> Vec<String> {
+/// Returns a warning about gateways: the load goes to another host than the file says.
+fn gateways(oddities: &Oddities, path: &str, context: &ResolveContext<'_>) -> Option<String> {
     let target = if context.is_built_in_hub { "the built-in hub" } else { context.host };
-    let skipped = skipped.map(|skipped| format!("{path}: skipped identities that cannot connect: {skipped}"));
-    let gateways = (oddities.gateways > 0).then(|| {
+    (oddities.gateways > 0).then(|| {
         format!(
             "{path}: GatewayHostName is ignored in {}; these devices connect directly to {target}, because hubstorm does not \
              support gateways",
             plural(oddities.gateways as u64, "connection string", "connection strings")
         )
-    });
+    })
+}
+
+/// Returns the notes about a file that was read.
+fn notes(oddities: &Oddities, skipped: Option<String>, path: &str) -> Vec<String> {
+    let skipped = skipped.map(|skipped| format!("{path}: skipped identities that cannot connect: {skipped}"));
     let percent_ids = (oddities.percent_ids > 0).then(|| {
         format!(
             "{path}: {} % in the id; hubstorm uses such ids as written and does not decode escapes such as %3B",
@@ -145,7 +145,7 @@ fn notes(
             plural(oddities.commented_devices as u64, "device", "devices")
         )
     });
-    [skipped, gateways, percent_ids, comments].into_iter().flatten().collect()
+    [skipped, percent_ids, comments].into_iter().flatten().collect()
 }
 
 /// Returns the indices of the devices that `id` names.

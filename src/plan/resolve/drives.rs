@@ -9,6 +9,7 @@ use crate::plan::model::{CallPlan, DrivePlan, FleetPlan, TargetKind};
 use crate::plan::payload::Payload;
 use crate::plan::schedule::{Arrival, RoundRobin, Spread};
 use crate::scenario::{ArrivalKind, CallKind, DriveSpec, Errors, PayloadSpec, Spacing, Written, nearest};
+use crate::units::exact_bytes;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -127,7 +128,7 @@ fn payload(spec: &DriveSpec, call: Option<&CallPlan>, errors: &mut Errors) -> Op
     if bytes > limit {
         let with = if kind == CallKind::C2d { " with properties" } else { "" };
         let problem = errors.add(&written.place, "too large for an IoT hub");
-        problem.found(format!("up to {bytes} bytes{with}")).allowed(format!("{limit} bytes"));
+        problem.found(format!("up to {}{with}", exact_bytes(bytes))).allowed(exact_bytes(limit));
     }
     if kind != CallKind::C2d {
         check_json(&payload, written, kind == CallKind::Desired, errors);
@@ -186,7 +187,7 @@ mod tests {
         };
         assert!(load(65_536 - counted).is_ok());
         let error = load(65_537 - counted).unwrap_err();
-        assert!(error.contains("up to 65537 bytes with properties"), "{error}");
+        assert!(error.contains("up to 65,537 bytes with properties"), "{error}");
     }
 
     #[test]
@@ -204,7 +205,7 @@ mod tests {
                 "not JSON after its placeholders are replaced: expected value at line 1 column 1",
             ),
             (format!("{method}response_timeout = \"1s\""), "", "whole seconds from 5s to 300s"),
-            (format!("{method}payload = {{ size = 200000 }}"), "", "131072 bytes"),
+            (format!("{method}payload = {{ size = 200000 }}"), "", "131,072 bytes"),
             (method.replace("name = \"m\"\n", ""), "", "name = \"reboot\""),
             (desired.to_owned(), "", "payload: missing"),
             (format!("{desired}payload = '[1]'"), "", "not a JSON object"),

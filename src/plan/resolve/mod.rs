@@ -20,7 +20,7 @@ mod target;
 mod templates;
 mod threshold_expression;
 mod threshold_suggestion;
-mod thresholds;
+pub(super) mod thresholds;
 mod tier;
 mod timing;
 mod twin_methods;

@@ -3,13 +3,14 @@
 use super::quoting::quoted;
 use crate::plan::model::TargetKind;
 use crate::scenario::{Errors, Place, Written};
+use crate::units::exact_bytes;
 use crate::wire::{REMAINING_BYTES_MAX, STRING_BYTES_MAX};
 
 /// Checks a string. A string that is too long or contains a NUL would corrupt the stream (MQTT 3.1.1 §1.5.3).
 pub(super) fn check_string(rendered: &str, what: &str, place: &Place, errors: &mut Errors) {
     if rendered.len() > STRING_BYTES_MAX {
         let problem = errors.add(place, format!("{what} is too long for MQTT"));
-        problem.found(format!("{} bytes", rendered.len())).allowed(format!("{STRING_BYTES_MAX} bytes"));
+        problem.found(exact_bytes(rendered.len())).allowed(exact_bytes(STRING_BYTES_MAX));
     }
     if rendered.contains('\0') {
         errors.add(place, format!("{what} must not contain a NUL"));
@@ -33,8 +34,8 @@ pub(super) fn check_packet(payload_bytes: usize, topic_bytes: usize, place: &Pla
     let most = REMAINING_BYTES_MAX - 2 - 2 - topic_bytes.min(STRING_BYTES_MAX);
     if payload_bytes > most {
         let problem = errors.add(place, "too large for MQTT");
-        problem.found(format!("up to {payload_bytes} bytes"));
-        problem.allowed(format!("{most} bytes, with a {topic_bytes}-byte topic"));
+        problem.found(format!("up to {}", exact_bytes(payload_bytes)));
+        problem.allowed(format!("{}, with a topic of {}", exact_bytes(most), exact_bytes(topic_bytes)));
     }
 }
 

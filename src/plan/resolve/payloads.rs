@@ -33,6 +33,10 @@ pub(super) fn payload(written: &Written<PayloadSpec>, errors: &mut Errors) -> Op
                     .placeholder()
                     .filter(|_| as_written)
                     .map(|name| name.trim_matches(['_', '{', '$', ' ']));
+                if let Some(placeholder) = error.meant().filter(|_| as_written) {
+                    problem.fix(format!("did you mean {placeholder}?"));
+                    return None;
+                }
                 match name.and_then(|name| meant(name, &PLACEHOLDERS)) {
                     Some(Meant::Word(word)) if Some(word) != name => {
                         problem.fix(format!("did you mean ${{{word}}}?"));

@@ -12,6 +12,7 @@ use crate::measure::Operation;
 use crate::plan::model::{SendPlan, TargetKind};
 use crate::plan::payload::{Payload, Template, TemplateContext};
 use crate::scenario::{Errors, MessageSpec, SendSpec, Timing, Written};
+use crate::units::exact_bytes;
 
 /// Resolves one `[[fleet.NAME.send]]`.
 pub(super) fn resolve(
@@ -45,8 +46,8 @@ pub(super) fn resolve(
         if bytes > limits::TELEMETRY_BYTES_MAX {
             let place = spec.payload.as_ref().map_or(&spec.place, |payload| &payload.place);
             let problem = errors.add(place, "too large for an IoT hub");
-            problem.found(format!("up to {bytes} bytes with properties"));
-            problem.allowed(format!("{} bytes", limits::TELEMETRY_BYTES_MAX));
+            problem.found(format!("up to {} with properties", exact_bytes(bytes)));
+            problem.allowed(exact_bytes(limits::TELEMETRY_BYTES_MAX));
         }
     }
     if let Some(topic) = &topic {

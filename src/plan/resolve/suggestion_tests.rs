@@ -349,3 +349,57 @@ fn thresholds_of_other_tools_get_the_expression_to_write() {
     let errors = errors_with(false, "[thresholds]", "telemetry = [\"p(0.5%) < 1x\"]");
     assert!(!errors.contains("99.99"), "{errors}");
 }
+
+#[test]
+fn misplaced_tables_and_payloads_say_where_they_belong() {
+    check(
+        true,
+        "[[phase]]",
+        &[(
+            "stages = [1]",
+            "each stage is a phase of its own: write [[phase]] with name = \"ramp\", duration = \"30s\" and online = \"0% -> 100%\"",
+        )],
+    );
+    let file = "put the connection strings of the devices in a file, one on each line: auth = { kind = \"sas\", file = \"devices.txt\" }";
+    let hub = "tier and units describe the hub, not the devices: move them to [emulator] or [target]";
+    check(
+        false,
+        "[fleet.meter]",
+        &[
+            ("connection_string = \"x\"", file),
+            ("auth = { kind = \"sas\", connection_string = \"x\" }", file),
+            ("tier = \"S1\"", hub),
+            ("units = 2", hub),
+        ],
+    );
+    let top = "tier and units describe the hub: move them to [emulator] for the built-in hub, or to [target]";
+    check(false, "", &[("tier = \"S1\"", top), ("units = 2", top)]);
+    let string = "write a JSON message as a string, such as payload = '{\"temp\":20}', or add size = 256";
+    check(false, "[[fleet.meter.send]]", &[("payload = { temp = 20 }", string)]);
+    let errors = errors_with(false, "[[fleet.meter.send]]", "payload = { temp = 20 }");
+    assert!(errors.contains("or { size = 256 }, or { file = \"messages.txt\" }"), "{errors}");
+}
+
+#[test]
+fn advice_for_json_is_json() {
+    for (text, fix) in [
+        (r#"{}"#, r#"add an object "fleet": { "NAME": { "devices": 100 } }"#),
+        (r#"{}"#, r#"add "phase": [{ "name": "steady", "duration": "1m" }]"#),
+        (r#"{"phase": {"name": "p", "duration": "1s"}}"#, r#"write "phase": [{ .. }]"#),
+        (
+            r#"{"fleet": {"a": {"devices": 1, "send": {"every": "1s"}}}}"#,
+            r#"write "fleet": { "a": { "send": [{ .. }] } }"#,
+        ),
+        (
+            r#"{"fleet": {"a": {"devices": 1, "send": [{"every": "1s", "size": 9}]}}}"#,
+            r#"write "payload": { "size": 256 }"#,
+        ),
+        (r#"{"devices": 9}"#, r#"write "fleet": { "NAME": { "devices": 100 } }"#),
+    ] {
+        let input = Input { file: "x.json", text, overrides: &[], env: &|_| None, files: &no_files };
+        let errors = crate::plan::load(&input, &mut rand::rng()).map(drop).unwrap_err().to_string();
+        let found = errors.lines().any(|found| found.strip_prefix("    fix:     ") == Some(fix));
+        assert!(found, "{text}\nshould have the fix: {fix}\n{errors}");
+        assert!(!errors.contains("table") && !errors.contains(" = "), "{errors}");
+    }
+}

@@ -34,7 +34,8 @@ fn will_too_large_for_the_built_in_hub_is_rejected() {
     };
     assert!(will(46 * 1024, "", "").is_ok());
     let error = will(60_000, "", "").unwrap_err();
-    for part in ["fleet.meter.will.payload", "too long for the built-in hub", "60000 bytes", "49152"] {
+    for part in ["fleet.meter.will.payload", "too long for the built-in hub", "60,000 bytes", "49,152 bytes"]
+    {
         assert!(error.contains(part), "{error}");
     }
     let broker = "[target]\nhost = \"broker.test\"\nkind = \"mqtt\"\n";
@@ -283,7 +284,7 @@ fn telemetry_is_limited_to_262_144_bytes() {
         };
         assert_eq!(of(262_144 - bytes), Ok(bytes), "{properties}");
         let error = of(262_145 - bytes).unwrap_err();
-        let expected = "found:   up to 262145 bytes with properties";
+        let expected = "found:   up to 262,145 bytes with properties";
         assert!(error.contains("too large for an IoT hub") && error.contains(expected), "{error}");
     }
 }

@@ -10,15 +10,15 @@ use crate::scenario::{Errors, Meant, Place, ThresholdSpec, Written, meant, neare
 const LATER_METRICS: [&str; 3] = ["connect.ws", "twin.desired", "register"];
 
 /// The names that a threshold may contain.
-pub(super) struct KnownNames<'a> {
+pub(in crate::plan) struct KnownNames<'a> {
     /// Names of phases, in order.
-    pub(super) phases: &'a [String],
+    pub(in crate::plan) phases: &'a [String],
     /// Names of fleets, in order.
-    pub(super) fleets: &'a [String],
+    pub(in crate::plan) fleets: &'a [String],
     /// Names of the scenario's other fleets, which do not run. Thresholds that need them are left out.
-    pub(super) left_out: &'a [String],
+    pub(in crate::plan) left_out: &'a [String],
     /// Metrics that this plan never measures, each with a fix.
-    pub(super) unmeasured: &'a [(Operation, &'static str)],
+    pub(in crate::plan) unmeasured: &'a [(Operation, &'static str)],
 }
 
 #[derive(Clone, Copy)]
@@ -40,7 +40,7 @@ enum Selected {
 }
 
 /// Resolves all thresholds. Also returns, as written, those that need fleets that do not run.
-pub(super) fn resolve(
+pub(in crate::plan) fn resolve(
     specs: &[ThresholdSpec],
     known: &KnownNames<'_>,
     errors: &mut Errors,

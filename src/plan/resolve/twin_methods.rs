@@ -10,6 +10,7 @@ use crate::plan::payload::{Payload, Template};
 use crate::plan::schedule::Arrival;
 use crate::plan::sdk::DevicePreset;
 use crate::scenario::{Errors, FleetSpec, MethodSpec, PayloadSpec, Place, Written};
+use crate::units::exact_bytes;
 use crate::wire::QoS;
 use serde_json::Value;
 use std::time::Duration;
@@ -149,7 +150,7 @@ fn answer_payload(written: &Written<PayloadSpec>, longest: &str, errors: &mut Er
     let (bytes, place): (usize, &Place) = (payload.bytes_max(longest.len()), &written.place);
     if bytes > limits::METHOD_BYTES_MAX {
         let problem = errors.add(place, "too large for the answer to a direct method");
-        problem.found(format!("up to {bytes} bytes")).allowed(format!("{} bytes", limits::METHOD_BYTES_MAX));
+        problem.found(format!("up to {}", exact_bytes(bytes))).allowed(exact_bytes(limits::METHOD_BYTES_MAX));
     }
     if let Err(why) = payloads::first_message(&payload, longest) {
         let what = "the answer to a direct method must be JSON";

@@ -10,6 +10,7 @@ use crate::plan::credentials::{Auth, Keys};
 use crate::plan::model::{TargetKind, WillPlan};
 use crate::plan::payload::{Template, TemplateContext};
 use crate::scenario::{Errors, WillSpec};
+use crate::units::exact_bytes;
 use crate::wire::{QoS, STRING_BYTES_MAX};
 
 /// Resolves `will`.
@@ -31,15 +32,16 @@ pub(super) fn resolve(
     if bytes > STRING_BYTES_MAX {
         // MQTT 3.1.1 §3.1.3.3.
         let problem = errors.add(&written.place, "the will is too long for MQTT");
-        problem.found(format!("up to {bytes} bytes")).allowed(format!("{STRING_BYTES_MAX} bytes"));
+        problem.found(format!("up to {}", exact_bytes(bytes))).allowed(exact_bytes(STRING_BYTES_MAX));
     } else if context.is_built_in_hub
         && let Some(most) = built_in_hub_bytes_max(longest, auth)
         && bytes > most
     {
         let problem = errors.add(&written.place, "the will is too long for the built-in hub");
-        problem.found(format!("up to {bytes} bytes")).allowed(format!(
-            "{most} bytes: a CONNECT packet may be up to {} bytes long, including the will, user name and token",
-            limits::CONNECT_BYTES_MAX
+        problem.found(format!("up to {}", exact_bytes(bytes))).allowed(format!(
+            "{}: a CONNECT packet may be up to {} long, including the will, user name and token",
+            exact_bytes(most),
+            exact_bytes(limits::CONNECT_BYTES_MAX)
         ));
         problem.fix("make the payload smaller, or use another target");
     }

@@ -69,6 +69,17 @@ fn at_most_ten_are_written() {
 }
 
 #[test]
+fn a_pass_is_not_an_error() {
+    let mut result = sample();
+    result.thresholds.clear();
+    result.findings.clear();
+    result.verdict.details = vec![detail("passed", "All thresholds passed (2 of 2)")];
+    for system in [CiSystem::GitHub, CiSystem::Azure] {
+        assert_eq!(annotations(&result, system, None), "");
+    }
+}
+
+#[test]
 fn without_a_file_there_is_no_line() {
     for system in [CiSystem::GitHub, CiSystem::Azure] {
         let lines = annotations(&result(), system, None);
@@ -89,5 +100,21 @@ fn an_annotation_is_one_line() {
                 || line.starts_with("##vso[task.logissue ")
         };
         assert!(lines.lines().all(starts), "{lines}");
+    }
+}
+
+#[test]
+fn text_of_others_contains_no_commands() {
+    for (text, expected) in [
+        ("plain ## text, a::b", "plain ## text, a::b"),
+        ("::set-output name=a::b", ": :set-output name=a::b"),
+        ("a\n  ::error::x\nb", "a\n  : :error::x\nb"),
+        ("a\r::error::x", "a\r: :error::x"),
+        ("d: ##vso[task.complete]", "d: ## vso[task.complete]"),
+        ("##VSO[task.complete]", "## VSO[task.complete]"),
+        ("###[error]x ##[group]y", "### [error]x ## [group]y"),
+    ] {
+        assert_eq!(without_commands(text), expected);
+        assert_eq!(without_commands(expected), expected, "a second time");
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn block(id: &str, plots: &[Plot]) -> Result<String, ReportError> {
                 Shape::Bars(bars) => {
                     bars.iter().map(|[from, to, value]| (f64::midpoint(*from, *to), Some(*value))).collect()
                 }
-                Shape::Cells(..) => continue,
+                Shape::Points(..) | Shape::Cells(..) => continue,
             };
             let times: Vec<f64> = points.iter().map(|(at, _)| seconds(*at)).collect();
             let known = block.times.iter().position(|known| *known == times);

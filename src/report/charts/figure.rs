@@ -38,7 +38,7 @@ pub(super) struct Marker {
 /// A chart: one or more plots, one below the other, over a common horizontal axis.
 pub(super) struct Figure<'a> {
     /// Unique on the page; part of ids and attributes.
-    pub(super) id: &'static str,
+    pub(super) id: &'a str,
     pub(super) title: String,
     pub(super) unit: String,
     /// Describes the chart in words.
@@ -84,7 +84,14 @@ impl Figure<'_> {
         let series = self.plots.iter().flat_map(|plot| &plot.series);
         // A chart with a single unnamed series needs no legend.
         let legend = series.filter(|one| !one.label.is_empty()).map(key).collect();
-        Ok(Panel { id: self.id, title: self.title, unit: self.unit, legend, words: self.words, svg })
+        Ok(Panel {
+            id: self.id.to_owned(),
+            title: self.title,
+            unit: self.unit,
+            legend,
+            words: self.words,
+            svg,
+        })
     }
 
     fn in_size(&self, size: &Size) -> String {
@@ -220,6 +227,10 @@ fn shape(canvas: &mut Canvas, area: &Area<'_>, series: &Series) {
                 .collect();
             canvas.line((series.role, series.style, series.width), &parts);
         }
+        Shape::Points(mark, points) => {
+            let points: Vec<(f64, f64)> = points.iter().map(|(x, y)| (area.x(*x), area.y(*y))).collect();
+            canvas.marks(series.role, *mark, &points);
+        }
         Shape::Bars(bars) => {
             let low = area.y.low();
             // A bar is at least one pixel wide.
@@ -300,7 +311,7 @@ fn phase_names(canvas: &mut Canvas, size: &Size, rows: &Rows<'_>, area: &Area<'_
         // A name that is cut to one or two letters is useless.
         if room >= 4 || text == name {
             let at = (area.x(from) + 3.0, area.top - 6.0);
-            canvas.text((theme::MUTED, size.font), Anchor::Start, at, &text);
+            canvas.text_until((theme::MUTED, size.font), at, area.x(to), &text);
         }
     };
     for (phase, from, to) in rows.phases() {
@@ -343,6 +354,7 @@ impl Plot {
                     let known = points.iter().filter(|(x, _)| inside(*x)).filter_map(|(_, y)| *y);
                     values.extend(known);
                 }
+                Shape::Points(_, points) => values.extend(points.iter().map(|(_, value)| *value)),
                 Shape::Bars(bars) => {
                     let until = self.outlier.as_ref().map_or(x.high(), |outlier| outlier.from);
                     values.extend(bars.iter().filter(|[from, ..]| *from < until).map(|[.., value]| *value));

@@ -9,7 +9,7 @@ use super::rows::Rows;
 use super::svg::Style;
 use super::{Panel, ReportError, number, percentile_name, theme};
 use crate::measure::{Operation, Test};
-use crate::report::format::instant;
+use crate::report::format::{instant, plain, shorten};
 use crate::result::model::{EndedBy, RunResult, ThresholdResult};
 
 /// Heights of the plots in CSS pixels: with its labels, the chart takes 270 pixels, so that it is visible without scrolling.
@@ -18,6 +18,9 @@ const ONLINE: f64 = 48.0;
 
 /// The maximum number of limits. More would hide the lines.
 const LIMITS_MAX: usize = 4;
+
+/// The maximum length of a fleet's name in the label of a limit.
+const FLEET_CHARS_MAX: usize = 24;
 
 /// Draws the chart of `operation`. `None` for a run without a series.
 ///
@@ -82,15 +85,16 @@ fn online(rows: &Rows<'_>) -> Plot {
     }
 }
 
-/// Returns the limits of the latency thresholds on an operation, with their quantiles. A threshold on one of several fleets is left out,
-/// because the lines cover all fleets.
+/// Returns the limits of the latency thresholds on an operation, with their quantiles. The lines cover all fleets, so the thresholds on all
+/// fleets come first, and the label of a threshold on one of several fleets names the fleet.
 fn limits(rows: &Rows<'_>, operation: Operation) -> Vec<(Limit, Option<f64>)> {
-    let measurement = &rows.result.measurement;
-    let on_all = |threshold: &&ThresholdResult| threshold.fleet.is_none() || measurement.fleets.len() == 1;
+    let several = rows.result.measurement.fleets.len() > 1;
+    let fleet_of = |threshold: &ThresholdResult| threshold.fleet.clone().filter(|_| several);
     let latencies = rows.result.thresholds.iter().filter(|threshold| {
         threshold.unit == "us" && threshold.metric == operation.name() && threshold.limit.is_finite()
     });
-    let found: Vec<&ThresholdResult> = latencies.filter(on_all).collect();
+    let mut found: Vec<&ThresholdResult> = latencies.collect();
+    found.sort_by_key(|threshold| fleet_of(threshold).is_some());
     let mut limits: Vec<(Limit, Option<f64>)> = Vec::new();
     for threshold in &found {
         let (name, quantile) = match &threshold.test {
@@ -104,6 +108,10 @@ fn limits(rows: &Rows<'_>, operation: Operation) -> Vec<(Limit, Option<f64>)> {
             format!("{name} limit {value}")
         } else {
             format!("limit {value}")
+        };
+        let label = match fleet_of(threshold) {
+            Some(fleet) => format!("{label}, {}", shorten(&plain(&fleet), FLEET_CHARS_MAX)),
+            None => label,
         };
         let Some((from, to)) = span(rows, threshold.phase.as_deref()) else { continue };
         let limit = Limit { value: threshold.limit.max(1.0), from, to, label };
@@ -131,16 +139,9 @@ fn marker(rows: &Rows<'_>) -> Option<Marker> {
         Some(EndedBy::Interrupt) => "interrupted".to_owned(),
         Some(EndedBy::Abort) => "ended early by a threshold".to_owned(),
         Some(EndedBy::Unreachable) => "ended early: target unreachable".to_owned(),
-        // The page has the whole text of a breakdown at its top.
-        Some(EndedBy::Breakdown) => {
-            let breakdowns = &rows.result.measurement.breakdowns;
-            let hub = breakdowns.iter().any(|text| text.contains("built-in hub"));
-            if hub {
-                "built-in hub failed".to_owned()
-            } else {
-                "ended early: part of hubstorm failed".to_owned()
-            }
-        }
+        Some(EndedBy::Unknown) => "end of the journal".to_owned(),
+        // The page says at its top which part it was.
+        Some(EndedBy::Breakdown) => "ended early: a part of hubstorm failed".to_owned(),
         None => "ended early".to_owned(),
         Some(EndedBy::Plan) => return None,
     };

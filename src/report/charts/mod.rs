@@ -31,6 +31,7 @@
 //! makes the colors follow the reader's color scheme, [`axis`] places the ticks, and [`data`] writes the data block.
 
 mod axis;
+pub(super) mod comparison;
 mod data;
 mod failures;
 mod figure;
@@ -38,6 +39,7 @@ mod fleets;
 mod generator;
 pub(super) mod headline;
 mod heatmap;
+pub(super) mod history;
 mod load;
 mod plot;
 mod response;
@@ -55,7 +57,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Panel {
     /// Unique on the page.
-    pub(super) id: &'static str,
+    pub(super) id: String,
     pub(super) title: String,
     pub(super) unit: String,
     pub(super) legend: Vec<Key>,

@@ -2,7 +2,7 @@
 //! and written for scripts by `data`. Independent of pixels and of measurements.
 
 use super::axis::Axis;
-use super::svg::{self, Style};
+use super::svg::{self, Mark, Style};
 use super::theme::Role;
 use super::{latency_label, rounded, tick_label};
 use crate::report::format;
@@ -63,6 +63,8 @@ pub(super) enum Scale {
 pub(super) enum Shape {
     /// A line through points. A point without a value is a gap.
     Line(Vec<(f64, Option<f64>)>),
+    /// Marks without a line.
+    Points(Mark, Vec<(f64, f64)>),
     /// Bars from zero: start, end and height.
     Bars(Vec<[f64; 3]>),
     /// Cells with an opacity: start, end, low and high.
@@ -111,6 +113,7 @@ impl Series {
     pub(super) fn sample(&self) -> String {
         match &self.shape {
             Shape::Line(_) => svg::line_sample(self.role, self.style),
+            Shape::Points(mark, _) => svg::mark_sample(self.role, *mark),
             Shape::Bars(_) => svg::area_sample(self.role, 1.0),
             Shape::Cells(opacity, _) => svg::area_sample(self.role, *opacity),
         }
@@ -120,6 +123,7 @@ impl Series {
     pub(super) fn is_empty(&self) -> bool {
         match &self.shape {
             Shape::Line(points) => points.iter().all(|(_, value)| value.is_none()),
+            Shape::Points(_, points) => points.is_empty(),
             Shape::Bars(bars) => bars.is_empty(),
             Shape::Cells(_, cells) => cells.is_empty(),
         }

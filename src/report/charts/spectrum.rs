@@ -28,7 +28,7 @@ const TICKS: [(f64, &str); 10] = [
 ];
 
 /// Height in CSS pixels, in every size.
-const HEIGHT: f64 = 220.0;
+pub(super) const HEIGHT: f64 = 220.0;
 
 /// Draws response and service time. Returns `None` if there are no samples. `scope` says in words which operations are in `totals`.
 ///
@@ -115,7 +115,7 @@ fn position(quantile: f64) -> f64 {
     -(1.0 - quantile).log10()
 }
 
-fn percentile_axis(nines: f64, width: f64, font: f64) -> Axis {
+pub(super) fn percentile_axis(nines: f64, width: f64, font: f64) -> Axis {
     let mut taken: Vec<(f64, f64)> = Vec::new();
     let mut ticks = Vec::new();
     for (quantile, label) in TICKS {
@@ -132,14 +132,14 @@ fn percentile_axis(nines: f64, width: f64, font: f64) -> Axis {
 }
 
 /// Returns the length of the axis in nines: long enough to show the largest of `count` samples, but no longer than the ticks.
-fn nines(count: u64) -> f64 {
+pub(super) fn nines(count: u64) -> f64 {
     number(count.max(1)).log10().clamp(1.0, 6.0)
 }
 
-type Points = Vec<(f64, Option<f64>)>;
+pub(super) type Points = Vec<(f64, Option<f64>)>;
 
 /// Returns the curve in two parts: up to the last quantile with ten samples beyond it, and the rest. Both contain the point between.
-fn curve(latency: &Latency, nines: f64) -> [Points; 2] {
+pub(super) fn curve(latency: &Latency, nines: f64) -> [Points; 2] {
     const STEPS: u32 = 240;
     let (mut known, mut single): (Points, Points) = (Vec::new(), Vec::new());
     for step in 0..=STEPS {
@@ -158,6 +158,6 @@ fn curve(latency: &Latency, nines: f64) -> [Points; 2] {
     [known, single]
 }
 
-fn beyond(id: &str, role: Role, points: Points) -> Series {
+pub(super) fn beyond(id: &str, role: Role, points: Points) -> Series {
     Series { width: 1.25, ..Series::line(id, "", (role, Style::Dotted), points) }
 }

@@ -34,6 +34,37 @@ impl Style {
     }
 }
 
+/// The form of a single point, so that points differ in more than their color.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// A filled circle.
+    Disc,
+    /// A diagonal cross.
+    Cross,
+    /// An empty circle.
+    Ring,
+}
+
+/// Half the size of a mark in CSS pixels.
+const MARK: f64 = 3.5;
+
+impl Mark {
+    /// Returns the element that draws the mark.
+    fn element(self, role: Role, (x, y): (f64, f64)) -> String {
+        let (color, paper) = (hex(role), hex(theme::PAPER));
+        let [left, right, top, bottom] = [x - MARK, x + MARK, y - MARK, y + MARK].map(number);
+        let circle = format!("<circle cx=\"{}\" cy=\"{}\" r=\"{MARK}\"", number(x), number(y));
+        match self {
+            Mark::Disc => format!("{circle} fill=\"{color}\"/>"),
+            Mark::Ring => format!("{circle} fill=\"{paper}\" stroke=\"{color}\" stroke-width=\"1.75\"/>"),
+            Mark::Cross => format!(
+                "<path d=\"M{left},{top}L{right},{bottom}M{left},{bottom}L{right},{top}\" stroke=\"{color}\" stroke-width=\"2.25\" \
+                 fill=\"none\"/>"
+            ),
+        }
+    }
+}
+
 /// How a text is aligned to its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
@@ -102,6 +133,13 @@ impl Canvas {
         }
     }
 
+    /// Draws single points.
+    pub(super) fn marks(&mut self, role: Role, mark: Mark, points: &[(f64, f64)]) {
+        for point in points {
+            let _ = writeln!(self.body, "{}", mark.element(role, *point));
+        }
+    }
+
     /// Fills rectangles, each given by its left, top, right and bottom.
     pub(super) fn fill(&mut self, role: Role, opacity: Option<f64>, rectangles: &[[f64; 4]]) {
         let mut path = String::new();
@@ -125,6 +163,11 @@ impl Canvas {
     /// Draws text on its baseline.
     pub(super) fn text(&mut self, (role, font): (Role, f64), anchor: Anchor, at: (f64, f64), text: &str) {
         self.write_text((role, font), anchor, at, text, "");
+    }
+
+    /// Draws a text that belongs to the range from its position to `until`, which the script of the page reads.
+    pub(super) fn text_until(&mut self, style: (Role, f64), at: (f64, f64), until: f64, text: &str) {
+        self.write_text(style, Anchor::Start, at, text, &format!(" data-until=\"{}\"", number(until)));
     }
 
     /// Draws text with a rim in the color of the page, so that it is readable on lines.
@@ -168,6 +211,11 @@ pub(super) fn line_sample(role: Role, style: Style) -> String {
         hex(role),
         style.attribute()
     ))
+}
+
+/// Returns a small picture of a point for a legend.
+pub(super) fn mark_sample(role: Role, mark: Mark) -> String {
+    sample(&mark.element(role, (13.0, 5.0)))
 }
 
 /// Returns a small picture of a filled area for a legend.

@@ -65,7 +65,7 @@ impl Trial {
 
     fn lose(&mut self, at_ns: u64, count: u64) {
         let telemetry = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
-        self.recorder.lost(telemetry, count, at_ns);
+        self.recorder.lost(telemetry, count, at_ns, at_ns);
     }
 
     fn result(mut self, duration_us: u64) -> RunResult {
@@ -174,7 +174,7 @@ fn an_early_end_is_marked_and_keeps_the_last_reading() {
         (EndedBy::Interrupt, "interrupted"),
         (EndedBy::Abort, "ended early by a threshold"),
         (EndedBy::Unreachable, "target unreachable"),
-        (EndedBy::Breakdown, "built-in hub failed"),
+        (EndedBy::Breakdown, "ended early: a part of hubstorm failed"),
     ] {
         result.run.ended_by = Some(by);
         result.measurement.breakdowns =
@@ -244,11 +244,16 @@ fn limits_are_drawn_over_the_phases_that_they_cover() {
     (phase.phase, phase.limit) = (Some("after".to_owned()), 2_000_000.0);
     phase.test = Some(Test::Max { compare: Compare::Less, limit_us: 2_000_000 });
     result.thresholds.push(phase);
+    // Another fleet makes the fleet of this threshold one of several.
+    result.measurement.fleets.push(Fleet { name: "other".to_owned(), ..Fleet::default() });
+    let mut of_fleet = threshold.clone();
+    (of_fleet.fleet, of_fleet.limit) = (Some("meter".to_owned()), 900_000.0);
+    result.thresholds.insert(0, of_fleet);
     let mut other = threshold;
     (other.metric, other.limit) = ("connect".to_owned(), 77_000.0);
     result.thresholds.push(other);
     let two = chart(&result);
-    for label in [">p95 limit 500 ms<", ">max limit 2 s<"] {
+    for label in [">p95 limit 500 ms<", ">max limit 2 s<", ">p95 limit 900 ms, meter<"] {
         assert!(two.svg.contains(label), "{label}");
     }
     assert!(!two.svg.contains("77 ms"), "a limit of another operation");
@@ -348,10 +353,10 @@ fn every_chart_names_its_axes_and_has_a_description() {
     let summary = Summary::of(&result);
     let main = summary.main_operation().unwrap();
     all.extend(spectrum::draw(Operation::Telemetry, main.scope(), main.headline().0).unwrap());
-    let ids: std::collections::BTreeSet<&str> = all.iter().map(|panel| panel.id).collect();
+    let ids: std::collections::BTreeSet<&str> = all.iter().map(|panel| panel.id.as_str()).collect();
     assert_eq!((ids.len(), all.len()), (13, 13), "{ids:?}");
     for panel in &all {
-        let id = panel.id;
+        let id = &panel.id;
         assert!(!panel.title.is_empty() && !panel.unit.is_empty() && panel.words.ends_with('.'), "{id}");
         for part in ["role=\"img\"", "<title id=", "<desc id=", "class=\"plot\"", "class=\"chart narrow\""] {
             assert!(panel.svg.contains(part), "{id}: {part}");
@@ -376,7 +381,8 @@ fn earlier_files_have_the_charts_that_they_can_feed() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/old-result.json");
     let bytes = std::fs::read(file).unwrap();
     let result = crate::result::file::parse(std::path::Path::new(file), &bytes).unwrap();
-    let ids: Vec<&str> = panels(&result).iter().map(|panel| panel.id).collect();
+    let panels = panels(&result);
+    let ids: Vec<&str> = panels.iter().map(|panel| panel.id.as_str()).collect();
     assert!(ids.contains(&"connects") && ids.contains(&"response"), "{ids:?}");
     assert!(!ids.contains(&"classes") && !ids.iter().any(|id| id.starts_with("fleet")), "{ids:?}");
     assert!(headline::draw(&result, Operation::Telemetry).unwrap().is_some());

@@ -16,7 +16,7 @@ pub use target_facts::TargetFacts;
 
 use super::format::instant;
 use crate::measure::{Culprit, FromHub, Measurement, Operation, Outcome, Source, Totals};
-use crate::result::model::{Emulator, Finding, Severity};
+use crate::result::model::{Emulator, Finding, Recovery, Severity};
 use crate::units::{human_count, human_us, plural};
 use closings::{closings, qos_0_on_dead_connections};
 use connecting::{connecting, unexpected_sessions};
@@ -98,6 +98,20 @@ fn stalled(measurement: &Measurement) -> Vec<Finding> {
     findings.collect()
 }
 
+/// A result that was recovered from a journal, and what it lacks.
+pub(super) fn recovered(recovery: &Recovery) -> Finding {
+    let text = format!(
+        "The result was recovered from the journal of a run that wrote no result. Operations that had no outcome by then count as \
+         unfinished. Missing: {}",
+        recovery.missing.join("; ")
+    );
+    let ignored = match recovery.ignored_bytes {
+        0 => String::new(),
+        bytes => format!(", {} after it could not be used", plural(bytes, "byte", "bytes")),
+    };
+    finding(Severity::Warning, text, format!("journal until {}{ignored}", human_us(recovery.until_us)))
+}
+
 /// Passwords that devices sent over plain TCP.
 pub(super) fn cleartext_password(is_sent: bool) -> Option<Finding> {
     is_sent.then(|| {
@@ -105,6 +119,12 @@ pub(super) fn cleartext_password(is_sent: bool) -> Option<Finding> {
             "Devices sent passwords unencrypted, because [target] sets tls = false. Remove tls = false";
         finding(Severity::Warning, text, "password over plain TCP")
     })
+}
+
+/// Thresholds that are not those of the run. `file` is the scenario that they are from.
+pub(super) fn other_thresholds(file: &str) -> Finding {
+    let text = "The run was judged again with the thresholds of another scenario file";
+    finding(Severity::Note, text, file)
 }
 
 /// A built-in hub that counted fewer messages than the devices. If it counted more, that is not an error, because acknowledgments can be

@@ -5,7 +5,7 @@
 mod csv;
 mod hlog;
 mod junit;
-mod markdown;
+pub(super) mod markdown;
 mod metrics;
 pub(super) mod threshold;
 

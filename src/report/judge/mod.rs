@@ -20,19 +20,22 @@ mod undecided;
 
 pub(super) use bounds::RESOLUTION_US;
 pub use early::failed_early;
+pub(super) use reason::Code;
 
 use super::exit;
-use super::findings::{TargetFacts, cleartext_password, counts_disagree, findings, limits};
+use super::findings::{
+    TargetFacts, cleartext_password, counts_disagree, findings, limits, other_thresholds, recovered,
+};
 use crate::measure::{
     Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Test, Totals, threshold_label,
 };
 use crate::result::model::{
-    Detail, Emulator, EndedBy, Finding, LimitUse, RunResult, Severity, Status, ThresholdResult,
+    Detail, Emulator, EndedBy, Finding, LimitUse, Recovery, RunResult, Severity, Status, ThresholdResult,
     ThresholdStatus, Verdict,
 };
 use failure_cause::failure_cause;
 use offered::shortcomings;
-use reason::{Code, reason};
+use reason::reason;
 use threshold::{Observation, evaluate, sum_covered};
 use unattributed::UnattributedDelay;
 use undecided::{LocalCause, UndecidedThreshold};
@@ -46,6 +49,8 @@ pub struct JudgeInput<'a> {
     pub rules: &'a Rules,
     /// Reason why the run ended.
     pub ended_by: EndedBy,
+    /// How the result was recovered from a journal, if it was.
+    pub recovery: Option<&'a Recovery>,
     /// Counts of the built-in hub, if it was the target.
     pub emulator: Option<&'a Emulator>,
     /// Facts about the target.
@@ -72,6 +77,7 @@ pub fn judge_again(result: &RunResult) -> Option<Judgment> {
         measurement: &result.measurement,
         rules: result.rules.as_ref()?,
         ended_by: result.run.ended_by?,
+        recovery: result.run.recovery.as_ref(),
         emulator: result.emulator.as_ref(),
         target: TargetFacts::of(&result.run.target),
         limits: &result.limits,
@@ -116,8 +122,10 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
         let text = "No thresholds are defined: the verdict only checks that every fleet connected";
         (Status::Pass, vec![reason(Code::NoThresholds, text)])
     } else {
-        let count = thresholds.len();
-        (Status::Pass, vec![reason(Code::Passed, format!("All thresholds passed ({count} of {count})"))])
+        // The implicit thresholds are not among those that the user counts.
+        let count = input.rules.thresholds.len();
+        let text = format!("All thresholds passed ({count} of {count}), and every fleet connected");
+        (Status::Pass, vec![reason(Code::Passed, text)])
     };
     input.add_end_reason(&mut details);
 
@@ -125,12 +133,14 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
     let reached_limit = input.limits.iter().any(|row| row.first_us.is_some());
     findings.extend(self::findings(input.measurement, TargetFacts { reached_limit, ..input.target }));
     findings.extend(limits(input.measurement, input.limits, input.target.size));
+    findings.extend(input.recovery.map(recovered));
     findings.extend(cleartext_password(input.target.cleartext_password));
+    findings.extend(input.rules.thresholds_from.as_deref().map(other_thresholds));
     findings.extend(input.emulator.and_then(|hub| counts_disagree(hub, input.measurement)));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let verdict = Verdict {
         status,
-        exit_code: exit::of_run(status, input.ended_by == EndedBy::Interrupt),
+        exit_code: exit::of_run(status, input.is_partial()),
         reasons: details.iter().map(|detail| detail.text.clone()).collect(),
         details,
     };
@@ -280,15 +290,24 @@ impl JudgeInput<'_> {
         advice::advice(self.measurement, &causes, is_evaluated)
     }
 
+    /// Returns true if the run was interrupted, or if its result was recovered from a journal.
+    fn is_partial(&self) -> bool {
+        matches!(self.ended_by, EndedBy::Interrupt | EndedBy::Unknown)
+    }
+
     /// Returns true if the run was interrupted before the first connection attempt.
     fn is_interrupted_before_the_load(&self) -> bool {
-        self.ended_by == EndedBy::Interrupt && self.measurement.of(Operation::Connect).due == 0
+        self.is_partial() && self.measurement.of(Operation::Connect).due == 0
     }
 
     /// Adds the reason why the run ended before the end of its plan.
     fn add_end_reason(&self, details: &mut Vec<Detail>) {
         let (code, text) = match self.ended_by {
             EndedBy::Plan | EndedBy::Breakdown => return,
+            EndedBy::Unknown => (
+                Code::Recovered,
+                "The run wrote no result. The verdict covers only the seconds that were recovered from its journal",
+            ),
             EndedBy::Interrupt if self.is_interrupted_before_the_load() => {
                 let text =
                     "The run was interrupted before the first connection attempt: nothing was measured";

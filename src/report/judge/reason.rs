@@ -5,7 +5,7 @@ use crate::result::model::Detail;
 
 /// The code of a reason, for programs. The names are part of the result file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Code {
+pub(in crate::report) enum Code {
     /// Every threshold passed.
     Passed,
     /// The scenario has no thresholds.
@@ -42,6 +42,8 @@ pub(super) enum Code {
     Advice,
     /// The run was interrupted.
     Interrupted,
+    /// The result was recovered from a journal.
+    Recovered,
     /// A threshold with `abort = true` ended the run.
     Aborted,
     /// `abort_when_unreachable` ended the run.
@@ -49,6 +51,23 @@ pub(super) enum Code {
 }
 
 impl Code {
+    /// The reasons that concern one threshold.
+    pub(in crate::report) const OF_THRESHOLD: [Code; 3] =
+        [Code::ThresholdFailed, Code::InsufficientSamples, Code::ThresholdUndecided];
+    /// The reasons for an incomplete load.
+    pub(in crate::report) const OF_LOAD: [Code; 4] =
+        [Code::LateStart, Code::NotSent, Code::ClosedLoopDelayed, Code::MachineShort];
+
+    /// Returns true if a reason has this code.
+    pub(in crate::report) fn is_of(self, detail: &Detail) -> bool {
+        detail.code == self.name()
+    }
+
+    /// Returns true if a reason has one of these codes.
+    pub(in crate::report) fn any_of(codes: &[Code], detail: &Detail) -> bool {
+        codes.iter().any(|code| code.is_of(detail))
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Code::Passed => "passed",
@@ -69,6 +88,7 @@ impl Code {
             Code::Breakdown => "breakdown",
             Code::Advice => "advice",
             Code::Interrupted => "interrupted",
+            Code::Recovered => "recovered",
             Code::Aborted => "aborted",
             Code::Unreachable => "unreachable",
         }

@@ -2,6 +2,7 @@
 //! of sight. The advice stays visible. Called by `page`. Uses only the result.
 
 use super::super::banner::Banner;
+use super::super::judge::Code;
 use crate::result::model::RunResult;
 
 /// Number of unfolded reasons, if there are more (our choice).
@@ -18,7 +19,7 @@ pub(super) struct Reasons {
 
 /// Returns the reasons of a banner.
 pub(super) fn reasons(banner: &Banner, result: &RunResult) -> Reasons {
-    let has_advice = result.verdict.details.iter().any(|detail| detail.code == "advice");
+    let has_advice = result.verdict.details.iter().any(|detail| Code::Advice.is_of(detail));
     let mut first = banner.reasons.clone();
     // A fold around a single reason would save no space.
     if first.len() <= REASONS + 1 {

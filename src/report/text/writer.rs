@@ -6,54 +6,54 @@ use anstyle::{AnsiColor, Style};
 
 /// Sentences are wrapped at this width even on a wider terminal, because long lines are hard to read.
 const PROSE_COLUMNS: usize = 80;
-pub(super) const PLAIN: Style = Style::new();
-pub(super) const BOLD: Style = Style::new().bold();
-pub(super) const DIM: Style = Style::new().dimmed();
-pub(super) const PASSED: Style = AnsiColor::Green.on_default().bold();
-pub(super) const FAILED: Style = AnsiColor::Red.on_default().bold();
-pub(super) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+pub(in crate::report) const PLAIN: Style = Style::new();
+pub(in crate::report) const BOLD: Style = Style::new().bold();
+pub(in crate::report) const DIM: Style = Style::new().dimmed();
+pub(in crate::report) const PASSED: Style = AnsiColor::Green.on_default().bold();
+pub(in crate::report) const FAILED: Style = AnsiColor::Red.on_default().bold();
+pub(in crate::report) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 /// Collects lines of text, with or without styles.
-pub(super) struct Writer {
-    pub(super) text: String,
+pub(in crate::report) struct Writer {
+    pub(in crate::report) text: String,
     color: bool,
     width: Width,
 }
 
 impl Writer {
-    pub(super) fn new(color: bool, width: Width) -> Writer {
+    pub(in crate::report) fn new(color: bool, width: Width) -> Writer {
         Writer { text: String::new(), color, width }
     }
 
     /// Returns the number of columns of a table.
-    pub(super) fn columns(&self) -> usize {
+    pub(in crate::report) fn columns(&self) -> usize {
         self.width.columns()
     }
 
-    pub(super) fn styled(&self, style: Style, text: &str) -> String {
+    pub(in crate::report) fn styled(&self, style: Style, text: &str) -> String {
         if self.color && style != PLAIN { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
-    pub(super) fn line(&mut self, line: &str) {
+    pub(in crate::report) fn line(&mut self, line: &str) {
         self.text.push_str(line.trim_end());
         self.text.push('\n');
     }
 
-    pub(super) fn heading(&mut self, name: &str) {
+    pub(in crate::report) fn heading(&mut self, name: &str) {
         let heading = self.styled(BOLD, name);
         self.line("");
         self.line(&heading);
     }
 
     /// Writes a sentence, wrapped between words. The first line starts with `first`, the others with `rest`.
-    pub(super) fn wrapped(&mut self, first: &str, rest: &str, body: &str) {
+    pub(in crate::report) fn wrapped(&mut self, first: &str, rest: &str, body: &str) {
         for line in wrap(first, rest, body, self.columns().min(PROSE_COLUMNS)) {
             self.line(&line);
         }
     }
 
     /// Like [`wrapped`](Self::wrapped), with styles for `mark`, which follows the indentation, and for `body`.
-    pub(super) fn marked(
+    pub(in crate::report) fn marked(
         &mut self,
         indent: &str,
         (mark, mark_style): (&str, Style),

@@ -23,7 +23,7 @@ fn results_from_the_same_second_get_different_names() {
     let mut ids = Vec::new();
     for _ in 0..3 {
         let mut written = result();
-        let path = write_new(&out, &mut written).unwrap();
+        let path = write_new(&out, &mut written, false).unwrap();
         assert_eq!(read(&path).unwrap().run, written.run);
         assert_eq!(path.file_stem().unwrap().to_str(), Some(written.run.id.as_str()));
         ids.push(written.run.id);
@@ -39,7 +39,7 @@ fn every_json_file_is_complete_at_every_step() {
         let folder = tempfile::tempdir().unwrap();
         let (mut step, mut failed) = (0, 0);
         for _ in 0..2 {
-            let written = write_new_watched(folder.path(), &mut result(), &mut |_| {
+            let written = write_new_watched(folder.path(), &mut result(), false, &mut |_| {
                 for name in files_in(folder.path()) {
                     let complete = name.ends_with(".json") && read(&folder.path().join(&name)).is_ok();
                     assert!(complete || name.ends_with(".tmp"), "{name} at step {step}");
@@ -60,7 +60,7 @@ fn a_failed_write_names_the_file_and_keeps_the_id() {
     let blocked = folder.path().join("blocked");
     std::fs::write(&blocked, "a file, not a folder").unwrap();
     let mut written = result();
-    let error = write_new(&blocked, &mut written).unwrap_err().to_string();
+    let error = write_new(&blocked, &mut written, false).unwrap_err().to_string();
     assert!(error.starts_with("cannot write ") && error.contains(".json: "), "{error}");
     assert_eq!(written.run.id, result().run.id);
 }
@@ -75,6 +75,8 @@ fn errors_name_the_file_and_what_was_found() {
     newer["schema"] = "hubstorm.result.v2".into();
     let mut damaged = serde_json::to_value(result()).unwrap();
     damaged["operations"][2]["response"]["hdr"] = "AAAA".into();
+    let mut uneven = serde_json::to_value(result()).unwrap();
+    uneven["operations"][2]["batches"]["list"][0]["due"] = 1.into();
     let mut row = serde_json::to_value(result()).unwrap();
     row["series"]["rows"][2]["response"]["telemetry"]["hdr"] = "%".into();
     let mut lacking = serde_json::to_value(result()).unwrap();
@@ -111,6 +113,10 @@ fn errors_name_the_file_and_what_was_found() {
             "is a result file of version 2, but this hubstorm only reads version 1. Use a newer",
         ),
         (damaged.to_string(), "damaged: telemetry of fleet meter in phase steady, response: histogram is"),
+        (
+            uneven.to_string(),
+            "damaged: the batches of telemetry of fleet meter in phase steady do not add up to its totals",
+        ),
         (row.to_string(), "damaged: series, rows[2], response, telemetry: histogram is not base64"),
         (lacking.to_string(), "missing field `verdict`"),
     ] {

@@ -1,7 +1,8 @@
 //! Reads a fleet's `auth`, including the token settings of `kind = "sas"`. Used by `fleet`.
 
+use crate::scenario::error::Origin;
 use crate::scenario::model::{AuthSpec, RenewSpec, TokenSpec};
-use crate::scenario::node::Node;
+use crate::scenario::node::{Node, Value};
 use crate::scenario::reader::{Fields, Reader, number_of, quoted};
 use crate::scenario::suggestion;
 use crate::scenario::value::Written;
@@ -10,7 +11,13 @@ use crate::units::{self, Percent};
 /// Reads a fleet's `auth`.
 pub(super) fn auth(reader: &mut Reader<'_>, node: &Node) -> Written<AuthSpec> {
     let (value, text) = read_auth(reader, node).unwrap_or((AuthSpec::Invalid, ""));
-    Written { value, text: text.to_owned(), place: node.place.clone() }
+    // If `--set` chose the kind, an error about the kind is in the option, not in the file.
+    let kind = match &node.value {
+        Value::Table(entries) => entries.iter().find(|entry| entry.key == "kind").map(|entry| &entry.place),
+        _ => None,
+    };
+    let place = kind.filter(|place| matches!(place.origin, Origin::Set(_))).unwrap_or(&node.place);
+    Written { value, text: text.to_owned(), place: place.clone() }
 }
 
 fn read_auth(reader: &mut Reader<'_>, node: &Node) -> Option<(AuthSpec, &'static str)> {

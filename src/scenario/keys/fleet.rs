@@ -60,7 +60,7 @@ fn keep_alive(reader: &mut Reader<'_>, node: &Node) -> Option<u16> {
             .errors
             .add(&node.place, "not a keep-alive that MQTT can express")
             .found(found)
-            .allowed("whole seconds from 0s (off) to 65535s");
+            .allowed("whole seconds from 0s (off) to 65,535 s");
     }
     whole
 }

@@ -1,6 +1,7 @@
 //! Reads `[[fleet.NAME.send]]`, `will` and `subscribe`, and the keys that reports and calls share with them: timing, payload and
 //! properties. Used by `fleet`, `twin_methods` and `drive`.
 
+use crate::scenario::error::Origin;
 use crate::scenario::model::{
     ArrivalKind, MessageSpec, PayloadSpec, SendSpec, Spacing, SubscribeSpec, Timing, WillSpec,
 };
@@ -83,12 +84,23 @@ pub(super) fn spacing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Optio
     match (every, rate) {
         (Some(node), None) => reader.duration(node).map(Spacing::Every),
         (None, Some(node)) => reader.rate(node).map(Spacing::Rate),
-        (Some(_), Some(node)) => {
+        (Some(every), Some(node)) => {
+            // An override cannot remove a key of the file.
+            let is_set = |node: &Node| matches!(node.place.origin, Origin::Set(_));
+            let fix = match (is_set(every), is_set(node)) {
+                (false, true) => {
+                    "the file sets every: override every instead, or replace every by rate in the file"
+                }
+                (true, false) => {
+                    "the file sets rate: override rate instead, or replace rate by every in the file"
+                }
+                _ => "remove one of the two",
+            };
             reader
                 .errors
                 .add(&node.place, "rate and every are mutually exclusive")
                 .allowed("every (per device), or rate (for the whole fleet)")
-                .fix("remove one of the two");
+                .fix(fix);
             None
         }
         (None, None) => {
@@ -154,7 +166,9 @@ fn subscription(reader: &mut Reader<'_>, node: &Node) -> Option<SubscribeSpec> {
 fn message(reader: &mut Reader<'_>, node: &Node) -> Option<Written<MessageSpec>> {
     let from_file = |entries: &[Entry]| entries.iter().any(|entry| entry.key == "file");
     if !matches!(&node.value, Value::Table(entries) if from_file(entries)) {
-        let Written { value, text, place } = payload(reader, node)?;
+        let allowed =
+            "a template such as '{\"seq\":${seq}}', or { size = 256 }, or { file = \"messages.txt\" }";
+        let Written { value, text, place } = payload_or(reader, node, allowed)?;
         return Some(Written { value: MessageSpec::Payload(value), text, place });
     }
     let mut fields = reader.table(node, "a table such as { file = \"messages.txt\" }")?;
@@ -170,7 +184,11 @@ fn message(reader: &mut Reader<'_>, node: &Node) -> Option<Written<MessageSpec>>
 
 /// Reads `payload`.
 pub(super) fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<PayloadSpec>> {
-    let allowed = "a template such as '{\"seq\":${seq}}', or { size = 256 }";
+    payload_or(reader, node, "a template such as '{\"seq\":${seq}}', or { size = 256 }")
+}
+
+/// Reads a payload. `allowed` describes the payloads that the key accepts.
+fn payload_or(reader: &mut Reader<'_>, node: &Node, allowed: &str) -> Option<Written<PayloadSpec>> {
     if let Value::Integer(bytes) = node.value {
         reader.wrong_type(node, allowed).fix(format!("write payload = {{ size = {bytes} }}"));
         return None;
@@ -185,10 +203,19 @@ pub(super) fn payload(reader: &mut Reader<'_>, node: &Node) -> Option<Written<Pa
     }
     let mut fields = reader.table(node, allowed)?;
     let size = fields.take("size");
-    if size.is_none() {
-        reader.errors.add(&node.place.below("size"), "missing").allowed(allowed).fix("add size = 256");
-    }
-    let size = size.and_then(|node| reader.integer(node, 0..=SIZE_BYTES_MAX));
+    let Some(size) = size else {
+        // Users of other tools write the fields of a JSON message here.
+        let problem = reader.errors.add(&node.place, "a table has no size").allowed(allowed);
+        problem.fix(if fields.entry("file").is_some() {
+            "write the text itself, or { size = 256 }: only messages of [[fleet.NAME.send]] can come from a file"
+        } else if fields.entry("order").is_some() {
+            "add file = \"messages.txt\", or remove order"
+        } else {
+            "write a JSON message as a string, such as payload = '{\"temp\":20}', or add size = 256"
+        });
+        return None;
+    };
+    let size = reader.integer(size, 0..=SIZE_BYTES_MAX);
     fields.finish(reader, &[]);
     let size: Written<u32> = size?;
     Some(Written { value: PayloadSpec::Size(size.value), text: size.text, place: node.place.clone() })

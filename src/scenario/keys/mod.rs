@@ -11,7 +11,7 @@ mod target;
 mod thresholds;
 mod twin_methods;
 
-use super::model::Scenario;
+use super::model::{Scenario, ThresholdsOnly};
 use super::node::Node;
 use super::reader::Reader;
 
@@ -57,6 +57,43 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
     if let Some(node) = fields.take("$schema") {
         // Only editors use `$schema`. hubstorm always uses its built-in schema.
         reader.text(node, "the path or URL of the JSON Schema");
+    }
+    fields.finish(reader, &[]);
+}
+
+/// The top-level keys that [`thresholds_only`] does not read.
+const SKIPPED: [&str; 10] = [
+    "name",
+    "seed",
+    "target",
+    "emulator",
+    "phase",
+    "drain",
+    "abort_when_unreachable",
+    "validity",
+    "drive",
+    "$schema",
+];
+
+/// Reads only the thresholds and the names of the fleets. The rest may be missing, or need secrets that are not set here. Unknown
+/// top-level keys are errors, so that a typo does not hide the thresholds.
+pub(super) fn thresholds_only(reader: &mut Reader<'_>, root: &Node, out: &mut ThresholdsOnly) {
+    let Some(mut fields) = reader.table(root, "the scenario's keys") else { return };
+    if let Some(node) = fields.take("fleet") {
+        let fleets = reader.named(node, "one table per fleet: [fleet.NAME]");
+        out.fleets.extend(fleets.iter().map(|entry| entry.key.clone()));
+    }
+    for key in SKIPPED {
+        fields.take(key);
+    }
+    if let Some(node) =
+        fields.require(reader, "thresholds", "[thresholds] with telemetry = [\"p(99) < 500ms\"]")
+    {
+        out.thresholds = thresholds::thresholds(reader, node);
+        if out.thresholds.is_empty() && reader.errors.is_empty() {
+            let problem = reader.errors.add(&node.place, "no thresholds");
+            problem.fix("add a threshold, such as telemetry = [\"p(99) < 500ms\"]");
+        }
     }
     fields.finish(reader, &[]);
 }

@@ -461,6 +461,15 @@ pub struct PhaseSpec {
     pub load: Option<[f64; 2]>,
 }
 
+/// The part of a scenario by which a result is judged again.
+#[derive(Clone, Debug, Default)]
+pub struct ThresholdsOnly {
+    /// `[thresholds]`, in the order of the file.
+    pub thresholds: Vec<ThresholdSpec>,
+    /// Names of the fleets; empty if the file has only thresholds.
+    pub fleets: Vec<String>,
+}
+
 /// One expression in `[thresholds]`.
 #[derive(Clone, Debug)]
 pub struct ThresholdSpec {

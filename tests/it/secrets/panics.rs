@@ -56,6 +56,7 @@ fn panics_with_secrets_in_memory() {
         trace: None,
         measured: false,
         observer: None,
+        journal: None,
         wall: hubstorm::clock::WallClock::default(),
     };
     let (_commander, commands) = tokio::sync::mpsc::unbounded_channel();

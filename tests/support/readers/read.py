@@ -1,11 +1,13 @@
 """Reads an export with a library that has no code in common with hubstorm, and prints its content as JSON.
 
-Usage: read.py csv|hlog|markdown|metrics FILE, or read.py junit FILE SCHEMA. Used by tests/it/formats.rs.
+Usage: read.py csv|hlog|html|markdown|metrics|yaml FILE, or read.py junit FILE SCHEMA. Used by tests/it/formats.rs
+and tests/it/pipelines.rs.
 """
 
 import csv
 import json
 import sys
+from html.parser import HTMLParser
 
 
 def read_junit(file, schema):
@@ -45,6 +47,38 @@ def read_hlog(file):
         percentiles = {str(p): histogram.get_value_at_percentile(p) for p in [50.0, 95.0, 99.0, 99.9, 100.0]}
         entries.append({"tag": histogram.get_tag(), "count": histogram.get_total_count(), "percentiles": percentiles})
     return entries
+
+
+class Tables(HTMLParser):
+    """Collects the text of the cells of all tables."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables, self.cell = [], None
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.cell = ""
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append(" ".join(self.cell.split()))
+            self.cell = None
+
+    def handle_data(self, data):
+        if self.cell is not None:
+            self.cell += data
+
+
+def read_html(file):
+    tables = Tables()
+    with open(file, encoding="utf-8") as text:
+        tables.feed(text.read())
+    return {"tables": tables.tables}
 
 
 def read_metrics(file):
@@ -87,11 +121,20 @@ def read_markdown(file):
     return {"tables": tables, "kinds": sorted(kinds), "html": html, "texts": texts, "headings": headings}
 
 
+def read_yaml(file):
+    from ruamel.yaml import YAML
+
+    with open(file, encoding="utf-8") as text:
+        return YAML(typ="safe", pure=True).load(text)
+
+
 readers = {
     "csv": read_csv,
     "hlog": read_hlog,
+    "html": read_html,
     "junit": read_junit,
     "markdown": read_markdown,
     "metrics": read_metrics,
+    "yaml": read_yaml,
 }
 json.dump(readers[sys.argv[1]](*sys.argv[2:]), sys.stdout)

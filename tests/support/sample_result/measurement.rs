@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram as Hdr;
 use hubstorm::measure::{
-    ByOperation, Counts, Culprit, ErrorTotals, Fleet, FleetCounts, Latency, Measurement, Operation,
+    Batches, ByOperation, Counts, Culprit, ErrorTotals, Fleet, FleetCounts, Latency, Measurement, Operation,
     OperationTotals, Outcome, Outcomes, Phase, Row, Series, Source, Totals,
 };
 use hubstorm::stalls::StallEntry;
@@ -86,7 +86,13 @@ fn operation(
         response: latency(response),
         ..Totals::default()
     };
-    OperationTotals { operation, fleet: "meter".to_owned(), phase: phase.to_owned(), totals }
+    OperationTotals {
+        operation,
+        fleet: "meter".to_owned(),
+        phase: phase.to_owned(),
+        totals,
+        batches: Batches::default(),
+    }
 }
 
 /// Returns the messages per second at a second of the run.

@@ -74,6 +74,7 @@ fn run() -> Run {
         duration_us: 90_400_000,
         complete: true,
         ended_by: Some(EndedBy::Plan),
+        recovery: None,
         target: Target {
             kind: "iot-hub".to_owned(),
             host: "localhost".to_owned(),

@@ -37,7 +37,7 @@ async fn preflight(hub_key: &Key, device_key: &Key, trusted: bool) -> Result<(),
     let options = tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() };
     let tls = tls::client(&options).ok();
     let endpoint = Arc::new(Endpoint { host: "localhost".to_owned(), port, tls, ..Endpoint::default() });
-    let answer = connections(&plan, &endpoint).await;
+    let answer = connections(&plan, &endpoint, |_| {}).await;
     drop(stop);
     serving.await.unwrap().unwrap();
     answer
@@ -63,6 +63,28 @@ fn unknown_certificate_authority_names_the_ca_option() {
     let key = Key::random(&mut rand::rng());
     let message = runtime().block_on(preflight(&key, &key, false)).unwrap_err().to_string();
     assert!(message.contains("--ca FILE"), "{message}");
+}
+
+/// A server that accepts TCP and never answers.
+#[test]
+fn silent_server_is_named_while_and_after_waiting() {
+    let runtime = runtime();
+    let listener = runtime.block_on(async { listen::bind("127.0.0.1:0".parse().unwrap()) }).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let text = format!(
+        "[target]\nkind = \"mqtt\"\nhost = \"127.0.0.1\"\nport = {port}\n[fleet.a]\ndevices = 1\n\
+         connect_timeout = \"400ms\"\n[[phase]]\nname = \"p\"\nduration = \"1s\"\n"
+    );
+    let files = &crate::scenario::no_files;
+    let input = Input { file: "silent.toml", text: &text, overrides: &[], env: &|_| None, files };
+    let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
+    let endpoint = Arc::new(Endpoint { host: "127.0.0.1".to_owned(), port, ..Endpoint::default() });
+    let mut notes = Vec::new();
+    let note = |text: &str| notes.push(text.to_owned());
+    let checking = connections_noting(&plan, &endpoint, Duration::from_millis(1), note);
+    let message = runtime.block_on(checking).unwrap_err().to_string();
+    assert!(message.contains("\n    cause:   no CONNACK within 400 ms (connect_timeout)\n"), "{message}");
+    assert_eq!(notes, [format!("waiting for 127.0.0.1:{port} (up to 400 ms)\n")]);
 }
 
 #[test]

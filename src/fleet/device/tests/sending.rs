@@ -80,6 +80,29 @@ fn offline_skip_drops_only_messages_due_while_offline() {
     assert_eq!((telemetry.outcome(Outcome::Ok), telemetry.due), (4, 15));
 }
 
+/// A device that never connects reports its messages, which are due within each second, while it waits for its next attempt, not only at the end.
+#[test]
+fn offline_messages_end_when_their_outcome_is_certain() {
+    for (offline, outcome, until_each_second) in
+        [("queue", Outcome::Expired, [0, 0, 0, 0, 1, 2]), ("skip", Outcome::Offline, [0, 1, 2, 3, 4, 5])]
+    {
+        let fleet = format!("offline = \"{offline}\"\nsend_by = \"3s\"");
+        let mut wire = Wire::new(60, &fleet, EACH_SECOND);
+        wire.connack(5);
+        assert_eq!(wire.close(Closed::Eof), ConnectionEnd::Failed);
+        let (start, mut next_ns, mut ended) = (wire.now, Some(0), 0);
+        for (second, expected) in (0..).zip(until_each_second) {
+            wire.now = start + Duration::from_secs(second);
+            if next_ns.is_some_and(|next_ns| next_ns <= wire.context.ns(wire.now)) {
+                next_ns = wire.device.end_messages_while_offline(wire.now);
+            }
+            let telemetry = wire.measurement().of(Operation::Telemetry);
+            ended += telemetry.outcome(outcome);
+            assert_eq!((ended, telemetry.due), (expected, telemetry.ended()), "{offline}, {second} s");
+        }
+    }
+}
+
 #[test]
 fn qos_0_messages_do_not_wait_for_the_window() {
     let two = "every = \"1s\"\npayload = \"x\"\n[[fleet.a.send]]\narrival = \"regular\"\nevery = \"1s\"\nqos = 0\npayload = \"y\"";

@@ -47,6 +47,21 @@ fn check(format: CredentialFormat<'_>, cases: &[(&str, &str)]) {
 const COPY_KEY: &str = "copy the whole primary key, including any = at its end";
 
 #[test]
+fn table_that_az_prints_names_the_command_with_keys() {
+    let text = "AuthenticationType    ConnectionState    DeviceId    Status\n\
+                --------------------  -----------------  ----------  --------\n\
+                sas                   Disconnected       d1          enabled\n";
+    check(
+        KEYS,
+        &[(
+            text,
+            "1: a table that az printed with -o table, which contains no keys -> write all devices with their keys: \
+             az iot hub state export -n HUB -f devices.json --aspects devices",
+        )],
+    );
+}
+
+#[test]
 fn key_files_of_every_format_are_read() {
     check(
         KEYS,
@@ -239,8 +254,8 @@ fn password_files_are_read() {
         ("{\"a\":1},p1", "{\"a\":1}/{\"a\":1}/p1".to_owned()),
         ("a,b,c,d", format!("1: expected 2 or 3 fields (id, user name, password), found 4 -> {fields}")),
         (",b,c", "1: the id or the user name is empty -> add it, or remove the line".to_owned()),
-        ("a,b\0,c", "1: the user name is too long for MQTT, or contains a NUL -> use at most 65535 bytes, without a NUL".to_owned()),
-        (&long, "1: the password is too long for MQTT, or contains a NUL -> use at most 65535 bytes, without a NUL".to_owned()),
+        ("a,b\0,c", "1: the user name is too long for MQTT, or contains a NUL -> use at most 65,535 bytes, without a NUL".to_owned()),
+        (&long, "1: the password is too long for MQTT, or contains a NUL -> use at most 65,535 bytes, without a NUL".to_owned()),
     ];
     for (text, expected) in &cases {
         check(CredentialFormat::Passwords, &[(text, expected)]);

@@ -97,13 +97,18 @@ fn notes_say_what_is_skipped_or_ignored() {
         format!("HostName=hub.example;DeviceId=d%3B1;SharedAccessKey={KEY};GatewayHostName=edge");
     let file = format!("{connection}\n{{\"id\":\"off\",\"status\":\"disabled\"}}\n#d2,{KEY}\n");
     let plan = hub(1, "", &file).unwrap();
-    let notes = plan.fleets[0].auth.device_list().unwrap().notes();
+    let list = plan.fleets[0].auth.device_list().unwrap();
     assert_eq!(
-        notes,
+        list.warnings(),
+        [
+            "folder/d.csv: GatewayHostName is ignored in 1 connection string; these devices connect directly to hub.example, \
+          because hubstorm does not support gateways"
+        ]
+    );
+    assert_eq!(
+        list.notes(),
         [
             "folder/d.csv: skipped identities that cannot connect: 1 disabled",
-            "folder/d.csv: GatewayHostName is ignored in 1 connection string; these devices connect directly to hub.example, \
-             because hubstorm does not support gateways",
             "folder/d.csv: 1 connection string has % in the id; hubstorm uses such ids as written and does not decode escapes \
              such as %3B",
             "folder/d.csv: skipped 1 device in comments (#); if an id begins with #, put it in quotes",

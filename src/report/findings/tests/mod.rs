@@ -63,7 +63,7 @@ fn each_warning_has_its_text_and_evidence() {
                 "1 unreadable message, 0 unknown answers",
             ),
             (
-                |r| r.lost(Key { operation: Operation::Deliver, ..KEY }, 3, S),
+                |r| r.lost(Key { operation: Operation::Deliver, ..KEY }, 3, S, S),
                 "did not reach every subscriber",
                 "3 of 3 copies lost",
             ),

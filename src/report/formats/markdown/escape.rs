@@ -14,7 +14,7 @@ const CHARACTERS_MAX: usize = 240;
 const SEPARATOR: &str = "&#8203;";
 
 /// Returns text for a table cell, a heading, or the middle of a line.
-pub(super) fn prose(text: &str) -> String {
+pub(in crate::report) fn prose(text: &str) -> String {
     let text = shorten(&plain(text), CHARACTERS_MAX);
     let mut escaped = String::new();
     let mut rest = text.chars();
@@ -35,7 +35,7 @@ pub(super) fn prose(text: &str) -> String {
 }
 
 /// Returns text for the start of a list item, where a number or a dash would start another list.
-pub(super) fn item(text: &str) -> String {
+pub(in crate::report) fn item(text: &str) -> String {
     let escaped = prose(text);
     match escaped.chars().next() {
         Some(c) if c.is_ascii() && !c.is_ascii_alphabetic() && c != '&' => {
@@ -46,7 +46,7 @@ pub(super) fn item(text: &str) -> String {
 }
 
 /// Returns a name as code. Text that code cannot contain inside a table is returned as prose.
-pub(super) fn code(text: &str) -> String {
+pub(in crate::report) fn code(text: &str) -> String {
     let name = shorten(&plain(text), CHARACTERS_MAX);
     let is_plain = !name.contains(['`', '|', '\\']) && name.trim() == name && !name.is_empty();
     if is_plain { format!("`{name}`") } else { prose(text) }

@@ -1,7 +1,7 @@
 //! The format `markdown`: the verdict with its reasons, thresholds, operations, errors and findings, for pull requests and job summaries.
 //! The text is at most 60 KB long, because GitHub refuses longer comments. Called by `formats`. Uses only the result.
 
-mod escape;
+pub(in crate::report) mod escape;
 
 use super::super::banner::Banner;
 use super::super::format::{self, NONE};
@@ -34,7 +34,7 @@ pub(super) fn markdown(result: &RunResult) -> String {
 }
 
 /// Adds a section: a heading, and as many rows as fit into `bytes`. A line says how many rows are left out.
-fn section(out: &mut String, heading: &str, rows: &[String], bytes: usize) {
+pub(in crate::report) fn section(out: &mut String, heading: &str, rows: &[String], bytes: usize) {
     out.push_str(heading);
     let mut left = bytes;
     let mut added = 0;
@@ -53,12 +53,12 @@ fn section(out: &mut String, heading: &str, rows: &[String], bytes: usize) {
     }
 }
 
-fn row(cells: &[String]) -> String {
+pub(in crate::report) fn row(cells: &[String]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
 /// Returns the first two lines of a table. `numbers` is the number of columns at its end that are aligned to the right.
-fn table(columns: &[&str], numbers: usize) -> String {
+pub(in crate::report) fn table(columns: &[&str], numbers: usize) -> String {
     let lines = columns.iter().enumerate().map(|(index, _)| {
         if index + numbers >= columns.len() { " ---: ".to_owned() } else { " --- ".to_owned() }
     });

@@ -102,6 +102,7 @@ impl Case {
         (self.health)(&mut measurement);
         let rules = Rules {
             thresholds: self.thresholds.clone(),
+            thresholds_from: None,
             validity: self.validity,
             shortest_timeout_us: 30_000_000,
             shortest_keep_alive_us: 0,
@@ -111,6 +112,7 @@ impl Case {
             measurement: &measurement,
             rules: &rules,
             ended_by,
+            recovery: None,
             emulator,
             target,
             limits: &[],

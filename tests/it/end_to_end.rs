@@ -1,0 +1,122 @@
+//! A load test from its first check to its reports, as a team uses hubstorm, with the exit code of each command.
+
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
+
+use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, command, finish};
+use std::fs;
+
+/// The exports of a run. `csv` is a folder.
+const EXPORTS: [(&str, &str); 8] = [
+    ("result.json", "result.json"),
+    ("report.html", "report.html"),
+    ("summary.txt", "summary.txt"),
+    ("junit.xml", "junit.xml"),
+    ("summary.md", "summary.md"),
+    ("csv=tables", "tables/operations.csv"),
+    ("latencies.hlog", "latencies.hlog"),
+    ("metrics.prom", "metrics.prom"),
+];
+
+/// A project with scenarios. Commands run in its folder.
+struct Project {
+    folder: tempfile::TempDir,
+}
+
+impl Project {
+    fn new() -> Project {
+        let project = Project { folder: tempfile::tempdir().unwrap() };
+        // The first fails and the third is invalid on every machine: timers have ticks of 0.9 ms, so each message starts late.
+        let late = "[validity]\nlate_after = \"1us\"\nlate_share = \"0%\"\n";
+        for (name, threshold, validity) in [
+            ("pass", "count(ok) > 0", WIDE_VALIDITY),
+            ("fail", "count(ok) < 1", WIDE_VALIDITY),
+            ("invalid", "count(ok) > 0", late),
+            ("wrong", "p(99) < fast", WIDE_VALIDITY),
+        ] {
+            let scenario = format!(
+                "[fleet.meter]\ndevices = 2\n[[fleet.meter.send]]\nevery = \"100ms\"\npayload = \"x\"\n\
+                 [[phase]]\nname = \"steady\"\nduration = \"1s\"\n[thresholds]\ntelemetry = [\"{threshold}\"]\n{validity}"
+            );
+            fs::write(project.path(&format!("{name}.toml")), scenario).unwrap();
+        }
+        project
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a command, such as `check pass.toml`.
+    fn hubstorm(&self, line: &str) -> Finished {
+        let mut command = command(line.split_whitespace());
+        command.current_dir(self.folder.path());
+        finish(command)
+    }
+}
+
+#[test]
+fn load_test_from_check_to_report() {
+    let project = Project::new();
+
+    project.hubstorm("check pass.toml").exits(0);
+    project.hubstorm("check wrong.toml").exits(104);
+
+    // Wrong usage ends a command before it starts a load or writes a file.
+    let twice = project.hubstorm("run pass.toml --export a.json --export ./a.json");
+    assert!(
+        twice.exits(2).stderr.contains("./a.json are the same file; choose a different file for each export")
+    );
+    project.hubstorm("run pass.toml --export none/a.json").exits(1);
+    project.hubstorm("run wrong.toml --export a.json").exits(104);
+    assert!(!project.path("a.json").exists());
+    assert_eq!(fs::read_dir(project.path("reports")).unwrap().count(), 0, "no result was written");
+
+    for (name, code) in [("pass", 0), ("fail", 99), ("invalid", 120)] {
+        fs::create_dir(project.path(name)).unwrap();
+        let exports: Vec<String> = EXPORTS
+            .iter()
+            .map(|(export, _)| match export.split_once('=') {
+                Some((format, folder)) => format!("--export {format}={name}/{folder}"),
+                None => format!("--export {name}/{export}"),
+            })
+            .collect();
+        project.hubstorm(&format!("run {name}.toml {}", exports.join(" "))).exits(code);
+        let result = format!("{name}/result.json");
+        for (_, file) in EXPORTS {
+            let written = fs::read(project.path(name).join(file)).unwrap();
+            assert!(!written.is_empty(), "{name}/{file}");
+        }
+
+        // A report is complete whatever the verdict was; --judge returns the code of the run.
+        project.hubstorm(&format!("report {result} --out again.html")).exits(0);
+        assert_eq!(
+            fs::read(project.path("again.html")).unwrap(),
+            fs::read(project.path(name).join("report.html")).unwrap()
+        );
+        project.hubstorm(&format!("report {result} --judge")).exits(code);
+    }
+    project.hubstorm("report none.json").exits(1);
+
+    // Only a result that passed starts a baseline.
+    fs::create_dir(project.path("baseline")).unwrap();
+    let update = |name: &str| {
+        let line = format!("compare baseline {name}/result.json --update-baseline --inconclusive pass");
+        (project.hubstorm(&line), fs::read_dir(project.path("baseline")).unwrap().count())
+    };
+    for (name, code, results) in [("fail", 99, 0), ("invalid", 120, 0), ("pass", 0, 1)] {
+        let (finished, found) = update(name);
+        finished.exits(code);
+        assert_eq!(found, results, "{name}");
+    }
+    project.hubstorm("compare baseline none.json").exits(1);
+
+    // Ctrl-C: the partial result is complete in every format.
+    let mut run =
+        command(["run", "pass.toml", "--set", "phase.steady.duration=1h", "--export", "partial.json"]);
+    run.current_dir(project.folder.path());
+    let mut running = Workplace::new("").start_command(run);
+    running.says("phase=steady");
+    running.interrupt();
+    running.wait().exits(105);
+    project.hubstorm("report partial.json --judge").exits(105);
+}

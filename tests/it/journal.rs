@@ -1,0 +1,76 @@
+//! The journal: runs that are killed, and the results that are recovered from it.
+
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, hubstorm, read_result, totals};
+use hubstorm::result::model::EndedBy;
+use nix::sys::signal::Signal;
+use std::path::Path;
+
+fn scenario() -> String {
+    format!(
+        "[fleet.meter]\ndevices = 10\n[[fleet.meter.send]]\nevery = \"100ms\"\npayload = '{{\"seq\":${{seq}}}}'\n\
+         [[phase]]\nname = \"steady\"\nduration = \"60s\"\n{WIDE_VALIDITY}"
+    )
+}
+
+/// Starts a run and waits until its journal contains some seconds. Returns the run and the journal.
+fn started(workplace: &Workplace) -> (crate::support::hubstorm::Running, std::path::PathBuf) {
+    let mut run = workplace.start();
+    run.says("steady");
+    loop {
+        if let [journal] = &workplace.outputs("journal")[..]
+            && recover(journal).is_some_and(|until_us| until_us >= 2_000_000)
+        {
+            return (run, journal.clone());
+        }
+    }
+}
+
+/// Recovers a journal, and returns the end of its last second.
+fn recover(journal: &Path) -> Option<u64> {
+    let json = journal.with_extension("recovered.json");
+    let export = format!("json={}", json.display());
+    let done = hubstorm(&["report", "--recover", journal.to_str().expect("UTF-8"), "--export", &export]);
+    (done.code == Some(0)).then(|| read_result(&json).run.recovery.expect("it was recovered").until_us)
+}
+
+#[test]
+fn killed_runs_are_recovered_from_their_journal() {
+    let workplace = Workplace::new(&scenario());
+    let (run, journal) = started(&workplace);
+    let path = journal.to_str().unwrap();
+    let so_far = hubstorm(&["report", "--recover", path]);
+    assert!(so_far.exits(0).stderr.contains("this run is still in progress"), "{}", so_far.stderr);
+    run.signal(Signal::SIGKILL);
+    assert_eq!(run.wait().code, None);
+    let until_us = recover(&journal).unwrap();
+    let result = read_result(&journal.with_extension("recovered.json"));
+    assert!(!result.run.complete);
+    assert_eq!((result.run.ended_by, result.run.duration_us), (Some(EndedBy::Unknown), until_us));
+    let (due, outcomes) = totals(&result, "telemetry");
+    assert!(outcomes["ok"] > 0 && due <= until_us / 10_000 + 20, "{due} due, {outcomes:?}");
+    let judged = hubstorm(&["report", "--recover", path, "--judge"]);
+    assert!(judged.exits(105).stdout.contains("recovered from its journal"), "{}", judged.stdout);
+    assert!(!judged.stderr.contains("still in progress"), "{}", judged.stderr);
+    let confused = hubstorm(&["report", path]);
+    assert!(confused.exits(1).stderr.contains("hubstorm report --recover"), "{}", confused.stderr);
+}
+
+#[test]
+fn the_journal_is_removed_unless_it_is_to_be_kept() {
+    let text = scenario().replace("\"60s\"", "\"1s\"");
+    for keep in [false, true] {
+        let workplace = Workplace::new(&text);
+        let mut command = workplace.run_command();
+        command.args(["--fsync", "always"]).args(keep.then_some("--keep-journal"));
+        let done = workplace.start_command(command).wait();
+        done.exits(0);
+        let journals = workplace.outputs("journal");
+        assert_eq!(journals.len(), usize::from(keep), "{}", done.stdout);
+        if let [journal] = &journals[..] {
+            recover(journal).unwrap();
+            let recovered = read_result(&journal.with_extension("recovered.json"));
+            let written = read_result(&journal.with_extension("json"));
+            assert_eq!(totals(&recovered, "telemetry"), totals(&written, "telemetry"));
+        }
+    }
+}
