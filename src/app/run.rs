@@ -8,7 +8,7 @@ use super::build_result::EmulatorReport;
 use super::columns::Layout;
 use super::early_end::{EarlyEnd, EarlyEndCheck};
 use super::emulator_process::EmulatorProcess;
-use super::journal::JournalWriter;
+use super::journal::{Journal, JournalWriter};
 use super::{
     AppError, Env, build_result, compare, consent, cost, environment_error, exports, plan_warnings,
     preflight, read_scenario, tell, tell_laid_out, write_result,
@@ -20,7 +20,7 @@ use crate::link::{Endpoint, tls};
 use crate::live::Style;
 use crate::plan::Plan;
 use crate::report::exit;
-use crate::result::model::EndedBy;
+use crate::result::model::{EndedBy, RunResult};
 use crate::units::{human_duration, plural};
 use built_in_hub::stop_emulator;
 use load::{run_load, style};
@@ -99,6 +99,16 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         preflight_passed,
         &env.argv,
     );
+    conclude(args, journal, env, result)
+}
+
+/// Writes the files of the run and, with `--compare`, compares the result. Returns the exit code of both.
+fn conclude(
+    args: &RunArgs,
+    journal: Option<Journal>,
+    env: &mut Env,
+    result: RunResult,
+) -> Result<u8, AppError> {
     let (code, file) = write_result::conclude(&files(args), journal, env, result)?;
     let compared = match (&args.compare, &file) {
         // An interrupted run measured only a part of the load.

@@ -65,7 +65,8 @@ fn examples_in_the_help_parse() {
         // The command ends at a redirection or before a comment column.
         let typed = line[at..].split("  ").next().unwrap_or_default().split('>').next().unwrap_or_default();
         let typed = typed.trim_end_matches(" 2");
-        hubstorm::cli::Cli::try_parse_from(typed.split_whitespace())
+        let words = shlex::split(typed).unwrap_or_else(|| panic!("a shell cannot split {typed}"));
+        hubstorm::cli::Cli::try_parse_from(words)
             .unwrap_or_else(|e| panic!("{typed}: {e}"));
         parsed += 1;
     }

@@ -73,4 +73,6 @@ pub(super) fn float(count: u64) -> f64 {
 }
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
