@@ -1,6 +1,7 @@
 //! The command line: clap types for the arguments, and the help texts, completions and man pages generated from them. `main` parses
 //! the command line and `app` acts on it.
 
+mod compare;
 mod examples;
 mod hints;
 
@@ -8,6 +9,7 @@ use crate::report::{Export, Format, exit};
 use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+pub use compare::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
 use examples::FIRST_STEPS;
 use std::fmt::Write as _;
 use std::io;
@@ -133,9 +135,9 @@ pub struct RunArgs {
     /// Keep the journal, from which `report --recover` rebuilds the result of a run that was killed, after the result is written
     #[arg(long)]
     pub keep_journal: bool,
-    /// When to flush the journal to the disk, which matters only after a power failure: after every second, at the end of the load,
-    /// or never
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fsync::End)]
+    /// When to flush the journal to the disk, which matters only after a power failure: always (after every second), end (of the
+    /// load) or never
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fsync::End, hide_possible_values = true)]
     pub fsync: Fsync,
     /// Number of worker threads [default: one per core; half as many with the built-in hub]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -166,78 +168,6 @@ pub struct RunArgs {
     /// comparison, unless the run itself failed. Options as for the command compare, with their defaults
     #[arg(long, value_name = "BASE", conflicts_with = "once")]
     pub compare: Option<PathBuf>,
-}
-
-/// `hubstorm compare`.
-#[derive(Debug, Args)]
-pub struct CompareArgs {
-    /// Baseline: a result file of `run`, or a folder of them. From 5 results on, their spread is the noise between runs
-    pub base: PathBuf,
-    /// New result of the same scenario, or a folder of them
-    pub new: PathBuf,
-    /// Options of the comparison.
-    #[command(flatten)]
-    pub options: CompareOptions,
-    /// Format of the output
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: CompareFormat,
-    /// If the comparison passes, add the new result to the base folder, and remove the oldest ones
-    #[arg(long)]
-    pub update_baseline: bool,
-    /// Number of results that --update-baseline keeps
-    #[arg(long, value_name = "N", default_value = "10", requires = "update_baseline", value_parser = keep)]
-    pub keep: usize,
-}
-
-/// Parses the number of kept results.
-fn keep(text: &str) -> Result<usize, &'static str> {
-    text.parse().ok().filter(|keep| *keep >= 1).ok_or("expected a whole number of at least 1")
-}
-
-/// The options of a comparison.
-#[derive(Debug, Args)]
-pub struct CompareOptions {
-    /// Metric to compare, such as "telemetry p(99)" or "telemetry{phase:steady} rate(ok)"; can be repeated [default: those of the
-    /// thresholds; without thresholds, p50, p99, rate(ok) and achieved of the messages, and p95 of connect]
-    #[arg(long, value_name = "METRIC")]
-    pub metric: Vec<String>,
-    /// Largest change that is not a regression: 10% for all metrics except shares, or "telemetry p(99) 15%" for one; can be
-    /// repeated [default: 10%]
-    #[arg(long, value_name = "[METRIC ]SHARE")]
-    pub tolerance: Vec<String>,
-    /// A latency that grows by up to this is not a regression, whatever the ratio
-    #[arg(long, value_name = "DURATION", default_value = "1ms")]
-    pub floor: String,
-    /// Largest growth of a failure share that is not a regression, in percentage points
-    #[arg(long, value_name = "SHARE", default_value = "0.1%")]
-    pub error_tolerance: String,
-    /// Assumed standard deviation between two runs of the same thing, used for one run each
-    #[arg(long, value_name = "SHARE", default_value = "10%")]
-    pub noise: String,
-    /// Exit with 0 (pass) or 121 (fail) instead of 122 if the comparison is inconclusive
-    #[arg(long, value_enum)]
-    pub inconclusive: Option<InconclusiveAs>,
-    /// Decide even if the results are from different machines or versions of hubstorm
-    #[arg(long)]
-    pub force: bool,
-}
-
-/// What an inconclusive comparison counts as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum InconclusiveAs {
-    /// As passed: exit code 0
-    Pass,
-    /// As regressed: exit code 121
-    Fail,
-}
-
-/// Formats of a comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CompareFormat {
-    /// Text for a terminal
-    Text,
-    /// JSON, hubstorm.compare.v1
-    Json,
 }
 
 /// When the journal of a run is flushed to the disk.

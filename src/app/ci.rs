@@ -5,26 +5,36 @@ use super::Env;
 use crate::report::{CiSystem, Format, annotations};
 use crate::result::model::RunResult;
 use crate::scenario::masked;
+use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::Path;
 
 /// Appends the summary if `step_summary` is true, and prints the annotations to stderr.
 pub(super) fn report(result: &RunResult, step_summary: bool, env: &mut Env) {
-    let summary = (env.var)("GITHUB_STEP_SUMMARY").filter(|path| step_summary && !path.is_empty());
-    if let Some(path) = summary
-        && let Err(error) = append_summary(Path::new(&path), result)
-    {
-        let text = format!(
-            "warning: cannot append the summary to {path}: {error}; --no-step-summary turns it off\n"
-        );
-        // Ignore the error: a closed stderr must not end the run.
-        drop(write!(env.err, "{}", masked(&text)));
+    if step_summary {
+        summarize(Format::Markdown.render(result).map(|parts| parts.concat()), env);
     }
     if let Some((system, root)) = ci_system(env.var) {
         let file = scenario_file(&result.run.scenario.file, root.as_deref());
         let lines = annotations(result, system, file.as_deref());
         drop(write!(env.err, "{}", masked(&lines)));
+    }
+}
+
+/// Appends Markdown to the step summary of GitHub Actions, if there is one.
+pub(super) fn summarize<E: Display>(markdown: Result<String, E>, env: &mut Env) {
+    let Some(path) = (env.var)("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return };
+    let failure = match markdown {
+        Ok(text) => append(Path::new(&path), &text).err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(error) = failure {
+        let text = format!(
+            "warning: cannot append the summary to {path}: {error}; --no-step-summary turns it off\n"
+        );
+        // Ignore the error: a closed stderr must not change the exit code.
+        drop(write!(env.err, "{}", masked(&text)));
     }
 }
 
@@ -53,8 +63,7 @@ fn scenario_file(file: &str, root: Option<&str>) -> Option<String> {
     Some(relative.unwrap_or_else(|| file.to_owned()))
 }
 
-fn append_summary(path: &Path, result: &RunResult) -> io::Result<()> {
-    let text = Format::Markdown.render(result).map_err(io::Error::other)?.concat();
+fn append(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(true).open(path)?;
     // An earlier command may have ended without a line break.
     let separator = if file.metadata()?.len() > 0 { "\n\n" } else { "" };

@@ -1,17 +1,17 @@
 //! `hubstorm compare`, and `run --compare`: reads the results, compares them, prints the comparison, and updates the baseline folder.
 //! `crate::compare` decides.
 
+mod output;
+
 use super::{AppError, Env, environment_error, print, tell};
 use crate::cli::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
-use crate::compare::model::{Comparison, Outcome};
+use crate::compare::model::Outcome;
 use crate::compare::{CompareError, Input, Options, compare};
-use crate::report::{self, exit};
-use crate::result::model::{RunResult, Tool};
+use crate::report::exit;
+use crate::result::model::Tool;
 use crate::result::{self, disk};
+use output::{Compared, Read};
 use std::path::{Path, PathBuf};
-
-/// A result with the path of its file.
-type Read = (PathBuf, RunResult);
 
 /// Compares the results, prints the comparison, and returns the exit code.
 pub(super) fn run(args: &CompareArgs, env: &mut Env) -> Result<u8, AppError> {
@@ -20,8 +20,15 @@ pub(super) fn run(args: &CompareArgs, env: &mut Env) -> Result<u8, AppError> {
         return start_baseline(args, &new, env);
     }
     let base = read_side(&args.base)?;
-    let outcome = compare_and_print(&to_options(&args.options)?, &base, &new, args.format, env)?;
-    let code = exit_code(outcome, args.options.inconclusive);
+    output::check(&args.export, &base, &new)?;
+    let compared = compare_sides(&to_options(&args.options)?, &base, &new)?;
+    // A format replaces the text; files do not.
+    print(env, &compared.rendered(args.format, env)?)?;
+    if !args.no_step_summary {
+        compared.summarize(env);
+    }
+    compared.write(&args.export)?;
+    let code = exit_code(compared.comparison.outcome, args.options.inconclusive);
     if args.update_baseline && code == exit::PASSED {
         update_baseline(&args.base, &base, &new, args.keep, env)?;
     }
@@ -48,14 +55,18 @@ pub(super) fn check_baseline(base: &Path) -> Result<(), AppError> {
 }
 
 /// Compares the result of a run that has just ended with the baseline. Returns the exit code of the comparison.
-pub(super) fn after_run(base: &Path, file: &Path, env: &mut Env) -> Result<u8, AppError> {
+pub(super) fn after_run(base: &Path, file: &Path, step_summary: bool, env: &mut Env) -> Result<u8, AppError> {
     let newest = result::read(file).map_err(|error| AppError::Environment(error.to_string()))?;
     // The run may have written its result into the baseline folder.
     let mut base = read_side(base)?;
     base.retain(|(_, result)| result.run.id != newest.run.id);
     let new = [(file.to_owned(), newest)];
-    let outcome = compare_and_print(&Options::default(), &base, &new, CompareFormat::Text, env)?;
-    Ok(exit_code(outcome, None))
+    let compared = compare_sides(&Options::default(), &base, &new)?;
+    print(env, &compared.rendered(CompareFormat::Text, env)?)?;
+    if step_summary {
+        compared.summarize(env);
+    }
+    Ok(exit_code(compared.comparison.outcome, None))
 }
 
 fn exit_code(outcome: Outcome, inconclusive: Option<InconclusiveAs>) -> u8 {
@@ -67,36 +78,20 @@ fn exit_code(outcome: Outcome, inconclusive: Option<InconclusiveAs>) -> u8 {
     }
 }
 
-fn compare_and_print(
-    options: &Options,
-    base: &[Read],
-    new: &[Read],
-    format: CompareFormat,
-    env: &mut Env,
-) -> Result<Outcome, AppError> {
+fn compare_sides<'a>(options: &Options, base: &'a [Read], new: &'a [Read]) -> Result<Compared<'a>, AppError> {
     let names = |side: &[Read]| side.iter().map(|(path, _)| path.display().to_string()).collect::<Vec<_>>();
     let (base_names, new_names) = (names(base), names(new));
-    let base: Vec<Input> =
+    let bases: Vec<Input> =
         base_names.iter().zip(base).map(|(file, (_, result))| Input { file, result }).collect();
-    let new: Vec<Input> =
+    let news: Vec<Input> =
         new_names.iter().zip(new).map(|(file, (_, result))| Input { file, result }).collect();
     let tool = Tool {
         name: "hubstorm".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         git: option_env!("HUBSTORM_GIT").map(str::to_owned),
     };
-    let compared = compare(&base, &new, options, tool).map_err(|error| app_error(&error))?;
-    print(env, &rendered(&compared, format, env)?)?;
-    Ok(compared.outcome)
-}
-
-fn rendered(compared: &Comparison, format: CompareFormat, env: &Env) -> Result<String, AppError> {
-    match format {
-        CompareFormat::Text => Ok(report::comparison_text(compared, true, (env.out_width)())),
-        CompareFormat::Json => serde_json::to_string_pretty(compared)
-            .map(|json| json + "\n")
-            .map_err(|error| environment_error("cannot render the comparison", &error)),
-    }
+    let comparison = compare(&bases, &news, options, tool).map_err(|error| app_error(&error))?;
+    Ok(Compared { comparison, base, new })
 }
 
 /// A wrong metric is wrong usage; results that cannot be compared are bad files.

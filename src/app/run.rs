@@ -112,7 +112,9 @@ fn conclude(
     let (code, file) = write_result::conclude(&files(args), journal, env, result)?;
     let compared = match (&args.compare, &file) {
         // An interrupted run measured only a part of the load.
-        (Some(base), Some(file)) if code != exit::INTERRUPTED => compare::after_run(base, file, env)?,
+        (Some(base), Some(file)) if code != exit::INTERRUPTED => {
+            compare::after_run(base, file, !args.no_step_summary, env)?
+        }
         _ => exit::PASSED,
     };
     Ok(exit::strongest(&[code, compared]))

@@ -59,7 +59,7 @@ Examples:
   hubstorm compare reports/before.json reports/after.json
   hubstorm compare baseline result.json --update-baseline --keep 10
   hubstorm compare baseline result.json --metric \"telemetry p(99)\" --tolerance 15%
-  hubstorm compare baseline result.json --inconclusive pass --format json > comparison.json";
+  hubstorm compare baseline result.json --inconclusive pass --export comparison.html";
 
 pub(super) const INIT: &str = "\
 Examples:

@@ -123,7 +123,7 @@ pub struct Metric {
     pub new: Option<f64>,
     /// Meaning of `change`, `low`, `high` and `tolerance`.
     pub effect: Effect,
-    /// Observed change, positive if the new side is worse. Null if there is none.
+    /// Observed change, positive if the new side is worse. Null if it is unknown.
     pub change: Option<f64>,
     /// Lower end of the change: a one-sided 95% bound. Null if it is unknown or has no limit.
     pub low: Option<f64>,

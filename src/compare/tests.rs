@@ -110,24 +110,37 @@ fn full_matrix_of_known_truths() {
         (QUIET, 1, 0.1),
         (BOTH, 1, 0.1),
     ];
-    let folders =
-        [(QUIET, 10, 0.1), (CORRELATED, 10, 0.1), (NOISY, 10, 0.1), (BOTH, 10, 0.1), (BOTH, 5, 0.1)];
+    let folders = [
+        (QUIET, 10, 0.1),
+        (CORRELATED, 10, 0.1),
+        (NOISY, 10, 0.1),
+        (BOTH, 10, 0.1),
+        (BOTH, 5, 0.1),
+        (NOISY, 20, 0.1),
+    ];
     let truths =
         [Truth::Same, Truth::Slower(0.05), Truth::Slower(0.2), Truth::Tail, Truth::TenTimesTheErrors];
+    let mut missed = Vec::new();
     for (world, base_runs, noise) in cases.into_iter().chain(folders) {
         for truth in truths {
             let [regressed, same, inconclusive] = rates(world, truth, base_runs, noise, seeds);
             println!(
                 "{base_runs:>2} base, noise {noise:.2}, {world:?}, {truth:?}: regressed {regressed}, same {same}, inconclusive {inconclusive}"
             );
-            if matches!(truth, Truth::Same) {
-                assert!(regressed <= 16, "false alarms");
-            }
-            if truth == Truth::Slower(0.2) && (base_runs == 10 || noise < 0.02) {
-                assert!(regressed >= 190, "+20% was not found");
+            // With noise of 2% between runs, ten base results find +20% less often.
+            let is_quiet = world.between < 0.01 && (base_runs == 10 || noise < 0.02);
+            let is_found = is_quiet || base_runs == 20;
+            let (least, most) = match truth {
+                Truth::Same => (0, 16),
+                Truth::Slower(0.2) if is_found => (190, seeds),
+                _ => (0, seeds),
+            };
+            if !(least..=most).contains(&regressed) {
+                missed.push((world, base_runs, truth, regressed));
             }
         }
     }
+    assert!(missed.is_empty(), "limits missed: {missed:?}");
 }
 
 #[test]

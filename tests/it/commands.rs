@@ -66,8 +66,7 @@ fn examples_in_the_help_parse() {
         let typed = line[at..].split("  ").next().unwrap_or_default().split('>').next().unwrap_or_default();
         let typed = typed.trim_end_matches(" 2");
         let words = shlex::split(typed).unwrap_or_else(|| panic!("a shell cannot split {typed}"));
-        hubstorm::cli::Cli::try_parse_from(words)
-            .unwrap_or_else(|e| panic!("{typed}: {e}"));
+        hubstorm::cli::Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{typed}: {e}"));
         parsed += 1;
     }
     assert!(parsed >= 20, "{parsed} examples");

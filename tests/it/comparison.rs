@@ -1,7 +1,5 @@
 //! The formats of a comparison: the page in Chromium, and the Markdown as a library for Markdown reads it.
 
-#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
-
 use crate::browser::faults;
 use crate::committed_results;
 use crate::support::readers;

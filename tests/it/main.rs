@@ -14,6 +14,7 @@ mod cli;
 mod clock_steps;
 mod commands;
 mod committed_results;
+mod compare;
 mod comparison;
 mod credentials;
 mod deliver;

@@ -27,6 +27,10 @@ fn invocations(subcommand: &str, work: &Workplace, target: &str) -> Vec<(Vec<Str
             (&["report", path(&result), "--export", text, "--export", html], 0),
             (&["report", "-"], 1),
         ],
+        "compare" => &[
+            (&["compare", path(&result), path(&result)], 1),
+            (&["compare", out, "none.json", "--format", "json"], 1),
+        ],
         "doctor" => &[(&["doctor", "--target", target, "--plain"], 0), (&["doctor"], 0)],
         "token" => &[
             (&["token", "--host", "h", "--device", "d", "--key", "env:POLICY"], 0),
