@@ -248,8 +248,17 @@ pub struct EmulatorArgs {
     /// Accept unescaped `#`, `+` and `/` in property bags; by default the hub closes the connection
     #[arg(long)]
     pub lenient_properties: bool,
+    /// Tier whose throttles and daily quota apply: unlimited, F1, B1, B2, B3, S1, S2 or S3
+    #[arg(long, value_name = "TIER", default_value = "unlimited")]
+    pub tier: String,
+    /// Number of units of the tier [default: 1]
+    #[arg(long, value_name = "N")]
+    pub units: Option<u32>,
+    /// Number of billed messages of the current day that are used up at the start [default: 0]
+    #[arg(long, value_name = "N")]
+    pub quota_used: Option<u64>,
     /// Read the configuration and commands as JSON lines from stdin until it ends; replaces the other options. See docs/emulator.md
-    #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties"])]
+    #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties", "tier", "units", "quota_used"])]
     pub control: bool,
 }
 

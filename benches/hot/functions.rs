@@ -4,19 +4,29 @@
 
 use bytes::BytesMut;
 use hubstorm::clock;
+use hubstorm::emulator::directory::Directory;
+use hubstorm::emulator::session::HubSession;
+use hubstorm::emulator::{Address, Config};
 use hubstorm::fleet::{Arrival, DeliveryTracker, DeviceRef, Inbox};
+use hubstorm::iothub::emulator_options::{EmulatorOptions, TierOptions};
+use hubstorm::iothub::limits::Tier;
+use hubstorm::iothub::names;
+use hubstorm::iothub::sas::{self, Key as SasKey};
+use hubstorm::iothub::throttles::HubSize;
 use hubstorm::measure::{
     Collector, Delta, Fleet, Key, Layout, Operation, Phase, Recorder, SecondEnd, Source, Times,
 };
 use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, RunLoad, Span, Spread, Stamp};
 use hubstorm::policy::ping::PingPolicy;
 use hubstorm::rng::Purpose;
+use hubstorm::sansio::Machine;
 use hubstorm::scenario::Input;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings};
 use hubstorm::stalls::Stalls;
 use hubstorm::wire::{self, Packet, QoS, Strictness, encode};
 use std::hint::black_box;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One step of a hot function, which can be repeated.
@@ -28,7 +38,7 @@ pub(crate) struct Hot {
     pub(crate) prepare: fn() -> Step,
 }
 
-pub(crate) const HOT: [Hot; 14] = [
+pub(crate) const HOT: [Hot; 16] = [
     Hot { name: "encode-publish", prepare: encode_publish },
     Hot { name: "decode-puback", prepare: decode_puback },
     Hot { name: "decode-publish", prepare: decode_publish },
@@ -37,6 +47,8 @@ pub(crate) const HOT: [Hot; 14] = [
     Hot { name: "record-late", prepare: || record(1) },
     Hot { name: "swap", prepare: || swap(None) },
     Hot { name: "swap-with-journal", prepare: || swap(Some(Delta::default())) },
+    Hot { name: "hub-telemetry", prepare: || hub_telemetry(None) },
+    Hot { name: "hub-telemetry-s3", prepare: || hub_telemetry(Some(TierOptions::of(S3))) },
     Hot { name: "find-stamp", prepare: find_stamp },
     Hot { name: "publish-to-deliver", prepare: publish_to_deliver },
     Hot { name: "next-arrival-regular", prepare: || next_arrival(Spread::Regular) },
@@ -44,6 +56,9 @@ pub(crate) const HOT: [Hot; 14] = [
     Hot { name: "render-template", prepare: || render(&Payload::template(TEMPLATE).expect("a template")) },
     Hot { name: "render-filler", prepare: || render(&Payload::filler(PAYLOAD.len())) },
 ];
+
+/// A tier that does not throttle the step. Its quota is never used up, because only few steps run.
+const S3: HubSize = HubSize { tier: Tier::S3, units: 10 };
 
 const SEED: u64 = 1;
 const DEVICE: &str = "meter-00001";
@@ -134,6 +149,54 @@ fn publish_to_ack() -> Step {
         assert!(matches!(session.poll_event(), Some(Event::Acked { tag, .. }) if tag[0] == seq));
         black_box(session.poll_timeout());
         seq += 1;
+    })
+}
+
+/// The emulator receives a message and writes its PUBACK, without or with a tier. The load is half of the tier's limit.
+fn hub_telemetry(tier: Option<TierOptions>) -> Step {
+    let group = SasKey::from_bytes(&[7; 32]);
+    let options = EmulatorOptions { tier, ..EmulatorOptions::default() };
+    let config = Config { group_keys: vec![group.clone()], options, ..Config::default() };
+    let directory = Arc::new(Directory::new(config));
+    let mut now = clock::now();
+    let mut session = HubSession::new(directory, now);
+    let resource = names::resource("localhost", DEVICE);
+    let expiry_unix = clock::unix().as_secs() + 86_400;
+    let token = sas::token(&group.derive(DEVICE), &resource, expiry_unix, None).to_string();
+    let user_name = names::user_name("localhost", DEVICE);
+    let (mut input, mut out) = (BytesMut::with_capacity(1024), BytesMut::with_capacity(1024));
+    let connect = encode::ConnectRef {
+        client_id: DEVICE,
+        keep_alive_s: 0,
+        clean_session: true,
+        username: Some(&user_name),
+        password: Some(token.as_bytes()),
+        will: None,
+    };
+    encode::connect(&mut input, &connect).expect("it fits");
+    session.handle_input(now, &mut input).expect("a valid CONNECT");
+    session.claim(Address { shard: 0, connection: 1 });
+    session.admit(now);
+    session.poll_output(now, &mut out);
+    let mut frame = BytesMut::new();
+    let publish = encode::PublishRef {
+        topic: TOPIC,
+        payload: &PAYLOAD,
+        qos: QoS::AtLeastOnce,
+        dup: false,
+        retain: false,
+        pid: 7,
+    };
+    encode::publish(&mut frame, &publish).expect("it fits");
+    Box::new(move || {
+        now += Duration::from_nanos(33_333);
+        out.clear();
+        input.extend_from_slice(&frame);
+        session.handle_input(now, black_box(&mut input)).expect("telemetry");
+        session.handle_timeout(now).expect("no timeout");
+        session.poll_output(now, &mut out);
+        assert_eq!(out.len(), 4);
+        black_box(session.poll_timeout());
     })
 }
 

@@ -9,7 +9,7 @@ use super::ca_file::CaFile;
 use super::{AppError, Env, environment_error, notice_printer, read_scenario, secret};
 use crate::cli::EmulatorArgs;
 use crate::clock;
-use crate::emulator::control::{ControlCommand, ControlConfig, Ready, SecretText};
+use crate::emulator::control::{ControlCommand, ControlConfig, ControlError, Ready, SecretText};
 use crate::emulator::{Config, Hub, certificate};
 use crate::fleet::raise_descriptor_limit;
 use crate::iothub::emulator_options::EmulatorOptions;
@@ -76,7 +76,7 @@ async fn serve(
         (false, false) => notice_printer::ALONE,
     };
     let (listen, host) = (config.listen(), public_host(&config));
-    let config = config.to_config()?;
+    let config = config.to_config().map_err(|error| config_error(args, error))?;
     let listener = listen::bind(listen)?;
     let certificate = certificate::make(&config.host_names, clock::unix())?;
     let rsa = Arc::clone(&certificate.rsa);
@@ -125,16 +125,28 @@ async fn serve(
     served
 }
 
+/// Names the options of the command line, where keys of the configuration have the same names.
+fn config_error(args: &EmulatorArgs, error: ControlError) -> EmulatorCommandError {
+    if args.control { error.into() } else { EmulatorCommandError::Usage(error.to_string()) }
+}
+
 /// Returns the configuration from the command line.
 fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandError> {
     let grace = typed_duration(&args.expiry_grace)
         .map_err(|error| EmulatorCommandError::Usage(format!("--expiry-grace: {error}")))?;
-    let options = EmulatorOptions { expiry_grace: grace, lenient_properties: args.lenient_properties };
+    let options = EmulatorOptions {
+        expiry_grace: grace,
+        lenient_properties: args.lenient_properties,
+        ..EmulatorOptions::default()
+    };
     let mut config = ControlConfig {
         host: args.listen.ip(),
         port: args.listen.port(),
         hosts: args.host.clone(),
         shards: args.shards.map(usize::from).unwrap_or_default(),
+        tier: args.tier.clone(),
+        units: args.units,
+        quota_used: args.quota_used,
         ..ControlConfig::from(options)
     };
     if let Some(reference) = &args.group_key {

@@ -22,6 +22,7 @@ mod error;
 mod exports;
 mod init;
 mod journal;
+mod limits;
 mod machine;
 mod mosquitto_hint;
 mod notice_printer;

@@ -101,7 +101,8 @@ impl Connection {
         }
         let received_bytes = self.link.bytes_in();
         let polled = self.serve(cx);
-        if !self.session.is_online() {
+        // A valid CONNECT that a throttle delays may wait for a minute, so it does not count against the memory of unknown clients.
+        if !self.session.is_online() && !self.session.is_throttled() {
             let received = self.link.bytes_in() > received_bytes;
             self.shard.hold(&ticket, received, self.link.buffer_bytes());
             self.ticket = Some(ticket);
@@ -147,6 +148,9 @@ impl Connection {
 
     #[cold]
     fn count_error(&self, error: HubError) {
+        if matches!(error, HubError::Tier(_)) {
+            return; // The throttles count it.
+        }
         self.shard.counters().protocol_errors.add(1);
         // An empty device id means that no CONNECT arrived. A silent connection is not worth a notice.
         if self.session.device().is_empty() && error != HubError::ConnectTimeout {

@@ -20,6 +20,7 @@ mod formats;
 mod from_hub;
 mod history;
 mod judge;
+pub mod limits;
 mod margin;
 mod metric;
 mod page;

@@ -27,7 +27,7 @@ pub use json_advice::in_json;
 pub use mask::{looks_like_key, masked, may_be_key};
 pub use model::{
     ArrivalKind, AuthSpec, CallKind, DriveSpec, EmulatorSpec, FleetSpec, LeftOut, MessageSpec, MethodSpec,
-    PayloadSpec, PhaseSpec, ReconnectSpec, RenewSpec, ReportSpec, Scenario, Sdk, SendSpec, Spacing,
+    PayloadSpec, PhaseSpec, ReconnectSpec, RenewSpec, ReportSpec, Scenario, Sdk, SendSpec, SizeSpec, Spacing,
     SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec, ThresholdsOnly, Timing, TokenSpec, TwinSpec,
     ValiditySpec, WillSpec,
 };

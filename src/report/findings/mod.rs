@@ -8,8 +8,10 @@ pub(super) mod clock_steps;
 mod closings;
 mod connecting;
 mod finding;
-mod target_facts;
+mod limits;
+pub(super) mod target_facts;
 
+pub(super) use limits::limits;
 pub use target_facts::TargetFacts;
 
 use super::format::instant;
@@ -36,7 +38,7 @@ pub(super) fn findings(measurement: &Measurement, target: TargetFacts) -> Vec<Fi
     findings.extend(expired(&messages));
     findings.extend(late_acks(measurement));
     findings.extend(late_subacks(measurement));
-    findings.extend(throttled(&messages));
+    findings.extend(throttled(&messages).filter(|_| !target.reached_limit));
     findings.extend(late_answers(measurement));
     findings.extend(missed_desired_versions(measurement));
     findings.extend(c2d_deliveries(measurement));
