@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The number of seconds that may wait for the disk. A second of a large run takes about 100 KB.
+/// The number of seconds that may wait for the disk. A second of 10,000 messages takes about 30 KB per worker.
 const SECONDS_WAITING_MAX: usize = 60;
 
 /// The thread that writes the journal.

@@ -28,7 +28,8 @@ pub(super) const TOTAL_MAX: usize = 6_800;
 const US_PER_S: u64 = 1_000_000;
 
 /// The operations of one operation, fleet and phase in batches of equal length, by due time. Merging is exact: the
-/// batches add up to the totals. `columns` defines how files contain them.
+/// batches add up to the totals.
+// `columns` defines how files contain them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "columns::Columns", try_from = "columns::Columns")]
 #[schemars(with = "columns::Columns")]
