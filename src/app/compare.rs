@@ -3,7 +3,7 @@
 
 mod output;
 
-use super::{AppError, Env, environment_error, print, tell};
+use super::{AppError, Env, environment_error, print, report, tell};
 use crate::cli::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
 use crate::compare::model::Outcome;
 use crate::compare::{CompareError, Input, Options, compare};
@@ -160,9 +160,7 @@ fn json_files(folder: &Path) -> Result<Vec<PathBuf>, AppError> {
 }
 
 fn read_file(path: &Path) -> Result<Read, AppError> {
-    result::read(path)
-        .map(|result| (path.to_owned(), result))
-        .map_err(|error| AppError::Environment(error.to_string()))
+    report::read(path).map(|result| (path.to_owned(), result))
 }
 
 /// Adds the new results to the baseline folder, then removes the oldest ones. Never replaces a file.

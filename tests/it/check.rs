@@ -120,7 +120,7 @@ fn scenario_given_to_report_is_recognized() {
     toml.exits(1);
     for part in [
         &format!(
-            "{QUICKSTART} is a scenario, but `hubstorm report` reads the .json file that `hubstorm run` wrote"
+            "{QUICKSTART} is a scenario, not a result. Specify the .json file that `hubstorm run` wrote"
         ),
         &format!("hubstorm run {QUICKSTART}"),
         &format!("hubstorm check {QUICKSTART}"),
