@@ -132,6 +132,8 @@ fn scenario_given_to_report_is_recognized() {
     fs::write(&json, "{\"fleet\": {}, \"phase\": []}").expect("a writable folder");
     let json = hubstorm(&["report", json.to_str().expect("a UTF-8 path")]);
     assert!(json.exits(1).stderr.contains("m.json is a scenario"), "{}", json.stderr);
+    let compared = hubstorm(&["compare", QUICKSTART, QUICKSTART]);
+    assert!(compared.exits(1).stderr.contains("is a scenario, not a result"), "{}", compared.stderr);
     for wanted in ["run", "check"] {
         let refused = hubstorm(&[wanted, EXAMPLE]);
         refused.exits(104);
