@@ -199,6 +199,7 @@ fn wrong_lines_have_a_message_and_a_fix() {
         ("d1,KEY\n\nd1,KEY", "d1\n3: duplicate id, first used in line 1 -> remove this line or line 1".to_owned()),
         ("\"hunter2\n", "1: a quote is not closed -> add the closing quote; write a quote inside a quoted field as two quotes (\"\")".to_owned()),
         ("\"d1\"hunter2,KEY", "1: text after a closing quote -> write a quote inside a quoted field as two quotes (\"\")".to_owned()),
+        ("# mine\n[fleet.a]\ndevices = 1\n[[phase]]\nname = \"p\"\n", "1: a scenario, not a list of devices -> specify the file with the keys, such as devices.csv".to_owned()),
         ("\n<!doctype html>\n<p>hunter2", "1: an HTML or XML page, not a list of devices -> download the file itself; a browser may have saved its page".to_owned()),
         // Tokens and connection strings in place of keys.
         ("d1,SharedAccessSignature sr=h&sig=hunter2&se=1", format!("1: the key is a SAS token, {token} -> {signed}")),
