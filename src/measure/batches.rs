@@ -3,8 +3,7 @@
 //!
 //! It must not depend on the recorder or on phases: the collector passes the start and length of the first batch.
 
-use super::fleet_row::{read_hdr, write_hdr};
-use super::latency::Latency;
+use super::latency::{Latency, hdr_text};
 use super::layout::DIGITS_ROW;
 use super::operation::Outcome;
 use super::outcomes::Outcomes;
@@ -44,13 +43,7 @@ pub struct Batch {
     pub outcomes: Outcomes,
     /// Response times of these operations that ended ok, with two significant digits: HdrHistogram V2, deflated, base64.
     /// Left out if there are none.
-    #[serde(
-        rename = "hdr",
-        default,
-        skip_serializing_if = "Latency::is_empty",
-        serialize_with = "write_hdr",
-        deserialize_with = "read_hdr"
-    )]
+    #[serde(rename = "hdr", default, skip_serializing_if = "Latency::is_empty", with = "hdr_text")]
     #[schemars(with = "String")]
     pub response: Latency,
 }

@@ -376,5 +376,19 @@ impl Pool {
     }
 }
 
+/// A distribution as the text of its `hdr` field alone, which is the smallest form. For fields with many distributions.
+pub(super) mod hdr_text {
+    use super::{Deserialize, Deserializer, Latency, Serializer, hdr};
+
+    pub(in crate::measure) fn serialize<S: Serializer>(latency: &Latency, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&latency.histogram().map(|histogram| hdr::encode(&histogram)).unwrap_or_default())
+    }
+
+    pub(in crate::measure) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Latency, D::Error> {
+        let text = String::deserialize(from)?;
+        hdr::decode(&text).map(Latency::from).map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests;

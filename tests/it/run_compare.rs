@@ -100,7 +100,13 @@ fn run_and_comparison_have_one_exit_code() {
             121,
             "Inconclusive",
         ),
-        ("pass.toml", "first", &["--update-baseline", "--inconclusive", "pass"], 0, "ne run each"),
+        (
+            "pass.toml",
+            "first",
+            &["--update-baseline", "--inconclusive", "pass"],
+            0,
+            "inconclusive: telemetry count(ok)",
+        ),
     ] {
         let finished = project.run(scenario, base, more);
         finished.exits(code);
