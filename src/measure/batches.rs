@@ -42,7 +42,7 @@ pub struct Batch {
     /// Number of these operations by outcome, whenever they ended. Outcomes without operations are left out.
     pub outcomes: Outcomes,
     /// Response times of these operations that ended ok, with two significant digits: HdrHistogram V2, deflated, base64.
-    /// Left out if there are none.
+    /// Left out if no operation ended ok.
     #[serde(rename = "hdr", default, skip_serializing_if = "Latency::is_empty", with = "hdr_text")]
     #[schemars(with = "String")]
     pub response: Latency,

@@ -6,7 +6,7 @@ use super::summary::length;
 use crate::measure::Totals;
 use crate::result::metric::{Aggregate, MetricSpec, MetricUnit};
 use crate::result::model::RunResult;
-use crate::units::{Percent, human_count, human_us};
+use crate::units::{Percent, human_count, human_us, whole};
 
 /// A value of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,11 +67,6 @@ pub(super) fn read(metric: &MetricSpec, result: &RunResult) -> Option<Reading> {
 #[expect(clippy::cast_precision_loss, reason = "counts and microseconds stay far below 2^53")]
 fn float(count: u64) -> f64 {
     count as f64
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
-fn whole(value: f64) -> u64 {
-    value.max(0.0).round() as u64
 }
 
 #[cfg(test)]
