@@ -5,8 +5,7 @@
 
 mod columns;
 
-use super::fleet_row::{read_hdr, write_hdr};
-use super::latency::Latency;
+use super::latency::{Latency, hdr_text};
 use super::layout::{DIGITS_FLEET_ROW, DIGITS_ROW};
 use super::operation::Outcome;
 use super::outcomes::Outcomes;
@@ -53,13 +52,7 @@ pub struct Batch {
     pub outcomes: Outcomes,
     /// Response times of these operations that ended ok, with at most two significant digits: HdrHistogram V2, deflated, base64.
     /// Left out if no operation ended ok.
-    #[serde(
-        rename = "hdr",
-        default,
-        skip_serializing_if = "Latency::is_empty",
-        serialize_with = "write_hdr",
-        deserialize_with = "read_hdr"
-    )]
+    #[serde(rename = "hdr", default, skip_serializing_if = "Latency::is_empty", with = "hdr_text")]
     #[schemars(with = "String")]
     pub response: Latency,
 }
