@@ -103,8 +103,8 @@ impl Listening {
     }
 }
 
-/// Serves as the built-in hub of a run until stdin ends. It ignores Ctrl-C, because it must keep serving until the run has drained. Prints
-/// the ready line and the answers to `out`.
+/// Serves with `--control`, as the built-in hub of a run, until stdin ends. Ignores Ctrl-C, because the hub must keep serving until the run
+/// has drained. Prints the ready line and the answers to `out`.
 ///
 /// # Errors
 /// For example, the address is in use or a key is invalid. See [`EmulatorCommandError`].
@@ -114,12 +114,13 @@ async fn serve_controlled(out: &mut dyn Write) -> Result<(), EmulatorCommandErro
     let ControlCommand::Config(config) = parse(&line)? else {
         return Err(EmulatorCommandError::Control("the first command must be config".to_owned()));
     };
+    let most = if config.in_run { notice_printer::IN_RUN } else { notice_printer::CONTROLLED };
     let host = public_host(&config);
     let Listening { hub, running, listener, certificate, mut ready } =
         Listening::start(config.listen(), host, config.to_config()?).await?;
     ready.ca_pem = Some(certificate.ca_pem);
     print(out, &ready)?;
-    let notices = notice_printer::print_from(hub.notices(), io::stderr(), notice_printer::IN_RUN)?;
+    let notices = notice_printer::print_from(hub.notices(), io::stderr(), most)?;
     let (ended, end) = oneshot::channel::<()>();
     let serving = running.serve(listener, async { drop(end.await) });
     // A `LocalSet`, because each service call waits in a task of its own.

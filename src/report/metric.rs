@@ -5,7 +5,7 @@ use super::format::{self, NONE};
 use super::summary::{Summary, length};
 use crate::measure::{Operation, Outcome, Rule, Test, Totals, threshold_label};
 use crate::result::model::RunResult;
-use crate::units::{Percent, human_count, human_us};
+use crate::units::{Percent, human_count, human_us, whole};
 
 /// The phase selector for the whole run, warm-ups included. No phase has this name.
 const WHOLE_RUN: &str = "*";
@@ -82,7 +82,7 @@ impl Metric {
     /// Parses a metric.
     ///
     /// # Errors
-    /// Returns what is wrong, with an example.
+    /// Returns a description of the error, with an example.
     pub fn parse(text: &str) -> Result<Metric, String> {
         let text = text.trim();
         if text.contains(['<', '>', '=']) {
@@ -284,11 +284,6 @@ impl Aggregate {
 #[expect(clippy::cast_precision_loss, reason = "counts and microseconds stay far below 2^53")]
 fn float(count: u64) -> f64 {
     count as f64
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
-fn whole(value: f64) -> u64 {
-    value.max(0.0).round() as u64
 }
 
 #[cfg(test)]

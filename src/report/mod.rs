@@ -13,6 +13,7 @@ mod banner;
 mod charts;
 mod comparison;
 mod connected;
+mod error_fix;
 mod findings;
 mod format;
 mod formats;
@@ -32,8 +33,10 @@ mod width;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use crate::plan::in_json;
 pub use annotations::{CiSystem, annotations, without_commands};
 pub use comparison::{html as comparison_page, markdown as comparison_markdown};
+pub use error_fix::{Connecting, connack_fix, dial_fix, error_fix};
 pub use findings::TargetFacts;
 pub use format::plain;
 pub use formats::{Export, Format, names as format_names, unknown_extension};
