@@ -13,7 +13,7 @@ use super::ca_file::CaFile;
 use super::{AppError, Env, environment_error, notice_printer, read_scenario, secret, tell};
 use crate::cli::EmulatorArgs;
 use crate::clock;
-use crate::emulator::control::{ControlCommand, ControlConfig, Ready, SecretText};
+use crate::emulator::control::{ControlCommand, ControlConfig, ControlError, Ready, SecretText};
 use crate::emulator::{Config, Hub, RunningHub, certificate};
 use crate::fleet::raise_descriptor_limit;
 use crate::iothub::emulator_options::EmulatorOptions;
@@ -145,8 +145,10 @@ async fn serve(
     let health = args.health_listen.map(Health::start).transpose()?;
     let config = control_config(args)?;
     let host = public_host(&config);
-    let mut hub_config =
-        config.to_config().map_err(|error| EmulatorCommandError::Usage(error.to_string()))?;
+    let mut hub_config = config.to_config().map_err(|error| match error {
+        ControlError::Key(_) => error.into(),
+        error => EmulatorCommandError::Usage(error.to_string()),
+    })?;
     if let Some(devices) = &options.devices {
         hub_config.device_keys.extend(keys(devices));
     }

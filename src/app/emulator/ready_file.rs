@@ -29,6 +29,9 @@ pub(super) enum ReadyFileError {
         "{0} exists and is not the ready file of an emulator; remove it, or choose another file with --ready-file"
     )]
     Other(String),
+    /// There is a folder, a device or a link.
+    #[error("{0} is not a regular file; choose another file with --ready-file")]
+    NotAFile(String),
     /// The file system failed.
     #[error("cannot {action} the ready file {path}: {source}; choose another file with --ready-file")]
     Io {
@@ -93,7 +96,7 @@ impl ReadyFile {
             about => about.map_err(self.failed("read"))?,
         };
         if !about.is_file() {
-            return Err(ReadyFileError::Other(path()));
+            return Err(ReadyFileError::NotAFile(path()));
         }
         let file = File::open(&self.path).map_err(self.failed("read"))?;
         let mut text = Vec::new();
@@ -191,7 +194,7 @@ mod tests {
             assert!(error.contains("notes.txt exists and is not the ready file"), "{error}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
-        assert!(matches!(ReadyFile::reserve(folder.path()), Err(ReadyFileError::Other(_))));
+        assert!(matches!(ReadyFile::reserve(folder.path()), Err(ReadyFileError::NotAFile(_))));
         let below = path.join("ready.json");
         let error = ReadyFile::reserve(&below).unwrap_err().to_string();
         assert!(error.contains("ready file"), "{error}");
