@@ -5,10 +5,11 @@
 //! stops reading. The owner then calls [`HubSession::claim`], closes the connection that the call returns, and calls [`HubSession::admit`].
 //! At the end of the connection, the owner calls [`HubSession::release`].
 //!
-//! The state that outlives a connection is in the [`Directory`]. `connect` handles CONNECT, `exchange` all requests other than telemetry, and
-//! `throttling` what a throttle delays.
+//! The state that outlives a connection is in the [`Directory`]. `connect` handles CONNECT, `exchange` all requests other than telemetry,
+//! `throttling` what a throttle delays, and `drain` the end of the hub.
 
 mod connect;
+mod drain;
 mod error;
 mod exchange;
 mod held;
@@ -126,7 +127,10 @@ pub struct HubSession {
     retry_at: Option<Instant>,
     event: Option<Event>,
     abandoned: bool,
+    /// True if the hub is stopping: the connection closes once its acknowledgments are sent.
+    draining: bool,
     telemetry: u64,
+    acks: u64,
 }
 
 impl HubSession {
@@ -154,7 +158,9 @@ impl HubSession {
             retry_at: None,
             event: None,
             abandoned: false,
+            draining: false,
             telemetry: 0,
+            acks: 0,
         }
     }
 
@@ -201,6 +207,11 @@ impl HubSession {
     /// Returns the number of telemetry messages accepted since the previous call.
     pub fn take_telemetry(&mut self) -> u64 {
         std::mem::take(&mut self.telemetry)
+    }
+
+    /// Returns the number of PUBACK packets written since the previous call.
+    pub fn take_acks(&mut self) -> u64 {
+        std::mem::take(&mut self.acks)
     }
 
     /// Claims the device for this connection, whose address is `by`. Returns the connection that must close and be released before
@@ -346,7 +357,7 @@ impl Machine for HubSession {
     type Error = HubError;
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), HubError> {
-        while self.state != State::Closing && self.wants_input() {
+        while self.state != State::Closing && !self.draining && self.wants_input() {
             let opening = self.state == State::Opening;
             if opening && input.first().is_some_and(|&first| first != CONNECT) {
                 return Err(HubError::NotConnect);
@@ -362,7 +373,7 @@ impl Machine for HubSession {
                 None => return Ok(()),
             }
         }
-        if self.state == State::Closing {
+        if self.state == State::Closing || self.draining {
             input.clear();
         }
         Ok(())
@@ -424,7 +435,10 @@ impl Machine for HubSession {
                 OutgoingPacket::ConnAck { session_present, code } => {
                     encode::connack(out, session_present, code)
                 }
-                OutgoingPacket::PubAck(pid) => encode::puback(out, pid),
+                OutgoingPacket::PubAck(pid) => {
+                    self.acks += 1;
+                    encode::puback(out, pid);
+                }
                 OutgoingPacket::SubAck { pid, granted } => encode::suback(out, pid, &granted),
                 OutgoingPacket::UnsubAck(pid) => encode::unsuback(out, pid),
                 OutgoingPacket::PingResp => encode::pingresp(out),
@@ -460,7 +474,7 @@ impl Machine for HubSession {
 
     fn poll_close(&self) -> Option<Close> {
         let close = if self.abandoned { Close::Reset } else { Close::AfterFlush };
-        (self.state == State::Closing).then_some(close)
+        (self.state == State::Closing || self.is_drained()).then_some(close)
     }
 }
 
