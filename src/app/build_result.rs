@@ -24,7 +24,7 @@ pub(super) struct EmulatorReport {
     pub(super) throttle: Option<ThrottleStats>,
 }
 
-/// Returns everything of a result that is known before the run, for its journal. `recovery` says what the journal will lack.
+/// Returns everything of a result that is known before the run, for its journal. `recovery` names the parts that the journal will lack.
 pub(super) fn before(
     plan: &Plan,
     workers: usize,
@@ -191,7 +191,7 @@ fn target(plan: &Plan, tls: Option<model::Tls>) -> model::Target {
         tls_wanted: plan.target.tls.is_some(),
         tls,
         tier: limits::tier_name(plan),
-        units: limits::size(plan).map(|size| size.units),
+        units: plan.hub_size().map(|size| size.units),
         cleartext_password: super::plan_warnings::cleartext_password(plan).is_some(),
         preflight_passed: false,
     }

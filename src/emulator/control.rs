@@ -74,6 +74,8 @@ pub struct ControlConfig {
     pub lenient_properties: bool,
     /// Number of threads, up to [`SHARDS_MAX`]; 0 means one per core.
     pub shards: usize,
+    /// True for the built-in hub of a run: it prints fewer lines to stderr, because the run reports the errors of its devices.
+    pub in_run: bool,
 }
 
 impl Default for ControlConfig {
@@ -99,6 +101,7 @@ impl From<EmulatorOptions> for ControlConfig {
             expiry_grace_ms: millis(options.expiry_grace),
             lenient_properties: options.lenient_properties,
             shards: 0,
+            in_run: false,
         }
     }
 }

@@ -16,6 +16,7 @@ pub(in crate::app) fn control_config(plan: &Plan, workers: usize) -> ControlConf
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut config = ControlConfig {
         shards: cores.saturating_sub(workers).max(1),
+        in_run: true,
         ..ControlConfig::from(plan.emulator.unwrap_or_default())
     };
     for fleet in &plan.fleets {
