@@ -50,9 +50,10 @@ impl Results {
     }
 }
 
-/// The committed result of a run that passed, as another run.
+/// The committed result of a run that passed, as another run. It has no batches, so that the tests can change its totals.
 fn run(number: u8) -> RunResult {
     let mut result = committed_results::read("pass");
+    result.measurement.operations.iter_mut().for_each(|part| part.batches.list.clear());
     result.run.id = format!("run-{number}");
     result.run.started = format!("2026-11-28T00:0{number}:00Z");
     result
