@@ -110,6 +110,7 @@ fn csv_is_a_series_of_the_newest_plan() {
     add(folder.path(), 3, |result| {
         for part in &mut result.measurement.operations {
             if part.operation.name() == "telemetry" {
+                part.batches.list.clear();
                 let lost = part.totals.outcomes[Outcome::Ok] / 2;
                 part.totals.outcomes[Outcome::Ok] -= lost;
                 part.totals.outcomes[Outcome::Lost] += lost;
