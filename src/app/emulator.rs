@@ -70,11 +70,7 @@ async fn serve(
     } else {
         (None, control_config(args)?)
     };
-    let most = match (config.in_run, args.control) {
-        (true, _) => notice_printer::IN_RUN,
-        (false, true) => notice_printer::CONTROLLED,
-        (false, false) => notice_printer::ALONE,
-    };
+    let most = lines_to_print(&config, args.control);
     let (listen, host) = (config.listen(), public_host(&config));
     let config = config.to_config()?;
     let listener = listen::bind(listen)?;
@@ -141,6 +137,15 @@ fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandE
         config.group_keys.push(SecretText::new(secret::read(reference, "the group key")?));
     }
     Ok(config)
+}
+
+/// Returns how many lines about refused connections the hub prints.
+fn lines_to_print(config: &ControlConfig, control: bool) -> notice_printer::Most {
+    match (config.in_run, control) {
+        (true, _) => notice_printer::IN_RUN,
+        (false, true) => notice_printer::CONTROLLED,
+        (false, false) => notice_printer::ALONE,
+    }
 }
 
 /// Returns the host for the ready line: the first additional host name; otherwise the listen address, or `localhost` if the listen
