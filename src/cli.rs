@@ -181,9 +181,12 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight", "duration", "keep_journal", "fsync"])]
     pub once: bool,
     /// After the run, compare its result with this baseline: a result file or a folder of results. The exit code is that of the
-    /// comparison, unless the run itself failed. Options as for the command compare, with their defaults
-    #[arg(long, value_name = "BASE", conflicts_with = "once")]
+    /// comparison, unless the run itself failed
+    #[arg(id = "base", long = "compare", value_name = "BASE", conflicts_with = "once")]
     pub compare: Option<PathBuf>,
+    /// Options of the comparison.
+    #[command(flatten, next_help_heading = "Options with --compare")]
+    pub compare_options: CompareOptions,
 }
 
 /// When the journal of a run is flushed to the disk.

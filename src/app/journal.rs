@@ -79,10 +79,10 @@ impl Journal {
     /// Returns how to recover the result, unless the file no longer exists.
     pub(super) fn how_to_recover(&self) -> Option<String> {
         let path = self.path()?;
-        let command = shell_word(&path.display().to_string());
         Some(format!(
-            "the journal of the run is in {}; to recover the result:  hubstorm report --recover {command} --export json=FILE",
-            path.display()
+            "the journal of the run is in {}; to recover the result:  {}",
+            path.display(),
+            journal::recover_command(&shell_word(&path.display().to_string()))
         ))
     }
 

@@ -60,12 +60,18 @@ impl FleetRow {
     }
 }
 
-/// Writes a distribution as the text of its `hdr` field alone, which is the smallest form.
+/// Writes a distribution as the text of its `hdr` field alone, which is the smallest form in JSON. The journal has its own encoding.
 pub(super) fn write_hdr<S: Serializer>(latency: &Latency, to: S) -> Result<S::Ok, S::Error> {
+    if !to.is_human_readable() {
+        return latency.serialize(to);
+    }
     to.serialize_str(&latency.histogram().map(|histogram| hdr::encode(&histogram)).unwrap_or_default())
 }
 
 pub(super) fn read_hdr<'de, D: Deserializer<'de>>(from: D) -> Result<Latency, D::Error> {
+    if !from.is_human_readable() {
+        return Latency::deserialize(from);
+    }
     let text = String::deserialize(from)?;
     hdr::decode(&text).map(Latency::from).map_err(serde::de::Error::custom)
 }

@@ -45,7 +45,7 @@ pub use history::{
     text as history_text,
 };
 pub use judge::{JudgeInput, Judgment, failed_early, judge, judge_again};
-pub use metric::{Aggregate, Metric, MetricUnit, Reading};
+pub use metric::Reading;
 pub use page::html;
 pub use text::{comparison_text, culprit, text, verdict_text};
 pub use width::{Width, columns, cut, wrap, wrap_lines};

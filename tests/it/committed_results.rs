@@ -41,6 +41,16 @@ fn compact_files_contain_the_same_result() {
     }
 }
 
+/// The golden files of the JSON format are the committed results.
+#[test]
+fn committed_results_are_written_as_they_were_read() {
+    for (name, ..) in RESULTS {
+        let written = to_json(&read(name)).unwrap();
+        let differs = written != std::fs::read_to_string(path(name)).unwrap();
+        assert!(!differs, "{name}: after a change to the format, run tests/results/regenerate --judge");
+    }
+}
+
 #[test]
 fn committed_results_are_judged_as_their_runs_were() {
     for (name, status, ended_by) in RESULTS {
