@@ -65,11 +65,14 @@ pub enum Refusal {
     /// The device is disabled. Only the directory knows this.
     #[error("the device is disabled")]
     Disabled,
+    /// A fault refuses the device with this return code.
+    #[error("a fault refuses CONNECT with return code {0}")]
+    Fault(u8),
 }
 
 impl Refusal {
     /// The names of all reasons, as in `stats`.
-    pub const REASONS: [&str; 13] = [
+    pub const REASONS: [&str; 14] = [
         "protocol_level",
         "no_user_name",
         "user_name",
@@ -83,6 +86,7 @@ impl Refusal {
         "policy",
         "signature",
         "disabled",
+        "fault",
     ];
 
     /// Returns the index into [`Refusal::REASONS`].
@@ -102,6 +106,7 @@ impl Refusal {
             Refusal::Policy => 10,
             Refusal::Signature | Refusal::PolicySignature => 11,
             Refusal::Disabled => 12,
+            Refusal::Fault(_) => 13,
         }
     }
 
@@ -129,6 +134,7 @@ impl Refusal {
                 "sign the token with the policy's key, or remove skn and sign with the device's key"
             }
             Refusal::Disabled => "enable the device",
+            Refusal::Fault(_) => "wait for the end of the fault, or remove it",
         }
     }
 
@@ -138,6 +144,7 @@ impl Refusal {
     pub fn code(self) -> u8 {
         match self {
             Refusal::Level(_) => 1,
+            Refusal::Fault(code) => code,
             _ => 5,
         }
     }
