@@ -9,6 +9,7 @@ use super::ca_file::CaFile;
 use super::{AppError, Env, environment_error, notice_printer, read_scenario, secret};
 use crate::cli::EmulatorArgs;
 use crate::clock;
+use crate::emulator::certificate::SecondCertificate;
 use crate::emulator::control::{ControlCommand, ControlConfig, ControlError, Ready, SecretText};
 use crate::emulator::{Config, Hub, certificate};
 use crate::fleet::raise_descriptor_limit;
@@ -71,11 +72,13 @@ async fn serve(
         (None, control_config(args)?)
     };
     let (listen, host) = (config.listen(), public_host(&config));
-    let config = config.to_config().map_err(|error| config_error(args, error))?;
+    let mut config = config.to_config().map_err(|error| config_error(args, error))?;
     let listener = listen::bind(listen)?;
     let certificate = certificate::make(&config.host_names, clock::unix())?;
     let rsa = Arc::clone(&certificate.rsa);
     let tls = tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get()))?;
+    let SecondCertificate { chain, key, rsa: second_rsa } = certificate.second;
+    config.second_tls = Some(tls::server_with_rsa((chain, key), Box::new(move || second_rsa.get()))?);
     let ca_file = ca_file(args, &certificate.ca_pem)?;
     let ready = Ready {
         mqtt: listener.local_addr()?.to_string(),

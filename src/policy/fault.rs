@@ -100,23 +100,6 @@ impl FaultKind {
             _ => Length::Required,
         }
     }
-
-    /// Returns what `applied` counts for this kind, in the singular and the plural.
-    #[must_use]
-    pub fn counted(self) -> [&'static str; 2] {
-        match self {
-            FaultKind::Close | FaultKind::CertificateChange => ["connection closed", "connections closed"],
-            FaultKind::Reset => ["connection reset", "connections reset"],
-            FaultKind::Refuse => ["CONNECT refused", "CONNECTs refused"],
-            FaultKind::SlowConnack => ["CONNACK delayed", "CONNACKs delayed"],
-            FaultKind::HoldAcks => ["PUBACK held", "PUBACKs held"],
-            FaultKind::DropAcks => ["PUBACK dropped", "PUBACKs dropped"],
-            FaultKind::Delay => ["packet delayed", "packets delayed"],
-            FaultKind::StallReads => ["connection stalled", "connections stalled"],
-            FaultKind::DisableDevice => ["connection closed or refused", "connections closed or refused"],
-            FaultKind::QuotaExhausted => ["message refused", "messages refused"],
-        }
-    }
 }
 
 /// Whether a fault has a length.

@@ -13,6 +13,7 @@ mod banner;
 mod charts;
 mod comparison;
 mod connected;
+mod faults;
 mod findings;
 mod format;
 mod formats;
