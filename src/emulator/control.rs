@@ -179,7 +179,7 @@ pub enum ControlError {
     #[error("{0} has no effect without a tier: set a tier, such as S1, or omit {0}")]
     NoTier(&'static str),
     /// The number of units is wrong for the tier.
-    #[error("units is {units}: tier {tier} has 1 to {max} units", tier = .tier.name(), max = .tier.units_max())]
+    #[error("units is {units}: a hub of tier {tier} has {allowed}", tier = .tier.name(), allowed = units_allowed(*.tier))]
     Units {
         /// Number of units.
         units: u32,
@@ -192,6 +192,13 @@ pub enum ControlError {
     /// The number of shards is too high.
     #[error("shards is {0}: use a number from 1 to {SHARDS_MAX}, or 0 for one per core")]
     Shards(usize),
+}
+
+fn units_allowed(tier: Tier) -> String {
+    match tier.units_max() {
+        1 => "only 1 unit".to_owned(),
+        max => format!("1 to {max} units"),
+    }
 }
 
 impl ControlConfig {

@@ -3,6 +3,7 @@
 use super::findings::target_facts::size;
 use super::format::rate;
 use crate::result::model::{LimitUse, RunResult};
+use crate::units::grouped;
 
 /// The class of the daily quota.
 pub const QUOTA: &str = "messages_per_day";
@@ -27,7 +28,8 @@ pub(super) fn description(result: &RunResult) -> Option<String> {
     rows.sort_by(|one, two| two.share.total_cmp(&one.share));
     let quota = rows.iter().position(|row| row.class == QUOTA).map(|at| rows.remove(at));
     let (first, more) = rows.split_first()?;
-    let used = |row: &LimitUse| format!("{:.0}% of the {}", row.share * 100.0, words(&row.class));
+    let percent = |row: &LimitUse| format!("{}%", grouped(&format!("{:.0}", row.share * 100.0)));
+    let used = |row: &LimitUse| format!("{} of the {}", percent(row), words(&row.class));
     let mut text = format!("used {} of {size}", used(first));
     text += &format!(" ({} of {} {})", rate(first.offered_peak), rate(first.limit), first.unit);
     for row in more {
@@ -38,7 +40,7 @@ pub(super) fn description(result: &RunResult) -> Option<String> {
         text += &format!("; next, the {} binds at {:.1} times this load", words(&row.class), 1.0 / row.share);
     }
     if let Some(quota) = quota {
-        text += &format!("; 24 hours at this rate use {:.0}% of the daily quota", quota.share * 100.0);
+        text += &format!("; 24 hours at this rate use {} of the daily quota", percent(quota));
     }
     Some(text)
 }

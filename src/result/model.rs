@@ -406,8 +406,9 @@ pub struct LimitUse {
     pub limit: f64,
     /// Unit: `msg/s`, `KiB/s` or `msg/day`.
     pub unit: String,
-    /// Highest offered load, in `unit`: the busiest row of the series, or the average of the busiest phase. For the daily quota: the billed
-    /// messages of the run, for 24 hours at its average rate.
+    /// Highest offered load, in `unit`: the operations that were due in the busiest second, or in the busiest batch if batches are longer than
+    /// a second. For the daily quota: billed and refused messages, for 24 hours at the average rate of the run. For hubs other than the
+    /// built-in one, the billed messages are computed from the sizes in the plan.
     pub offered_peak: f64,
     /// Highest load in a row of the series that ended ok, in `unit`.
     pub admitted_peak: f64,

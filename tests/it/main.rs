@@ -53,6 +53,7 @@ mod scenario;
 mod schema;
 mod sdk;
 mod sdk_habits;
+mod sdk_throttle;
 mod secrets;
 mod stalls;
 mod strangers;

@@ -116,6 +116,42 @@ fn leases_of_four_shards_match_one_bucket() {
     }
 }
 
+/// The message of each turn arrives on the same shard. At twice the limit, one of two messages passes, and a shard whose turn always
+/// coincides with a free token gets more than the others. The hub as a whole still admits its limit.
+#[test]
+fn shards_in_step_with_the_tokens_get_unequal_shares() {
+    let size = HubSize { tier: Tier::S1, units: 1 };
+    let hub = hub(TierOptions::of(size), 4, seconds(UNIX_S));
+    let mut passed = [0_u64; 4];
+    for n in 0..200 * 180 {
+        let now = hub.start + Duration::from_millis(5 * n);
+        let shard = (n % 4) as usize;
+        passed[shard] += u64::from(hub.throttle.telemetry(shard, now, 100, "").is_ok());
+    }
+    // 18,000 earned tokens, 6,000 of the burst and 6,000 of the queue. Each shard sent 9,000 messages.
+    assert_eq!(passed, [9_000, 5_999, 9_000, 6_000]);
+}
+
+/// Devices are not distinguished: each gets a share of the tokens in proportion to the messages that it sends.
+#[test]
+fn a_device_that_sends_more_gets_more() {
+    let size = HubSize { tier: Tier::S1, units: 1 };
+    let hub = hub(TierOptions::of(size), 1, seconds(UNIX_S));
+    let (mut sent, mut passed) = ([0_u64; 3], [0_u64; 3]);
+    for n in 0_u64..200 * 600 {
+        let now = hub.start + Duration::from_millis(5 * n);
+        // Of 13 messages, one is from the first device, three are from the second, and nine from the third.
+        let device = [0, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2][(n % 13) as usize];
+        sent[device] += 1;
+        passed[device] += u64::from(hub.throttle.telemetry(0, now, 100, "").is_ok());
+    }
+    let all: u64 = passed.iter().sum();
+    for device in 0..3 {
+        let fair = all * sent[device] / (200 * 600);
+        assert!(passed[device].abs_diff(fair) <= fair / 50, "device {device}: {passed:?} of {sent:?}");
+    }
+}
+
 #[test]
 fn the_quota_ends_at_its_last_message_until_midnight() {
     for size in sizes().filter(|size| size.messages_per_day() <= 6_000_000) {

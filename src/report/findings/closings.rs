@@ -25,9 +25,9 @@ pub(super) fn closings(measurement: &Measurement, target: TargetFacts, messages:
     }
     let closed = throttled(&counts, online, target, messages)
         .or_else(|| closed_with_unacknowledged(measurement, &counts, messages));
-    let [closed, shared_id] =
-        [closed, shared_id(&counts, devices)].map(|guess| guess.filter(|_| !target.reached_limit));
-    [closed, token_expired(measurement), shared_id].into_iter().flatten().collect()
+    // The hub's own counts say more.
+    let closed = closed.filter(|_| !target.reached_limit);
+    [closed, token_expired(measurement), shared_id(&counts, devices)].into_iter().flatten().collect()
 }
 
 /// Azure, "IoT Hub quotas and throttling": a hub delays traffic before it throttles. MQTT 3.1.1 has no code for throttling.

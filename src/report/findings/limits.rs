@@ -42,10 +42,15 @@ fn reached(row: &LimitUse, size: HubSize) -> Option<Finding> {
         "The hub throttled: the load exceeded the {} of {size}. Reduce the load, or use more units or a larger tier",
         words(&row.class)
     );
-    let offered = row.offered_at_first.unwrap_or(row.offered_peak);
-    let (offered, allowed, unit) = (rate(offered), rate(row.limit), &row.unit);
+    let due = row.offered_at_first.unwrap_or(row.offered_peak);
+    let (offered, allowed, unit) = (rate(due), rate(row.limit), &row.unit);
+    // After a connection loss, devices send messages that were due earlier.
+    let when = match due > row.limit {
+        true => format!("when {offered} {unit} were offered"),
+        false => format!("when {offered} {unit} were due and earlier ones were sent late"),
+    };
     let evidence = format!(
-        "throttling began at {first}, when {offered} {unit} were offered; {size} allows {allowed}; {delayed} delayed, {rejected} refused"
+        "throttling began at {first}, {when}; {size} allows {allowed}; {delayed} delayed, {rejected} refused"
     );
     Some(finding(Severity::Warning, text, evidence))
 }
@@ -72,16 +77,23 @@ fn reconnect_loop(measurement: &Measurement, limits: &[LimitUse], size: HubSize)
     let connects = measurement.of(Operation::Connect).ok();
     let reads = measurement.of(Operation::TwinGet).due;
     let again = connects.saturating_sub(measurement.devices());
-    // A read for each connection, except those that ended before it.
-    let on_connect = again > measurement.devices() && reads.saturating_mul(2) >= connects;
+    // A read for each connection, except those that ended before it. More reads are not caused by reconnects.
+    let is_on_connect = reads.saturating_mul(2) >= connects && reads <= connects.saturating_mul(2);
+    let is_loop = again > measurement.devices() && is_on_connect;
     let seconds = std::time::Duration::from_micros(end_us).as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52 connections")]
     let per_day = again.min(reads) as f64 * DAY_S / seconds.max(1.0);
-    (on_connect && per_day >= RECONNECT_SHARE * quota.limit).then(|| {
-        let text = "Devices kept reconnecting and read their twin on each connection. The hub bills each read, so the reconnects alone use \
-                    up the daily quota. Find out why the connections end, or read the twin less often";
-        let again = plural(again, "reconnect", "reconnects");
-        let evidence = format!("{again}; {} messages a day at this rate; {size} allows {}", count(per_day), count(quota.limit));
+    (is_loop && per_day >= RECONNECT_SHARE * quota.limit).then(|| {
+        let text = format!(
+            "A reconnect loop uses {} billed messages a day: devices kept reconnecting, and read their twin on each connection. Find out why \
+             the connections end, or read the twin less often",
+            count(per_day)
+        );
+        let evidence = format!(
+            "{} in the run; {size} allows {} messages a day",
+            plural(again, "reconnect", "reconnects"),
+            count(quota.limit)
+        );
         finding(Severity::Warning, text, evidence)
     })
 }
@@ -129,6 +141,10 @@ mod tests {
                 "throttling began at 0:41.0, when 131 msg/s were offered; S1 x 1 allows 100; 1,000 delayed, 7 refused"
             ]
         );
+        let mut late = throttled.clone();
+        late[0].offered_at_first = Some(80.0);
+        let late = evidence(&measurement, &late).remove(0);
+        assert!(late.contains("when 80.0 msg/s were due and earlier ones were sent late"), "{late}");
         assert_eq!(limits(&measurement, &throttled, None), [], "the tier is not known");
         let quota = [row(QUOTA, 400_000.0, 8_640_000.0, Some(62_000_000))];
         assert_eq!(
@@ -156,13 +172,19 @@ mod tests {
             });
             measurement.fleets[0].devices = 2;
             measurement.phases[0].end_us = 60_000_000;
-            evidence(&measurement, &[row(QUOTA, 400_000.0, 1.0, None)])
+            limits(&measurement, &[row(QUOTA, 400_000.0, 1.0, None)], Some(S1))
         };
-        assert_eq!(
-            measured(62, 62),
-            ["60 reconnects; 86,400 messages a day at this rate; S1 x 1 allows 400,000"]
+        let [found] = &measured(62, 62)[..] else { panic!("one finding") };
+        assert!(
+            found.text.starts_with("A reconnect loop uses 86,400 billed messages a day:"),
+            "{}",
+            found.text
         );
-        assert_eq!(measured(62, 10), [""; 0], "twins are not read on each connection");
-        assert_eq!(measured(12, 12), [""; 0], "few");
+        assert_eq!(found.evidence, "60 reconnects in the run; S1 x 1 allows 400,000 messages a day");
+        for (connects, reads, why) in
+            [(62, 10, "not on each connection"), (62, 200, "periodically"), (12, 12, "few reconnects")]
+        {
+            assert_eq!(measured(connects, reads), [], "{why}");
+        }
     }
 }

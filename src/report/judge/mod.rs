@@ -131,8 +131,8 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
 
     let mut findings = warnings;
     let reached_limit = input.limits.iter().any(|row| row.first_us.is_some());
-    findings.extend(self::findings(input.measurement, TargetFacts { reached_limit, ..input.target }));
     findings.extend(limits(input.measurement, input.limits, input.target.size));
+    findings.extend(self::findings(input.measurement, TargetFacts { reached_limit, ..input.target }));
     findings.extend(input.recovery.map(recovered));
     findings.extend(cleartext_password(input.target.cleartext_password));
     findings.extend(input.rules.thresholds_from.as_deref().map(other_thresholds));

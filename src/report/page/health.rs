@@ -91,6 +91,5 @@ pub(super) fn emulator(result: &RunResult) -> Vec<(&'static str, String)> {
     ];
     let happened = rare.into_iter().filter(|(_, count)| *count > 0);
     rows.extend(happened.map(|(what, count)| (what, human_count(count))));
-    rows.extend(super::super::limits::description(result).map(|limits| ("Limits", limits)));
     rows
 }
