@@ -116,6 +116,22 @@ pub struct ScenarioArgs {
     pub duration: Option<String>,
 }
 
+impl ScenarioArgs {
+    /// Returns the options that run this scenario file as it is.
+    #[must_use]
+    pub fn of(scenario: PathBuf) -> ScenarioArgs {
+        ScenarioArgs {
+            scenario,
+            set: Vec::new(),
+            seed: None,
+            target: None,
+            ca: None,
+            fleet: Vec::new(),
+            duration: None,
+        }
+    }
+}
+
 /// `hubstorm run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -165,9 +181,12 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight", "duration", "keep_journal", "fsync"])]
     pub once: bool,
     /// After the run, compare its result with this baseline: a result file or a folder of results. The exit code is that of the
-    /// comparison, unless the run itself failed. Options as for the command compare, with their defaults
-    #[arg(long, value_name = "BASE", conflicts_with = "once")]
+    /// comparison, unless the run itself failed
+    #[arg(id = "base", long = "compare", value_name = "BASE", conflicts_with = "once")]
     pub compare: Option<PathBuf>,
+    /// Options of the comparison.
+    #[command(flatten, next_help_heading = "Options with --compare")]
+    pub compare_options: CompareOptions,
 }
 
 /// When the journal of a run is flushed to the disk.
@@ -274,8 +293,8 @@ pub struct ReportArgs {
     /// Show metrics over all results in this folder, by plan and start time. Formats: html, csv (one file, for Apache Otava), text
     #[arg(long, value_name = "DIR", conflicts_with_all = ["result", "judge"], value_hint = ValueHint::DirPath)]
     pub history: Option<PathBuf>,
-    /// With --history: show this metric, such as "telemetry{phase:steady} p(99)"; can be repeated [default: those of the newest
-    /// run's thresholds, otherwise p(50), p(99), rate(ok) and achieved of the main operation, and connect p(95)]
+    /// With --history: show this metric, such as "telemetry{phase:steady} p(99)"; can be repeated [default: the metrics of
+    /// the newest run's thresholds, otherwise p(50), p(99), rate(ok) and achieved of the main operation, and connect p(95)]
     #[arg(long, value_name = "METRIC")]
     pub metric: Vec<String>,
 }
@@ -405,16 +424,16 @@ pub struct ManArgs {
     pub out: PathBuf,
 }
 
-/// Adds a hint to a usage error if the argument is one of another tool.
+/// Adds a hint to a usage error if the argument is misplaced, or one of another tool. `command` is the first argument.
 #[must_use]
-pub fn with_hint(mut error: clap::Error) -> clap::Error {
+pub fn with_hint(mut error: clap::Error, command: &str) -> clap::Error {
     let kind = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
         ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
         _ => return error,
     };
     let hint = match error.get(kind) {
-        Some(ContextValue::String(argument)) => hints::hint(argument),
+        Some(ContextValue::String(argument)) => hints::hint(command, argument),
         _ => None,
     };
     if let Some(hint) = hint {

@@ -26,7 +26,7 @@ pub(super) struct EmulatorReport {
     pub(super) faults: Vec<FaultStats>,
 }
 
-/// Returns everything of a result that is known before the run, for its journal. `recovery` says what the journal will lack.
+/// Returns everything of a result that is known before the run, for its journal. `recovery` names the parts that the journal will lack.
 pub(super) fn before(
     plan: &Plan,
     workers: usize,

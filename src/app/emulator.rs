@@ -71,6 +71,11 @@ async fn serve(
     } else {
         (None, control_config(args)?)
     };
+    let most = match (config.in_run, args.control) {
+        (true, _) => notice_printer::IN_RUN,
+        (false, true) => notice_printer::CONTROLLED,
+        (false, false) => notice_printer::ALONE,
+    };
     let (listen, host) = (config.listen(), public_host(&config));
     let mut config = config.to_config().map_err(|error| config_error(args, error))?;
     let listener = listen::bind(listen)?;
@@ -96,7 +101,6 @@ async fn serve(
     let rsa_thread = (!args.control).then(make_rsa).transpose()?;
     print(out, &ready)?;
 
-    let most = if args.control { notice_printer::IN_RUN } else { notice_printer::ALONE };
     let notices = notice_printer::print_from(hub.notices(), io::stderr(), most)?;
     let (ended, end) = oneshot::channel::<()>();
     let stop = async {

@@ -34,6 +34,7 @@ mod preflight;
 mod read_scenario;
 mod recover;
 mod report;
+mod result_folder;
 mod run;
 mod secret;
 mod shell;

@@ -26,7 +26,7 @@ fn decompress(file: &str, compression: Compression) -> String {
 /// Returns what a text is that is not a scenario, and what to do.
 pub(super) fn other_text(file: &str, text: &str) -> Option<String> {
     let start = text.trim_start();
-    let instead = "A scenario is TOML or JSON";
+    let instead = "A scenario is TOML or JSON; to write a first scenario:  hubstorm init";
     if start.is_empty() {
         return Some(format!("{file} is empty. To write a first scenario:  hubstorm init"));
     }
@@ -52,9 +52,7 @@ pub(super) fn other_text(file: &str, text: &str) -> Option<String> {
         return None;
     }
     if is_script(file, text) {
-        return Some(format!(
-            "{file} is a script, not a scenario. {instead}; to write a first scenario:  hubstorm init"
-        ));
+        return Some(format!("{file} is a script, not a scenario. {instead}"));
     }
     is_yaml(text).then(|| format!("{file} looks like YAML. {instead}"))
 }
@@ -138,7 +136,11 @@ mod tests {
             ("script.js", "// nothing", "script.js is a script, not a scenario."),
             ("x", k6, "x is a script, not a scenario."),
             ("x", "#!/bin/sh\necho", "x is a script"),
-            ("y.yaml", "# load\nfleet:\n  meter: 1\n", "y.yaml looks like YAML. A scenario is TOML or JSON"),
+            (
+                "y.yaml",
+                "# load\nfleet:\n  meter: 1\n",
+                "y.yaml looks like YAML. A scenario is TOML or JSON; to write a first scenario:  hubstorm init",
+            ),
             ("y", "---\nseed: 1\n", "y looks like YAML."),
             ("y", "config.phases: 5", "y looks like YAML."),
             ("y", "- duration: 60", "y looks like YAML."),

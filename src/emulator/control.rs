@@ -84,6 +84,8 @@ pub struct ControlConfig {
     pub faults: Vec<FaultText>,
     /// Seed for the devices that faults affect.
     pub seed: u64,
+    /// True for the built-in hub of a run: it prints fewer lines to stderr, because the run reports the errors of its devices.
+    pub in_run: bool,
 }
 
 impl Default for ControlConfig {
@@ -111,6 +113,7 @@ impl From<EmulatorOptions> for ControlConfig {
             shards: 0,
             faults: Vec::new(),
             seed: 1,
+            in_run: false,
         }
     }
 }

@@ -43,7 +43,7 @@ pub struct Batch {
     /// Number of these operations by outcome, whenever they ended. Outcomes without operations are left out.
     pub outcomes: Outcomes,
     /// Response times of these operations that ended ok, with two significant digits: HdrHistogram V2, deflated, base64.
-    /// Left out if there are none.
+    /// Left out if no operation ended ok.
     #[serde(
         rename = "hdr",
         default,

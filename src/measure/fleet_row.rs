@@ -27,7 +27,7 @@ pub struct FleetRow {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_ok: u64,
     /// Response times of the messages that were acknowledged or answered, with one significant digit: HdrHistogram V2, deflated,
-    /// base64. Left out if there are none; QoS 0 messages have no acknowledgment.
+    /// base64. Left out if empty; QoS 0 messages have no acknowledgment.
     #[serde(
         rename = "hdr",
         default,

@@ -32,6 +32,7 @@ mod schedule;
 mod sdk;
 
 pub use crate::measure::{Compare, Test};
+pub use crate::scenario::{in_json, is_json};
 pub use credentials::{Auth, Credentials, DeviceList, Keys, Renew, Secret, TokenLife};
 pub use deliveries::{Deliveries, ExpectedStream};
 pub use forecast::{Needs, Remedy, samples_needed};

@@ -2,7 +2,8 @@
 //! writes it; `report` renders everything else from it. Read `model` first.
 //!
 //! `model` defines the contents, which include the run's [`Measurement`](crate::measure::Measurement); `file` reads and
-//! writes result files, `json_layout` keeps them small and readable, and `checks` detects damaged ones; `disk` writes files atomically. This room must not depend on
+//! writes result files, `json_layout` keeps them small and readable, and `checks` detects damaged ones; `disk` writes files atomically.
+//! `metric` names a value of a result. This room must not depend on
 //! MQTT, plans or workers.
 
 mod checks;
@@ -11,6 +12,7 @@ pub mod file;
 mod file_error;
 pub mod journal;
 mod json_layout;
+pub mod metric;
 pub mod model;
 
 #[cfg(test)]

@@ -161,6 +161,14 @@ pub enum EndedBy {
     Unknown,
 }
 
+impl EndedBy {
+    /// Returns true if a rule of the scenario ended the run, so that it measured only a part of the load.
+    #[must_use]
+    pub fn is_early(self) -> bool {
+        matches!(self, EndedBy::Abort | EndedBy::Unreachable)
+    }
+}
+
 /// How a result was recovered from the journal of a run that wrote no result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Recovery {

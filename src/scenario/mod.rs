@@ -23,6 +23,7 @@ mod value;
 pub use error::{Errors, Origin, Place, Problem};
 pub use host::{MeantHost, check_host, is_connection_string, meant_host};
 pub use input::{FileText, Input, no_files, resolve_path};
+pub use json_advice::in_json;
 pub use mask::{looks_like_key, masked, may_be_key};
 pub use model::{
     ArrivalKind, AuthSpec, CallKind, ChaosSpec, DriveSpec, EmulatorSpec, FaultSpec, FleetSpec, LeftOut,
@@ -30,6 +31,7 @@ pub use model::{
     SendSpec, SizeSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec, ThresholdsOnly,
     Timing, TokenSpec, TwinSpec, ValiditySpec, WillSpec,
 };
+pub use node::is_json;
 pub use quantities::DURATION_MAX;
 pub use schema::schema;
 pub use suggestion::{

@@ -19,6 +19,7 @@ pub(in crate::app) fn control_config(plan: &Plan, workers: usize) -> ControlConf
         shards: cores.saturating_sub(workers).max(1),
         faults: plan.faults.iter().map(|plan| FaultText::from(&plan.fault)).collect(),
         seed: plan.seed,
+        in_run: true,
         ..ControlConfig::from(plan.emulator.unwrap_or_default())
     };
     for fleet in &plan.fleets {

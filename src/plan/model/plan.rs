@@ -6,6 +6,7 @@ use crate::measure::Limits;
 use crate::plan::deliveries::Deliveries;
 use crate::plan::schedule::Schedule;
 use crate::policy::fault::chaos::Chaos;
+use crate::scenario::{in_json, is_json};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,4 +62,18 @@ pub struct Source {
     pub overrides: Vec<String>,
     /// Files that were read: the scenario, and the files that it names. The run must not overwrite them.
     pub files: Vec<PathBuf>,
+}
+
+impl Source {
+    /// Returns true if the scenario is JSON.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        is_json(&self.file, &self.text)
+    }
+
+    /// Returns advice in the language of the scenario. `text` is advice in TOML.
+    #[must_use]
+    pub fn advice(&self, text: &str) -> String {
+        if self.is_json() { in_json(text) } else { text.to_owned() }
+    }
 }

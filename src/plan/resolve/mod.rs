@@ -20,6 +20,7 @@ mod subscriptions;
 mod target;
 mod templates;
 mod threshold_expression;
+mod threshold_list;
 mod threshold_suggestion;
 pub(super) mod thresholds;
 mod tier;

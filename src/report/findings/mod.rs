@@ -98,7 +98,7 @@ fn stalled(measurement: &Measurement) -> Vec<Finding> {
     findings.collect()
 }
 
-/// A result that was recovered from a journal, and what it lacks.
+/// A result that was recovered from a journal, and its missing parts.
 pub(super) fn recovered(recovery: &Recovery) -> Finding {
     let text = format!(
         "The result was recovered from the journal of a run that wrote no result. Operations that had no outcome by then count as \

@@ -29,6 +29,7 @@ use super::findings::{
 use crate::measure::{
     Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Test, Totals, threshold_label,
 };
+use crate::plan::{in_json, is_json};
 use crate::result::model::{
     Detail, Emulator, EndedBy, Finding, LimitUse, Recovery, RunResult, Severity, Status, ThresholdResult,
     ThresholdStatus, Verdict,
@@ -73,7 +74,7 @@ pub struct Judgment {
 /// Judges a run from its result file. Returns `None` for files from earlier versions, which do not contain the rules.
 #[must_use]
 pub fn judge_again(result: &RunResult) -> Option<Judgment> {
-    Some(judge(&JudgeInput {
+    let mut judgment = judge(&JudgeInput {
         measurement: &result.measurement,
         rules: result.rules.as_ref()?,
         ended_by: result.run.ended_by?,
@@ -81,7 +82,16 @@ pub fn judge_again(result: &RunResult) -> Option<Judgment> {
         emulator: result.emulator.as_ref(),
         target: TargetFacts::of(&result.run.target),
         limits: &result.limits,
-    }))
+    });
+    let scenario = &result.run.scenario;
+    if is_json(&scenario.file, &scenario.text) {
+        let details = judgment.verdict.details.iter_mut().map(|detail| &mut detail.text);
+        let findings = judgment.findings.iter_mut().map(|finding| &mut finding.text);
+        for text in details.chain(&mut judgment.verdict.reasons).chain(findings) {
+            *text = in_json(text);
+        }
+    }
+    Some(judgment)
 }
 
 /// Judges a run.

@@ -452,6 +452,8 @@ pub struct ThresholdSpec {
     pub metric: Written<String>,
     /// The expression.
     pub expression: Written<String>,
+    /// False if the value of the key is not a list, which `plan` reports because it can parse the expression.
+    pub listed: bool,
     /// `abort`.
     pub abort: bool,
     /// `after`.
