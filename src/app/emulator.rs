@@ -9,7 +9,7 @@ use super::ca_file::CaFile;
 use super::{AppError, Env, environment_error, notice_printer, read_scenario, secret};
 use crate::cli::EmulatorArgs;
 use crate::clock;
-use crate::emulator::certificate::SecondCertificate;
+use crate::emulator::certificate::RsaCertificate;
 use crate::emulator::control::{ControlCommand, ControlConfig, ControlError, Ready, SecretText};
 use crate::emulator::{Config, Hub, certificate};
 use crate::fleet::raise_descriptor_limit;
@@ -71,19 +71,14 @@ async fn serve(
     } else {
         (None, control_config(args)?)
     };
-    let most = match (config.in_run, args.control) {
-        (true, _) => notice_printer::IN_RUN,
-        (false, true) => notice_printer::CONTROLLED,
-        (false, false) => notice_printer::ALONE,
-    };
+    let most = notices_max(args, &config);
     let (listen, host) = (config.listen(), public_host(&config));
     let mut config = config.to_config().map_err(|error| config_error(args, error))?;
     let listener = listen::bind(listen)?;
     let certificate = certificate::make(&config.host_names, clock::unix())?;
-    let rsa = Arc::clone(&certificate.rsa);
-    let tls = tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get()))?;
-    let SecondCertificate { chain, key, rsa: second_rsa } = certificate.second;
-    config.second_tls = Some(tls::server_with_rsa((chain, key), Box::new(move || second_rsa.get()))?);
+    let tls = tls_config((certificate.chain, certificate.key), &certificate.rsa)?;
+    let second = certificate.second;
+    config.second_tls = Some(tls_config((second.chain, second.key), &second.rsa)?);
     let ca_file = ca_file(args, &certificate.ca_pem)?;
     let ready = Ready {
         mqtt: listener.local_addr()?.to_string(),
@@ -126,6 +121,24 @@ async fn serve(
         std::panic::resume_unwind(panic);
     }
     served
+}
+
+/// Returns the TLS configuration for a certificate and its RSA counterpart.
+fn tls_config(
+    certificate: (Vec<Vec<u8>>, Vec<u8>),
+    rsa: &Arc<RsaCertificate>,
+) -> Result<Arc<rustls::ServerConfig>, EmulatorCommandError> {
+    let rsa = Arc::clone(rsa);
+    Ok(tls::server_with_rsa(certificate, Box::new(move || rsa.get()))?)
+}
+
+/// Returns how many notices the emulator prints.
+fn notices_max(args: &EmulatorArgs, config: &ControlConfig) -> notice_printer::Most {
+    match (config.in_run, args.control) {
+        (true, _) => notice_printer::IN_RUN,
+        (false, true) => notice_printer::CONTROLLED,
+        (false, false) => notice_printer::ALONE,
+    }
 }
 
 /// Names the options of the command line, where keys of the configuration have the same names.

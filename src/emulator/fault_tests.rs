@@ -248,7 +248,7 @@ fn rule_25_disabled_device_is_closed_then_refused_with_5() {
 }
 
 #[test]
-fn rule_22_quota_exhausted_accepts_connect_and_closes_on_publish() {
+fn rule_22_quota_exhausted_closes_on_publish() {
     let mut world = hub(vec![window(FaultKind::QuotaExhausted)]);
     let start = world.now;
     world.now = start + seconds(10);

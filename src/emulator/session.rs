@@ -9,6 +9,7 @@
 //! `throttling` what a throttle delays, and `faults` what a fault does.
 
 mod connect;
+mod device_faults;
 mod error;
 mod exchange;
 mod faults;
@@ -29,7 +30,7 @@ use crate::iothub::{limits, properties};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 use crate::wire::{self, Packet, QoS, Strictness, encode};
 use bytes::BytesMut;
-use faults::DeviceFaults;
+use device_faults::DeviceFaults;
 use held::HeldPackets;
 use method::SentCall;
 use std::collections::VecDeque;

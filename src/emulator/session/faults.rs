@@ -1,44 +1,12 @@
 //! What the faults of a hub do to one connection. A fault acts like the hub itself: its delays are deadlines in the future, and never count
 //! as stalls. Independent of sockets, like the rest of the session.
 
+use super::device_faults::DeviceFaults;
 use super::{HubError, HubSession, OutgoingPacket, State};
 use crate::emulator::admission::Refusal;
-use crate::emulator::faults::HubFault;
 use crate::emulator::throttle::Held;
 use crate::policy::fault::FaultKind;
-use std::sync::Arc;
 use std::time::Instant;
-
-/// The faults that affect the device of a connection.
-#[derive(Debug)]
-pub(super) struct DeviceFaults {
-    faults: Vec<Arc<HubFault>>,
-    /// When a fault starts or ends next.
-    next_at: Option<Instant>,
-    /// When the hub reads from the connection again.
-    stalled_until: Option<Instant>,
-}
-
-impl DeviceFaults {
-    /// Returns the fault of this kind that is in progress.
-    fn active(&self, now: Instant, kind: FaultKind) -> Option<&HubFault> {
-        self.faults.iter().map(|one| &**one).find(|one| one.fault.kind == kind && one.is_active(now))
-    }
-
-    /// Returns the fault that ends, at `now`, a connection that was admitted at `since`. A fault that happens once affects only connections
-    /// that were admitted before.
-    fn ending(&self, since: Instant, now: Instant) -> Option<&HubFault> {
-        let ends = |one: &&Arc<HubFault>| {
-            let kind = one.fault.kind;
-            let closes = matches!(
-                kind,
-                FaultKind::Close | FaultKind::Reset | FaultKind::DisableDevice | FaultKind::CertificateChange
-            );
-            closes && (one.is_active(now) || (since < one.from && one.from <= now))
-        };
-        self.faults.iter().find(ends).map(|one| &**one)
-    }
-}
 
 impl HubSession {
     /// Looks up the faults of the device, after CONNECT and after each change of the hub's faults.

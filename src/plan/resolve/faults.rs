@@ -209,8 +209,8 @@ fn share(written: Option<&Written<crate::units::Percent>>, errors: &mut Errors) 
 
 fn chaos(spec: &ChaosSpec, schedule: &Schedule, errors: &mut Errors) -> Option<Chaos> {
     let share = match &spec.share {
-        Some(_) => share(spec.share.as_ref(), errors)?,
-        None => CHAOS_SHARE,
+        Some(_) => share(spec.share.as_ref(), errors),
+        None => Some(CHAOS_SHARE),
     };
     if spec.kinds.as_ref().is_some_and(Vec::is_empty) && errors.is_empty() {
         let problem = errors.add(&spec.place.below("kinds"), "no kinds to choose from");
@@ -228,7 +228,7 @@ fn chaos(spec: &ChaosSpec, schedule: &Schedule, errors: &mut Errors) -> Option<C
         return None;
     }
     let kinds = spec.kinds.clone().unwrap_or_else(|| FaultKind::ALL.to_vec());
-    Some(Chaos { rate_hz, kinds, length: spec.length.unwrap_or(CHAOS_LENGTH), share })
+    Some(Chaos { rate_hz, kinds, length: spec.length.unwrap_or(CHAOS_LENGTH), share: share? })
 }
 
 /// Chooses the devices of a fault. It lists them, unless it affects all devices.

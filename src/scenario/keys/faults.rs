@@ -54,7 +54,10 @@ fn code(reader: &mut Reader<'_>, node: &Node) -> Option<Written<u8>> {
     let code: Written<u8> = reader.integer(node, 0..=255)?;
     if !CODES.contains(&code.value) {
         let problem = reader.errors.add(&node.place, "not a code with which IoT Hub refuses devices");
-        problem.found(code.text).allowed("3 (server unavailable), 5 (not authorized)");
+        problem
+            .found(code.text)
+            .allowed("3 (server unavailable), 5 (not authorized)")
+            .fix("code = 3, or code = 5");
         return None;
     }
     Some(code)

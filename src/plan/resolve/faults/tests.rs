@@ -98,7 +98,7 @@ fn wrong_faults_are_refused_with_place_and_fix() {
 }
 
 #[test]
-fn faults_on_other_devices_or_at_other_times_are_no_contradiction() {
+fn other_devices_and_other_times_are_no_contradiction() {
     let hold = "kind = \"hold-acks\"\nat = \"5s\"\nfor = \"10s\"\nfleet = \"meter\"";
     let drop = "kind = \"drop-acks\"\nat = \"5s\"\nfor = \"10s\"\nfleet = \"lock\"";
     assert!(faults(&[hold, drop]).is_ok());
