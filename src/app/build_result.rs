@@ -216,7 +216,7 @@ fn target(plan: &Plan, tls: Option<model::Tls>) -> model::Target {
         tls_wanted: plan.target.tls.is_some(),
         tls,
         tier: limits::tier_name(plan),
-        units: limits::size(plan).map(|size| size.units),
+        units: plan.hub_size().map(|size| size.units),
         cleartext_password: super::plan_warnings::cleartext_password(plan).is_some(),
         preflight_passed: false,
     }

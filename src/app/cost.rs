@@ -2,7 +2,6 @@
 //! hub's size is not known. `check`, `run` and `consent` print it before the load, and `limits` compares a run with the daily quota. Uses
 //! only the plan.
 
-use super::limits;
 use crate::iothub::limits::Tier;
 use crate::iothub::throttles::HubSize;
 use crate::measure::Operation;
@@ -102,7 +101,7 @@ pub(super) fn billed_once(plan: &Plan) -> u64 {
 
 /// Returns the size of the hub, or one S1 unit if it is not known.
 fn size(plan: &Plan) -> HubSize {
-    limits::size(plan).unwrap_or(HubSize { tier: Tier::S1, units: 1 })
+    plan.hub_size().unwrap_or(HubSize { tier: Tier::S1, units: 1 })
 }
 
 /// The messages that a hub bills for a plan.

@@ -16,18 +16,10 @@ use std::time::Duration;
 const DAY_S: f64 = 86_400.0;
 const US_PER_S: u64 = 1_000_000;
 
-/// Returns the size of the hub, if it is known.
-pub(super) fn size(plan: &Plan) -> Option<HubSize> {
-    match plan.emulator {
-        Some(options) => options.tier.map(|tier| tier.size),
-        None => plan.target.size,
-    }
-}
-
 /// Returns the name of the hub's tier, if it is known.
 pub(super) fn tier_name(plan: &Plan) -> Option<String> {
     let unlimited = plan.emulator.is_some().then_some(UNLIMITED);
-    size(plan).map(|size| size.tier.name()).or(unlimited).map(str::to_owned)
+    plan.hub_size().map(|size| size.tier.name()).or(unlimited).map(str::to_owned)
 }
 
 /// Returns the use of each limit that the run touched, and of the daily quota. Empty if the hub's tier is not known.
@@ -56,7 +48,7 @@ struct Run<'r> {
 
 impl Run<'_> {
     fn limits(&self) -> Vec<LimitUse> {
-        let Some(size) = size(self.plan) else { return Vec::new() };
+        let Some(size) = self.plan.hub_size() else { return Vec::new() };
         let classes = Class::ALL.into_iter().filter_map(|class| self.class(class, size));
         classes.chain(self.quota(size)).collect()
     }

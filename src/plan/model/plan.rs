@@ -2,6 +2,7 @@
 
 use super::{DrivePlan, FaultPlan, FleetPlan, Target, Threshold};
 use crate::iothub::emulator_options::EmulatorOptions;
+use crate::iothub::throttles::HubSize;
 use crate::measure::Limits;
 use crate::plan::deliveries::Deliveries;
 use crate::plan::schedule::Schedule;
@@ -62,6 +63,17 @@ pub struct Source {
     pub overrides: Vec<String>,
     /// Files that were read: the scenario, and the files that it names. The run must not overwrite them.
     pub files: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// Returns the tier and the units of the hub, if they are known.
+    #[must_use]
+    pub fn hub_size(&self) -> Option<HubSize> {
+        match self.emulator {
+            Some(options) => options.tier.map(|tier| tier.size),
+            None => self.target.size,
+        }
+    }
 }
 
 impl Source {
