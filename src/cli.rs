@@ -257,8 +257,26 @@ pub struct EmulatorArgs {
     /// Number of billed messages of the current day that are used up at the start [default: 0]
     #[arg(long, value_name = "N")]
     pub quota_used: Option<u64>,
+    /// Admit only the devices in this file, with their keys: CSV, connection strings, or an export of Azure's tools
+    #[arg(long, value_name = "FILE", conflicts_with = "group_key", value_hint = ValueHint::FilePath)]
+    pub devices: Option<PathBuf>,
+    /// Write the first line of stdout to this file when the hub listens, and remove it when the hub stops
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ready_file: Option<PathBuf>,
+    /// Address and port for /healthz and /readyz over plain HTTP; port 0 picks a free port
+    #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address)]
+    pub health_listen: Option<SocketAddr>,
+    /// Print one line with counts to stderr at this interval, and the totals at the end
+    #[arg(long, value_name = "INTERVAL")]
+    pub stats: Option<String>,
+    /// After SIGTERM or Ctrl-C: how long to wait for acknowledgments that are in flight
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub drain: String,
+    /// Ask the emulator at this --health-listen address whether it is ready, and exit with 0 or 1; starts nothing
+    #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address, exclusive = true)]
+    pub health_check: Option<SocketAddr>,
     /// Read the configuration and commands as JSON lines from stdin until it ends; replaces the other options. See docs/emulator.md
-    #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties", "tier", "units", "quota_used"])]
+    #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties", "tier", "units", "quota_used", "devices", "ready_file", "health_listen", "stats", "drain"])]
     pub control: bool,
 }
 

@@ -147,6 +147,12 @@ fn line(notice: &Notice) -> String {
         Notice::NoConnect { peer, error } => {
             format!("hub: closed a connection from {peer} before CONNECT: {error}\n")
         }
+        Notice::CutOff { connections } => {
+            let connections = plural(*connections, "connection", "connections");
+            format!(
+                "hub: closed {connections} before all acknowledgments were sent; increase --drain to wait longer for them\n"
+            )
+        }
         Notice::Shortage(shortage) => {
             let shortage = match shortage {
                 Shortage::Memory => {

@@ -2,6 +2,7 @@
 //! cause. Used by `read_scenario` and `report`. Never quotes the content, which may be secret.
 
 use super::shell::shell_word;
+use crate::result::journal;
 use crate::text_file::{self, Compression};
 use std::path::Path;
 
@@ -21,6 +22,16 @@ pub(super) fn compressed(file: &str, bytes: &[u8]) -> Option<String> {
 
 fn decompress(file: &str, compression: Compression) -> String {
     format!("Decompress it:  {} {}", compression.command(), shell_word(file))
+}
+
+/// Returns what the journal of a run is, and how to recover its result.
+pub(super) fn journal(file: &str, bytes: &[u8]) -> Option<String> {
+    let command = journal::recover_command(&shell_word(file));
+    journal::is_journal(bytes).then(|| {
+        format!(
+            "{file} is the journal of a run, not a scenario. To recover the result of the run:  {command}"
+        )
+    })
 }
 
 /// Returns what a text is that is not a scenario, and what to do.
@@ -165,6 +176,16 @@ mod tests {
         ] {
             assert_eq!(other_text(file, text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn journals_are_named() {
+        assert_eq!(
+            journal("a b.journal", b"hubstorm.journal.v1\n\xff").unwrap(),
+            "a b.journal is the journal of a run, not a scenario. To recover the result of the run:  \
+             hubstorm report --recover 'a b.journal' --export json=recovered.json"
+        );
+        assert_eq!(journal("x", b"seed = 1"), None);
     }
 
     #[test]

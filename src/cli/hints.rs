@@ -59,6 +59,7 @@ fn misplaced_value(command: &str, value: &str) -> Option<String> {
         "man" => format!("to write the man pages to a folder: hubstorm man --out {value}"),
         "run" | "check" if is_scenario => "a run has one scenario. Put the fleets of both into one file".to_owned(),
         "run" | "check" if value.contains('=') => format!("to override a value of the scenario: --set {value}"),
+        "run" | "check" => "--set takes one argument without spaces around the sign: --set KEY=VALUE".to_owned(),
         _ => return None,
     })
 }
@@ -132,6 +133,7 @@ mod tests {
             ("run --scenario m.toml", Some("write the scenario without an option")),
             ("check a.toml b.toml", Some("a run has one scenario")),
             ("run a.toml fleet.a.devices=5", Some("--set fleet.a.devices=5")),
+            ("run a.toml --set fleet.a.devices 5", Some("--set KEY=VALUE")),
             ("check a.toml --out x", Some("--out is an option of run, report, certs, man")),
             ("--quiet run a.toml", Some("write options after the command, such as hubstorm run --quiet")),
         ] {

@@ -63,7 +63,7 @@ impl Options {
     ///
     /// # Errors
     /// Returns the first name that is not in the result.
-    pub fn check(&self, result: &RunResult) -> Result<(), CompareError> {
+    pub(super) fn check(&self, result: &RunResult) -> Result<(), CompareError> {
         let own = self.tolerances.iter().filter_map(|tolerance| tolerance.metric.as_ref());
         for spec in self.metrics.iter().chain(own) {
             let known = |what: &'static str, name: &Option<String>, all: Vec<&str>| match name {

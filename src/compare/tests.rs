@@ -131,9 +131,10 @@ fn full_matrix_of_known_truths() {
     for cell in cells {
         let Cell { base_runs, noise, world, metrics } = cell;
         print!("| {base_runs} | {} | {} | {world:?} ", noise * 100.0, metrics.len());
-        // What Holm's correction for three metrics costs is in `docs/compare.md`.
+        // `docs/compare.md` says why ten results find fewer in the other worlds.
         let is_quiet = world.between < 0.01 && (base_runs >= 10 || noise < 0.02);
-        let is_found = is_quiet || base_runs >= 20 || (base_runs >= 10 && metrics.len() == 1);
+        let is_one = base_runs >= 10 && metrics.len() == 1 && world.correlation < 0.1;
+        let is_found = is_quiet || is_one || base_runs >= 20;
         for truth in truths {
             let [regressed, same, inconclusive] = rates(cell, truth, seeds);
             print!("| {regressed} / {same} / {inconclusive} ");
@@ -194,13 +195,9 @@ fn metrics_that_cannot_regress_are_not_counted() {
         decide_all(metrics.iter().map(judge).collect(), false)[0].p_adjusted.unwrap()
     };
     let alone = p(ONE);
-    assert!(
-        alone < 0.05 && (p(&[ONE[0], "telemetry rate(ok)", "telemetry count(lost)"]) - alone).abs() < 1e-12
-    );
-    assert!(
-        (p(&[ONE[0], "telemetry p(99)"]) - 2.0 * alone).abs() < 1e-12
-            || p(&[ONE[0], "telemetry p(99)"]) >= alone
-    );
+    assert!(alone < 0.05);
+    assert!((p(&[ONE[0], "telemetry rate(ok)", "telemetry count(lost)"]) - alone).abs() < 1e-12);
+    assert!(p(&[ONE[0], "telemetry p(99)"]) > alone, "another latency counts");
 }
 
 fn tool() -> Tool {

@@ -45,7 +45,9 @@ pub(super) async fn run(ticket: Ticket, shard: Rc<Shard>, socket: std::net::TcpS
     let session = HubSession::new(directory, opened);
     let link = Link::new(transport, Rc::clone(&shard.buffers), &shard.deadlines);
     let (ticket, previous) = (Some(ticket), None);
-    let mut connection = Connection { link, ticket, shard, peer, session, address, mailbox, previous };
+    let was_admitted = false;
+    let mut connection =
+        Connection { link, ticket, shard, peer, session, address, mailbox, previous, was_admitted };
     poll_fn(|cx| connection.poll(cx)).await;
     connection.end().await;
 }
@@ -77,6 +79,7 @@ struct Connection {
     mailbox: Rc<Mailbox>,
     /// Resolves when the previous connection of the device is closed.
     previous: Option<oneshot::Receiver<()>>,
+    was_admitted: bool,
 }
 
 impl Connection {
@@ -115,6 +118,7 @@ impl Connection {
             let end = self.link.poll(cx, &mut self.session);
             let counters = self.shard.counters();
             counters.telemetry.add(self.session.take_telemetry());
+            counters.acks.add(self.session.take_acks());
             let event = self.session.poll_event();
             match event {
                 Some(Event::Authorized) if end.is_pending() => self.claim(),
@@ -181,7 +185,8 @@ impl Connection {
             self.previous = None;
         }
         self.session.admit(clock::now());
-        self.shard.counters().accepted.add(u64::from(self.session.is_online()));
+        self.was_admitted = self.session.is_online();
+        self.shard.counters().accepted.add(u64::from(self.was_admitted));
         true
     }
 
@@ -192,6 +197,7 @@ impl Connection {
             let _ = previous.await;
         }
         self.session.release();
+        self.shard.counters().ended.add(u64::from(self.was_admitted));
         self.shard.close_mailbox(self.address.connection);
     }
 }

@@ -60,6 +60,9 @@ pub struct ControlConfig {
     pub group_keys: Vec<SecretText>,
     /// Devices with a key of their own.
     pub devices: Vec<ControlDevice>,
+    /// True to admit only `devices`: without group keys, the hub then makes no random one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub only_devices: bool,
     /// Shared access policies that let devices connect.
     pub policies: Vec<ControlPolicy>,
     /// Name of the tier whose throttles and quota apply; [`UNLIMITED`] means none.
@@ -103,6 +106,7 @@ impl From<EmulatorOptions> for ControlConfig {
             hosts: Vec::new(),
             group_keys: Vec::new(),
             devices: Vec::new(),
+            only_devices: false,
             policies: Vec::new(),
             tier: options.tier.map_or(UNLIMITED, |tier| tier.size.tier.name()).to_owned(),
             units: options.tier.map(|tier| tier.size.units),
@@ -237,7 +241,7 @@ impl ControlConfig {
         for key in &self.group_keys {
             config.group_keys.push(Key::from_base64(key.expose())?);
         }
-        if config.group_keys.is_empty() {
+        if config.group_keys.is_empty() && !self.only_devices {
             config.group_keys.push(Key::random(&mut rand::rng()));
         }
         for device in &self.devices {
@@ -286,6 +290,9 @@ impl ControlConfig {
 pub struct Ready {
     /// Address and port for MQTT over TLS.
     pub mqtt: String,
+    /// The port alone. Older versions do not send it.
+    #[serde(default)]
+    pub port: u16,
     /// Host name for clients.
     pub host: String,
     /// PEM file with the certificate authority to trust. A child process does not write one, because the file would remain if the child
@@ -295,8 +302,15 @@ pub struct Ready {
     /// The certificate authority as PEM text, for the parent process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
-    /// Connection string for a device SDK, with the host, a sample device and its key.
-    pub sample_connection_string: SecretText,
+    /// Connection string for a device SDK, with the host, a sample device and its key. `None` if the hub admits only devices from a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_connection_string: Option<SecretText>,
+    /// Address and port of `/healthz` and `/readyz`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
+    /// Process id of the emulator. Older versions do not send it.
+    #[serde(default)]
+    pub pid: u32,
 }
 
 /// A later line of the child on stdout.

@@ -63,6 +63,8 @@ impl Hub {
             accepted: sum(|c| &c.accepted),
             refused: sum(|c| &c.refused),
             telemetry: sum(|c| &c.telemetry),
+            acks: sum(|c| &c.acks),
+            ended: sum(|c| &c.ended),
             taken_over: sum(|c| &c.taken_over),
             expired: sum(|c| &c.expired),
             protocol_errors: sum(|c| &c.protocol_errors),

@@ -17,6 +17,8 @@ pub(super) struct Mailbox {
     has_outbound: Cell<bool>,
     /// True if the faults of the hub have changed.
     has_faults: Cell<bool>,
+    /// True if the hub is stopping.
+    is_draining: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -39,6 +41,12 @@ impl Mailbox {
         self.wake();
     }
 
+    /// Closes the connection because the hub is stopping, once it has sent its acknowledgments.
+    pub(super) fn drain(&self) {
+        self.is_draining.set(true);
+        self.wake();
+    }
+
     /// Wakes the connection's task.
     pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.take() {
@@ -46,9 +54,9 @@ impl Mailbox {
         }
     }
 
-    /// Returns ready when a connection that is not admitted must close to make room for another one.
+    /// Returns ready when a connection that is not admitted must close: to make room for another one, or because the hub is stopping.
     pub(super) fn poll_closing(&self, cx: &Context<'_>, ticket: &Ticket) -> Poll<()> {
-        if ticket.is_closing() {
+        if ticket.is_closing() || self.is_draining.get() {
             return Poll::Ready(());
         }
         self.register(cx);
@@ -65,6 +73,9 @@ impl Mailbox {
         }
         if self.has_faults.take() {
             session.update_faults(clock::now());
+        }
+        if self.is_draining.get() {
+            session.drain();
         }
         self.register(cx);
     }

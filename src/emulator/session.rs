@@ -6,10 +6,11 @@
 //! At the end of the connection, the owner calls [`HubSession::release`].
 //!
 //! The state that outlives a connection is in the [`Directory`]. `connect` handles CONNECT, `exchange` all requests other than telemetry,
-//! `throttling` what a throttle delays, and `faults` what a fault does.
+//! `throttling` what a throttle delays, `faults` what a fault does, and `drain` the end of the hub.
 
 mod connect;
 mod device_faults;
+mod drain;
 mod error;
 mod exchange;
 mod faults;
@@ -134,7 +135,10 @@ pub struct HubSession {
     online_since: Option<Instant>,
     /// Faults that affect the device; `None` on a hub without faults.
     faults: Option<Box<DeviceFaults>>,
+    /// True if the hub is stopping: the connection closes once its acknowledgments are sent.
+    draining: bool,
     telemetry: u64,
+    acks: u64,
 }
 
 impl HubSession {
@@ -164,7 +168,9 @@ impl HubSession {
             is_reset: false,
             online_since: None,
             faults: None,
+            draining: false,
             telemetry: 0,
+            acks: 0,
         }
     }
 
@@ -211,6 +217,11 @@ impl HubSession {
     /// Returns the number of telemetry messages accepted since the previous call.
     pub fn take_telemetry(&mut self) -> u64 {
         std::mem::take(&mut self.telemetry)
+    }
+
+    /// Returns the number of PUBACK packets written since the previous call.
+    pub fn take_acks(&mut self) -> u64 {
+        std::mem::take(&mut self.acks)
     }
 
     /// Claims the device for this connection, whose address is `by`. Returns the connection that must close and be released before
@@ -358,7 +369,7 @@ impl Machine for HubSession {
     type Error = HubError;
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), HubError> {
-        while self.state != State::Closing && self.wants_input() {
+        while self.state != State::Closing && !self.draining && self.wants_input() {
             let opening = self.state == State::Opening;
             if opening && input.first().is_some_and(|&first| first != CONNECT) {
                 return Err(HubError::NotConnect);
@@ -374,7 +385,7 @@ impl Machine for HubSession {
                 None => return Ok(()),
             }
         }
-        if self.state == State::Closing {
+        if self.state == State::Closing || self.draining {
             input.clear();
         }
         Ok(())
@@ -439,7 +450,10 @@ impl Machine for HubSession {
                 OutgoingPacket::ConnAck { session_present, code } => {
                     encode::connack(out, session_present, code)
                 }
-                OutgoingPacket::PubAck(pid) => encode::puback(out, pid),
+                OutgoingPacket::PubAck(pid) => {
+                    self.acks += 1;
+                    encode::puback(out, pid);
+                }
                 OutgoingPacket::SubAck { pid, granted } => encode::suback(out, pid, &granted),
                 OutgoingPacket::UnsubAck(pid) => encode::unsuback(out, pid),
                 OutgoingPacket::PingResp => encode::pingresp(out),
@@ -481,7 +495,7 @@ impl Machine for HubSession {
 
     fn poll_close(&self) -> Option<Close> {
         let close = if self.is_reset { Close::Reset } else { Close::AfterFlush };
-        (self.state == State::Closing).then_some(close)
+        (self.state == State::Closing || self.is_drained()).then_some(close)
     }
 }
 

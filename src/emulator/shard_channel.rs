@@ -21,6 +21,8 @@ pub(super) enum ShardMessage {
     Wake { connection: u64 },
     /// Notify all connections that the faults of the hub have changed.
     Faults,
+    /// Close all connections, each once it has sent its acknowledgments, and then stop.
+    Drain,
     /// Drop all connections and stop.
     Stop,
 }
@@ -63,6 +65,13 @@ impl ShardChannels {
     pub(super) fn notify_faults(&self) {
         for shard in 0..self.len() {
             self.send(shard, ShardMessage::Faults);
+        }
+    }
+
+    /// Lets all shards close their connections and stop.
+    pub(super) fn drain(&self) {
+        for shard in 0..self.len() {
+            self.send(shard, ShardMessage::Drain);
         }
     }
 

@@ -3,7 +3,7 @@
 //! tier has none. It must not depend on sessions or sockets.
 //!
 //! Nothing here takes a lock. Each class has one bucket for the whole hub. Telemetry does not use it for each message: a shard takes tokens
-//! in batches ([`lease`]). The quota is one counter, because it must be exact to the message.
+//! in batches (`lease`). The quota is one counter, because it must be exact to the message.
 //!
 //! Fairness: everything passes in the order in which it arrives, whichever device sends it. As in Azure, the throttles belong to the hub,
 //! so a device that sends more gets more. When the queue is full, each token that becomes free goes to whichever shard asks first.

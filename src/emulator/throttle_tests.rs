@@ -13,7 +13,7 @@ use crate::iothub::limits::Tier;
 use crate::iothub::service::{ServiceError, ServiceRequest};
 use crate::iothub::throttles::HubSize;
 use crate::iothub::topics;
-use crate::sansio::Machine;
+use crate::sansio::{Close, Machine};
 use crate::wire::encode::{self, PublishRef};
 use crate::wire::{Packet, QoS};
 use serde_json::{Value, json};
@@ -293,4 +293,35 @@ fn a_hub_without_a_tier_has_no_limits() {
         send(&mut client, &world, pid).unwrap();
         assert_eq!(client.read(&world), [Packet::PubAck(pid)]);
     }
+}
+
+#[test]
+fn a_stopping_hub_sends_late_acks_before_it_closes() {
+    let mut world = hub(Tier::S1, 100, 100);
+    let mut client = world.online(true, &[]);
+    (1..=12).for_each(|pid| send(&mut client, &world, pid).unwrap());
+    assert_eq!(client.read(&world).len(), 10);
+    client.session.drain();
+    assert_eq!(client.session.poll_close(), None, "two acknowledgments are late");
+    send(&mut client, &world, 13).unwrap();
+    world.now += Duration::from_millis(20);
+    client.handle_timeout(&world).unwrap();
+    assert_eq!(client.read(&world), [Packet::PubAck(11), Packet::PubAck(12)]);
+    assert_eq!(client.session.poll_close(), Some(Close::AfterFlush));
+    let counts = (client.session.take_acks(), client.session.take_telemetry());
+    assert_eq!(counts, (12, 12), "a message that arrives later is not accepted");
+}
+
+#[test]
+fn a_stopping_hub_closes_idle_connections_at_once() {
+    let mut world = hub(Tier::S1, 100, 100);
+    let mut online = world.online(true, &[]);
+    online.session.drain();
+    assert_eq!(online.session.poll_close(), Some(Close::AfterFlush));
+    let mut silent = world.open();
+    silent.session.drain();
+    assert_eq!(silent.session.poll_close(), Some(Close::AfterFlush));
+    let mut claiming = world.connect(&ConnectFields::of("d2"));
+    claiming.session.drain();
+    assert_eq!((claiming.read(&world), claiming.session.poll_close()), (vec![], Some(Close::AfterFlush)));
 }

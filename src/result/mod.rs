@@ -11,6 +11,7 @@ pub mod disk;
 pub mod file;
 mod file_error;
 pub mod journal;
+mod journal_head;
 mod json_layout;
 pub mod metric;
 pub mod model;
@@ -20,6 +21,6 @@ mod size_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use disk::replace;
+pub use disk::{folder_of, replace};
 pub use file::{parse, read, read_from, schema, to_compact_json, to_json, write_new};
 pub use file_error::FileError;

@@ -2,7 +2,7 @@
 
 use crate::committed_results;
 use crate::support::hubstorm::{Finished, command, finish, hubstorm};
-use hubstorm::measure::{Operation, Outcome};
+use hubstorm::measure::{Batches, Operation, Outcome};
 use hubstorm::result;
 use hubstorm::result::model::{EndedBy, RunResult, Status};
 use std::fs;
@@ -50,9 +50,12 @@ impl Results {
     }
 }
 
-/// The committed result of a run that passed, as another run.
+/// The committed result of a run that passed, as another run. Without batches, so that tests may change its totals.
 fn run(number: u8) -> RunResult {
     let mut result = committed_results::read("pass");
+    for part in &mut result.measurement.operations {
+        part.batches = Batches::default();
+    }
     result.run.id = format!("run-{number}");
     result.run.started = format!("2026-11-28T00:0{number}:00Z");
     result
@@ -293,7 +296,7 @@ fn text_fits_the_terminal() {
             let mut compare = command(std::iter::once("compare".to_owned()).chain(words));
             compare.current_dir(results.folder.path()).env("COLUMNS", columns.to_string());
             let shown = finish(compare);
-            assert!(matches!(shown.code, Some(121 | 122)), "{line}: {shown:?}");
+            assert!(matches!(shown.code, Some(0 | 121 | 122)), "{line}: {shown:?}");
             for line in shown.stdout.lines() {
                 assert!(line.chars().count() <= columns, "{columns}: {line}");
             }

@@ -16,6 +16,7 @@ mod commands;
 mod committed_results;
 mod compare;
 mod comparison;
+mod container;
 mod credentials;
 mod delayed;
 mod deliver;

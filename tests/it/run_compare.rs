@@ -100,7 +100,13 @@ fn run_and_comparison_have_one_exit_code() {
             121,
             "Inconclusive",
         ),
-        ("pass.toml", "first", &["--update-baseline", "--inconclusive", "pass"], 0, "ne run each"),
+        (
+            "pass.toml",
+            "first",
+            &["--update-baseline", "--inconclusive", "pass"],
+            0,
+            "inconclusive: telemetry count(ok)",
+        ),
     ] {
         let finished = project.run(scenario, base, more);
         finished.exits(code);
@@ -126,6 +132,10 @@ fn comparisons_that_cannot_be_made_end_before_the_load() {
     other.run.scenario.plan_sha256 = "0".repeat(64);
     let json = result::to_json(&other).expect("a valid result");
     fs::write(project.path("other/other.json"), json).expect("a writable folder");
+    fs::create_dir(project.path("partial")).expect("a writable folder");
+    other.run.complete = false;
+    let json = result::to_json(&other).expect("a valid result");
+    fs::write(project.path("partial/partial.json"), json).expect("a writable folder");
     for (scenario, base, more, code, part) in [
         ("pass.toml", "empty", &["--metric", "telemetry p99"][..], 2, "unknown aggregate \"p99\""),
         ("pass.toml", "empty", &["--tolerance", "much"], 2, "tolerance \"much\" is not valid"),
@@ -136,6 +146,7 @@ fn comparisons_that_cannot_be_made_end_before_the_load() {
         ("pass.toml", "empty", &[], 1, "contains no result"),
         ("pass.toml", "none", &["--update-baseline"], 1, "create it:  mkdir -p none"),
         ("pass.toml", "other", &[], 1, "the load (plan_sha256) differs"),
+        ("pass.toml", "partial", &[], 1, "partial.json is incomplete"),
     ] {
         let refused = project.run(scenario, base, more);
         refused.exits(code);

@@ -1,8 +1,7 @@
 //! Reads one side of a comparison: a result, or a folder of results. Used by `compare`.
 
 use crate::app::result_folder::{self, Found};
-use crate::app::{AppError, Env, environment_error, tell};
-use crate::result;
+use crate::app::{AppError, Env, environment_error, report, tell};
 use crate::result::model::RunResult;
 use std::path::{Path, PathBuf};
 
@@ -27,9 +26,8 @@ pub(super) fn read(path: &Path, env: &mut Env) -> Result<Vec<Read>, AppError> {
 
 /// Like [`read`], but a folder may have no results.
 pub(super) fn read_if_any(path: &Path, env: &mut Env) -> Result<Vec<Read>, AppError> {
-    let unreadable = |error: result::FileError| AppError::Environment(error.to_string());
     if !path.is_dir() {
-        return result::read(path).map(|result| vec![(path.to_owned(), result)]).map_err(unreadable);
+        return report::read(path).map(|result| vec![(path.to_owned(), result)]);
     }
     let files = result_folder::files(path)
         .map_err(|error| environment_error(&format!("cannot read the folder {}", path.display()), &error))?;
@@ -40,7 +38,7 @@ pub(super) fn read_if_any(path: &Path, env: &mut Env) -> Result<Vec<Read>, AppEr
             Found::Other => {
                 tell(env, &format!("note: skipped {}: it is not a result file\n", file.display()));
             }
-            Found::Unreadable(error) => return Err(unreadable(error)),
+            Found::Unreadable(error) => return Err(AppError::Environment(error.to_string())),
         }
     }
     Ok(results)

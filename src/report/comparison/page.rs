@@ -31,6 +31,7 @@ pub fn html(
         summary: plain(&comparison.summary),
         reasons: metrics.iter().filter_map(|metric| reason(metric)).collect(),
         metrics: metrics.iter().map(|metric| MetricView::of(metric)).collect(),
+        has_base: base.is_some(),
         panels: base.map_or_else(|| Ok(Vec::new()), |base| panels(base, new))?,
         is_newest: comparison.base.len() + comparison.new.len() > 2,
         facts: words::facts(comparison),
@@ -62,6 +63,7 @@ struct Page {
     /// Metric and reasons of each metric that is not the same or better.
     reasons: Vec<(String, String)>,
     metrics: Vec<MetricView>,
+    has_base: bool,
     panels: Vec<Panel>,
     /// True if a side has several results, so that the charts show only a part.
     is_newest: bool,

@@ -160,6 +160,8 @@ fn charts_show_both_sides() {
     empty.measurement.series.rows.clear();
     let page = html(&comparison(Vec::new()), Some(&empty), &sample()).unwrap();
     assert!(!page.contains("<figure") && page.contains("no response times to draw"), "{page}");
+    let first = html(&comparison(Vec::new()), None, &sample()).unwrap();
+    assert!(!first.contains("id=\"charts\""), "without a base, there is nothing to draw: {first}");
 }
 
 /// A run that lasted longer than the other must not leave the chart.
