@@ -5,8 +5,9 @@
 //! results from earlier versions would no longer be comparable.
 
 use super::credentials::Auth;
-use super::model::{FleetPlan, Plan};
+use super::model::{FaultPlan, FleetPlan, Plan};
 use crate::iothub::emulator_options::EmulatorOptions;
+use crate::policy::fault::Fault;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
@@ -33,6 +34,13 @@ impl Plan {
         match emulator {
             Some(emulator) => writeln!(out, "emulator Some({emulator})")?,
             None => writeln!(out, "emulator None")?,
+        }
+        for FaultPlan { fault, share, fleet, .. } in self.faults.iter().filter(|fault| !fault.random) {
+            let Fault { kind, code, by, at, length, .. } = fault;
+            writeln!(out, "fault {kind:?} {code} {by:?} {at:?} {length:?} {share:?} {fleet:?}")?;
+        }
+        if let Some(chaos) = &self.chaos {
+            writeln!(out, "{chaos:?}")?;
         }
         for phase in self.schedule.phases() {
             let length = phase.end - phase.start;

@@ -3,8 +3,11 @@
 //! JSON.
 
 mod auth;
+mod emulator;
 
 pub use auth::{AuthSpec, RenewSpec, TokenSpec};
+pub(super) use emulator::ThrottleSpec;
+pub use emulator::{ChaosSpec, EmulatorSpec, FaultSpec};
 
 use super::error::Place;
 use super::value::Written;
@@ -108,34 +111,6 @@ pub struct TlsSpec {
     pub on: bool,
     /// `verify`.
     pub verify: bool,
-}
-
-/// `[emulator]`.
-#[derive(Clone, Debug, Default)]
-pub struct EmulatorSpec {
-    /// `expiry_grace`.
-    pub expiry_grace: Option<Duration>,
-    /// `lenient_properties`.
-    pub lenient_properties: Option<bool>,
-    /// `tier` and `units`.
-    pub size: SizeSpec,
-    /// `quota_used`.
-    pub quota_used: Option<Written<u64>>,
-    /// `throttle`.
-    pub throttle: Option<ThrottleSpec>,
-}
-
-/// `[emulator.throttle]`.
-#[derive(Clone, Debug)]
-pub struct ThrottleSpec {
-    /// Place of the table.
-    pub place: Place,
-    /// `burst`.
-    pub burst: Option<Duration>,
-    /// `queue`.
-    pub queue: Option<Duration>,
-    /// `connect_wait`.
-    pub connect_wait: Option<Duration>,
 }
 
 /// `[fleet.NAME]`.
