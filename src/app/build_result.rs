@@ -125,6 +125,9 @@ fn missing_from_journal(plan: &Plan) -> (Vec<String>, Vec<String>) {
             "the reconciliation of deliveries, so copies that never arrived are not counted".to_owned(),
         );
     }
+    if plan.hub_size().is_some() {
+        missing.push("the use of the limits of the hub's tier".to_owned());
+    }
     if plan.emulator.is_some() {
         missing.push("the counts, the CPU time and the stalls of the built-in hub".to_owned());
         breakdowns.push(

@@ -147,7 +147,11 @@ fn aborts(plan: &Plan, threshold: &Threshold) -> String {
 
 fn target(plan: &Plan) -> String {
     if plan.emulator.is_some() {
-        return "the built-in IoT hub on this machine, over TLS (no throttling, no quotas)".to_owned();
+        let limits = match plan.hub_size() {
+            Some(size) => format!("with the throttles and the daily quota of {size}"),
+            None => "no throttling, no quotas".to_owned(),
+        };
+        return format!("the built-in IoT hub on this machine, over TLS ({limits})");
     }
     let kind = match plan.target.kind {
         TargetKind::IotHub => "IoT hub",

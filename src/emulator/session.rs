@@ -16,6 +16,7 @@ mod exchange;
 mod faults;
 mod held;
 mod method;
+mod outgoing;
 mod throttling;
 
 pub use error::HubError;
@@ -34,6 +35,7 @@ use bytes::BytesMut;
 use device_faults::DeviceFaults;
 use held::HeldPackets;
 use method::SentCall;
+use outgoing::OutgoingPacket;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,24 +79,6 @@ enum State {
     Online,
     /// The connection is closing; further input is discarded.
     Closing,
-}
-
-/// A packet that is waiting to be written. Packets are written in the order of the requests.
-#[derive(Debug)]
-enum OutgoingPacket {
-    ConnAck {
-        session_present: bool,
-        code: u8,
-    },
-    PubAck(u16),
-    SubAck {
-        pid: u16,
-        granted: Vec<u8>,
-    },
-    UnsubAck(u16),
-    PingResp,
-    /// An encoded packet.
-    Frame(Box<[u8]>),
 }
 
 /// One connection of a device as the hub sees it.

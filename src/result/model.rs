@@ -34,7 +34,7 @@ pub struct RunResult {
     /// Operations over all fleets, and over all phases except warm-ups.
     #[serde(default)]
     pub totals: Vec<OperationSum>,
-    /// Use of each limit of the hub's tier. Empty without a tier, and in files from earlier versions.
+    /// Use of each limit of the hub's tier. Empty without a tier, in recovered results, and in files from earlier versions.
     #[serde(default)]
     pub limits: Vec<LimitUse>,
     /// Faults on the built-in hub that the scenario asked for. Empty in files from earlier versions.
