@@ -65,9 +65,7 @@ fn describe(plan: &Plan, workers: usize, layout: Layout) -> String {
     );
     let [total, drain] = [plan.schedule.end(), plan.drain].map(human_duration);
     out += &layout.wrapped("\n", "  ", &format!("phases  ({total} in total, then up to {drain} to drain)"));
-    let phases: Vec<_> =
-        plan.schedule.phases().iter().map(|phase| (phase.name.as_str(), self::phase(phase))).collect();
-    out += &layout.table(2, &phases);
+    out += &layout.table(2, &phases(plan));
     out += "\nthresholds\n";
     write_thresholds((&mut out, layout), plan);
     out += "\nneeds\n";
@@ -148,15 +146,32 @@ fn drive(drive: &DrivePlan, fleets: &[FleetPlan]) -> String {
 }
 
 /// Returns the cells of a phase in the table of phases.
+/// Describes each phase, and below it the fleets for which it differs.
+fn phases(plan: &Plan) -> Vec<(&str, [String; 4])> {
+    let mut rows = Vec::new();
+    for (number, phase) in plan.schedule.phases().iter().enumerate() {
+        rows.push((phase.name.as_str(), self::phase(phase)));
+        for fleet in &plan.fleets {
+            let own = fleet.own_schedule.as_ref().and_then(|own| own.phases().get(number));
+            if let Some(own) = own.filter(|own| *own != phase) {
+                let [_, online, load, _] = self::phase(own);
+                rows.push(("", [format!("fleet {}", fleet.name), online, load, String::new()]));
+            }
+        }
+    }
+    rows
+}
+
 fn phase(phase: &PhasePlan) -> [String; 4] {
     let change = |[from, to]: [f64; 2]| {
         let (from, to) = (Percent::from_fraction(from), Percent::from_fraction(to));
         if from == to { from.to_string() } else { format!("{from} -> {to}") }
     };
+    let steps = phase.load_steps.map_or_else(String::new, |steps| format!(" in {steps} steps"));
     [
         human_duration(phase.end - phase.start),
         format!("online {}", change(phase.online)),
-        format!("load {}", change(phase.load)),
+        format!("load {}{steps}", change(phase.load)),
         if phase.warmup { "warm-up".to_owned() } else { String::new() },
     ]
 }

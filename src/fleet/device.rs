@@ -101,7 +101,7 @@ impl Device {
             pings: fleet_plan.pings,
             frame_mib_max: plan.packet_mib_max,
         });
-        let messages = Messages::new(&plan, &context.load, device);
+        let messages = Messages::new(&plan, context.loads.of(device.fleet), device);
         let is_sender = plan.deliveries.sends_tracked(device.fleet);
         if is_sender {
             context.delivery_tracker.borrow_mut().add_sender();

@@ -16,7 +16,7 @@ use std::time::Instant;
 /// Runs the device's part of the plan to its end.
 pub(crate) async fn run(context: Rc<Context>, fleet: usize, index: u32) {
     let plan = &context.plan.fleets[fleet];
-    let spans = context.plan.schedule.open_spans(u64::from(index), u64::from(plan.devices));
+    let spans = context.plan.schedule_of(plan).open_spans(u64::from(index), u64::from(plan.devices));
     let mut device =
         Device::new(context.clone(), DeviceRef { fleet: u16::try_from(fleet).unwrap_or(u16::MAX), index });
     for span in spans {

@@ -71,7 +71,7 @@ impl Plan {
         let mut slots = (2 * u64::from(fleet.in_flight)).saturating_sub(1).clamp(1, PACKET_IDS);
         let (mut kept, mut unwritten) = (0_u64, 0_u64);
         for frame in frames {
-            let due = self.most_due(frame.rate_hz, frame.burst);
+            let due = self.most_due(fleet, frame.rate_hz, frame.burst);
             unwritten = unwritten.saturating_add(due.saturating_mul(frame.bytes)).min(OUTPUT_BYTES + largest);
             if frame.acked {
                 let count = due.min(slots);
@@ -91,8 +91,8 @@ impl Plan {
         clippy::cast_sign_loss,
         reason = "a count; the cast saturates"
     )]
-    fn most_due(&self, rate_hz: f64, burst: u32) -> u64 {
-        let seconds = self.schedule.load().total().max(self.schedule.end().as_secs_f64());
+    fn most_due(&self, fleet: &FleetPlan, rate_hz: f64, burst: u32) -> u64 {
+        let seconds = self.schedule_of(fleet).load().total().max(self.schedule.end().as_secs_f64());
         ((rate_hz * seconds).ceil() as u64).saturating_add(burst.into())
     }
 }

@@ -30,7 +30,8 @@ impl Plan {
         let Ok(interval_s) = usize::try_from(interval.as_secs()) else { return 0 };
         let devices = u64::from(fleet.devices);
         let mut connected = vec![0_u64; interval_s];
-        for span in (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices)) {
+        let schedule = self.schedule_of(fleet);
+        for span in (0..devices).flat_map(|rank| schedule.online_spans(rank, devices)) {
             if Duration::from_nanos(span.to_ns - span.from_ns) > interval {
                 let second = usize::try_from(span.from_ns / 1_000_000_000).unwrap_or(0);
                 connected[second % interval_s] += 1;
@@ -47,7 +48,7 @@ impl Plan {
         let devices = u64::from(fleet.devices);
         let mut disconnects: Vec<u64> = Vec::new();
         for rank in 0..devices {
-            let spans = self.schedule.online_spans(rank, devices);
+            let spans = self.schedule_of(fleet).online_spans(rank, devices);
             let pairs = spans.iter().zip(spans.iter().skip(1));
             let soon = pairs.filter(|(one, next)| Duration::from_nanos(next.from_ns - one.to_ns) < closing);
             disconnects.extend(soon.map(|(one, _)| one.to_ns / 1_000_000_000));

@@ -1,10 +1,10 @@
-//! The whole plan, and the scenario it came from. Data only.
+//! The whole plan, and the scenario it came from.
 
 use super::{DrivePlan, FleetPlan, Target, Threshold};
 use crate::iothub::emulator_options::EmulatorOptions;
 use crate::measure::Limits;
 use crate::plan::deliveries::Deliveries;
-use crate::plan::schedule::Schedule;
+use crate::plan::schedule::{RunLoads, Schedule};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub struct Plan {
     pub packet_mib_max: u16,
     /// Calls that the service client makes.
     pub drives: Vec<DrivePlan>,
-    /// Phases, planned online share, and load over time.
+    /// Phases, planned online share, and load over time. A fleet may have its own: see [`schedule_of`](Plan::schedule_of).
     pub schedule: Schedule,
     /// Messages that the run's subscribers should receive.
     pub deliveries: Deliveries,
@@ -41,6 +41,21 @@ pub struct Plan {
     pub validity: Limits,
     /// Mistakes in messages that do not make the scenario invalid, each with its place in the scenario.
     pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Returns the schedule of a fleet.
+    #[must_use]
+    pub fn schedule_of<'a>(&'a self, fleet: &'a FleetPlan) -> &'a Schedule {
+        fleet.own_schedule.as_ref().unwrap_or(&self.schedule)
+    }
+
+    /// Returns the loads of a running plan, which commands may extend.
+    #[must_use]
+    pub fn run_loads(&self) -> RunLoads {
+        let fleets = self.fleets.iter().map(|fleet| fleet.own_schedule.as_ref().map(Schedule::load));
+        RunLoads::new(self.schedule.load(), fleets)
+    }
 }
 
 /// The scenario as read, for the result file. It contains no secrets.

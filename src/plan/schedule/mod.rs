@@ -9,9 +9,11 @@ mod load;
 mod nanoseconds;
 mod phases;
 mod round_robin;
+mod run_load;
 
 pub use arrival::{Arrival, Cursor, Due, Spread};
-pub use load::{Load, RunLoad, Segment};
+pub use load::{Load, Segment};
 pub use nanoseconds::ns;
 pub use phases::{PhasePlan, Schedule, Span};
 pub use round_robin::RoundRobin;
+pub use run_load::{RunLoad, RunLoads};

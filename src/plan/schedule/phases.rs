@@ -6,7 +6,7 @@ use super::nanoseconds::{nanoseconds, ns, seconds};
 use std::time::Duration;
 
 /// A resolved phase.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PhasePlan {
     /// Name in the scenario.
     pub name: String,
@@ -18,8 +18,10 @@ pub struct PhasePlan {
     pub end: Duration,
     /// Planned online share at start and end, as fractions of 1. Linear in between.
     pub online: [f64; 2],
-    /// Load factor at start and end. Linear in between.
+    /// Load factor at start and end. Linear in between, unless there are steps.
     pub load: [f64; 2],
+    /// Number of steps from the first load factor to the last. `None` for a line.
+    pub load_steps: Option<u32>,
 }
 
 /// A time span in which a device is planned to be online, in nanoseconds since the start of the run.
@@ -42,13 +44,23 @@ impl Schedule {
     /// Creates a schedule from phases: name, warm-up, duration, online share and load.
     #[must_use]
     pub fn new(parts: impl IntoIterator<Item = (String, bool, Duration, [f64; 2], [f64; 2])>) -> Schedule {
+        Schedule::of_phases(parts.into_iter().map(|(name, warmup, duration, online, load)| {
+            (duration, PhasePlan { name, warmup, online, load, ..PhasePlan::default() })
+        }))
+    }
+
+    /// Creates a schedule from phases and their durations. Sets the start and the end of each phase.
+    pub(in crate::plan) fn of_phases(parts: impl IntoIterator<Item = (Duration, PhasePlan)>) -> Schedule {
         let mut phases = Vec::new();
         let mut load = Load::default();
         let mut start = Duration::ZERO;
-        for (name, warmup, duration, online, factor) in parts {
+        for (duration, phase) in parts {
             let end = start + duration;
-            load.push(ns(end), factor);
-            phases.push(PhasePlan { name, warmup, start, end, online, load: factor });
+            match phase.load_steps {
+                Some(steps) => load.push_steps(ns(end), phase.load, steps),
+                None => load.push(ns(end), phase.load),
+            }
+            phases.push(PhasePlan { start, end, ..phase });
             start = end;
         }
         Schedule { phases, load }

@@ -1,8 +1,8 @@
-//! Reads `[[phase]]`. Used by `keys`.
+//! Reads `[[phase]]` and `[phase.fleet.NAME]`. Used by `keys`.
 
-use crate::scenario::model::PhaseSpec;
-use crate::scenario::node::Node;
-use crate::scenario::reader::Reader;
+use crate::scenario::model::{CourseSpec, PhaseFleetSpec, PhaseSpec};
+use crate::scenario::node::{Entry, Node};
+use crate::scenario::reader::{Fields, Reader};
 
 /// The largest load factor: 10,000%, which is 100 times the rates in the file. A larger value is probably a typo.
 const LOAD_MAX: f64 = 100.0;
@@ -13,14 +13,19 @@ pub(super) fn phase(reader: &mut Reader<'_>, node: &Node) -> Option<PhaseSpec> {
     let name_node = fields.require(reader, "name", "name = \"steady\"");
     let name = name_node.and_then(|node| reader.name(node, "a name"));
     let duration = fields.require(reader, "duration", "duration = \"1m\"");
-    let spec = PhaseSpec {
+    let mut spec = PhaseSpec {
         place: node.place.clone(),
         name,
         warmup: fields.take("warmup").and_then(|node| reader.boolean(node)).unwrap_or(false),
         duration: duration.and_then(|node| reader.duration(node)),
-        online: fields.take("online").and_then(|node| reader.change(node, 1.0)),
-        load: fields.take("load").and_then(|node| reader.change(node, LOAD_MAX)),
+        course: course(reader, &mut fields),
+        fleets: Vec::new(),
     };
+    if let Some(node) = fields.take("fleet") {
+        for entry in reader.named(node, "one table per fleet: [phase.fleet.NAME]") {
+            spec.fleets.extend(phase_fleet(reader, entry));
+        }
+    }
     fields.finish(
         reader,
         &[
@@ -31,4 +36,20 @@ pub(super) fn phase(reader: &mut Reader<'_>, node: &Node) -> Option<PhaseSpec> {
         ],
     );
     Some(spec)
+}
+
+/// Reads one `[phase.fleet.NAME]`.
+fn phase_fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<PhaseFleetSpec> {
+    let mut fields = reader.table(&entry.node, "a table with the keys online and load")?;
+    let course = course(reader, &mut fields);
+    fields.finish(reader, &[]);
+    Some(PhaseFleetSpec { name: entry.key.clone(), place: entry.node.place.clone(), course })
+}
+
+/// Reads the keys that a phase and its fleets have in common.
+fn course(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> CourseSpec {
+    CourseSpec {
+        online: fields.take("online").and_then(|node| reader.change(node, 1.0)),
+        load: fields.take("load").and_then(|node| reader.load(node, LOAD_MAX)),
+    }
 }

@@ -425,10 +425,39 @@ pub struct PhaseSpec {
     pub warmup: bool,
     /// `duration`; `None` if invalid.
     pub duration: Option<Duration>,
+    /// `online` and `load`.
+    pub course: CourseSpec,
+    /// `[phase.fleet.*]`, in file order.
+    pub fleets: Vec<PhaseFleetSpec>,
+}
+
+/// The keys of a phase that can differ between fleets.
+#[derive(Clone, Debug, Default)]
+pub struct CourseSpec {
     /// `online` at the start and end, as fractions of 1.
     pub online: Option<[f64; 2]>,
-    /// `load` at the start and end, as factors.
-    pub load: Option<[f64; 2]>,
+    /// `load`.
+    pub load: Option<LoadSpec>,
+}
+
+/// `[phase.fleet.NAME]`: the keys of a phase that differ for one fleet.
+#[derive(Clone, Debug)]
+pub struct PhaseFleetSpec {
+    /// Name of the fleet.
+    pub name: String,
+    /// Place of the table.
+    pub place: Place,
+    /// The keys. A missing key has the phase's value.
+    pub course: CourseSpec,
+}
+
+/// `load`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LoadSpec {
+    /// Factors at the start and end.
+    pub ends: [f64; 2],
+    /// Number of steps. `None` for a line.
+    pub steps: Option<u32>,
 }
 
 /// The part of a scenario by which a result is judged again.
