@@ -25,6 +25,11 @@ pub enum Purpose {
     ServicePayload(u16),
     /// Choice of the device for each service call.
     ServiceDevice(u16),
+    /// Choice of the devices that a planned disconnect takes offline, with one stream per phase and fleet. Its device is the first of the
+    /// fleet.
+    Disconnect(u16),
+    /// Times at which a device leaves because of churn.
+    Churn,
     /// Resamples of a comparison, with one stream per figure, not per device.
     Bootstrap,
 }
@@ -47,6 +52,8 @@ pub fn generator(seed: u64, device: u64, purpose: Purpose) -> Rng {
         Purpose::ServicePayload(drive) => 4 * PURPOSE_STEP + u64::from(drive),
         Purpose::ServiceDevice(drive) => 5 * PURPOSE_STEP + u64::from(drive),
         Purpose::Bootstrap => 6 * PURPOSE_STEP,
+        Purpose::Disconnect(phase) => 7 * PURPOSE_STEP + u64::from(phase),
+        Purpose::Churn => 8 * PURPOSE_STEP,
     };
     Rng::seed_from_u64(mix(seed ^ mix(device ^ mix(purpose))))
 }
@@ -83,6 +90,9 @@ mod tests {
             first(7, 1, Purpose::ServiceArrivals(0)),
             first(7, 1, Purpose::ServicePayload(0)),
             first(7, 1, Purpose::ServiceDevice(0)),
+            first(7, 1, Purpose::Disconnect(0)),
+            first(7, 1, Purpose::Disconnect(1)),
+            first(7, 1, Purpose::Churn),
         ] {
             assert_ne!(base, other);
         }

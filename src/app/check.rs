@@ -8,7 +8,7 @@ use super::{AppError, Env, consent, cost, plan_warnings, preflight, print, read_
 use crate::cli::CheckArgs;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Needs, PhasePlan, Plan, Spread, TargetKind, Threshold};
 use crate::report::exit;
-use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural};
+use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural, written_duration};
 use fleet::write_fleet;
 use plan_warnings::Warnings;
 
@@ -154,8 +154,8 @@ fn phases(plan: &Plan) -> Vec<(&str, [String; 4])> {
         for fleet in &plan.fleets {
             let own = fleet.own_schedule.as_ref().and_then(|own| own.phases().get(number));
             if let Some(own) = own.filter(|own| *own != phase) {
-                let [_, online, load, _] = self::phase(own);
-                rows.push(("", [format!("fleet {}", fleet.name), online, load, String::new()]));
+                let [_, online, load, notes] = self::phase(own);
+                rows.push(("", [format!("fleet {}", fleet.name), online, load, notes]));
             }
         }
     }
@@ -167,12 +167,22 @@ fn phase(phase: &PhasePlan) -> [String; 4] {
         let (from, to) = (Percent::from_fraction(from), Percent::from_fraction(to));
         if from == to { from.to_string() } else { format!("{from} -> {to}") }
     };
+    let storm = phase.disconnect.map(|plan| {
+        let (share, over) = (Percent::from_fraction(plan.share), written_duration(plan.over));
+        format!("disconnect {share} ({}) over {over}", plan.how.name())
+    });
+    let warmup = phase.warmup.then(|| "warm-up".to_owned());
+    let churn = phase.churn.map(|plan| {
+        let (share, away) = (Percent::from_fraction(plan.rate_hz * 60.0), written_duration(plan.away));
+        format!("churn {share}/1m ({}), away {away}", plan.how.name())
+    });
+    let notes: Vec<String> = [warmup, storm, churn].into_iter().flatten().collect();
     let steps = phase.load_steps.map_or_else(String::new, |steps| format!(" in {steps} steps"));
     [
         human_duration(phase.end - phase.start),
         format!("online {}", change(phase.online)),
         format!("load {}{steps}", change(phase.load)),
-        if phase.warmup { "warm-up".to_owned() } else { String::new() },
+        notes.join(", "),
     ]
 }
 

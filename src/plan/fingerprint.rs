@@ -67,6 +67,12 @@ fn describe_phases(schedule: &Schedule, out: &mut String) -> std::fmt::Result {
         if let Some(steps) = phase.load_steps {
             writeln!(out, "steps {steps}")?;
         }
+        if let Some(disconnect) = &phase.disconnect {
+            writeln!(out, "{disconnect:?}")?;
+        }
+        if let Some(churn) = &phase.churn {
+            writeln!(out, "{churn:?}")?;
+        }
     }
     Ok(())
 }

@@ -3,4 +3,5 @@
 //! or clocks.
 
 pub mod backoff;
+pub mod disconnect;
 pub mod ping;

@@ -113,6 +113,23 @@ impl Reader<'_> {
         Some(value)
     }
 
+    /// Reads a share of devices per time: `5%/1m`. Returns the fraction per second.
+    pub(super) fn share_per_time(&mut self, node: &Node) -> Option<f64> {
+        let allowed = "a share from 0% to 100% per time, such as 5%/1m";
+        let parse = |text: &str| {
+            let (share, time) = text.split_once('/')?;
+            let share: Percent = share.parse().ok()?;
+            let times = Rate::from_str(&format!("1/{time}")).ok()?;
+            Some((share.as_fraction(), times.as_per_second()))
+        };
+        let (share, times_per_s) = self.parse(node, allowed, |text| parse(text).ok_or(""), |_| None)?;
+        if share > 1.0 {
+            self.invalid(node, "out of range", allowed);
+            return None;
+        }
+        Some(share * times_per_s)
+    }
+
     /// Reads a share or a linear change between two shares: `100%`, `0% -> 100%`.
     pub(super) fn change(&mut self, node: &Node, most: f64) -> Option<[f64; 2]> {
         let allowed = format!(

@@ -37,7 +37,7 @@ const MEANING_OF: [&str; 2] = ["the environment variable ", "cannot read a secre
 /// Edge cases of units, names and addresses, separated by bars.
 const TEXTS: &str = "| |x|a b|zzz|7|10|-2m|never|${device}|${env.}|x${env.EXAMPLE|${file.key.txt}|x${file.key.txt}|\
     0s|0.0s|10s| 10s |10 s|1.5s|.5s|5.s|1..5s|1h30m|1m1|1us|1µs|100d|5 parsecs|-10s|+10s|- 10s|+0s|\
-    400|400/s|+400/s|1e3/s|0/s|300/1m|2.5 / s|60/m|1/0s|1/s/s|/s|\
+    5%/1m|5%/s| 5 % / 10s |101%/1m|5%/|5%/0s|5/1m|400|400/s|+400/s|1e3/s|0/s|300/1m|2.5 / s|60/m|1/0s|1/s/s|/s|\
     50|0%|0.5%|50%|+5%| 5 % |99.95%|100%|100.0%|100.5%|101%|1e1%|10000%|10001%|-1%|%|\
     0% -> 100%|0%->50%|0% -> 50% in 10 steps|0% -> 50% in 1 steps|0% -> 50% in 1000 steps |0% -> 50% in 1001 steps|\
     50% in 10 steps|0% -> 50% in 07 steps|0% -> 50% in +7 steps|0% -> 50%  in 7 steps|0% -> 50% in  7 steps|0% -> 50% in 7|0% ->|-> 5%|0% -> 101%|50% -> 10001%|0% -> 50% -> 100%|\
@@ -422,7 +422,20 @@ fn planned(document: &Value) -> Result<String, String> {
 
 /// Returns the scenario for a broker, and for a hub whose devices have every subscription. A key may be valid for only one of them.
 fn for_both_targets(document: &Value) -> [Value; 2] {
-    let [mut broker, mut hub] = [document.clone(), document.clone()];
+    let mut document = document.clone();
+    // A `disconnect` needs a phase before it, and a table of a phase needs a fleet with its name.
+    if let Some(phases) = document["phase"].as_array_mut() {
+        for phase in phases.iter_mut() {
+            let fleets = phase.get_mut("fleet").and_then(Value::as_object_mut);
+            if let Some((fleets, probe)) =
+                fleets.and_then(|fleets| fleets.remove("probe").map(|probe| (fleets, probe)))
+            {
+                fleets.insert("meter".to_owned(), probe);
+            }
+        }
+        phases.insert(0, json!({ "name": "before-the-others", "duration": "1m" }));
+    }
+    let [mut broker, mut hub] = [document.clone(), document];
     broker["target"]["kind"] = json!("mqtt");
     broker["target"]["host"] = json!("localhost");
     for fleet in hub["fleet"].as_object_mut().into_iter().flat_map(Map::values_mut) {

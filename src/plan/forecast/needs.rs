@@ -47,14 +47,14 @@ impl Plan {
     /// Returns the resources that the plan needs with `workers` workers.
     #[must_use]
     pub fn needs(&self, workers: usize) -> Needs {
-        let devices = self.devices();
+        let (devices, half_open) = (self.devices(), self.half_open());
         let largest = self.fleets.iter().flat_map(frames).map(|frame| frame.bytes).max().unwrap_or(0);
         let memory_bytes = self.memory_bytes(workers, largest);
         let worst_case =
             self.fleets.iter().map(|fleet| u64::from(fleet.devices) * self.worst_case_bytes(fleet, largest));
         Needs {
-            descriptors: devices + Needs::DESCRIPTORS_BESIDE,
-            ports: devices,
+            descriptors: devices + half_open + Needs::DESCRIPTORS_BESIDE,
+            ports: devices + half_open,
             ports_closing: self.ports_closing(),
             memory_bytes,
             memory_max_bytes: worst_case

@@ -2,6 +2,7 @@
 
 use crate::plan::credentials::TokenLife;
 use crate::plan::model::{FleetPlan, Plan};
+use crate::policy::disconnect::Disconnect;
 use std::time::Duration;
 
 /// How long a port stays in TIME_WAIT on Linux if this side closes the connection first, in seconds.
@@ -15,8 +16,26 @@ impl Plan {
         }
         self.fleets
             .iter()
-            .map(|fleet| self.closing_after_renewals(fleet) + self.closing_after_disconnects(fleet))
+            .map(|fleet| {
+                self.closing_after_renewals(fleet)
+                    + self.closing_after_disconnects(fleet)
+                    + self.disconnected_at_once(fleet, Disconnect::Close)
+            })
             .sum()
+    }
+
+    /// Returns the maximum number of connections that stay open because silent devices have left them. The target may take long to
+    /// close them.
+    pub(super) fn half_open(&self) -> u64 {
+        self.fleets.iter().map(|fleet| self.disconnected_at_once(fleet, Disconnect::Silent)).sum()
+    }
+
+    /// Returns the largest number of a fleet's devices that a phase disconnects like this.
+    fn disconnected_at_once(&self, fleet: &FleetPlan, how: Disconnect) -> u64 {
+        let schedule = self.schedule_of(fleet);
+        let phases = schedule.phases().iter().enumerate();
+        let like_this = phases.filter(|(_, phase)| phase.disconnect.is_some_and(|plan| plan.how == how));
+        like_this.map(|(number, _)| schedule.disconnected_in(number, fleet.devices.into())).max().unwrap_or(0)
     }
 
     /// Returns the maximum number of a fleet's ports in TIME_WAIT at the same time because of token renewals. A device renews once per

@@ -5,6 +5,7 @@ use crate::measure::{Operation, Test};
 use crate::plan::credentials::TokenLife;
 use crate::plan::model::{DrivePlan, FleetPlan, Plan, Threshold};
 use crate::plan::schedule::{PhasePlan, RunLoads, Span, ns};
+use crate::policy::backoff::BackOff;
 
 /// Returns the number of samples that a percentile needs: 10/(1 - q), so that at least ten lie beyond it.
 #[must_use]
@@ -196,12 +197,25 @@ impl Plan {
         calls.sum()
     }
 
-    /// Returns the number of devices that connect in a phase.
+    /// Returns the number of times that a device of the fleet gets online in a phase, as planned or after a planned disconnect.
+    /// With churn, this is the expected number.
     #[expect(clippy::cast_precision_loss, reason = "a count of devices")]
     pub(super) fn arrivals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         let (schedule, devices) = (self.schedule_of(fleet), u64::from(fleet.devices));
         let spans = (0..devices).flat_map(|rank| schedule.online_spans(rank, devices));
-        spans.filter(|span| (ns(phase.start)..ns(phase.end)).contains(&span.from_ns)).count() as f64
+        let planned = spans.filter(|span| (ns(phase.start)..ns(phase.end)).contains(&span.from_ns)).count();
+        let number = usize::from(schedule.phase_at(ns(phase.start)));
+        let back = match fleet.reconnect.back_off {
+            BackOff::Never => 0,
+            _ => schedule.disconnected_in(number, devices),
+        };
+        let churn = schedule.phases().get(number).and_then(|phase| phase.churn);
+        let returning = churn.map_or(0.0, |churn| {
+            let middle_ns = ns(phase.start).midpoint(ns(phase.end));
+            let online = schedule.planned_online_share(middle_ns) * devices as f64;
+            churn.rate_hz * online * (phase.end - phase.start).as_secs_f64()
+        });
+        planned as f64 + back as f64 + returning
     }
 }
 

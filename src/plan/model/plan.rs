@@ -4,7 +4,7 @@ use super::{DrivePlan, FleetPlan, Target, Threshold};
 use crate::iothub::emulator_options::EmulatorOptions;
 use crate::measure::Limits;
 use crate::plan::deliveries::Deliveries;
-use crate::plan::schedule::{RunLoads, Schedule};
+use crate::plan::schedule::{DeviceSeed, RunLoads, Schedule};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +48,13 @@ impl Plan {
     #[must_use]
     pub fn schedule_of<'a>(&'a self, fleet: &'a FleetPlan) -> &'a Schedule {
         fleet.own_schedule.as_ref().unwrap_or(&self.schedule)
+    }
+
+    /// Returns a device as the seed and the schedule of its fleet see it.
+    #[must_use]
+    pub fn device_seed(&self, fleet: &FleetPlan, index: u32) -> DeviceSeed {
+        let (first, devices) = (fleet.first, u64::from(fleet.devices));
+        DeviceSeed { seed: self.seed, first, rank: u64::from(index), devices }
     }
 
     /// Returns the loads of a running plan, which commands may extend.

@@ -3,9 +3,12 @@
 use crate::plan::duplicates::Duplicates;
 use crate::plan::model::FleetPlan;
 use crate::plan::resolve::quoting::quoted;
-use crate::plan::schedule::{PhasePlan, Schedule};
-use crate::scenario::{DURATION_MAX, Errors, Place, Scenario, nearest};
-use crate::units::human_duration;
+use crate::plan::schedule::{ChurnPlan, DisconnectPlan, PhasePlan, Schedule};
+use crate::policy::disconnect::Disconnect;
+use crate::scenario::{
+    ChurnSpec, CourseSpec, DURATION_MAX, DisconnectSpec, Errors, Place, Scenario, nearest,
+};
+use crate::units::{Percent, human_duration, written_duration};
 use std::time::Duration;
 
 /// Resolves all `[[phase]]` tables.
@@ -29,7 +32,71 @@ pub(super) fn resolve(scenario: &Scenario, errors: &mut Errors) -> Schedule {
         let problem = errors.add(&last.place, "the phases together are too long");
         problem.found(human_duration(whole)).allowed(format!("up to {}", human_duration(DURATION_MAX)));
     }
-    schedule(scenario, None)
+    let plan = schedule(scenario, None);
+    for (number, phase) in scenario.phases.iter().enumerate() {
+        let length = phase.duration.unwrap_or(DURATION_MAX);
+        check_disconnect(&phase.course, (number, length), &plan, errors);
+        check_churn(&phase.course, errors);
+    }
+    plan
+}
+
+/// Checks that a `disconnect` fits into its phase and has devices to disconnect.
+fn check_disconnect(
+    course: &CourseSpec,
+    (number, length): (usize, Duration),
+    schedule: &Schedule,
+    errors: &mut Errors,
+) {
+    let Some(spec) = &course.disconnect else { return };
+    if let Some(over) = spec.over.filter(|over| *over > length) {
+        let problem = errors.add(&spec.place.below("over"), "longer than its phase");
+        problem
+            .found(written_duration(over))
+            .allowed(format!("up to {}, the duration of the phase", written_duration(length)))
+            .fix("shorten `over`, or increase the duration of the phase");
+    }
+    // One device per billion stands for any share above zero.
+    if spec.share.is_none_or(|share| share.as_fraction() > 0.0)
+        && schedule.online_at_start(number, 1_000_000_000) == 0
+    {
+        let problem = errors.add(&spec.place, "no device is online when the phase starts");
+        problem.fix(if number == 0 {
+            "add a [[phase]] before it, in which the devices connect"
+        } else {
+            "increase `online` at the end of the phase before, and at the start of this phase"
+        });
+    }
+}
+
+/// Checks that devices can return as fast as churn takes them away.
+fn check_churn(course: &CourseSpec, errors: &mut Errors) {
+    let Some(ChurnSpec { place, rate_hz: Some(rate_hz), away: Some(away), .. }) = &course.churn else {
+        return;
+    };
+    let gone = rate_hz * away.as_secs_f64();
+    if gone >= 1.0 {
+        let problem = errors.add(place, "the devices leave faster than they can return");
+        problem
+            .found(format!(
+                "{} of the online devices leave within `away`, {}",
+                Percent::from_fraction(gone),
+                written_duration(*away)
+            ))
+            .allowed("less than 100%")
+            .fix("shorten `away`, or reduce `rate`");
+    }
+}
+
+fn churn(spec: &ChurnSpec) -> Option<ChurnPlan> {
+    let (rate_hz, away) = (spec.rate_hz?, spec.away?);
+    (rate_hz > 0.0).then_some(ChurnPlan { rate_hz, how: spec.how.unwrap_or(Disconnect::Close), away })
+}
+
+fn disconnect(spec: &DisconnectSpec) -> Option<DisconnectPlan> {
+    let share = spec.share.map_or(1.0, Percent::as_fraction);
+    let over = spec.over.unwrap_or(Duration::ZERO);
+    (share > 0.0).then_some(DisconnectPlan { share, how: spec.how?, over })
 }
 
 /// Gives the fleets that a `[phase.fleet.NAME]` table names their own schedules.
@@ -45,6 +112,14 @@ pub(super) fn resolve_fleets(
         if let Some(fleet) = fleets.iter_mut().find(|fleet| fleet.name == table.name) {
             if !named.contains(&&*table.name) {
                 let own = schedule(scenario, Some(&table.name));
+                for (number, phase) in scenario.phases.iter().enumerate() {
+                    let length = phase.duration.unwrap_or(DURATION_MAX);
+                    let tables = phase.fleets.iter().filter(|own| own.name == table.name);
+                    for table in tables {
+                        check_disconnect(&table.course, (number, length), &own, errors);
+                        check_churn(&table.course, errors);
+                    }
+                }
                 fleet.own_schedule = (own.phases() != plan.phases()).then_some(own);
                 named.push(&table.name);
             }
@@ -70,6 +145,11 @@ fn schedule(scenario: &Scenario, fleet: Option<&str>) -> Schedule {
             online,
             load: load.map_or([1.0; 2], |load| load.ends),
             load_steps: load.and_then(|load| load.steps),
+            disconnect: own
+                .and_then(|own| own.disconnect.as_ref())
+                .or(phase.course.disconnect.as_ref())
+                .and_then(disconnect),
+            churn: own.and_then(|own| own.churn.as_ref()).or(phase.course.churn.as_ref()).and_then(churn),
             ..PhasePlan::default()
         };
         (phase.duration.unwrap_or(Duration::from_secs(1)), plan)

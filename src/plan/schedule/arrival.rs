@@ -127,7 +127,7 @@ impl Position {
 }
 
 /// Returns a random gap of a Poisson process with a rate of 1.
-fn exponential(rng: &mut Rng) -> f64 {
+pub(super) fn exponential(rng: &mut Rng) -> f64 {
     let uniform: f64 = rng.random();
     -(1.0 - uniform).ln()
 }

@@ -5,13 +5,18 @@
 //! Pure functions. Must not depend on the rest of `plan` or on clocks.
 
 mod arrival;
+mod churn;
+mod disconnects;
 mod load;
 mod nanoseconds;
 mod phases;
+mod random_order;
 mod round_robin;
 mod run_load;
 
 pub use arrival::{Arrival, Cursor, Due, Spread};
+pub use churn::{ChurnPlan, Stay, Stays};
+pub use disconnects::{DeviceSeed, DisconnectPlan};
 pub use load::{Load, Segment};
 pub use nanoseconds::ns;
 pub use phases::{PhasePlan, Schedule, Span};

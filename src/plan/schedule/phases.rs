@@ -1,6 +1,8 @@
 //! Phases, and the planned online share: how many devices are online at any time, and when each device is. Read by `arrival`, by
 //! every device and by the report.
 
+use super::churn::ChurnPlan;
+use super::disconnects::DisconnectPlan;
 use super::load::Load;
 use super::nanoseconds::{nanoseconds, ns, seconds};
 use std::time::Duration;
@@ -22,6 +24,10 @@ pub struct PhasePlan {
     pub load: [f64; 2],
     /// Number of steps from the first load factor to the last. `None` for a line.
     pub load_steps: Option<u32>,
+    /// Disconnects at the start of the phase.
+    pub disconnect: Option<DisconnectPlan>,
+    /// Devices that leave and return during the phase.
+    pub churn: Option<ChurnPlan>,
 }
 
 /// A time span in which a device is planned to be online, in nanoseconds since the start of the run.
@@ -85,13 +91,15 @@ impl Schedule {
         u16::try_from(index.min(self.phases.len().saturating_sub(1))).unwrap_or(u16::MAX)
     }
 
-    /// Returns the planned online share at `t_ns`, as a fraction of 1. After the end, this is the final share.
+    /// Returns the planned online share at `t_ns`, as a fraction of 1. After the end, this is the final share. With churn, it is the
+    /// expected share.
     #[must_use]
     pub fn planned_online_share(&self, t_ns: u64) -> f64 {
         let Some(phase) = self.phases.get(usize::from(self.phase_at(t_ns))) else { return 0.0 };
         let (start, end) = (seconds(ns(phase.start)), seconds(ns(phase.end)));
         let passed = ((seconds(t_ns) - start) / (end - start)).clamp(0.0, 1.0);
-        phase.online[0] + (phase.online[1] - phase.online[0]) * passed
+        (phase.online[0] + (phase.online[1] - phase.online[0]) * passed)
+            * (1.0 - self.away_share(seconds(t_ns)))
     }
 
     /// Returns the planned number of a fleet's devices that are online at `t_ns`.

@@ -46,7 +46,7 @@ pub(super) fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec>
     };
     fields.finish(
         reader,
-        &[("churn", "devices that join and leave during the run"), ("modules", "module identities")],
+        &[("modules", "module identities")],
     );
     Some(spec)
 }

@@ -1,6 +1,7 @@
 //! Reads `[[phase]]` and `[phase.fleet.NAME]`. Used by `keys`.
 
-use crate::scenario::model::{CourseSpec, PhaseFleetSpec, PhaseSpec};
+use crate::policy::disconnect::Disconnect;
+use crate::scenario::model::{ChurnSpec, CourseSpec, DisconnectSpec, PhaseFleetSpec, PhaseSpec};
 use crate::scenario::node::{Entry, Node};
 use crate::scenario::reader::{Fields, Reader};
 
@@ -26,21 +27,13 @@ pub(super) fn phase(reader: &mut Reader<'_>, node: &Node) -> Option<PhaseSpec> {
             spec.fleets.extend(phase_fleet(reader, entry));
         }
     }
-    fields.finish(
-        reader,
-        &[
-            ("disconnect", "disconnecting a share of the fleets"),
-            ("pause", "pauses"),
-            ("churn", "devices that join and leave during the run"),
-            ("faults", "network faults"),
-        ],
-    );
+    fields.finish(reader, &[("pause", "pauses"), ("faults", "network faults")]);
     Some(spec)
 }
 
 /// Reads one `[phase.fleet.NAME]`.
 fn phase_fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<PhaseFleetSpec> {
-    let mut fields = reader.table(&entry.node, "a table with the keys online and load")?;
+    let mut fields = reader.table(&entry.node, "a table with keys of the phase, such as load")?;
     let course = course(reader, &mut fields);
     fields.finish(reader, &[]);
     Some(PhaseFleetSpec { name: entry.key.clone(), place: entry.node.place.clone(), course })
@@ -51,5 +44,35 @@ fn course(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> CourseSpec {
     CourseSpec {
         online: fields.take("online").and_then(|node| reader.change(node, 1.0)),
         load: fields.take("load").and_then(|node| reader.load(node, LOAD_MAX)),
+        disconnect: fields.take("disconnect").and_then(|node| disconnect(reader, node)),
+        churn: fields.take("churn").and_then(|node| churn(reader, node)),
     }
+}
+
+fn churn(reader: &mut Reader<'_>, node: &Node) -> Option<ChurnSpec> {
+    let mut fields = reader.table(node, "a table such as { rate = \"5%/1m\", away = \"10s\" }")?;
+    let rate = fields.require(reader, "rate", "rate = \"5%/1m\"");
+    let away = fields.require(reader, "away", "away = \"10s\"");
+    let spec = ChurnSpec {
+        place: node.place.clone(),
+        rate_hz: rate.and_then(|node| reader.share_per_time(node)),
+        how: fields.take("how").and_then(|node| reader.choice(node, &Disconnect::NAMES, &[])),
+        away: away.and_then(|node| reader.duration(node)),
+    };
+    fields.finish(reader, &[]);
+    Some(spec)
+}
+
+fn disconnect(reader: &mut Reader<'_>, node: &Node) -> Option<DisconnectSpec> {
+    let mut fields =
+        reader.table(node, "a table such as { share = \"100%\", how = \"close\", over = \"1s\" }")?;
+    let how = fields.require(reader, "how", "how = \"close\"");
+    let spec = DisconnectSpec {
+        place: node.place.clone(),
+        share: fields.take("share").and_then(|node| reader.percent(node, 1.0)),
+        how: how.and_then(|node| reader.choice(node, &Disconnect::NAMES, &[])),
+        over: fields.take("over").and_then(|node| reader.duration_or_zero(node)),
+    };
+    fields.finish(reader, &[]);
+    Some(spec)
 }

@@ -9,6 +9,7 @@ pub use auth::{AuthSpec, RenewSpec, TokenSpec};
 use super::error::Place;
 use super::value::Written;
 use crate::policy::backoff::Jitter;
+use crate::policy::disconnect::Disconnect;
 use crate::units::{Percent, Rate};
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
 use std::path::PathBuf;
@@ -438,6 +439,36 @@ pub struct CourseSpec {
     pub online: Option<[f64; 2]>,
     /// `load`.
     pub load: Option<LoadSpec>,
+    /// `disconnect`.
+    pub disconnect: Option<DisconnectSpec>,
+    /// `churn`.
+    pub churn: Option<ChurnSpec>,
+}
+
+/// `churn`.
+#[derive(Clone, Debug)]
+pub struct ChurnSpec {
+    /// Place of the table.
+    pub place: Place,
+    /// `rate`: the share of the online devices that leave per second; `None` if invalid.
+    pub rate_hz: Option<f64>,
+    /// `how`.
+    pub how: Option<Disconnect>,
+    /// `away`; `None` if invalid.
+    pub away: Option<Duration>,
+}
+
+/// `disconnect`.
+#[derive(Clone, Debug)]
+pub struct DisconnectSpec {
+    /// Place of the table.
+    pub place: Place,
+    /// `share`.
+    pub share: Option<Percent>,
+    /// `how`; `None` if invalid.
+    pub how: Option<Disconnect>,
+    /// `over`.
+    pub over: Option<Duration>,
 }
 
 /// `[phase.fleet.NAME]`: the keys of a phase that differ for one fleet.

@@ -42,12 +42,18 @@ fn new_keys_change_the_fingerprint() {
     let ramp = fingerprint("load = \"100% -> 300%\"");
     let steps = fingerprint("load = \"100% -> 300% in 5 steps\"");
     let fleet = fingerprint("load = \"100% -> 300%\"\n[phase.fleet.b]\nload = \"100%\"");
-    assert!(ramp != steps && ramp != fleet && steps != fleet);
+    let churn = fingerprint("load = \"100% -> 300%\"\nchurn = { rate = \"1%/1m\", away = \"1s\" }");
+    let faster = fingerprint("load = \"100% -> 300%\"\nchurn = { rate = \"2%/1m\", away = \"1s\" }");
+    let calm = "load = \"100% -> 300%\"\n[[phase]]\nname = \"q\"\nduration = \"9s\"\n";
+    let storm = fingerprint(&format!("{calm}disconnect = {{ how = \"close\" }}"));
+    let hashes = [ramp, steps, fleet, churn, faster, fingerprint(calm), storm];
+    let different: std::collections::BTreeSet<&String> = hashes.iter().collect();
+    assert_eq!(different.len(), hashes.len());
 }
 
 #[test]
 fn mistakes_name_the_key_and_the_fix() {
-    let cases: [(&str, &[&str]); 5] = [
+    let cases: [(&str, &[&str]); 5 + 9] = [
         (
             "[phase.fleet.bb]\nload = \"200%\"",
             &["phase.p.fleet.bb", "no such fleet", "a, b", "did you mean b?"],
@@ -56,6 +62,30 @@ fn mistakes_name_the_key_and_the_fix() {
         ("[phase.fleet.b]\nwarmup = true", &["unknown key", "online, load"]),
         ("load = \"100% -> 300% in 1 steps\"", &["phase.p.load", "2 to 1000 steps"]),
         ("load = \"100% in 5 steps\"", &["phase.p.load", "100% -> 300% in 10 steps"]),
+        (
+            "disconnect = { how = \"close\" }",
+            &["phase.p.disconnect", "no device is online when", "add a [[phase]] before"],
+        ),
+        (
+            "[[phase]]\nname = \"q\"\nduration = \"5s\"\ndisconnect = { how = \"close\", over = \"6s\" }",
+            &["phase.q.disconnect.over", "longer than its phase", "6s", "up to 5s", "shorten `over`"],
+        ),
+        (
+            "[[phase]]\nname = \"q\"\nduration = \"5s\"\nonline = \"0%\"\ndisconnect = { how = \"close\" }",
+            &["phase.q.disconnect", "no device is online when", "increase `online`"],
+        ),
+        ("disconnect = { share = \"101%\", how = \"close\" }", &["disconnect.share", "from 0% to 100%"]),
+        ("disconnect = { how = \"kill\" }", &["disconnect.how", "\"close\", \"reset\", \"silent\""]),
+        ("disconnect = { share = \"10%\" }", &["disconnect.how", "missing", "how = \"close\""]),
+        (
+            "churn = { rate = \"5%/1m\", away = \"20m\" }",
+            &["phase.p.churn", "leave faster than they can return", "100% of the online", "shorten `away`"],
+        ),
+        ("churn = { rate = \"120%/1m\", away = \"1s\" }", &["phase.p.churn.rate", "from 0% to 100%"]),
+        (
+            "[phase.fleet.b]\nchurn = { rate = \"50%/1m\", away = \"20m\" }",
+            &["phase.p.fleet.b.churn", "leave faster", "1000% of"],
+        ),
     ];
     for (phase, parts) in cases {
         let error = load(&scenario(phase)).err().unwrap_or_else(|| panic!("{phase} is accepted"));
