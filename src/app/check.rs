@@ -153,7 +153,7 @@ fn phases(plan: &Plan) -> Vec<(&str, [String; 4])> {
         rows.push((phase.name.as_str(), self::phase(phase)));
         for fleet in &plan.fleets {
             let own = fleet.own_schedule.as_ref().and_then(|own| own.phases().get(number));
-            if let Some(own) = own.filter(|own| *own != phase) {
+            if let Some(own) = own.filter(|own| !own.same_course(phase)) {
                 let [_, online, load, notes] = self::phase(own);
                 rows.push(("", [format!("fleet {}", fleet.name), online, load, notes]));
             }
@@ -176,7 +176,9 @@ fn phase(phase: &PhasePlan) -> [String; 4] {
         let (share, away) = (Percent::from_fraction(plan.rate_hz * 60.0), written_duration(plan.away));
         format!("churn {share}/1m ({}), away {away}", plan.how.name())
     });
-    let notes: Vec<String> = [warmup, storm, churn].into_iter().flatten().collect();
+    let pace =
+        phase.connect_rate_hz.and_then(Rate::per_second).map(|rate| format!("connects at most {rate}"));
+    let notes: Vec<String> = [warmup, pace, storm, churn].into_iter().flatten().collect();
     let steps = phase.load_steps.map_or_else(String::new, |steps| format!(" in {steps} steps"));
     [
         human_duration(phase.end - phase.start),

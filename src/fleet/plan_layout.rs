@@ -39,7 +39,8 @@ pub fn collector(plan: &Plan) -> Collector {
 fn fleet_phases(plan: &Plan, number: usize) -> BTreeMap<String, FleetPhase> {
     let Some(common) = plan.schedule.phases().get(number) else { return BTreeMap::new() };
     let own = plan.fleets.iter().filter_map(|fleet| {
-        let phase = fleet.own_schedule.as_ref()?.phases().get(number).filter(|phase| *phase != common)?;
+        let phase =
+            fleet.own_schedule.as_ref()?.phases().get(number).filter(|phase| !phase.same_course(common))?;
         let own = FleetPhase {
             planned_online: phase.online,
             planned_load: phase.load,

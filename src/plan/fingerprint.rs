@@ -70,6 +70,9 @@ fn describe_phases(schedule: &Schedule, out: &mut String) -> std::fmt::Result {
         if let Some(disconnect) = &phase.disconnect {
             writeln!(out, "{disconnect:?}")?;
         }
+        if let Some(rate_hz) = phase.connect_rate_hz {
+            writeln!(out, "connect_rate {rate_hz}")?;
+        }
         if let Some(churn) = &phase.churn {
             writeln!(out, "{churn:?}")?;
         }

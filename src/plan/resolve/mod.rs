@@ -83,6 +83,9 @@ pub fn resolve(
     };
     let mut fleets = fleets::resolve(&scenario.fleets, &context, &mut errors);
     phases::resolve_fleets(scenario, &schedule, &mut fleets, &mut errors);
+    if errors.is_empty() {
+        phases::share_connect_rates(scenario, &schedule, &mut fleets, &mut errors);
+    }
     let deliveries = match kind {
         // Skipped after an error, because the fleets' indices may be wrong and the plan is discarded anyway.
         Some(TargetKind::Mqtt) if errors.is_empty() => {

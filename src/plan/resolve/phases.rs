@@ -8,7 +8,7 @@ use crate::policy::disconnect::Disconnect;
 use crate::scenario::{
     ChurnSpec, CourseSpec, DURATION_MAX, DisconnectSpec, Errors, Place, Scenario, nearest,
 };
-use crate::units::{Percent, human_duration, written_duration};
+use crate::units::{Percent, Rate, human_duration, written_duration};
 use std::time::Duration;
 
 /// Resolves all `[[phase]]` tables.
@@ -133,6 +133,54 @@ pub(super) fn resolve_fleets(
     }
 }
 
+/// Checks that the connects fit into the phases that pace them, and gives each fleet its part of the rate.
+pub(super) fn share_connect_rates(
+    scenario: &Scenario,
+    plan: &Schedule,
+    fleets: &mut [FleetPlan],
+    errors: &mut Errors,
+) {
+    let connecting = |fleet: &FleetPlan, number: usize| {
+        fleet.own_schedule.as_ref().unwrap_or(plan).connecting_in(number, fleet.devices.into())
+    };
+    let counts: Vec<Vec<u64>> = fleets
+        .iter()
+        .map(|fleet| (0..scenario.phases.len()).map(|number| connecting(fleet, number)).collect())
+        .collect();
+    let total = |number: usize| counts.iter().map(|counts| counts[number]).sum::<u64>();
+    for (number, phase) in scenario.phases.iter().enumerate() {
+        if let (Some(rate), Some(duration)) = (phase.connect_rate, phase.duration) {
+            check_connect_rate(&phase.place, rate, duration, total(number), errors);
+        }
+    }
+    if fleets.len() == 1 || scenario.phases.iter().all(|phase| phase.connect_rate.is_none()) {
+        return;
+    }
+    for (fleet, counts) in fleets.iter_mut().zip(&counts) {
+        #[expect(clippy::cast_precision_loss, reason = "counts of devices")]
+        let part = |(number, count): (usize, &u64)| *count as f64 / total(number).max(1) as f64;
+        let parts: Vec<f64> = counts.iter().enumerate().map(part).collect();
+        fleet.own_schedule.get_or_insert_with(|| plan.clone()).scale_connect_rates(&parts);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of devices")]
+fn check_connect_rate(place: &Place, rate: Rate, duration: Duration, connects: u64, errors: &mut Errors) {
+    let needed_s = connects as f64 / rate.as_per_second();
+    if needed_s > duration.as_secs_f64() {
+        let least = (connects as f64 / duration.as_secs_f64()).ceil();
+        let needed = Duration::from_secs_f64(needed_s.ceil().min(DURATION_MAX.as_secs_f64()));
+        let problem = errors.add(&place.below("connect_rate"), "too slow for the connects of the phase");
+        problem
+            .found(format!("{}, which takes {needed_s:.1} s for {connects} devices", rate))
+            .allowed(format!("at least {least}/s for a phase of {}", written_duration(duration)))
+            .fix(format!(
+                "write connect_rate = \"{least}/s\", or duration = \"{}\"",
+                written_duration(needed)
+            ));
+    }
+}
+
 /// Returns the schedule of a fleet, or that of the plan.
 fn schedule(scenario: &Scenario, fleet: Option<&str>) -> Schedule {
     Schedule::of_phases(scenario.phases.iter().map(|phase| {
@@ -149,6 +197,7 @@ fn schedule(scenario: &Scenario, fleet: Option<&str>) -> Schedule {
                 .and_then(|own| own.disconnect.as_ref())
                 .or(phase.course.disconnect.as_ref())
                 .and_then(disconnect),
+            connect_rate_hz: phase.connect_rate.map(Rate::as_per_second),
             churn: own.and_then(|own| own.churn.as_ref()).or(phase.course.churn.as_ref()).and_then(churn),
             ..PhasePlan::default()
         };

@@ -9,6 +9,7 @@ mod churn;
 mod disconnects;
 mod load;
 mod nanoseconds;
+mod pace;
 mod phases;
 mod random_order;
 mod round_robin;

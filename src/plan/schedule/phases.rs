@@ -28,6 +28,17 @@ pub struct PhasePlan {
     pub disconnect: Option<DisconnectPlan>,
     /// Devices that leave and return during the phase.
     pub churn: Option<ChurnPlan>,
+    /// Maximum number of planned connects per second.
+    pub connect_rate_hz: Option<f64>,
+}
+
+impl PhasePlan {
+    /// Returns whether both phases have the same keys except for `connect_rate`, of which each fleet has a part.
+    #[must_use]
+    pub fn same_course(&self, other: &PhasePlan) -> bool {
+        PhasePlan { connect_rate_hz: None, ..self.clone() }
+            == PhasePlan { connect_rate_hz: None, ..other.clone() }
+    }
 }
 
 /// A time span in which a device is planned to be online, in nanoseconds since the start of the run.
@@ -72,6 +83,13 @@ impl Schedule {
         Schedule { phases, load }
     }
 
+    /// Multiplies the rates of paced connects, for each phase with one number.
+    pub(in crate::plan) fn scale_connect_rates(&mut self, factors: &[f64]) {
+        for (phase, factor) in self.phases.iter_mut().zip(factors) {
+            phase.connect_rate_hz = phase.connect_rate_hz.map(|rate_hz| rate_hz * factor);
+        }
+    }
+
     /// Returns the phases in order.
     #[must_use]
     pub fn phases(&self) -> &[PhasePlan] {
@@ -111,7 +129,8 @@ impl Schedule {
         reason = "a share of a device count, far below 2^52"
     )]
     pub fn planned_online(&self, t_ns: u64, devices: u64) -> u64 {
-        (self.planned_online_share(t_ns) * devices as f64 + 0.5).floor() as u64
+        let planned = (self.planned_online_share(t_ns) * devices as f64 + 0.5).floor() as u64;
+        self.connected_by(t_ns, devices).map_or(planned, |connected| connected.min(planned))
     }
 
     /// Returns the spans in which a device is planned to be online, in order. `rank` is the device's index within its fleet. Low
@@ -120,21 +139,22 @@ impl Schedule {
     pub fn online_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
         let bar = bar(rank, devices);
         let mut spans: Vec<Span> = Vec::new();
-        for phase in &self.phases {
+        for (number, phase) in self.phases.iter().enumerate() {
             let [from, to] = phase.online;
             let (start, end) = (ns(phase.start), ns(phase.end));
-            let crossing =
-                || start + nanoseconds(seconds(end - start) * (bar - from) / (to - from)).min(end - start);
             let (from_ns, to_ns) = match (from >= bar, to >= bar) {
                 (true, true) => (start, end),
-                (false, true) => (crossing(), end),
-                (true, false) => (start, crossing()),
+                (false, true) => (crossing(phase, bar), end),
+                (true, false) => (start, crossing(phase, bar)),
                 (false, false) => continue,
             };
-            match spans.last_mut() {
-                Some(last) if last.to_ns == from_ns => last.to_ns = to_ns,
-                _ if from_ns < to_ns => spans.push(Span { from_ns, to_ns }),
-                _ => {}
+            if let Some(last) = spans.last_mut().filter(|last| last.to_ns == from_ns) {
+                last.to_ns = to_ns;
+                continue;
+            }
+            let from_ns = self.pace(number, devices).map_or(from_ns, |pace| pace.connect_ns(rank, from_ns));
+            if from_ns < to_ns {
+                spans.push(Span { from_ns, to_ns });
             }
         }
         spans
@@ -159,9 +179,15 @@ impl Schedule {
     }
 }
 
+/// Returns when the planned online share of a phase passes `bar`.
+pub(super) fn crossing(phase: &PhasePlan, bar: f64) -> u64 {
+    let ([from, to], start, end) = (phase.online, ns(phase.start), ns(phase.end));
+    start + nanoseconds(seconds(end - start) * (bar - from) / (to - from)).min(end - start)
+}
+
 /// Returns the minimum online share at which a device is online.
 #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
-fn bar(rank: u64, devices: u64) -> f64 {
+pub(super) fn bar(rank: u64, devices: u64) -> f64 {
     (rank as f64 + 0.5) / devices as f64
 }
 

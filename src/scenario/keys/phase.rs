@@ -4,6 +4,7 @@ use crate::policy::disconnect::Disconnect;
 use crate::scenario::model::{ChurnSpec, CourseSpec, DisconnectSpec, PhaseFleetSpec, PhaseSpec};
 use crate::scenario::node::{Entry, Node};
 use crate::scenario::reader::{Fields, Reader};
+use crate::units::Rate;
 
 /// The largest load factor: 10,000%, which is 100 times the rates in the file. A larger value is probably a typo.
 const LOAD_MAX: f64 = 100.0;
@@ -19,6 +20,7 @@ pub(super) fn phase(reader: &mut Reader<'_>, node: &Node) -> Option<PhaseSpec> {
         name,
         warmup: fields.take("warmup").and_then(|node| reader.boolean(node)).unwrap_or(false),
         duration: duration.and_then(|node| reader.duration(node)),
+        connect_rate: fields.take("connect_rate").and_then(|node| connect_rate(reader, node)),
         course: course(reader, &mut fields),
         fleets: Vec::new(),
     };
@@ -61,6 +63,15 @@ fn churn(reader: &mut Reader<'_>, node: &Node) -> Option<ChurnSpec> {
     };
     fields.finish(reader, &[]);
     Some(spec)
+}
+
+fn connect_rate(reader: &mut Reader<'_>, node: &Node) -> Option<Rate> {
+    let rate = reader.rate(node)?;
+    if rate.as_per_second() <= 0.0 {
+        reader.errors.add(&node.place, "must be above zero").allowed("a rate such as 50/s");
+        return None;
+    }
+    Some(rate)
 }
 
 fn disconnect(reader: &mut Reader<'_>, node: &Node) -> Option<DisconnectSpec> {

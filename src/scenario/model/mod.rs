@@ -426,7 +426,9 @@ pub struct PhaseSpec {
     pub warmup: bool,
     /// `duration`; `None` if invalid.
     pub duration: Option<Duration>,
-    /// `online` and `load`.
+    /// `connect_rate`.
+    pub connect_rate: Option<Rate>,
+    /// The keys that can differ between fleets.
     pub course: CourseSpec,
     /// `[phase.fleet.*]`, in file order.
     pub fleets: Vec<PhaseFleetSpec>,

@@ -53,7 +53,7 @@ fn new_keys_change_the_fingerprint() {
 
 #[test]
 fn mistakes_name_the_key_and_the_fix() {
-    let cases: [(&str, &[&str]); 5 + 9] = [
+    let cases: [(&str, &[&str]); 5 + 11] = [
         (
             "[phase.fleet.bb]\nload = \"200%\"",
             &["phase.p.fleet.bb", "no such fleet", "a, b", "did you mean b?"],
@@ -62,6 +62,17 @@ fn mistakes_name_the_key_and_the_fix() {
         ("[phase.fleet.b]\nwarmup = true", &["unknown key", "online, load"]),
         ("load = \"100% -> 300% in 1 steps\"", &["phase.p.load", "2 to 1000 steps"]),
         ("load = \"100% in 5 steps\"", &["phase.p.load", "100% -> 300% in 10 steps"]),
+        ("connect_rate = \"0/s\"", &["phase.p.connect_rate", "must be above zero"]),
+        (
+            "connect_rate = \"2/s\"",
+            &[
+                "phase.p.connect_rate",
+                "too slow",
+                "15.0 s for 30 devices",
+                "connect_rate = \"3/s\"",
+                "duration = \"15s\"",
+            ],
+        ),
         (
             "disconnect = { how = \"close\" }",
             &["phase.p.disconnect", "no device is online when", "add a [[phase]] before"],
@@ -104,4 +115,14 @@ fn tables_of_fleets_that_do_not_run_are_ignored() {
     part.restrict(&mut scenario).unwrap();
     let plan = resolve(&scenario, errors, &no_files, &mut rand::rng()).unwrap();
     assert!(plan.fleets.iter().all(|fleet| fleet.name == "a" && fleet.own_schedule.is_none()));
+}
+
+#[test]
+fn fleets_share_the_connect_rate_by_their_connects() {
+    let plan = plan(&scenario("connect_rate = \"6/s\""));
+    let rates = plan.fleets.iter().map(|fleet| plan.schedule_of(fleet).phases()[0].connect_rate_hz);
+    assert_eq!(rates.collect::<Vec<_>>(), [Some(2.0), Some(4.0)]);
+    assert_eq!([0, 1, 2, 5].map(|s| plan.planned_online(s * 1_000_000_000)), [2, 3 + 5, 5 + 9, 30]);
+    let text = format!("{:?}", plan.fleets[0].own_schedule);
+    assert_ne!(self::plan(&scenario("")).fingerprint(), plan.fingerprint(), "{text}");
 }
