@@ -116,6 +116,22 @@ pub struct ScenarioArgs {
     pub duration: Option<String>,
 }
 
+impl ScenarioArgs {
+    /// Returns the options that run this scenario file as it is.
+    #[must_use]
+    pub fn of(scenario: PathBuf) -> ScenarioArgs {
+        ScenarioArgs {
+            scenario,
+            set: Vec::new(),
+            seed: None,
+            target: None,
+            ca: None,
+            fleet: Vec::new(),
+            duration: None,
+        }
+    }
+}
+
 /// `hubstorm run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -165,9 +181,12 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["out", "export", "workers", "no_preflight", "duration", "keep_journal", "fsync"])]
     pub once: bool,
     /// After the run, compare its result with this baseline: a result file or a folder of results. The exit code is that of the
-    /// comparison, unless the run itself failed. Options as for the command compare, with their defaults
-    #[arg(long, value_name = "BASE", conflicts_with = "once")]
+    /// comparison, unless the run itself failed
+    #[arg(id = "base", long = "compare", value_name = "BASE", conflicts_with = "once")]
     pub compare: Option<PathBuf>,
+    /// Options of the comparison.
+    #[command(flatten, next_help_heading = "Options with --compare")]
+    pub compare_options: CompareOptions,
 }
 
 /// When the journal of a run is flushed to the disk.
@@ -229,8 +248,35 @@ pub struct EmulatorArgs {
     /// Accept unescaped `#`, `+` and `/` in property bags; by default the hub closes the connection
     #[arg(long)]
     pub lenient_properties: bool,
+    /// Tier whose throttles and daily quota apply: unlimited, F1, B1, B2, B3, S1, S2 or S3
+    #[arg(long, value_name = "TIER", default_value = "unlimited")]
+    pub tier: String,
+    /// Number of units of the tier [default: 1]
+    #[arg(long, value_name = "N")]
+    pub units: Option<u32>,
+    /// Number of billed messages of the current day that are used up at the start [default: 0]
+    #[arg(long, value_name = "N")]
+    pub quota_used: Option<u64>,
+    /// Admit only the devices in this file, with their keys: CSV, connection strings, or an export of Azure's tools
+    #[arg(long, value_name = "FILE", conflicts_with = "group_key", value_hint = ValueHint::FilePath)]
+    pub devices: Option<PathBuf>,
+    /// Write the first line of stdout to this file when the hub listens, and remove it when the hub stops
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ready_file: Option<PathBuf>,
+    /// Address and port for /healthz and /readyz over plain HTTP; port 0 picks a free port
+    #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address)]
+    pub health_listen: Option<SocketAddr>,
+    /// Print one line with counts to stderr at this interval, and the totals at the end
+    #[arg(long, value_name = "INTERVAL")]
+    pub stats: Option<String>,
+    /// After SIGTERM or Ctrl-C: how long to wait for acknowledgments that are in flight
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub drain: String,
+    /// Ask the emulator at this --health-listen address whether it is ready, and exit with 0 or 1; starts nothing
+    #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address, exclusive = true)]
+    pub health_check: Option<SocketAddr>,
     /// Read the configuration and commands as JSON lines from stdin until it ends; replaces the other options. See docs/emulator.md
-    #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties"])]
+    #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties", "tier", "units", "quota_used", "devices", "ready_file", "health_listen", "stats", "drain"])]
     pub control: bool,
 }
 
@@ -265,8 +311,8 @@ pub struct ReportArgs {
     /// Show metrics over all results in this folder, by plan and start time. Formats: html, csv (one file, for Apache Otava), text
     #[arg(long, value_name = "DIR", conflicts_with_all = ["result", "judge"], value_hint = ValueHint::DirPath)]
     pub history: Option<PathBuf>,
-    /// With --history: show this metric, such as "telemetry{phase:steady} p(99)"; can be repeated [default: those of the newest
-    /// run's thresholds, otherwise p(50), p(99), rate(ok) and achieved of the main operation, and connect p(95)]
+    /// With --history: show this metric, such as "telemetry{phase:steady} p(99)"; can be repeated [default: the metrics of
+    /// the newest run's thresholds, otherwise p(50), p(99), rate(ok) and achieved of the main operation, and connect p(95)]
     #[arg(long, value_name = "METRIC")]
     pub metric: Vec<String>,
 }
@@ -396,16 +442,16 @@ pub struct ManArgs {
     pub out: PathBuf,
 }
 
-/// Adds a hint to a usage error if the argument is one of another tool.
+/// Adds a hint to a usage error if the argument is misplaced, or one of another tool. `command` is the first argument.
 #[must_use]
-pub fn with_hint(mut error: clap::Error) -> clap::Error {
+pub fn with_hint(mut error: clap::Error, command: &str) -> clap::Error {
     let kind = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
         ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
         _ => return error,
     };
     let hint = match error.get(kind) {
-        Some(ContextValue::String(argument)) => hints::hint(argument),
+        Some(ContextValue::String(argument)) => hints::hint(command, argument),
         _ => None,
     };
     if let Some(hint) = hint {

@@ -153,6 +153,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judgment) {
         recovery: None,
         emulator: None,
         target: TargetFacts::default(),
+        limits: &[],
     });
     let from_file = judge(&JudgeInput {
         measurement: &as_in_a_file(&measurement),
@@ -161,6 +162,7 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judgment) {
         recovery: None,
         emulator: None,
         target: TargetFacts::default(),
+        limits: &[],
     });
     assert_eq!(from_file, judged, "the result file gives the same verdict");
     (measurement.of(what), judged)

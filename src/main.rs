@@ -11,7 +11,8 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            return app::report_usage_error(&with_hint(error).render().ansi());
+            let command = std::env::args_os().nth(1).unwrap_or_default();
+            return app::report_usage_error(&with_hint(error, &command.to_string_lossy()).render().ansi());
         }
         Err(help) => help.exit(),
     };

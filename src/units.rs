@@ -181,6 +181,13 @@ pub fn grouped(number: &str) -> String {
     out + rest
 }
 
+/// Returns the nearest whole number, and 0 for a negative number and NaN.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+pub fn whole(number: f64) -> u64 {
+    number.round() as u64
+}
+
 /// Formats bytes for people in binary units: `512 B`, `1.5 KiB`, `3.2 GiB`.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]

@@ -69,8 +69,11 @@
       }
       const button = make('button', {type: 'button', class: 'key', 'aria-pressed': 'true', 'data-key': id});
       button.append(...key.childNodes);
-      key.replaceWith(button);
-      if (values.has(id)) button.after(value);
+      // A legend must not break between a key and its value.
+      const entry = make('span', {class: 'entry'});
+      key.replaceWith(entry);
+      entry.append(button);
+      if (values.has(id)) entry.append(value);
       button.addEventListener('click', () => {
         const on = button.getAttribute('aria-pressed') !== 'true';
         button.setAttribute('aria-pressed', String(on));

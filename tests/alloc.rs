@@ -264,6 +264,12 @@ fn recorder_allocates_nothing_after_warm_up() {
             recorder.due(key, due);
             recorder.ok(key, &times);
         }
+        // Some were due in the previous second, so they are also recorded for the batch of that second.
+        for i in 0..10 {
+            let due = n.saturating_sub(1) * S + i * S / 1_000;
+            recorder.due(key, due);
+            recorder.ok(key, &Times { due, picked: due + 40_000, sent: due + 55_000, acked: n * S + i });
+        }
         let snapshot = recorder.swap();
         let allocated = allocations() - before;
         collector.add(&snapshot, Source::Worker(0));
@@ -275,6 +281,9 @@ fn recorder_allocates_nothing_after_warm_up() {
     let warm_up: u64 = (0..5).map(&mut second).sum();
     assert!(warm_up > 0);
     assert_eq!((5..20).map(second).sum::<u64>(), 0);
+    let batches = &collector.measurement().operations[0].batches;
+    let due: Vec<u64> = batches.list.iter().map(|batch| batch.due).collect();
+    assert_eq!((due.len(), due[10], due[19]), (20, 1_010, 1_000), "late operations are in their own batch");
 }
 
 /// The collector keeps at most 600 rows. Nothing else grows with the length of a run.

@@ -4,17 +4,29 @@
 
 use bytes::BytesMut;
 use hubstorm::clock;
+use hubstorm::emulator::directory::Directory;
+use hubstorm::emulator::session::HubSession;
+use hubstorm::emulator::{Address, Config};
 use hubstorm::fleet::{Arrival, DeliveryTracker, DeviceRef, Inbox};
-use hubstorm::measure::{Key, Layout, Operation, Recorder, Times};
+use hubstorm::iothub::emulator_options::{EmulatorOptions, TierOptions};
+use hubstorm::iothub::limits::Tier;
+use hubstorm::iothub::names;
+use hubstorm::iothub::sas::{self, Key as SasKey};
+use hubstorm::iothub::throttles::HubSize;
+use hubstorm::measure::{
+    Collector, Delta, Fleet, Key, Layout, Operation, Phase, Recorder, SecondEnd, Source, Times,
+};
 use hubstorm::plan::{self, Cursor, Load, Payload, PayloadContext, RunLoad, Span, Spread, Stamp};
 use hubstorm::policy::ping::PingPolicy;
 use hubstorm::rng::Purpose;
+use hubstorm::sansio::Machine;
 use hubstorm::scenario::Input;
 use hubstorm::session::{Credentials, Event, Message, Session, Settings};
 use hubstorm::stalls::Stalls;
 use hubstorm::wire::{self, Packet, QoS, Strictness, encode};
 use std::hint::black_box;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One step of a hot function, which can be repeated.
@@ -26,12 +38,17 @@ pub(crate) struct Hot {
     pub(crate) prepare: fn() -> Step,
 }
 
-pub(crate) const HOT: [Hot; 11] = [
+pub(crate) const HOT: [Hot; 16] = [
     Hot { name: "encode-publish", prepare: encode_publish },
     Hot { name: "decode-puback", prepare: decode_puback },
     Hot { name: "decode-publish", prepare: decode_publish },
     Hot { name: "publish-to-ack", prepare: publish_to_ack },
-    Hot { name: "record", prepare: record },
+    Hot { name: "record", prepare: || record(0) },
+    Hot { name: "record-late", prepare: || record(1) },
+    Hot { name: "swap", prepare: || swap(None) },
+    Hot { name: "swap-with-journal", prepare: || swap(Some(Delta::default())) },
+    Hot { name: "hub-telemetry", prepare: || hub_telemetry(None) },
+    Hot { name: "hub-telemetry-s3", prepare: || hub_telemetry(Some(TierOptions::of(S3))) },
     Hot { name: "find-stamp", prepare: find_stamp },
     Hot { name: "publish-to-deliver", prepare: publish_to_deliver },
     Hot { name: "next-arrival-regular", prepare: || next_arrival(Spread::Regular) },
@@ -39,6 +56,9 @@ pub(crate) const HOT: [Hot; 11] = [
     Hot { name: "render-template", prepare: || render(&Payload::template(TEMPLATE).expect("a template")) },
     Hot { name: "render-filler", prepare: || render(&Payload::filler(PAYLOAD.len())) },
 ];
+
+/// A tier that does not throttle the step. Its quota is never used up, because only few steps run.
+const S3: HubSize = HubSize { tier: Tier::S3, units: 10 };
 
 const SEED: u64 = 1;
 const DEVICE: &str = "meter-00001";
@@ -132,12 +152,62 @@ fn publish_to_ack() -> Step {
     })
 }
 
-/// Records an operation that is due and ends ok: five histograms, two counters, the series. Repeats one second at 10,000/s.
-fn record() -> Step {
+/// The emulator receives a message and writes its PUBACK, without or with a tier. The load is half of the tier's limit.
+fn hub_telemetry(tier: Option<TierOptions>) -> Step {
+    let group = SasKey::from_bytes(&[7; 32]);
+    let options = EmulatorOptions { tier, ..EmulatorOptions::default() };
+    let config = Config { group_keys: vec![group.clone()], options, ..Config::default() };
+    let directory = Arc::new(Directory::new(config));
+    let mut now = clock::now();
+    let mut session = HubSession::new(directory, now);
+    let resource = names::resource("localhost", DEVICE);
+    let expiry_unix = clock::unix().as_secs() + 86_400;
+    let token = sas::token(&group.derive(DEVICE), &resource, expiry_unix, None).to_string();
+    let user_name = names::user_name("localhost", DEVICE);
+    let (mut input, mut out) = (BytesMut::with_capacity(1024), BytesMut::with_capacity(1024));
+    let connect = encode::ConnectRef {
+        client_id: DEVICE,
+        keep_alive_s: 0,
+        clean_session: true,
+        username: Some(&user_name),
+        password: Some(token.as_bytes()),
+        will: None,
+    };
+    encode::connect(&mut input, &connect).expect("it fits");
+    session.handle_input(now, &mut input).expect("a valid CONNECT");
+    session.claim(Address { shard: 0, connection: 1 });
+    session.admit(now);
+    session.poll_output(now, &mut out);
+    let mut frame = BytesMut::new();
+    let publish = encode::PublishRef {
+        topic: TOPIC,
+        payload: &PAYLOAD,
+        qos: QoS::AtLeastOnce,
+        dup: false,
+        retain: false,
+        pid: 7,
+    };
+    encode::publish(&mut frame, &publish).expect("it fits");
+    Box::new(move || {
+        now += Duration::from_nanos(33_333);
+        out.clear();
+        input.extend_from_slice(&frame);
+        session.handle_input(now, black_box(&mut input)).expect("telemetry");
+        session.handle_timeout(now).expect("no timeout");
+        session.poll_output(now, &mut out);
+        assert_eq!(out.len(), 4);
+        black_box(session.poll_timeout());
+    })
+}
+
+/// Records an operation that is due and ends ok: five histograms, two counters, the series. Repeats one second at 10,000/s. If the
+/// snapshot covers another second (`second` is not 0), the operation is also recorded for the batch of its own second.
+fn record(second: u64) -> Step {
     const PER_SECOND: u64 = 10_000;
     let layout = Layout::new(1, 1, Duration::from_secs(60));
     let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
     let mut recorder = Recorder::new(layout, Rc::new(Stalls::new(clock::now())));
+    recorder.open_second(second);
     let mut n = 0_u64;
     let mut step = move || {
         let due = n % PER_SECOND * (1_000_000_000 / PER_SECOND);
@@ -150,6 +220,40 @@ fn record() -> Step {
     };
     // The first operation of a second allocates the histograms; the last is acknowledged in the next second.
     (0..PER_SECOND).for_each(|_| step());
+    Box::new(step)
+}
+
+/// Closes a second of 10,000 messages and their latencies: once per second, not per message. The difference between the two is the
+/// journal's share, apart from the checksum and the `write`.
+fn swap(mut journal: Option<Delta>) -> Step {
+    const PER_SECOND: u64 = 10_000;
+    let layout = Layout::new(1, 1, Duration::from_secs(60));
+    let key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
+    let phase = Phase { end_us: 1_000_000, ..Phase::default() };
+    let mut collector = Collector::new(layout, vec![Fleet::default()], vec![phase]);
+    let mut recorder = Recorder::new(layout, Rc::new(Stalls::new(clock::now())));
+    recorder.open_second(0);
+    for n in 0..PER_SECOND {
+        let due = n * (1_000_000_000 / PER_SECOND);
+        // 0.2 to 3.5 ms, and one in 100 ten times as long.
+        let took = (200_000 + n.wrapping_mul(2_654_435_761) % 3_300_000) * if n % 100 == 0 { 10 } else { 1 };
+        let times =
+            Times { due, picked: due + 40_000 + n % 64 * 10_000, sent: due + 700_000, acked: due + took };
+        recorder.due(key, due);
+        recorder.ok(key, &times);
+    }
+    let snapshot = recorder.swap();
+    let end = SecondEnd { row_ns: 1_000_000_000, until_ns: 1_000_000_000, ..SecondEnd::default() };
+    let mut step = move || {
+        if let Some(delta) = &mut journal {
+            delta.add(black_box(&snapshot), Source::Worker(0));
+            black_box(delta.end(&end));
+        }
+        collector.add(black_box(&snapshot), Source::Worker(0));
+        collector.tick(end.row_ns, Some(50.0), 1_000);
+    };
+    // The first step creates the sums.
+    step();
     Box::new(step)
 }
 

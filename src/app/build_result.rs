@@ -1,7 +1,8 @@
 //! Builds the model of the result file from the plan, the fleet's measurement and the built-in hub's report. Used by `run`. It reads the name
 //! of this machine's processor, and writes nothing.
 
-use crate::emulator::ShardHealth;
+use super::limits;
+use crate::emulator::{ShardHealth, ThrottleStats};
 use crate::fleet::{self, Finished};
 use crate::measure::{Latency, Limits, Measurement, Operation, Source};
 use crate::plan::{Plan, TargetKind};
@@ -19,9 +20,11 @@ pub(super) struct EmulatorReport {
     pub(super) emulator: model::Emulator,
     /// Stalls and busy share of each shard.
     pub(super) shards: Vec<ShardHealth>,
+    /// Counts of the throttles and of the quota, if the hub has a tier.
+    pub(super) throttle: Option<ThrottleStats>,
 }
 
-/// Returns everything of a result that is known before the run, for its journal. `recovery` says what the journal will lack.
+/// Returns everything of a result that is known before the run, for its journal. `recovery` names the parts that the journal will lack.
 pub(super) fn before(
     plan: &Plan,
     workers: usize,
@@ -84,6 +87,7 @@ pub(super) fn before(
         emulator: None,
         totals: Vec::new(),
         measurement: Measurement { breakdowns, ..empty },
+        limits: Vec::new(),
         findings: Vec::new(),
         rules: Some(plan.rules()),
     }
@@ -131,10 +135,13 @@ pub(super) fn result(
     argv: &[String],
 ) -> model::RunResult {
     let mut result = started(before(plan, workers, preflight_passed, argv), finished.started_unix);
-    result.emulator = emulator_report.map(|EmulatorReport { emulator, shards }| {
-        add_shards(&mut finished, &shards);
-        emulator
-    });
+    let mut throttle = None;
+    if let Some(report) = emulator_report {
+        add_shards(&mut finished, &report.shards);
+        result.emulator = Some(report.emulator);
+        throttle = report.throttle;
+    }
+    result.limits = limits::limits(plan, &finished, throttle.as_ref());
     let run = &mut result.run;
     (run.duration_us, run.complete) = (us(finished.ended), finished.complete);
     (run.ended_by, run.recovery) = (Some(ended_by), None);
@@ -183,6 +190,8 @@ fn target(plan: &Plan, tls: Option<model::Tls>) -> model::Target {
         embedded: plan.emulator.is_some(),
         tls_wanted: plan.target.tls.is_some(),
         tls,
+        tier: limits::tier_name(plan),
+        units: plan.hub_size().map(|size| size.units),
         cleartext_password: super::plan_warnings::cleartext_password(plan).is_some(),
         preflight_passed: false,
     }

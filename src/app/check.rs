@@ -8,7 +8,9 @@ use super::{AppError, Env, consent, cost, plan_warnings, preflight, print, read_
 use crate::cli::CheckArgs;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Needs, PhasePlan, Plan, Spread, TargetKind, Threshold};
 use crate::report::exit;
-use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural, written_duration};
+use crate::units::{
+    Percent, Rate, human_bytes, human_count, human_duration, plural, whole, written_duration,
+};
 use fleet::write_fleet;
 use plan_warnings::Warnings;
 
@@ -188,22 +190,13 @@ fn phase(phase: &PhasePlan) -> [String; 4] {
     ]
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an approximate count for display; the cast saturates"
-)]
-fn whole(count: f64) -> String {
-    human_count(count.round() as u64)
-}
-
 fn write_needs((out, layout): (&mut String, Layout), plan: &Plan, workers: usize) {
     let Needs { descriptors, ports, ports_closing, memory_bytes, memory_max_bytes } = plan.needs(workers);
     let mut line = |label: &str, text: &str| *out += &layout.labelled(LABELS, label, text);
-    line("messages", &format!("about {}", whole(plan.planned_messages())));
+    line("messages", &format!("about {}", human_count(whole(plan.planned_messages()))));
     if !plan.drives.is_empty() {
         let calls: f64 = plan.drives.iter().map(|drive| plan.planned_calls(drive)).sum();
-        line("calls", &format!("about {}", whole(calls)));
+        line("calls", &format!("about {}", human_count(whole(calls))));
     }
     if plan.target.kind == TargetKind::IotHub {
         let [run, day] = cost::cost(plan).description();

@@ -15,7 +15,7 @@ pub(super) fn doctor_row(name: &str, text: &str) -> String {
     format!("  {name:<width$}{text}\n", width = DOCTOR_TEXT_COLUMN - 2)
 }
 
-/// Returns a row of `doctor` with the time of a step and, for a TLS handshake, what was negotiated.
+/// Returns a row of `doctor` with the time of a step and, for a TLS handshake, its version, cipher suite and key exchange.
 #[must_use]
 pub(super) fn doctor_step(name: &str, took: Duration, tls: Option<&TlsFacts>) -> String {
     let time = human_us(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));

@@ -1,81 +1,113 @@
 //! `hubstorm compare`, and `run --compare`: reads the results, compares them, prints the comparison, and updates the baseline folder.
 //! `crate::compare` decides.
 
+mod baseline;
 mod output;
+mod side;
 
-use super::{AppError, Env, environment_error, print, tell};
+use super::{AppError, Env, print, tell};
 use crate::cli::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
-use crate::compare::model::Outcome;
+use crate::compare::model::{Comparison, Outcome};
 use crate::compare::{CompareError, Input, Options, compare};
 use crate::report::exit;
-use crate::result::model::Tool;
-use crate::result::{self, disk};
-use output::{Compared, Read};
-use std::path::{Path, PathBuf};
+use crate::result;
+use crate::result::metric::MetricError;
+use crate::result::model::{EndedBy, Tool};
+use output::Compared;
+use side::Read;
+use std::path::Path;
 
 /// Compares the results, prints the comparison, and returns the exit code.
 pub(super) fn run(args: &CompareArgs, env: &mut Env) -> Result<u8, AppError> {
-    let new = read_side(&args.new)?;
-    if args.update_baseline && args.base.is_dir() && json_files(&args.base)?.is_empty() {
-        return start_baseline(args, &new, env);
-    }
-    let base = read_side(&args.base)?;
+    let options = to_options(&args.options)?;
+    baseline::check(&args.options, &args.base)?;
+    let new = side::read(&args.new, env)?;
+    let base = read_base(&args.base, &args.options, env)?;
     output::check(&args.export, &base, &new)?;
-    let compared = compare_sides(&to_options(&args.options)?, &base, &new)?;
+    let compared = compare_sides(&options, &base, &new)?;
     // A format replaces the text; files do not.
     print(env, &compared.rendered(args.format, env)?)?;
     if !args.no_step_summary {
         compared.summarize(env);
     }
     compared.write(&args.export)?;
-    let code = exit_code(compared.comparison.outcome, args.options.inconclusive);
-    if args.update_baseline && code == exit::PASSED {
-        update_baseline(&args.base, &base, &new, args.keep, env)?;
+    conclude(&compared, &args.base, &args.options, exit::PASSED, env)
+}
+
+/// Checks the options and the baseline of `run --compare` before the load. `plan` is the fingerprint of the load.
+pub(super) fn check(
+    base: &Path,
+    options: &CompareOptions,
+    plan: &str,
+    env: &mut Env,
+) -> Result<(), AppError> {
+    let parsed = to_options(options)?;
+    baseline::check(options, base)?;
+    let base = read_base(base, options, env)?;
+    let Some((file, first)) = base.first() else { return Ok(()) };
+    // The base results must be complete, and comparable with each other.
+    compare_sides(&parsed, &[], &base)?;
+    if first.run.scenario.plan_sha256 == plan {
+        return Ok(());
     }
-    Ok(code)
+    Err(AppError::Environment(format!(
+        "{} is not comparable with this scenario: the load (plan_sha256) differs. Compare runs of the same scenario, or record a new \
+         baseline",
+        file.display()
+    )))
 }
 
-/// Adds results that passed to an empty baseline. Returns the exit code of the results: there is nothing to compare them with.
-fn start_baseline(args: &CompareArgs, new: &[Read], env: &mut Env) -> Result<u8, AppError> {
-    let codes: Vec<u8> = new.iter().map(|(_, result)| result.verdict.exit_code).collect();
-    let code = exit::strongest(&codes);
-    let folder = args.base.display();
-    if code == exit::PASSED {
-        tell(env, &format!("the baseline {folder} was empty; later results are compared with this one\n"));
-        update_baseline(&args.base, &[], new, args.keep, env)?;
-    } else {
-        tell(env, &format!("the baseline {folder} is still empty: only a result that passed starts it\n"));
-    }
-    Ok(code)
-}
-
-/// Checks the baseline of `run --compare` before the load.
-pub(super) fn check_baseline(base: &Path) -> Result<(), AppError> {
-    read_side(base).map(drop)
-}
-
-/// Compares the result of a run that has just ended with the baseline. Returns the exit code of the comparison.
-pub(super) fn after_run(base: &Path, file: &Path, step_summary: bool, env: &mut Env) -> Result<u8, AppError> {
+/// Compares the result of a run that has just ended with the baseline. `code` is the exit code of the run. Returns that of both.
+pub(super) fn after_run(
+    base_path: &Path,
+    file: &Path,
+    (options, code): (&CompareOptions, u8),
+    step_summary: bool,
+    env: &mut Env,
+) -> Result<u8, AppError> {
     let newest = result::read(file).map_err(|error| AppError::Environment(error.to_string()))?;
+    if !newest.run.complete || newest.run.ended_by.is_some_and(EndedBy::is_early) {
+        tell(env, "the run ended early, so its result is not compared with the baseline\n");
+        return Ok(code);
+    }
+    let mut base = side::read_if_any(base_path, env)?;
     // The run may have written its result into the baseline folder.
-    let mut base = read_side(base)?;
     base.retain(|(_, result)| result.run.id != newest.run.id);
     let new = [(file.to_owned(), newest)];
-    let compared = compare_sides(&Options::default(), &base, &new)?;
+    let compared = compare_sides(&to_options(options)?, &base, &new)?;
     print(env, &compared.rendered(CompareFormat::Text, env)?)?;
     if step_summary {
         compared.summarize(env);
     }
-    Ok(exit_code(compared.comparison.outcome, None))
+    conclude(&compared, base_path, options, code, env)
 }
 
-fn exit_code(outcome: Outcome, inconclusive: Option<InconclusiveAs>) -> u8 {
-    match (outcome, inconclusive) {
-        (Outcome::SameOrBetter, _) | (Outcome::Inconclusive, Some(InconclusiveAs::Pass)) => exit::PASSED,
-        (Outcome::Regressed, _) | (Outcome::Inconclusive, Some(InconclusiveAs::Fail)) => exit::REGRESSED,
-        (Outcome::Inconclusive, None) => exit::INCONCLUSIVE,
-        (Outcome::Invalid, _) => exit::INVALID,
+/// Updates the baseline, if the options ask for it. Returns the exit code of the comparison and the run, whose code is `code`.
+fn conclude(
+    compared: &Compared,
+    base: &Path,
+    options: &CompareOptions,
+    code: u8,
+    env: &mut Env,
+) -> Result<u8, AppError> {
+    let code = exit::strongest(&[code, exit_code(&compared.comparison, options.inconclusive)]);
+    if options.update_baseline {
+        baseline::update(base, (compared.base, compared.new), options.keep, code, env)?;
     }
+    Ok(code)
+}
+
+fn exit_code(comparison: &Comparison, inconclusive: Option<InconclusiveAs>) -> u8 {
+    match (comparison.outcome, inconclusive) {
+        (Outcome::Inconclusive, Some(InconclusiveAs::Pass)) => exit::PASSED,
+        (Outcome::Inconclusive, Some(InconclusiveAs::Fail)) => exit::REGRESSED,
+        _ => comparison.exit_code,
+    }
+}
+
+/// Reads the base results. An empty folder is only a start with `--update-baseline`.
+fn read_base(path: &Path, options: &CompareOptions, env: &mut Env) -> Result<Vec<Read>, AppError> {
+    if options.update_baseline { side::read_if_any(path, env) } else { side::read(path, env) }
 }
 
 fn compare_sides<'a>(options: &Options, base: &'a [Read], new: &'a [Read]) -> Result<Compared<'a>, AppError> {
@@ -97,7 +129,7 @@ fn compare_sides<'a>(options: &Options, base: &'a [Read], new: &'a [Read]) -> Re
 /// A wrong metric is wrong usage; results that cannot be compared are bad files.
 fn app_error(error: &CompareError) -> AppError {
     match error {
-        CompareError::Metric { .. }
+        CompareError::Metric(_)
         | CompareError::Tolerance(_)
         | CompareError::Selector { .. }
         | CompareError::NoMetrics => AppError::Usage(error.to_string()),
@@ -117,9 +149,11 @@ fn to_options(args: &CompareOptions) -> Result<Options, AppError> {
     };
     let floor = crate::units::parse_duration(&args.floor)
         .map_err(|_| usage("--floor", &args.floor, "a duration such as 1ms or 0s"))?;
+    let metric =
+        |text: &String| text.parse().map_err(|error: MetricError| AppError::Usage(error.to_string()));
     let invalid = |error: CompareError| app_error(&error);
     Ok(Options {
-        metrics: args.metric.iter().map(|text| text.parse().map_err(invalid)).collect::<Result<_, _>>()?,
+        metrics: args.metric.iter().map(metric).collect::<Result<_, _>>()?,
         tolerances: args
             .tolerance
             .iter()
@@ -130,71 +164,4 @@ fn to_options(args: &CompareOptions) -> Result<Options, AppError> {
         noise: share("--noise", &args.noise)?,
         force: args.force,
     })
-}
-
-/// Reads a result file, or all `.json` files of a folder.
-fn read_side(path: &Path) -> Result<Vec<Read>, AppError> {
-    if !path.is_dir() {
-        return read_file(path).map(|read| vec![read]);
-    }
-    let files = json_files(path)?;
-    if files.is_empty() {
-        return Err(AppError::Environment(format!(
-            "the folder {} contains no result (no .json file). Copy the .json file of a good run into it:  cp RESULT.json {}",
-            path.display(),
-            path.display()
-        )));
-    }
-    files.iter().map(|file| read_file(file)).collect()
-}
-
-/// Returns the `.json` files of a folder, sorted.
-fn json_files(folder: &Path) -> Result<Vec<PathBuf>, AppError> {
-    let entries = std::fs::read_dir(folder).map_err(|error| {
-        environment_error(&format!("cannot read the folder {}", folder.display()), &error)
-    })?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-    files.sort();
-    Ok(files)
-}
-
-fn read_file(path: &Path) -> Result<Read, AppError> {
-    result::read(path)
-        .map(|result| (path.to_owned(), result))
-        .map_err(|error| AppError::Environment(error.to_string()))
-}
-
-/// Adds the new results to the baseline folder, then removes the oldest ones. Never replaces a file.
-fn update_baseline(
-    folder: &Path,
-    base: &[Read],
-    new: &[Read],
-    keep: usize,
-    env: &mut Env,
-) -> Result<(), AppError> {
-    if !folder.is_dir() {
-        return Err(AppError::Usage(format!(
-            "--update-baseline needs a folder of results, but {} is a file. Create a folder, and move the file into it",
-            folder.display()
-        )));
-    }
-    for (file, result) in new {
-        let to = folder.join(format!("{}.json", result.run.id));
-        let bytes = std::fs::read(file)
-            .map_err(|error| environment_error(&format!("cannot read {}", file.display()), &error))?;
-        disk::create(&to, &bytes).map_err(|error| {
-            environment_error(&format!("cannot add {} to the baseline", to.display()), &error)
-        })?;
-        tell(env, &format!("added {} to the baseline\n", to.display()));
-    }
-    let mut oldest_first: Vec<&Read> = base.iter().collect();
-    oldest_first.sort_by_key(|(_, result)| &result.run.started);
-    let surplus = (base.len() + new.len()).saturating_sub(keep);
-    for (file, _) in oldest_first.into_iter().take(surplus) {
-        std::fs::remove_file(file)
-            .map_err(|error| environment_error(&format!("cannot remove {}", file.display()), &error))?;
-        tell(env, &format!("removed {} from the baseline\n", file.display()));
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use crate::plan::{Plan, TargetKind};
 use crate::units::Percent;
 use std::io::Write;
 
-/// The share of one S1 unit's daily messages above which a run needs confirmation.
+/// The share of the hub's daily messages above which a run needs confirmation.
 const SHARE_CONFIRMED: f64 = 0.25;
 
 /// Asks for confirmation, unless the run is cheap or `--yes` is set. With `quiet`, the question contains the cost, because `run` has
@@ -14,14 +14,15 @@ const SHARE_CONFIRMED: f64 = 0.25;
 /// # Errors
 /// The answer is no, there is no terminal to ask on, or asking fails.
 pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) -> Result<(), AppError> {
-    if yes || !bills(plan) || cost::cost(plan).share() <= SHARE_CONFIRMED {
+    let cost = cost::cost(plan);
+    if yes || !bills(plan) || cost.share() <= SHARE_CONFIRMED {
         return Ok(());
     }
     let limit = Percent::from_fraction(SHARE_CONFIRMED);
     let cost = if quiet {
-        cost::cost(plan).line()
+        cost.line()
     } else {
-        format!("uses more than {limit} of the daily messages of one S1 unit\n")
+        format!("uses more than {limit} of the daily messages of {}\n", cost.hub())
     };
     let Some(answer) = env.answer else {
         return Err(AppError::Usage(format!(

@@ -1,12 +1,15 @@
-//! The cost of a run on a hub that bills: the number of messages, and the share of one S1 unit's daily messages that they use. `check`, `run`
-//! and `consent` print it before the load. Uses only the plan.
+//! The cost of a run on a hub that bills: the number of messages, and their share of the hub's daily messages, or of one S1 unit's if the
+//! hub's size is not known. `check`, `run` and `consent` print it before the load, and `limits` compares a run with the daily quota. Uses
+//! only the plan.
 
 use crate::iothub::limits::Tier;
+use crate::iothub::throttles::HubSize;
+use crate::measure::Operation;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan, SendPlan};
 use crate::units::{grouped, human_count, plural};
 
-/// Returns the number of billed messages of a run. A hub bills in blocks of 4 KB. Reading a twin counts as one block, because the plan
-/// does not know the twin's size.
+/// Returns the number of billed messages of a run. A hub bills in blocks of 4 KB (0.5 KB in the tier F1). Reading a twin counts as one
+/// block, because the plan does not know the twin's size.
 fn billed(plan: &Plan) -> f64 {
     sum(plan, |count| match count {
         Counted::Messages(fleet, send) => plan.load_seconds(fleet) * send.arrival.rate_hz,
@@ -24,42 +27,69 @@ enum Counted<'a> {
 
 /// Returns the number of billed messages, given how often each operation is due.
 fn sum(plan: &Plan, times: impl Fn(Counted<'_>) -> f64) -> f64 {
+    let tier = size(plan).tier;
     let fleets = plan.fleets.iter().map(|fleet| {
-        let sends = fleet.sends.iter().map(|send| {
-            times(Counted::Messages(fleet, send)) * blocks(fleet, &send.payload, send.properties_bytes)
-        });
+        let sends = fleet
+            .sends
+            .iter()
+            .map(|send| times(Counted::Messages(fleet, send)) * message_blocks(fleet, send, tier));
         let gets = if fleet.twin.get_on_connect { times(Counted::Connects(fleet)) } else { 0.0 };
         sends.sum::<f64>() + gets
     });
     let calls = plan.drives.iter().filter_map(|drive| {
         let fleet = plan.fleets.get(usize::from(drive.fleet))?;
-        Some(times(Counted::Calls(drive)) * call_blocks(fleet, drive))
+        Some(times(Counted::Calls(drive)) * call_blocks(fleet, drive, tier))
     });
     fleets.chain(calls).sum()
 }
 
-/// Returns the number of blocks billed for one message.
+/// Returns the mean number of blocks billed for an operation of a fleet; 0 if the operation is free.
+pub(super) fn blocks_each(plan: &Plan, fleet: usize, operation: Operation, tier: Tier) -> f64 {
+    let Some(of) = plan.fleets.get(fleet) else { return 0.0 };
+    let sends = of.sends.iter().filter(|send| send.operation == operation);
+    let sends = sends.map(|send| (send.arrival.rate_hz, message_blocks(of, send, tier)));
+    let calls = plan
+        .drives
+        .iter()
+        .filter(|drive| usize::from(drive.fleet) == fleet && drive.call.operation() == operation);
+    let calls = calls.map(|drive| (drive.arrival.rate_hz, call_blocks(of, drive, tier)));
+    let (blocks, rate) = sends
+        .chain(calls)
+        .fold((0.0, 0.0), |(blocks, rate), (rate_hz, each)| (blocks + rate_hz * each, rate + rate_hz));
+    match operation {
+        _ if rate > 0.0 => blocks / rate,
+        // Twins that are read only on connect have no stream.
+        Operation::TwinGet => 1.0,
+        _ => 0.0,
+    }
+}
+
+/// Returns the number of blocks billed for a message of a stream.
+fn message_blocks(fleet: &FleetPlan, send: &SendPlan, tier: Tier) -> f64 {
+    blocks(fleet, &send.payload, send.properties_bytes, tier)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a message has few blocks")]
-fn blocks(fleet: &FleetPlan, payload: &Payload, more_bytes: usize) -> f64 {
+fn blocks(fleet: &FleetPlan, payload: &Payload, more_bytes: usize, tier: Tier) -> f64 {
     let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
-    Tier::S1.billed((payload.bytes_max(id_bytes) + more_bytes) as u64) as f64
+    tier.billed((payload.bytes_max(id_bytes) + more_bytes) as u64) as f64
 }
 
 /// Returns the number of blocks billed for one call, including the answer to a method call, or the update message to the device for
 /// desired properties (Azure: "Azure IoT Hub pricing information").
-fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
+fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan, tier: Tier) -> f64 {
     match &drive.call {
         CallPlan::Method { name, .. } => {
             let method = fleet.methods.iter().find(|method| method.name == *name);
             let answer = match method.map(|method| &method.answer) {
-                Some(Some(answer)) => blocks(fleet, &answer.payload, 0),
+                Some(Some(answer)) => blocks(fleet, &answer.payload, 0, tier),
                 Some(None) => 0.0,
                 None => 1.0,
             };
-            blocks(fleet, &drive.payload, 0) + answer
+            blocks(fleet, &drive.payload, 0, tier) + answer
         }
-        CallPlan::Desired => 2.0 * blocks(fleet, &drive.payload, 0),
-        CallPlan::C2d { .. } => blocks(fleet, &drive.payload, drive.call.properties_bytes_max()),
+        CallPlan::Desired => 2.0 * blocks(fleet, &drive.payload, 0, tier),
+        CallPlan::C2d { .. } => blocks(fleet, &drive.payload, drive.call.properties_bytes_max(), tier),
     }
 }
 
@@ -67,6 +97,11 @@ fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
 pub(super) fn billed_once(plan: &Plan) -> u64 {
     sum(plan, |_| 1.0).round() as u64
+}
+
+/// Returns the size of the hub, or one S1 unit if it is not known.
+fn size(plan: &Plan) -> HubSize {
+    plan.hub_size().unwrap_or(HubSize { tier: Tier::S1, units: 1 })
 }
 
 /// The messages that a hub bills for a plan.
@@ -78,6 +113,8 @@ pub(super) struct Cost {
     day: f64,
     /// Whether the run lasts longer than 24 hours. A hub's quota is for each day.
     over_a_day: bool,
+    /// The hub whose daily messages the run uses.
+    size: HubSize,
 }
 
 /// Returns the cost of a plan.
@@ -85,27 +122,39 @@ pub(super) struct Cost {
 pub(super) fn cost(plan: &Plan) -> Cost {
     let run = billed(plan);
     let duration_s = plan.schedule.end().as_secs_f64();
-    Cost { run, day: run * DAY_S / duration_s, over_a_day: duration_s > DAY_S }
+    Cost { run, day: run * DAY_S / duration_s, over_a_day: duration_s > DAY_S, size: size(plan) }
 }
 
 const DAY_S: f64 = 86_400.0;
 
 impl Cost {
-    /// Returns the run's share of one S1 unit's daily messages; 1 is all of them. For a run of several days, this is the share on each day.
+    /// Returns the run's share of the hub's daily messages; 1 is all of them. For a run of several days, this is the share on each day.
     #[must_use]
     pub(super) fn share(self) -> f64 {
-        if self.over_a_day { self.day / unit_per_day() } else { self.run / unit_per_day() }
+        if self.over_a_day { self.day / self.per_day() } else { self.run / self.per_day() }
     }
 
     /// Describes the cost of the run in one line, for `run`.
     #[must_use]
     pub(super) fn line(self) -> String {
         format!(
-            "sends about {} billed messages, {} of the daily messages of one S1 unit{}\n",
+            "sends about {} billed messages, {} of the daily messages of {}{}\n",
             count(self.run),
             percent(self.share()),
+            self.hub(),
             self.each_day()
         )
+    }
+
+    /// Returns the hub in words.
+    #[must_use]
+    pub(super) fn hub(self) -> String {
+        let HubSize { tier, units } = self.size;
+        if units == 1 {
+            format!("one {} unit", tier.name())
+        } else {
+            format!("{units} {} units", tier.name())
+        }
     }
 
     fn each_day(self) -> &'static str {
@@ -115,28 +164,38 @@ impl Cost {
     /// Describes the cost of the run for `check`, and then that of a day.
     #[must_use]
     pub(super) fn description(self) -> [String; 2] {
-        let units = self.day / unit_per_day();
+        let hub = self.hub();
         let each_day = self.each_day();
-        let more = if units > 1.0 { format!(", or {} S1 units", count(units.ceil())) } else { String::new() };
+        let tier = self.size.tier;
+        let units = self.day / f64_of(tier.messages_per_day());
+        let more = if self.day > self.per_day() && tier.units_max() > 1 {
+            format!(", or {} {} units", count(units.ceil()), tier.name())
+        } else {
+            String::new()
+        };
         [
             format!(
-                "about {} in the run: {} of the {} a day of one S1 unit{each_day}",
+                "about {} in the run: {} of the {} a day of {hub}{each_day}",
                 plural_messages(self.run),
                 percent(self.share()),
-                count(unit_per_day())
+                count(self.per_day())
             ),
             format!(
-                "about {} if the run's average rate continues for 24 hours: {} of one S1 unit{more}",
+                "about {} if the run's average rate continues for 24 hours: {} of {hub}{more}",
                 count(rounded(self.day)),
-                percent(units)
+                percent(self.day / self.per_day())
             ),
         ]
+    }
+
+    fn per_day(self) -> f64 {
+        f64_of(self.size.messages_per_day())
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52 messages")]
-fn unit_per_day() -> f64 {
-    Tier::S1.messages_per_day() as f64
+fn f64_of(messages: u64) -> f64 {
+    messages as f64
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]

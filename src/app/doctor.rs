@@ -64,7 +64,7 @@ impl Report {
     /// Returns the last line, if there was no error. `is_partial` is true if the target was not tested completely.
     fn conclusion(&self, is_partial: bool) -> String {
         match self.warnings.len() as u64 {
-            0 if is_partial => "no problems found in what was tested\n".to_owned(),
+            0 if is_partial => "no problems found in the tested steps\n".to_owned(),
             0 => "no problems found\n".to_owned(),
             count => format!("no errors, {}: see above\n", plural(count, "warning", "warnings")),
         }

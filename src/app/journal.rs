@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The number of seconds that may wait for the disk. A second of a large run takes about 100 KB.
+/// The number of seconds that may wait for the disk. A second of 10,000 messages takes about 30 KB per worker.
 const SECONDS_WAITING_MAX: usize = 60;
 
 /// The thread that writes the journal.
@@ -79,10 +79,10 @@ impl Journal {
     /// Returns how to recover the result, unless the file no longer exists.
     pub(super) fn how_to_recover(&self) -> Option<String> {
         let path = self.path()?;
-        let command = shell_word(&path.display().to_string());
         Some(format!(
-            "the journal of the run is in {}; to recover the result:  hubstorm report --recover {command} --export json=FILE",
-            path.display()
+            "the journal of the run is in {}; to recover the result:  {}",
+            path.display(),
+            journal::recover_command(&shell_word(&path.display().to_string()))
         ))
     }
 

@@ -25,9 +25,13 @@ pub(super) struct Most {
 pub(super) const ALONE: Most =
     Most { lines: 20, window: Duration::from_secs(10), elsewhere: "`stats` of --control counts them all" };
 
-/// The limit for the built-in hub of a run, whose lines must not hide the run's own progress and error messages.
+/// The limit for a hub with `--control`, whose stderr is usually read together with that of another program.
+pub(super) const CONTROLLED: Most = Most { lines: 6, window: Duration::from_secs(60), ..ALONE };
+
+/// The limit for the built-in hub of a run, whose lines must not hide the run's own progress and error messages. With the line that counts
+/// the others, these are at most three lines in 60 s.
 pub(super) const IN_RUN: Most = Most {
-    lines: 6,
+    lines: 2,
     window: Duration::from_secs(60),
     elsewhere: "the errors of the run count every refused connection",
 };
@@ -143,6 +147,12 @@ fn line(notice: &Notice) -> String {
         Notice::NoConnect { peer, error } => {
             format!("hub: closed a connection from {peer} before CONNECT: {error}\n")
         }
+        Notice::CutOff { connections } => {
+            let connections = plural(*connections, "connection", "connections");
+            format!(
+                "hub: closed {connections} before all acknowledgments were sent; increase --drain to wait longer for them\n"
+            )
+        }
         Notice::Shortage(shortage) => {
             let shortage = match shortage {
                 Shortage::Memory => {
@@ -224,13 +234,17 @@ mod tests {
     }
 
     #[test]
-    fn hub_of_a_run_prints_few_lines() {
-        let start = clock::now();
-        let mut limit = Limit::new(IN_RUN, start);
-        let printed = (0..1_000).filter_map(|_| limit.add(start, || "x\n".to_owned())).count();
-        assert_eq!(printed, 6);
-        let more = "hub: 994 more lines not shown; the errors of the run count every refused connection\n";
-        assert_eq!(limit.rest().as_deref(), Some(more));
+    fn hub_of_another_program_prints_few_lines() {
+        let elsewhere =
+            ["`stats` of --control counts them all", "the errors of the run count every refused connection"];
+        for (most, lines, elsewhere) in [(CONTROLLED, 6, elsewhere[0]), (IN_RUN, 2, elsewhere[1])] {
+            let start = clock::now();
+            let mut limit = Limit::new(most, start);
+            let printed = (0..1_000).filter_map(|_| limit.add(start, || "x\n".to_owned())).count();
+            assert_eq!(printed, lines);
+            let more = format!("hub: {} more lines not shown; {elsewhere}\n", 1_000 - lines);
+            assert_eq!(limit.rest(), Some(more));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! It uses the engine of `run`, but measures nothing: no phases, no thresholds, no result file. `doctor --scenario` uses the same engine
 //! for one message. Read `drive.rs` first.
 
+mod cause;
 mod checklist;
 mod drive;
 mod items;

@@ -2,6 +2,7 @@
 //! cause. Used by `read_scenario` and `report`. Never quotes the content, which may be secret.
 
 use super::shell::shell_word;
+use crate::result::journal;
 use crate::text_file::{self, Compression};
 use std::path::Path;
 
@@ -23,10 +24,20 @@ fn decompress(file: &str, compression: Compression) -> String {
     format!("Decompress it:  {} {}", compression.command(), shell_word(file))
 }
 
+/// Returns what the journal of a run is, and how to recover its result.
+pub(super) fn journal(file: &str, bytes: &[u8]) -> Option<String> {
+    let command = journal::recover_command(&shell_word(file));
+    journal::is_journal(bytes).then(|| {
+        format!(
+            "{file} is the journal of a run, not a scenario. To recover the result of the run:  {command}"
+        )
+    })
+}
+
 /// Returns what a text is that is not a scenario, and what to do.
 pub(super) fn other_text(file: &str, text: &str) -> Option<String> {
     let start = text.trim_start();
-    let instead = "A scenario is TOML or JSON";
+    let instead = "A scenario is TOML or JSON; to write a first scenario:  hubstorm init";
     if start.is_empty() {
         return Some(format!("{file} is empty. To write a first scenario:  hubstorm init"));
     }
@@ -52,9 +63,7 @@ pub(super) fn other_text(file: &str, text: &str) -> Option<String> {
         return None;
     }
     if is_script(file, text) {
-        return Some(format!(
-            "{file} is a script, not a scenario. {instead}; to write a first scenario:  hubstorm init"
-        ));
+        return Some(format!("{file} is a script, not a scenario. {instead}"));
     }
     is_yaml(text).then(|| format!("{file} looks like YAML. {instead}"))
 }
@@ -138,7 +147,11 @@ mod tests {
             ("script.js", "// nothing", "script.js is a script, not a scenario."),
             ("x", k6, "x is a script, not a scenario."),
             ("x", "#!/bin/sh\necho", "x is a script"),
-            ("y.yaml", "# load\nfleet:\n  meter: 1\n", "y.yaml looks like YAML. A scenario is TOML or JSON"),
+            (
+                "y.yaml",
+                "# load\nfleet:\n  meter: 1\n",
+                "y.yaml looks like YAML. A scenario is TOML or JSON; to write a first scenario:  hubstorm init",
+            ),
             ("y", "---\nseed: 1\n", "y looks like YAML."),
             ("y", "config.phases: 5", "y looks like YAML."),
             ("y", "- duration: 60", "y looks like YAML."),
@@ -163,6 +176,16 @@ mod tests {
         ] {
             assert_eq!(other_text(file, text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn journals_are_named() {
+        assert_eq!(
+            journal("a b.journal", b"hubstorm.journal.v1\n\xff").unwrap(),
+            "a b.journal is the journal of a run, not a scenario. To recover the result of the run:  \
+             hubstorm report --recover 'a b.journal' --export json=recovered.json"
+        );
+        assert_eq!(journal("x", b"seed = 1"), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! written. Used by every command that takes a path.
 
 use super::AppError;
+use crate::report::Format;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -42,8 +43,9 @@ pub(super) fn check_folder(folder: &Path, command: &str, writes: &str) -> Result
         )));
     }
     let extension = folder.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let is_file_name =
-        ["toml", "json", "jsonc", "pem", "crt", "cer", "key", "html", "txt", "md"].contains(&extension);
+    let extension = extension.to_ascii_lowercase();
+    let is_file_name = Format::of_file(folder).is_some()
+        || ["toml", "jsonc", "yaml", "yml", "pem", "crt", "cer", "key", "csv", "pdf"].contains(&&*extension);
     if is_file_name && !folder.is_dir() {
         return Err(AppError::Usage(format!(
             "{shown} looks like a file. {command} takes a folder and writes {writes} to it"
@@ -106,7 +108,10 @@ mod tests {
             "my.toml looks like a file. init takes a folder and writes quickstart.toml to it"
         );
         assert!(refused("-").to_string().ends_with("it cannot print to stdout"));
-        assert!(matches!(refused("certs/ca.pem"), AppError::Usage(_)));
+        for path in ["certs/ca.pem", "x.HTML", "x.htm", "x.xml", "x.md", "x.hlog", "x.prom", "x.csv", "x.pdf"]
+        {
+            assert!(matches!(refused(path), AppError::Usage(_)), "{path}");
+        }
     }
 
     #[test]

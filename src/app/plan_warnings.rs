@@ -32,7 +32,7 @@ pub(super) struct Warnings {
 pub(super) fn collect(plan: &Plan, shortfalls: &[String], layout: Layout) -> Warnings {
     let (warnings, notes): (Vec<_>, Vec<_>) =
         found(plan).into_iter().partition(|(weight, _)| *weight == Weight::Warning);
-    let line = |label: &str, text: &str| layout.message(label, &masked(text));
+    let line = |label: &str, text: &str| layout.message(label, &masked(&plan.source.advice(text)));
     let about_plan = warnings.iter().map(|(_, text)| line("warning", text));
     let about_machine = shortfalls.iter().map(|text| line("warning", text));
     let text = about_plan.chain(about_machine).chain(notes.iter().map(|(_, text)| line("note", text)));

@@ -90,7 +90,8 @@ async fn stdin() -> io::Result<Vec<u8>> {
 
 /// Decodes the text of a scenario. Recognizes other files, which would produce many errors when parsed as a scenario.
 fn text(file: &str, bytes: &[u8]) -> Result<String, AppError> {
-    if let Some(problem) = other_file::compressed(file, bytes) {
+    let other = other_file::compressed(file, bytes).or_else(|| other_file::journal(file, bytes));
+    if let Some(problem) = other {
         return Err(AppError::Scenario(problem));
     }
     let text = text_file::decode(bytes).map_err(|error| AppError::Scenario(format!("{file}: {error}")))?;

@@ -69,8 +69,8 @@ const STDIN: &str = "stdin";
 /// The number of bytes at the start of a file in which hubstorm recognizes a scenario.
 const HEAD_BYTES: u64 = 64 * 1024;
 
-/// Reads a result file, or stdin if it is `-`.
-fn read(path: &Path) -> Result<RunResult, AppError> {
+/// Reads a result file, or stdin if it is `-`. Also used by `compare`.
+pub(super) fn read(path: &Path) -> Result<RunResult, AppError> {
     if read_scenario::is_stdin(path) {
         return read_from(Path::new(STDIN), io::stdin().lock());
     }
@@ -95,7 +95,7 @@ fn read_from(path: &Path, mut input: impl Read) -> Result<RunResult, AppError> {
             true => {
                 let file = if path == Path::new(STDIN) { "-".to_owned() } else { path.display().to_string() };
                 format!(
-                    "{} is a scenario, but `hubstorm report` reads the .json file that `hubstorm run` wrote; to run the scenario: \
+                    "{} is a scenario, not a result. Specify the .json file that `hubstorm run` wrote; to run the scenario: \
                      hubstorm run {file}; to see its plan: hubstorm check {file}",
                     path.display()
                 )

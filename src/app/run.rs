@@ -19,7 +19,6 @@ use crate::fleet::{self, Finished};
 use crate::link::{Endpoint, tls};
 use crate::live::Style;
 use crate::plan::Plan;
-use crate::report::exit;
 use crate::result::model::{EndedBy, RunResult};
 use crate::units::{human_duration, plural};
 use built_in_hub::stop_emulator;
@@ -110,14 +109,12 @@ fn conclude(
     result: RunResult,
 ) -> Result<u8, AppError> {
     let (code, file) = write_result::conclude(&files(args), journal, env, result)?;
-    let compared = match (&args.compare, &file) {
-        // An interrupted run measured only a part of the load.
-        (Some(base), Some(file)) if code != exit::INTERRUPTED => {
-            compare::after_run(base, file, !args.no_step_summary, env)?
+    match (&args.compare, &file) {
+        (Some(base), Some(file)) => {
+            compare::after_run(base, file, (&args.compare_options, code), !args.no_step_summary, env)
         }
-        _ => exit::PASSED,
-    };
-    Ok(exit::strongest(&[code, compared]))
+        _ => Ok(code),
+    }
 }
 
 /// Returns the reason why the run ended.
@@ -159,7 +156,9 @@ async fn prepare(
 ) -> Result<(Option<EmulatorProcess>, Arc<Endpoint>), AppError> {
     preflight::resources(plan, workers).await?;
     preflight::output_folder(&args.out)?;
-    args.compare.as_deref().map(compare::check_baseline).transpose()?;
+    if let Some(base) = &args.compare {
+        compare::check(base, &args.compare_options, &plan.fingerprint(), env)?;
+    }
     exports::check(&args.export, &plan.source.files)?;
     let mut emulator = None;
     let mut roots = None;

@@ -24,12 +24,6 @@ pub struct CompareArgs {
     /// Do not append the comparison to the file that GitHub Actions names in GITHUB_STEP_SUMMARY
     #[arg(long)]
     pub no_step_summary: bool,
-    /// If the comparison passes, add the new result to the base folder, and remove the oldest ones
-    #[arg(long)]
-    pub update_baseline: bool,
-    /// Number of results that --update-baseline keeps
-    #[arg(long, value_name = "N", default_value = "10", requires = "update_baseline", value_parser = keep)]
-    pub keep: usize,
 }
 
 /// Parses the number of kept results.
@@ -37,8 +31,9 @@ fn keep(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|keep| *keep >= 1).ok_or("expected a whole number of at least 1")
 }
 
-/// The options of a comparison.
+/// The options of a comparison, for `compare` and for `run --compare`. Both commands have an argument with the id `base`.
 #[derive(Debug, Args)]
+#[group(multiple = true, requires = "base")]
 pub struct CompareOptions {
     /// Metric to compare, such as "telemetry p(99)" or "telemetry{phase:steady} rate(ok)"; can be repeated [default: those of the
     /// thresholds; without thresholds, p50, p99, rate(ok) and achieved of the messages, and p95 of connect]
@@ -63,6 +58,13 @@ pub struct CompareOptions {
     /// Decide even if the results are from different machines or versions of hubstorm
     #[arg(long)]
     pub force: bool,
+    /// If the result passed and the comparison passes, add the result to the base folder, and remove the oldest ones. In an empty
+    /// folder, the result starts the baseline
+    #[arg(long)]
+    pub update_baseline: bool,
+    /// Number of results that --update-baseline keeps
+    #[arg(long, value_name = "N", default_value = "10", requires = "update_baseline", value_parser = keep)]
+    pub keep: usize,
 }
 
 /// What an inconclusive comparison counts as.

@@ -38,8 +38,14 @@ Examples:
   hubstorm emulator --ca-out ca.pem
   export GROUP_KEY=$(openssl rand -base64 32)
   hubstorm emulator --group-key env:GROUP_KEY --listen 127.0.0.1:0
+  hubstorm emulator --devices devices.csv --tier S1 --stats 10s
+  hubstorm emulator --ready-file ready.json --health-listen 127.0.0.1:8080
+  hubstorm emulator --health-check 127.0.0.1:8080
 
-The first line on stdout is a JSON object with the address and a sample connection string.";
+The first line on stdout is a JSON object with the address and a sample connection string.
+
+SIGTERM or Ctrl-C stops the hub: it accepts nothing more, sends the acknowledgments that are in
+flight, closes all connections, and exits with 0. A second signal ends it at once.";
 
 pub(super) const REPORT: &str = "\
 Examples:

@@ -2,12 +2,13 @@
 
 use super::CompareError;
 use super::judge::{FOLDER_MIN, Judged, judge};
-use super::metric::MetricSpec;
 use super::model::{ComparedRun, Comparison, Effect, Method, Metric, Note, Outcome, SCHEMA, Settings};
 use super::options::Options;
 use super::sample::Sample;
 use super::stats::{ALPHA, holm, more_runs};
-use crate::result::model::{RunResult, Status, Tool};
+use crate::measure::Phase;
+use crate::result::metric::MetricSpec;
+use crate::result::model::{EndedBy, RunResult, Status, Tool};
 
 /// A result with the path of its file.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +30,12 @@ pub fn compare(
     tool: Tool,
 ) -> Result<Comparison, CompareError> {
     let (base, new) = (sorted(base), sorted(new));
-    let last = new.last().ok_or(CompareError::NoResults("new"))?;
-    if base.is_empty() {
-        return Err(CompareError::NoResults("base"));
-    }
+    let last = new.last().ok_or(CompareError::NoResults)?;
     check_comparable(&base, &new, last)?;
+    options.check(last.result)?;
+    if base.is_empty() {
+        return Ok(without_base(&new, options, tool));
+    }
     let valid = |side: &[Input]| side.iter().any(|input| input.result.verdict.status != Status::Invalid);
     let mut notes = Vec::new();
     let is_invalid = !valid(&base) || new.iter().any(|input| input.result.verdict.status == Status::Invalid);
@@ -59,15 +61,30 @@ pub fn compare(
         note("one_run_each", one_run_each(used.len(), options.noise));
     }
     let outcome = if is_invalid { Outcome::Invalid } else { overall(&metrics) };
-    let runs = |side: &[Input]| side.iter().map(compared_run).collect();
+    let comparison = without_base(&new, options, tool);
     Ok(Comparison {
+        outcome,
+        exit_code: exit_code(outcome).unwrap_or(comparison.exit_code),
+        summary: summary(outcome, &metrics),
+        base: base.iter().map(compared_run).collect(),
+        metrics,
+        notes,
+        ..comparison
+    })
+}
+
+/// Returns the comparison of the first results of a baseline.
+fn without_base(new: &[Input], options: &Options, tool: Tool) -> Comparison {
+    let codes = new.iter().map(|input| input.result.verdict.exit_code);
+    Comparison {
         schema: SCHEMA.to_owned(),
         tool,
-        outcome,
-        exit_code: exit_code(outcome),
-        summary: summary(outcome, &metrics),
-        base: runs(&base),
-        new: runs(&new),
+        outcome: Outcome::NoBase,
+        // 99 (failed) wins over 120 (invalid).
+        exit_code: codes.filter(|code| *code != 0).min().unwrap_or(0),
+        summary: summary(Outcome::NoBase, &[]),
+        base: Vec::new(),
+        new: new.iter().map(compared_run).collect(),
         settings: Settings {
             alpha: ALPHA,
             tolerance: options.default_tolerance(),
@@ -76,17 +93,19 @@ pub fn compare(
             noise: options.noise,
             forced: options.force,
         },
-        metrics,
-        notes,
-    })
+        metrics: Vec::new(),
+        notes: Vec::new(),
+    }
 }
 
-fn exit_code(outcome: Outcome) -> u8 {
+/// Returns the exit code of an outcome; without a base, there is only that of the run.
+fn exit_code(outcome: Outcome) -> Option<u8> {
     match outcome {
-        Outcome::SameOrBetter => 0,
-        Outcome::Invalid => 120,
-        Outcome::Regressed => 121,
-        Outcome::Inconclusive => 122,
+        Outcome::SameOrBetter => Some(0),
+        Outcome::Invalid => Some(120),
+        Outcome::Regressed => Some(121),
+        Outcome::Inconclusive => Some(122),
+        Outcome::NoBase => None,
     }
 }
 
@@ -115,6 +134,9 @@ fn check_comparable(base: &[Input], new: &[Input], last: &Input) -> Result<(), C
         if !input.result.run.complete {
             return Err(CompareError::Incomplete { file: file() });
         }
+        if input.result.run.ended_by.is_some_and(EndedBy::is_early) {
+            return Err(CompareError::EndedEarly { file: file() });
+        }
         if input.result.run.scenario.plan_sha256.is_empty() {
             return Err(CompareError::NoPlan { file: file() });
         }
@@ -129,6 +151,10 @@ fn check_comparable(base: &[Input], new: &[Input], last: &Input) -> Result<(), C
         if run.target.kind != other.target.kind || run.target.embedded != other.target.embedded {
             return Err(differs("the kind of the target"));
         }
+        // The plan is the same, so its phases were changed during a run.
+        if !same_phases(last.result, input.result) {
+            return Err(differs("the list of phases"));
+        }
     }
     for (index, input) in new.iter().enumerate() {
         let same = |other: &&Input| other.result.run == input.result.run;
@@ -142,6 +168,15 @@ fn check_comparable(base: &[Input], new: &[Input], last: &Input) -> Result<(), C
         }
     }
     Ok(())
+}
+
+/// Returns true if the runs had the same phases, as planned.
+fn same_phases(one: &RunResult, other: &RunResult) -> bool {
+    let planned = |result: &RunResult| -> Vec<_> {
+        let of = |phase: &Phase| (phase.name.clone(), phase.warmup, phase.planned_online, phase.planned_load);
+        result.measurement.phases.iter().map(of).collect()
+    };
+    planned(one) == planned(other)
 }
 
 /// Adds a note for each difference of machine or version. Returns true if there is any.
@@ -203,14 +238,12 @@ fn metrics(
     if specs.is_empty() {
         return Err(CompareError::NoMetrics);
     }
-    let own = options.tolerances.iter().filter_map(|tolerance| tolerance.metric.as_ref());
-    specs.iter().chain(own).try_for_each(|spec| spec.check(last))?;
     let judged: Vec<Judged> = (0..)
         .zip(&specs)
         .map(|(stream, spec)| {
             let samples =
                 |side: &[Input]| side.iter().map(|input| Sample::of(input.result, spec)).collect::<Vec<_>>();
-            judge(spec, &samples(base), &samples(new), options, stream)
+            judge(spec, &samples(base), &samples(new), options, (specs.len(), stream))
         })
         .collect();
     Ok(decide_all(judged, differs))
@@ -218,12 +251,13 @@ fn metrics(
 
 /// Decides over all metrics together. `differs` is true if the machines or versions differ.
 pub(super) fn decide_all(judged: Vec<Judged>, differs: bool) -> Vec<Metric> {
-    let p: Vec<f64> = judged.iter().filter_map(|judged| judged.estimate).map(|estimate| estimate.p).collect();
-    let tests = p.len();
+    let tested = |judged: &Judged| judged.estimate.filter(|_| judged.can_regress).map(|estimate| estimate.p);
+    let p: Vec<f64> = judged.iter().filter_map(tested).collect();
     let mut adjusted = holm(&p).into_iter();
     let decided = judged.into_iter().map(|judged| {
-        let p = judged.estimate.and_then(|_| adjusted.next());
-        decide(judged, p, tests, differs)
+        let adjusted = tested(&judged).and_then(|_| adjusted.next());
+        let adjusted = judged.estimate.map(|_| adjusted.unwrap_or(1.0));
+        decide(judged, adjusted, p.len(), differs)
     });
     decided.collect()
 }
@@ -272,14 +306,14 @@ fn decide(judged: Judged, p_adjusted: Option<f64>, tests: usize, differs: bool) 
     let end = |of: fn(&super::stats::Estimate) -> f64| {
         estimate.as_ref().map(of).map(shown).filter(|value| value.is_finite())
     };
-    let aggregation = judged.spec.aggregation;
+    let aggregate = judged.spec.aggregate;
     Metric {
         operation: judged.spec.operation,
         phase: judged.spec.phase,
         fleet: judged.spec.fleet,
-        aggregation: aggregation.name(),
-        unit: aggregation.unit().to_owned(),
-        higher_is_better: aggregation.higher_is_better(),
+        aggregation: aggregate.to_string(),
+        unit: aggregate.unit().name().to_owned(),
+        higher_is_better: aggregate.higher_is_better(),
         base: judged.base,
         new: judged.new,
         effect: judged.effect,
@@ -308,5 +342,6 @@ fn summary(outcome: Outcome, metrics: &[Metric]) -> String {
         }
         Outcome::Inconclusive => format!("Inconclusive: {}", names(outcome)),
         Outcome::Invalid => "Invalid: a result is invalid, so nothing was compared".to_owned(),
+        Outcome::NoBase => "No base result yet, so nothing was compared".to_owned(),
     }
 }

@@ -1,18 +1,13 @@
 //! Why results cannot be compared. Created by this room, printed by `app`.
 
+use crate::result::metric::MetricError;
+
 /// The reason why results cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
     /// A metric cannot be parsed.
-    #[error("metric {text:?}: {what}; allowed: {allowed}")]
-    Metric {
-        /// Metric as written.
-        text: String,
-        /// Problem.
-        what: String,
-        /// Allowed values.
-        allowed: String,
-    },
+    #[error(transparent)]
+    Metric(#[from] MetricError),
     /// A tolerance cannot be parsed.
     #[error(
         "tolerance {0:?} is not valid; write a share for all metrics, such as 10%, or a metric and a share, such as \"telemetry p(99) 15%\""
@@ -33,14 +28,23 @@ pub enum CompareError {
         "the results have no thresholds and no messages, so there is nothing to compare; choose metrics with --metric"
     )]
     NoMetrics,
-    /// One side has no results.
-    #[error("there are no {0} results")]
-    NoResults(&'static str),
+    /// There is no new result.
+    #[error("there are no new results")]
+    NoResults,
     /// A run was interrupted or broke down.
     #[error(
         "{file} is incomplete: the run was interrupted or broke down. Run the scenario again, or leave this file out"
     )]
     Incomplete {
+        /// Path of the file.
+        file: String,
+    },
+    /// A rule of the scenario ended a run.
+    #[error(
+        "{file} covers only a part of the load: a threshold with `abort`, or `abort_when_unreachable`, ended the run. Run the scenario \
+         again, or leave this file out"
+    )]
+    EndedEarly {
         /// Path of the file.
         file: String,
     },

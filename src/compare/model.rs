@@ -20,7 +20,7 @@ pub struct Comparison {
     pub tool: Tool,
     /// Outcome over all metrics.
     pub outcome: Outcome,
-    /// Exit code of `hubstorm compare`: 0, 120, 121 or 122.
+    /// Exit code of `hubstorm compare`: 0, 120, 121 or 122. Without a base, the exit code of the new result's run.
     pub exit_code: u8,
     /// Outcome in one sentence, without a final period.
     pub summary: String,
@@ -48,6 +48,8 @@ pub enum Outcome {
     Inconclusive,
     /// One of the results is invalid, so nothing was compared. Only for the whole comparison.
     Invalid,
+    /// There is no base result yet, so nothing was compared. Only for the whole comparison.
+    NoBase,
 }
 
 impl Outcome {
@@ -59,6 +61,7 @@ impl Outcome {
             Outcome::SameOrBetter => "same or better",
             Outcome::Inconclusive => "inconclusive",
             Outcome::Invalid => "invalid",
+            Outcome::NoBase => "no base",
         }
     }
 }

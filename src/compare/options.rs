@@ -1,7 +1,8 @@
 //! The options of a comparison, with their defaults. Parsed by `cli`.
 
-use super::metric::MetricSpec;
-use super::{Aggregation, CompareError};
+use super::CompareError;
+use crate::result::metric::{Aggregate, MetricSpec, WHOLE_RUN};
+use crate::result::model::RunResult;
 use crate::units::Percent;
 
 /// The options of a comparison.
@@ -58,6 +59,25 @@ impl std::str::FromStr for Tolerance {
 }
 
 impl Options {
+    /// Checks that a result has the phases and the fleets of the metrics.
+    ///
+    /// # Errors
+    /// Returns the first name that is not in the result.
+    pub(super) fn check(&self, result: &RunResult) -> Result<(), CompareError> {
+        let own = self.tolerances.iter().filter_map(|tolerance| tolerance.metric.as_ref());
+        for spec in self.metrics.iter().chain(own) {
+            let known = |what: &'static str, name: &Option<String>, all: Vec<&str>| match name {
+                Some(name) if name != WHOLE_RUN && !all.contains(&name.as_str()) => {
+                    Err(CompareError::Selector { what, name: name.clone(), allowed: all.join(", ") })
+                }
+                _ => Ok(()),
+            };
+            known("phase", &spec.phase, result.phases.iter().map(|phase| phase.name.as_str()).collect())?;
+            known("fleet", &spec.fleet, result.fleets.iter().map(|fleet| fleet.name.as_str()).collect())?;
+        }
+        Ok(())
+    }
+
     /// Returns the default tolerance for ratios.
     pub(super) fn default_tolerance(&self) -> f64 {
         let default = self.tolerances.iter().rev().find(|tolerance| tolerance.metric.is_none());
@@ -67,9 +87,9 @@ impl Options {
     /// Returns the tolerance of a metric, without the floor.
     pub(super) fn tolerance(&self, spec: &MetricSpec) -> f64 {
         let own = self.tolerances.iter().rev().find(|tolerance| tolerance.metric.as_ref() == Some(spec));
-        match (own, spec.aggregation) {
+        match (own, spec.aggregate) {
             (Some(own), _) => own.share,
-            (None, Aggregation::Rate(_)) => self.error_tolerance,
+            (None, Aggregate::Rate(_)) => self.error_tolerance,
             (None, _) => self.default_tolerance(),
         }
     }

@@ -1,8 +1,8 @@
 //! The numbers of one metric in one run: totals and batches. The statistics use only this, not the result. Used by `compare`.
 
-use super::metric::{Aggregation, MetricSpec};
 use super::stats::float;
 use crate::measure::{Latency, Outcome, Outcomes, Totals};
+use crate::result::metric::{Aggregate, MetricSpec};
 use crate::result::model::RunResult;
 use std::collections::BTreeMap;
 
@@ -65,10 +65,10 @@ impl Sample {
     }
 
     /// Returns the number of samples: for latencies the operations that ended, otherwise the due operations.
-    pub(super) fn samples(&self, aggregation: Aggregation) -> u64 {
-        match aggregation {
-            Aggregation::Percentile(_) => self.totals.response.count() + self.failed(),
-            Aggregation::Mean | Aggregation::Max => self.totals.response.count(),
+    pub(super) fn samples(&self, aggregate: Aggregate) -> u64 {
+        match aggregate {
+            Aggregate::Percentile(_) => self.totals.response.count() + self.failed(),
+            Aggregate::Mean | Aggregate::Max => self.totals.response.count(),
             _ => self.totals.due,
         }
     }
@@ -78,7 +78,7 @@ impl Sample {
     }
 
     /// Returns the value of the metric. A failed operation counts as slower than every other one in a percentile.
-    pub(super) fn value(&self, aggregation: Aggregation) -> Value {
+    pub(super) fn value(&self, aggregate: Aggregate) -> Value {
         let totals = &self.totals;
         if totals.due == 0 {
             return Value::Missing;
@@ -88,16 +88,16 @@ impl Sample {
             Some(us) => Value::At(us),
             None => Value::Beyond,
         };
-        match aggregation {
-            Aggregation::Percentile(quantile) => {
+        match aggregate {
+            Aggregate::Percentile(quantile) => {
                 let rank = crate::measure::rank(quantile, totals.response.count() + self.failed());
                 latency(totals.response.at_rank(rank).map(float))
             }
-            Aggregation::Mean => latency(totals.response.mean()),
-            Aggregation::Max => latency(totals.response.max().map(float)),
-            Aggregation::Rate(outcome) => Value::At(float(totals.outcome(outcome)) / float(totals.due)),
-            Aggregation::Count(outcome) => Value::At(float(totals.outcome(outcome))),
-            Aggregation::Achieved => Value::At(float(totals.ok()) * 1e6 / float(self.duration_us.max(1))),
+            Aggregate::Mean => latency(totals.response.mean()),
+            Aggregate::Max => latency(totals.response.max().map(float)),
+            Aggregate::Rate(outcome) => Value::At(float(totals.outcome(outcome)) / float(totals.due)),
+            Aggregate::Count(outcome) => Value::At(float(totals.outcome(outcome))),
+            Aggregate::Achieved => Value::At(float(totals.ok()) * 1e6 / float(self.duration_us.max(1))),
         }
     }
 
@@ -157,17 +157,17 @@ impl Grid {
     }
 
     /// Returns the figure of a resample; `None` if it has none.
-    pub(super) fn figure(&self, aggregation: Aggregation, drawn: &[u64]) -> Option<f64> {
+    pub(super) fn figure(&self, aggregate: Aggregate, drawn: &[u64]) -> Option<f64> {
         let sum = |of: &dyn Fn(&GridBatch) -> f64| -> f64 {
             self.batches.iter().zip(drawn).map(|(batch, times)| of(batch) * float(*times)).sum()
         };
         let ok = sum(&|batch| float(batch.ok));
-        let figure = match aggregation {
-            Aggregation::Percentile(quantile) => {
+        let figure = match aggregate {
+            Aggregate::Percentile(quantile) => {
                 let samples = ok + sum(&|batch| float(batch.failed));
                 self.at_rank((quantile * samples).ceil().max(1.0), drawn)?
             }
-            Aggregation::Mean => sum(&|batch| batch.sum_us) / ok,
+            Aggregate::Mean => sum(&|batch| batch.sum_us) / ok,
             _ => ok,
         };
         (figure > 0.0).then(|| figure.ln())
@@ -192,10 +192,10 @@ impl Grid {
 
     /// Returns one value for each batch whose correlation is that of the figure: the share of operations above the figure, the mean, or
     /// the number of ok operations.
-    pub(super) fn series(&self, aggregation: Aggregation) -> Vec<f64> {
+    pub(super) fn series(&self, aggregate: Aggregate) -> Vec<f64> {
         let all = vec![1; self.batches.len()];
-        let limit = match aggregation {
-            Aggregation::Percentile(_) => self.figure(aggregation, &all).map_or(f64::INFINITY, f64::exp),
+        let limit = match aggregate {
+            Aggregate::Percentile(_) => self.figure(aggregate, &all).map_or(f64::INFINITY, f64::exp),
             _ => f64::INFINITY,
         };
         let above = |batch: &GridBatch| {
@@ -203,9 +203,9 @@ impl Grid {
             float(slow.map(|(_, count)| count).sum::<u64>() + batch.failed)
                 / float((batch.ok + batch.failed).max(1))
         };
-        let value = |batch: &GridBatch| match aggregation {
-            Aggregation::Percentile(_) => above(batch),
-            Aggregation::Mean => batch.sum_us / float(batch.ok.max(1)),
+        let value = |batch: &GridBatch| match aggregate {
+            Aggregate::Percentile(_) => above(batch),
+            Aggregate::Mean => batch.sum_us / float(batch.ok.max(1)),
             _ => float(batch.ok),
         };
         self.batches.iter().map(value).collect()

@@ -56,6 +56,9 @@ pub enum Refusal {
     /// The token names a policy that does not exist or does not let devices connect.
     #[error("the policy in the token does not exist or does not let devices connect")]
     Policy,
+    /// The hub has no such device, and admits only the devices that it knows.
+    #[error("the device does not exist")]
+    UnknownDevice,
     /// The token is not signed with a key of the device.
     #[error("the token is not signed with the device's key")]
     Signature,
@@ -69,7 +72,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The names of all reasons, as in `stats`.
-    pub const REASONS: [&str; 13] = [
+    pub const REASONS: [&str; 14] = [
         "protocol_level",
         "no_user_name",
         "user_name",
@@ -83,6 +86,7 @@ impl Refusal {
         "policy",
         "signature",
         "disabled",
+        "unknown_device",
     ];
 
     /// Returns the index into [`Refusal::REASONS`].
@@ -102,6 +106,7 @@ impl Refusal {
             Refusal::Policy => 10,
             Refusal::Signature | Refusal::PolicySignature => 11,
             Refusal::Disabled => 12,
+            Refusal::UnknownDevice => 13,
         }
     }
 
@@ -129,6 +134,7 @@ impl Refusal {
                 "sign the token with the policy's key, or remove skn and sign with the device's key"
             }
             Refusal::Disabled => "enable the device",
+            Refusal::UnknownDevice => "add it to the file of --devices, and start the emulator again",
         }
     }
 
@@ -181,6 +187,7 @@ pub fn admit(config: &Config, connect: &Connect, now_unix: u64) -> Result<Admitt
         }
         None => match config.device_keys.get(name.device) {
             Some(own) => token.verify(own),
+            None if config.group_keys.is_empty() => return Err(Refusal::UnknownDevice),
             None => config.group_keys.iter().any(|group| token.verify(&group.derive(name.device))),
         },
     };

@@ -45,7 +45,9 @@ pub(super) async fn run(ticket: Ticket, shard: Rc<Shard>, socket: std::net::TcpS
     let session = HubSession::new(directory, opened);
     let link = Link::new(transport, Rc::clone(&shard.buffers), &shard.deadlines);
     let (ticket, previous) = (Some(ticket), None);
-    let mut connection = Connection { link, ticket, shard, peer, session, address, mailbox, previous };
+    let was_admitted = false;
+    let mut connection =
+        Connection { link, ticket, shard, peer, session, address, mailbox, previous, was_admitted };
     poll_fn(|cx| connection.poll(cx)).await;
     connection.end().await;
 }
@@ -77,6 +79,7 @@ struct Connection {
     mailbox: Rc<Mailbox>,
     /// Resolves when the previous connection of the device is closed.
     previous: Option<oneshot::Receiver<()>>,
+    was_admitted: bool,
 }
 
 impl Connection {
@@ -101,7 +104,8 @@ impl Connection {
         }
         let received_bytes = self.link.bytes_in();
         let polled = self.serve(cx);
-        if !self.session.is_online() {
+        // A valid CONNECT that a throttle delays may wait for a minute, so it does not count against the memory of unknown clients.
+        if !self.session.is_online() && !self.session.is_throttled() {
             let received = self.link.bytes_in() > received_bytes;
             self.shard.hold(&ticket, received, self.link.buffer_bytes());
             self.ticket = Some(ticket);
@@ -114,6 +118,7 @@ impl Connection {
             let end = self.link.poll(cx, &mut self.session);
             let counters = self.shard.counters();
             counters.telemetry.add(self.session.take_telemetry());
+            counters.acks.add(self.session.take_acks());
             let event = self.session.poll_event();
             match event {
                 Some(Event::Authorized) if end.is_pending() => self.claim(),
@@ -147,6 +152,9 @@ impl Connection {
 
     #[cold]
     fn count_error(&self, error: HubError) {
+        if matches!(error, HubError::Tier(_)) {
+            return; // The throttles count it.
+        }
         self.shard.counters().protocol_errors.add(1);
         // An empty device id means that no CONNECT arrived. A silent connection is not worth a notice.
         if self.session.device().is_empty() && error != HubError::ConnectTimeout {
@@ -177,7 +185,8 @@ impl Connection {
             self.previous = None;
         }
         self.session.admit(clock::now());
-        self.shard.counters().accepted.add(u64::from(self.session.is_online()));
+        self.was_admitted = self.session.is_online();
+        self.shard.counters().accepted.add(u64::from(self.was_admitted));
         true
     }
 
@@ -188,6 +197,7 @@ impl Connection {
             let _ = previous.await;
         }
         self.session.release();
+        self.shard.counters().ended.add(u64::from(self.was_admitted));
         self.shard.close_mailbox(self.address.connection);
     }
 }

@@ -8,10 +8,12 @@
 use super::config::Config;
 use super::counts::Stats;
 use super::health::ShardHealth;
-use crate::iothub::emulator_options::EmulatorOptions;
+use super::throttle::ThrottleStats;
+use crate::iothub::emulator_options::{EmulatorOptions, TierOptions};
 use crate::iothub::limits::{Tier, UNLIMITED};
 use crate::iothub::sas::{Key, KeyError};
 use crate::iothub::service::{ServiceCall, ServiceFailure, ServiceResponse, ServiceResult};
+use crate::iothub::throttles::HubSize;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,19 +55,30 @@ pub struct ControlConfig {
     pub group_keys: Vec<SecretText>,
     /// Devices with a key of their own.
     pub devices: Vec<ControlDevice>,
+    /// True to admit only `devices`: without group keys, the hub then makes no random one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub only_devices: bool,
     /// Shared access policies that let devices connect.
     pub policies: Vec<ControlPolicy>,
-    /// Always [`UNLIMITED`]: throttles and quotas are not emulated yet, so other tiers are refused.
+    /// Name of the tier whose throttles and quota apply; [`UNLIMITED`] means none.
     pub tier: String,
-    /// Number of units of the tier; refused for the same reason.
+    /// Number of units of the tier; 1 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
+    /// Number of billed messages of the current day that are used up at the start; 0 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_used: Option<u64>,
+    /// How the throttles of the tier delay and refuse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<ControlThrottle>,
     /// Time from the expiry of a token to the end of its connection, in milliseconds.
     pub expiry_grace_ms: u64,
     /// True to accept unescaped `#`, `+` and `/` in property bags.
     pub lenient_properties: bool,
     /// Number of threads, up to [`SHARDS_MAX`]; 0 means one per core.
     pub shards: usize,
+    /// True for the built-in hub of a run: it prints fewer lines to stderr, because the run reports the errors of its devices.
+    pub in_run: bool,
 }
 
 impl Default for ControlConfig {
@@ -83,14 +96,49 @@ impl From<EmulatorOptions> for ControlConfig {
             hosts: Vec::new(),
             group_keys: Vec::new(),
             devices: Vec::new(),
+            only_devices: false,
             policies: Vec::new(),
-            tier: UNLIMITED.to_owned(),
-            units: None,
-            expiry_grace_ms: u64::try_from(options.expiry_grace.as_millis()).unwrap_or(u64::MAX),
+            tier: options.tier.map_or(UNLIMITED, |tier| tier.size.tier.name()).to_owned(),
+            units: options.tier.map(|tier| tier.size.units),
+            quota_used: options.tier.map(|tier| tier.quota_used),
+            throttle: options.tier.map(ControlThrottle::from),
+            expiry_grace_ms: millis(options.expiry_grace),
             lenient_properties: options.lenient_properties,
             shards: 0,
+            in_run: false,
         }
     }
+}
+
+/// How the throttles of a tier delay and refuse, in milliseconds. See [`TierOptions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlThrottle {
+    /// [`TierOptions::burst`].
+    pub burst_ms: u64,
+    /// [`TierOptions::queue`].
+    pub queue_ms: u64,
+    /// [`TierOptions::connect_wait`].
+    pub connect_wait_ms: u64,
+}
+
+impl Default for ControlThrottle {
+    fn default() -> ControlThrottle {
+        let ms = millis(TierOptions::SHAPING);
+        ControlThrottle { burst_ms: ms, queue_ms: ms, connect_wait_ms: ms }
+    }
+}
+
+impl From<TierOptions> for ControlThrottle {
+    fn from(options: TierOptions) -> ControlThrottle {
+        let [burst_ms, queue_ms, connect_wait_ms] =
+            [options.burst, options.queue, options.connect_wait].map(millis);
+        ControlThrottle { burst_ms, queue_ms, connect_wait_ms }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A device with a key of its own.
@@ -120,19 +168,29 @@ pub enum ControlError {
     #[error("{0}; {fix}", fix = .0.fix())]
     Key(#[from] KeyError),
     /// The tier does not exist. The message does not repeat its name, because the line also contains keys.
-    #[error("unknown tier: set {UNLIMITED:?}, or omit tier")]
+    #[error("unknown tier: set F1, B1, B2, B3, S1, S2, S3 or {UNLIMITED}")]
     UnknownTier,
-    /// The tier has throttles and quotas, which are not emulated.
-    #[error(
-        "tier {0:?} is not supported yet, because throttles and quotas are not emulated: set {UNLIMITED:?}, or omit tier"
-    )]
-    Tier(&'static str),
-    /// Units are given, although they matter only with throttles and quotas.
-    #[error("units are not supported yet, because throttles and quotas are not emulated: omit units")]
-    Units,
+    /// A key needs a tier.
+    #[error("{0} has no effect without a tier: set a tier, such as S1, or omit {0}")]
+    NoTier(&'static str),
+    /// The number of units is wrong for the tier.
+    #[error("units is {units}: a hub of tier {tier} has {allowed}", tier = .tier.name(), allowed = units_allowed(*.tier))]
+    Units {
+        /// Number of units.
+        units: u32,
+        /// Tier.
+        tier: Tier,
+    },
     /// The number of shards is too high.
     #[error("shards is {0}: use a number from 1 to {SHARDS_MAX}, or 0 for one per core")]
     Shards(usize),
+}
+
+fn units_allowed(tier: Tier) -> String {
+    match tier.units_max() {
+        1 => "only 1 unit".to_owned(),
+        max => format!("1 to {max} units"),
+    }
 }
 
 impl ControlConfig {
@@ -145,17 +203,8 @@ impl ControlConfig {
     /// Returns the configuration in the form that the hub uses.
     ///
     /// # Errors
-    /// A key is invalid, the tier is not `unlimited`, units are given, or there are too many threads.
+    /// A key is invalid, the tier is unknown, its number of units is wrong, or there are too many threads.
     pub fn to_config(&self) -> Result<Config, ControlError> {
-        if self.tier != UNLIMITED {
-            return Err(match Tier::from_name(&self.tier) {
-                Some(tier) => ControlError::Tier(tier.name()),
-                None => ControlError::UnknownTier,
-            });
-        }
-        if self.units.is_some() {
-            return Err(ControlError::Units);
-        }
         if self.shards > SHARDS_MAX {
             return Err(ControlError::Shards(self.shards));
         }
@@ -163,6 +212,7 @@ impl ControlConfig {
             options: EmulatorOptions {
                 expiry_grace: Duration::from_millis(self.expiry_grace_ms),
                 lenient_properties: self.lenient_properties,
+                tier: self.tier_options()?,
             },
             ..Config::default()
         };
@@ -174,7 +224,7 @@ impl ControlConfig {
         for key in &self.group_keys {
             config.group_keys.push(Key::from_base64(key.expose())?);
         }
-        if config.group_keys.is_empty() {
+        if config.group_keys.is_empty() && !self.only_devices {
             config.group_keys.push(Key::random(&mut rand::rng()));
         }
         for device in &self.devices {
@@ -190,11 +240,42 @@ impl ControlConfig {
     }
 }
 
+impl ControlConfig {
+    /// Returns the options of the tier; `None` for [`UNLIMITED`].
+    fn tier_options(&self) -> Result<Option<TierOptions>, ControlError> {
+        if self.tier == UNLIMITED {
+            let keys = [
+                ("units", self.units.is_some()),
+                ("quota_used", self.quota_used.is_some()),
+                ("throttle", self.throttle.is_some()),
+            ];
+            let given = keys.into_iter().find(|(_, is_given)| *is_given);
+            return given.map_or(Ok(None), |(key, _)| Err(ControlError::NoTier(key)));
+        }
+        let tier = Tier::from_name(&self.tier).ok_or(ControlError::UnknownTier)?;
+        let units = self.units.unwrap_or(1);
+        if !(1..=tier.units_max()).contains(&units) {
+            return Err(ControlError::Units { units, tier });
+        }
+        let ControlThrottle { burst_ms, queue_ms, connect_wait_ms } = self.throttle.unwrap_or_default();
+        Ok(Some(TierOptions {
+            size: HubSize { tier, units },
+            quota_used: self.quota_used.unwrap_or_default(),
+            burst: Duration::from_millis(burst_ms),
+            queue: Duration::from_millis(queue_ms),
+            connect_wait: Duration::from_millis(connect_wait_ms),
+        }))
+    }
+}
+
 /// The first line of an emulator on stdout, with or without `--control`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// Address and port for MQTT over TLS.
     pub mqtt: String,
+    /// The port alone. Older versions do not send it.
+    #[serde(default)]
+    pub port: u16,
     /// Host name for clients.
     pub host: String,
     /// PEM file with the certificate authority to trust. A child process does not write one, because the file would remain if the child
@@ -204,8 +285,15 @@ pub struct Ready {
     /// The certificate authority as PEM text, for the parent process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
-    /// Connection string for a device SDK, with the host, a sample device and its key.
-    pub sample_connection_string: SecretText,
+    /// Connection string for a device SDK, with the host, a sample device and its key. `None` if the hub admits only devices from a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_connection_string: Option<SecretText>,
+    /// Address and port of `/healthz` and `/readyz`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
+    /// Process id of the emulator. Older versions do not send it.
+    #[serde(default)]
+    pub pid: u32,
 }
 
 /// A later line of the child on stdout.
@@ -224,6 +312,9 @@ pub enum ControlReply {
         cpu_us: u64,
         /// Peak resident memory of the child.
         rss_peak_bytes: u64,
+        /// Counts of the throttles and of the quota, if the hub has a tier.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        throttle: Option<ThrottleStats>,
         /// Health of each shard. Older versions do not send it.
         #[serde(default)]
         shards: Vec<ShardHealth>,

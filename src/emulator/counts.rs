@@ -12,6 +12,12 @@ pub struct Stats {
     pub refused: u64,
     /// Telemetry messages accepted.
     pub telemetry: u64,
+    /// PUBACK packets sent, for telemetry and for all other messages of devices.
+    #[serde(default)]
+    pub acks: u64,
+    /// Connections with an admitted device that have ended.
+    #[serde(default)]
+    pub ended: u64,
     /// Connections closed because their device connected again.
     pub taken_over: u64,
     /// Connections closed because their token expired.
@@ -23,6 +29,14 @@ pub struct Stats {
     /// Connections without an admitted device that were closed because others needed their memory or descriptor.
     #[serde(default)]
     pub closed_for_others: u64,
+}
+
+impl Stats {
+    /// Returns the number of connected devices.
+    #[must_use]
+    pub fn online(&self) -> u64 {
+        self.accepted.saturating_sub(self.ended)
+    }
 }
 
 /// A counter that one shard writes and any thread reads.
@@ -49,6 +63,8 @@ pub(super) struct Counters {
     pub(super) refused: Counter,
     pub(super) refused_by: [Counter; Refusal::REASONS.len()],
     pub(super) telemetry: Counter,
+    pub(super) acks: Counter,
+    pub(super) ended: Counter,
     pub(super) taken_over: Counter,
     pub(super) expired: Counter,
     pub(super) protocol_errors: Counter,

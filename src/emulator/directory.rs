@@ -9,10 +9,13 @@ use super::address::Address;
 use super::config::Config;
 use super::device::Device;
 use super::telemetry::{Log, Telemetry};
+use super::throttle::Throttle;
+use crate::clock;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Far more than the number of cores, so that lock contention is rare even when thousands of devices connect at the same time.
 const STRIPES: usize = 64;
@@ -37,6 +40,8 @@ impl Entry {
 pub struct Directory {
     config: Arc<Config>,
     telemetry: Log,
+    /// `None` without a tier.
+    throttle: Option<Box<Throttle>>,
     /// Number of the next method call.
     next_call: AtomicU64,
     hasher: RandomState,
@@ -47,7 +52,14 @@ impl Directory {
     /// Creates an empty directory.
     #[must_use]
     pub fn new(config: Config) -> Directory {
+        Directory::at(config, clock::now())
+    }
+
+    /// Creates an empty directory of a hub that starts at `now`.
+    pub(super) fn at(config: Config, now: Instant) -> Directory {
+        let throttle = |tier| Box::new(Throttle::new(tier, config.shards, now, config.wall.clone()));
         Directory {
+            throttle: config.options.tier.map(throttle),
             telemetry: Log::new(config.telemetry_kept),
             config: Arc::new(config),
             next_call: AtomicU64::new(1),
@@ -101,6 +113,12 @@ impl Directory {
 
     pub(super) fn telemetry(&self) -> &Log {
         &self.telemetry
+    }
+
+    /// Returns the throttles and the quota of the hub's tier; `None` without a tier.
+    #[inline]
+    pub(super) fn throttle(&self) -> Option<&Throttle> {
+        self.throttle.as_deref()
     }
 
     /// Returns a new number for a method call.

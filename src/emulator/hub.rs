@@ -11,6 +11,7 @@ use super::notice::{NOTICES_MAX, Notice};
 use super::service::{CallDeadline, PendingRequest};
 use super::shard_channel::ShardChannels;
 use super::telemetry::Telemetry;
+use super::throttle::ThrottleStats;
 use super::unadmitted::Unadmitted;
 use crate::clock;
 use crate::iothub::service::{ServiceError, ServiceRequest, ServiceResponse};
@@ -59,6 +60,8 @@ impl Hub {
             accepted: sum(|c| &c.accepted),
             refused: sum(|c| &c.refused),
             telemetry: sum(|c| &c.telemetry),
+            acks: sum(|c| &c.acks),
+            ended: sum(|c| &c.ended),
             taken_over: sum(|c| &c.taken_over),
             expired: sum(|c| &c.expired),
             protocol_errors: sum(|c| &c.protocol_errors),
@@ -95,6 +98,12 @@ impl Hub {
         self.health.iter().map(|health| health.read(reading)).collect()
     }
 
+    /// Returns the counts of the throttles and of the quota, or `None` without a tier. Can be called from any thread at any time.
+    #[must_use]
+    pub fn throttle_stats(&self) -> Option<ThrottleStats> {
+        self.directory.throttle().map(|throttle| throttle.stats(clock::now()))
+    }
+
     /// Returns the latest telemetry since the previous call: at most [`Config::telemetry_kept`] messages.
     pub fn take_telemetry(&self) -> Vec<Telemetry> {
         self.directory.take_telemetry()
@@ -105,20 +114,31 @@ impl Hub {
     /// # Errors
     /// See [`ServiceError`]. If the hub is not serving, no device is online.
     pub async fn call(&self, device: &str, request: ServiceRequest) -> Result<ServiceResponse, ServiceError> {
-        let PendingRequest { wake, deadline, mut result } = {
+        let PendingRequest { wake, deadline, held, mut result } = {
             let now = clock::now();
             self.directory.request(now, self.directory.config().wall.unix(now), device, request)
         };
         if let (Some(address), Some(shards)) = (wake, self.shards.get()) {
             shards.wake(address);
         }
-        if let Some(CallDeadline { at, call }) = deadline {
-            tokio::select! {
-                _ = tokio::time::sleep_until(at.into()) => self.directory.expire_call(device, call),
-                result = &mut result => return result.unwrap_or(Err(ServiceError::NotOnline)),
-            }
+        let known = match deadline {
+            Some(CallDeadline { at, call }) => tokio::select! {
+                _ = tokio::time::sleep_until(at.into()) => {
+                    self.directory.expire_call(device, call);
+                    None
+                }
+                result = &mut result => Some(result),
+            },
+            None => None,
+        };
+        let result = match known {
+            Some(result) => result,
+            None => result.await,
+        };
+        if let Some(at) = held {
+            tokio::time::sleep_until(at.into()).await;
         }
-        result.await.unwrap_or(Err(ServiceError::NotOnline))
+        result.unwrap_or(Err(ServiceError::NotOnline))
     }
 
     /// Returns the memory, in bytes, of the connections that are not admitted, including those that are closing: at most

@@ -14,6 +14,8 @@ pub(super) struct Mailbox {
     takeover: RefCell<Option<oneshot::Sender<()>>>,
     /// True if there is something to send to the device.
     has_outbound: Cell<bool>,
+    /// True if the hub is stopping.
+    is_draining: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -30,6 +32,12 @@ impl Mailbox {
         self.wake();
     }
 
+    /// Closes the connection because the hub is stopping, once it has sent its acknowledgments.
+    pub(super) fn drain(&self) {
+        self.is_draining.set(true);
+        self.wake();
+    }
+
     /// Wakes the connection's task.
     pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.take() {
@@ -37,9 +45,9 @@ impl Mailbox {
         }
     }
 
-    /// Returns ready when a connection that is not admitted must close to make room for another one.
+    /// Returns ready when a connection that is not admitted must close: to make room for another one, or because the hub is stopping.
     pub(super) fn poll_closing(&self, cx: &Context<'_>, ticket: &Ticket) -> Poll<()> {
-        if ticket.is_closing() {
+        if ticket.is_closing() || self.is_draining.get() {
             return Poll::Ready(());
         }
         self.register(cx);
@@ -53,6 +61,9 @@ impl Mailbox {
         }
         if self.has_outbound.take() {
             session.wake();
+        }
+        if self.is_draining.get() {
+            session.drain();
         }
         self.register(cx);
     }

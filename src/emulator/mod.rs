@@ -5,13 +5,14 @@
 //!
 //! The other files, in reading order:
 //! - Decisions and state, without sockets: [`admission`] (who may connect), [`directory`] (the shared state) with [`device`],
-//!   [`subscriptions`], `method_call`, [`twin`] and [`c2d`] (the state that outlives a connection), [`service`] (requests of a service client).
+//!   [`subscriptions`], `method_call`, [`twin`] and [`c2d`] (the state that outlives a connection), [`service`] (requests of a service client),
+//!   [`throttle`] (the throttles and the quota of a tier).
 //! - Threads and sockets: [`hub`] (its handle), [`server`] (threads), `accept`, `shard` with `shard_channel` and `mailbox`, `connection` (the task of
 //!   one connection), [`unadmitted`] (memory limits before admission), `counts`, `health`, [`certificate`], [`control`] (JSON lines).
 //!
 //! It must not depend on the client's `session`: the two meet only in `pair_tests`, in `soak_tests` and over a socket.
 //!
-//! `docs/emulator.md` lists what is emulated. Modules are refused. Throttles and quotas are not emulated: the only tier is `unlimited`.
+//! `docs/emulator.md` lists what is emulated. Modules are refused.
 
 mod accept;
 mod address;
@@ -37,6 +38,7 @@ mod shard;
 mod shard_channel;
 pub mod subscriptions;
 pub mod telemetry;
+pub mod throttle;
 pub mod twin;
 pub mod unadmitted;
 
@@ -52,6 +54,8 @@ mod rules_tests;
 mod service_tests;
 #[cfg(test)]
 mod test_support;
+#[cfg(test)]
+mod throttle_tests;
 
 pub use address::Address;
 pub use config::Config;
@@ -60,3 +64,4 @@ pub use error::EmulatorError;
 pub use health::ShardHealth;
 pub use hub::Hub;
 pub use server::{RunningHub, serve};
+pub use throttle::ThrottleStats;

@@ -28,6 +28,11 @@ pub enum Notice {
         /// The reason for closing the connection.
         error: HubError,
     },
+    /// The hub stopped, and closed connections before it had sent all of their acknowledgments.
+    CutOff {
+        /// Number of connections.
+        connections: u64,
+    },
     /// New connections must wait, and silent connections that have not sent CONNECT are closed to make room.
     Shortage(Shortage),
 }

@@ -7,6 +7,7 @@ use super::connection;
 use super::counts::Stats;
 use super::error::EmulatorError;
 use super::hub::Hub;
+use super::notice::Notice;
 use super::shard::Shard;
 use super::shard_channel::{Inbox, ShardChannels, ShardMessage};
 use super::unadmitted::SWEEP;
@@ -17,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::runtime::LocalOptions;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// Creates a hub and serves until `stop` resolves. A shorthand for [`Hub::serve`].
 ///
@@ -138,13 +139,56 @@ impl RunningHub {
         listener: std::net::TcpListener,
         stop: impl Future<Output = ()>,
     ) -> Result<Stats, EmulatorError> {
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(EmulatorError::Listen)?;
-        let accepted = Acceptor::new(&self.hub, &self.channels).run(&listener, stop).await;
+        let accepted = self.accept(listener, stop).await;
         self.channels.stop();
-        for index in 0..self.ended.len() {
-            self.shard_end(index).await?;
-        }
+        self.all_ended().await?;
         accepted.map(|()| self.hub.stats())
+    }
+
+    /// Serves until `stop` resolves. Then stops listening, sends the acknowledgments of accepted messages, also those that a throttle
+    /// delays, and closes each connection. When `limit` resolves, drops the connections that are still open.
+    ///
+    /// # Errors
+    /// The listener cannot be used, or a shard ended unexpectedly.
+    pub async fn serve_and_drain(
+        mut self,
+        listener: std::net::TcpListener,
+        stop: impl Future<Output = ()>,
+        limit: impl Future<Output = ()>,
+    ) -> Result<Stats, EmulatorError> {
+        self.accept(listener, stop).await?;
+        self.channels.drain();
+        tokio::select! {
+            ended = self.all_ended() => return ended.map(|()| self.hub.stats()),
+            () = limit => {}
+        }
+        match self.hub.stats().online() {
+            0 => {}
+            connections => self.hub.notify(|| Notice::CutOff { connections }),
+        }
+        self.channels.stop();
+        self.all_ended().await?;
+        Ok(self.hub.stats())
+    }
+
+    /// Accepts connections until `stop` resolves, and then closes the listener.
+    async fn accept(
+        &self,
+        listener: std::net::TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), EmulatorError> {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(EmulatorError::Listen)?;
+        Acceptor::new(&self.hub, &self.channels).run(&listener, stop).await
+    }
+
+    /// Waits for the end of all shards. May be canceled and called again.
+    async fn all_ended(&mut self) -> Result<(), EmulatorError> {
+        while let Some(last) = self.ended.len().checked_sub(1) {
+            let ended = self.shard_end(last).await;
+            self.ended.pop();
+            ended?;
+        }
+        Ok(())
     }
 
     /// Waits for the end of a shard and returns its result.
@@ -181,14 +225,26 @@ async fn run_shard(shard: Rc<Shard>, mut inbox: Inbox, started: oneshot::Sender<
             sweeping.sweep_unadmitted();
         }
     });
+    // Each connection holds a sender, so the channel closes when all connections have ended. `None` while the shard drains.
+    let (open, mut all_closed) = mpsc::channel::<()>(1);
+    let mut open = Some(open);
     loop {
         let message = tokio::select! {
             message = inbox.recv() => message,
             error = &mut timer => return Err(error),
+            _ = all_closed.recv(), if open.is_none() => return Ok(()),
         };
         match message {
             Some(ShardMessage::Accepted { socket, peer, ticket }) => {
-                tokio::task::spawn_local(connection::run(ticket, Rc::clone(&shard), socket, peer));
+                let (shard, open) = (Rc::clone(&shard), open.clone());
+                tokio::task::spawn_local(async move {
+                    connection::run(ticket, shard, socket, peer).await;
+                    drop(open);
+                });
+            }
+            Some(ShardMessage::Drain) => {
+                shard.drain();
+                open = None;
             }
             Some(ShardMessage::Close { connection }) => {
                 if let Some(mailbox) = shard.mailbox(connection) {

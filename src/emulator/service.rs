@@ -6,9 +6,11 @@ use super::address::Address;
 use super::c2d::Message;
 use super::directory::{Directory, Entry};
 use super::method_call::{CallReply, QueuedCall};
+use super::throttle::{Held, Refused};
 use super::twin;
 use crate::iothub::message_size::message_bytes;
 use crate::iothub::service::{Feedback, ServiceError, ServiceRequest, ServiceResponse};
+use crate::iothub::throttles::{Class, method_kib};
 use crate::iothub::topics::Subscription;
 use crate::iothub::twin_patch::{self, Properties};
 use crate::iothub::{limits, names, properties, topics};
@@ -25,6 +27,8 @@ pub struct PendingRequest {
     pub wake: Option<Address>,
     /// When to call [`Directory::expire_call`] if there is no result yet.
     pub deadline: Option<CallDeadline>,
+    /// The time before which the caller must not get the result, because a throttle delays it.
+    pub held: Held,
     /// The result. A closed channel means [`ServiceError::NotOnline`].
     pub result: oneshot::Receiver<Result<ServiceResponse, ServiceError>>,
 }
@@ -51,9 +55,16 @@ impl Directory {
         request: ServiceRequest,
     ) -> PendingRequest {
         let (sender, result) = oneshot::channel();
-        let mut pending = PendingRequest { wake: None, deadline: None, result };
+        let mut pending = PendingRequest { wake: None, deadline: None, held: None, result };
+        match self.throttle_request(now, device, &request) {
+            Ok(held) => pending.held = held,
+            Err(error) => {
+                // `send` cannot fail, because `pending` holds the receiver.
+                let _ = sender.send(Err(error));
+                return pending;
+            }
+        }
         let completed = match request {
-            _ if !self.knows(device) => Err(ServiceError::NotFound),
             ServiceRequest::InvokeMethod { name, payload, response_timeout, connect_timeout } => {
                 match checked_call(name, payload.as_ref()) {
                     Err(error) => Err(error),
@@ -67,12 +78,12 @@ impl Directory {
                     }
                 }
             }
-            ServiceRequest::UpdateDesired { patch } => self.update_desired(unix, device, patch),
-            ServiceRequest::UpdateTags { patch } => self.update_tags(device, patch),
+            ServiceRequest::UpdateDesired { patch } => self.update_desired(now, unix, device, patch),
+            ServiceRequest::UpdateTags { patch } => self.update_tags(now, device, patch),
             ServiceRequest::SendMessage { message_id, properties, payload, ttl, ack } => {
                 let ttl = ttl.unwrap_or(limits::C2D_TTL);
                 message(device, message_id, properties, payload, ack)
-                    .and_then(|message| self.visit(device, |entry| send(entry, now, message, ttl)))
+                    .and_then(|message| self.send_message(now, device, message, ttl))
             }
             ServiceRequest::CloseConnection => self.visit(device, |entry| {
                 let online = entry.online.ok_or(ServiceError::NotOnline)?;
@@ -116,6 +127,43 @@ impl Directory {
         names::is_device_id(device) && (any || config.device_keys.contains_key(device))
     }
 
+    /// Asks the throttles and the quota of the hub's tier for a request to a known device.
+    fn throttle_request(
+        &self,
+        now: Instant,
+        device: &str,
+        request: &ServiceRequest,
+    ) -> Result<Held, ServiceError> {
+        if !self.knows(device) {
+            return Err(ServiceError::NotFound);
+        }
+        let Some(throttle) = self.throttle() else { return Ok(None) };
+        let (class, tokens) = match request {
+            ServiceRequest::InvokeMethod { payload, .. } => {
+                let bytes = payload.as_ref().map_or(0, |payload| payload.to_string().len());
+                (Class::Methods, method_kib(bytes as u64))
+            }
+            ServiceRequest::UpdateDesired { .. } | ServiceRequest::UpdateTags { .. } => {
+                (Class::TwinUpdates, 1)
+            }
+            ServiceRequest::ReadTwin => (Class::TwinReads, 1),
+            ServiceRequest::SendMessage { .. } => (Class::C2d, 1),
+            // Azure has no such requests, or counts them as operations on the registry, which the emulator does not have.
+            ServiceRequest::CloseConnection | ServiceRequest::Disable(_) | ServiceRequest::PurgeMessages => {
+                return Ok(None);
+            }
+        };
+        throttle.check_quota(now)?;
+        Ok(throttle.request(class, now, tokens)?)
+    }
+
+    /// Charges a request that the hub has accepted to the daily quota.
+    fn charge(&self, now: Instant, bytes: usize) {
+        if let Some(throttle) = self.throttle() {
+            throttle.charge(now, bytes);
+        }
+    }
+
     fn call(
         &self,
         now: Instant,
@@ -124,7 +172,7 @@ impl Directory {
         connect_timeout: Duration,
         pending: &mut PendingRequest,
     ) {
-        let number = call.number;
+        let (number, bytes) = (call.number, call.payload.len());
         let (wake, wait) = self.visit(device, |entry| {
             if entry.device.disabled {
                 call.reply.send(Err(ServiceError::NotFound));
@@ -143,15 +191,19 @@ impl Directory {
             }
             (online, Some(wait))
         });
+        if wait.is_some() {
+            self.charge(now, bytes);
+        }
         pending.wake = wake;
         // A timeout that an `Instant` cannot represent never expires.
         pending.deadline =
             wait.and_then(|wait| Some(CallDeadline { at: now.checked_add(wait)?, call: number }));
     }
 
-    fn update_desired(&self, unix: Duration, device: &str, patch: Properties) -> Completed {
+    fn update_desired(&self, now: Instant, unix: Duration, device: &str, patch: Properties) -> Completed {
         twin_patch::check(&patch)?;
-        self.visit(device, |entry| {
+        let bytes = self.billed_size(&patch);
+        let updated = self.visit(device, |entry| {
             // "Understand and use device twins in IoT Hub": a device that is not connected is not notified later.
             let subscribed = entry.device.subscriptions.get(Subscription::TwinDesired).is_some();
             let online = entry.online.filter(|_| subscribed);
@@ -163,12 +215,32 @@ impl Directory {
                 entry.device.notify(version, twin::with_version(patch, version).to_string());
             }
             Ok((ServiceResponse { version: Some(version), ..ServiceResponse::default() }, online))
-        })
+        })?;
+        self.charge(now, bytes);
+        if updated.1.is_some() {
+            // The notification of the device is billed too (Azure: "Azure IoT Hub pricing information").
+            self.charge(now, bytes);
+        }
+        Ok(updated)
     }
 
-    fn update_tags(&self, device: &str, patch: Properties) -> Completed {
+    /// Returns the size of a patch for the quota, which is 0 without a tier.
+    fn billed_size(&self, patch: &Properties) -> usize {
+        self.throttle().map_or(0, |_| serde_json::to_string(patch).map_or(0, |text| text.len()))
+    }
+
+    fn send_message(&self, now: Instant, device: &str, message: Message, ttl: Duration) -> Completed {
+        let bytes = message.payload.len();
+        let sent = self.visit(device, |entry| send(entry, now, message, ttl))?;
+        self.charge(now, bytes);
+        Ok(sent)
+    }
+
+    fn update_tags(&self, now: Instant, device: &str, patch: Properties) -> Completed {
         twin_patch::check(&patch)?;
+        let bytes = self.billed_size(&patch);
         let version = self.visit(device, |entry| entry.device.twin_mut().update_tags(patch))?;
+        self.charge(now, bytes);
         Ok((ServiceResponse { version: Some(version), ..ServiceResponse::default() }, None))
     }
 
@@ -182,7 +254,20 @@ impl Directory {
             view
         });
         view["deviceId"] = device.into();
+        if let Some(throttle) = self.throttle() {
+            throttle.charge(now, view.to_string().len());
+        }
         ServiceResponse { payload: Some(view), ..ServiceResponse::default() }
+    }
+}
+
+impl From<Refused> for ServiceError {
+    fn from(refused: Refused) -> ServiceError {
+        match refused {
+            Refused::Throttled => ServiceError::Throttled,
+            Refused::QuotaUsedUp => ServiceError::QuotaUsedUp,
+            Refused::NotInTier => ServiceError::NotInTier,
+        }
     }
 }
 

@@ -5,26 +5,31 @@
 //! stops reading. The owner then calls [`HubSession::claim`], closes the connection that the call returns, and calls [`HubSession::admit`].
 //! At the end of the connection, the owner calls [`HubSession::release`].
 //!
-//! The state that outlives a connection is in the [`Directory`]. `exchange` handles all requests other than telemetry.
+//! The state that outlives a connection is in the [`Directory`]. `connect` handles CONNECT, `exchange` all requests other than telemetry,
+//! `throttling` what a throttle delays, and `drain` the end of the hub.
 
+mod connect;
+mod drain;
 mod error;
 mod exchange;
+mod held;
 mod method;
+mod throttling;
 
 pub use error::HubError;
 
 use super::address::Address;
-use super::admission::{self, Refusal};
+use super::admission::Refusal;
 use super::directory::Directory;
 use super::telemetry::Telemetry;
 use super::unadmitted::shrink_to_connect;
 use crate::iothub::message_size::message_bytes;
-use crate::iothub::names::DEVICE_ID_CHARS_MAX;
 use crate::iothub::topics::{self, Inbound};
 use crate::iothub::{limits, properties};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 use crate::wire::{self, Packet, QoS, Strictness, encode};
 use bytes::BytesMut;
+use held::HeldPackets;
 use method::SentCall;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,6 +64,8 @@ pub enum Event {
 enum State {
     /// CONNECT has not arrived and must not be read yet.
     Waiting,
+    /// CONNECT was valid; a throttle delays CONNACK.
+    Throttled,
     /// CONNECT was valid; another connection may still use the device id.
     Claiming,
     /// CONNECT has not arrived.
@@ -106,6 +113,8 @@ pub struct HubSession {
     /// When the expiry of the token ends the connection; `None` if that is beyond the range of `Instant`.
     expires: Option<Instant>,
     outgoing: VecDeque<OutgoingPacket>,
+    /// Packets that a throttle delays.
+    held: HeldPackets<OutgoingPacket>,
     /// The total size of the waiting [`OutgoingPacket::Frame`]s, in bytes.
     frame_bytes: usize,
     /// Packet id of the last response or notification at QoS 1.
@@ -118,7 +127,10 @@ pub struct HubSession {
     retry_at: Option<Instant>,
     event: Option<Event>,
     abandoned: bool,
+    /// True if the hub is stopping: the connection closes once its acknowledgments are sent.
+    draining: bool,
     telemetry: u64,
+    acks: u64,
 }
 
 impl HubSession {
@@ -138,6 +150,7 @@ impl HubSession {
             last_packet: now,
             expires: None,
             outgoing: VecDeque::new(),
+            held: HeldPackets::default(),
             frame_bytes: 0,
             last_pid: 0,
             woken: false,
@@ -145,7 +158,9 @@ impl HubSession {
             retry_at: None,
             event: None,
             abandoned: false,
+            draining: false,
             telemetry: 0,
+            acks: 0,
         }
     }
 
@@ -177,6 +192,12 @@ impl HubSession {
         };
     }
 
+    /// Returns true while a throttle delays the CONNACK of a valid CONNECT.
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        self.state == State::Throttled
+    }
+
     /// Returns true between [`Event::Authorized`] and [`HubSession::admit`].
     #[must_use]
     pub fn is_claiming(&self) -> bool {
@@ -186,6 +207,11 @@ impl HubSession {
     /// Returns the number of telemetry messages accepted since the previous call.
     pub fn take_telemetry(&mut self) -> u64 {
         std::mem::take(&mut self.telemetry)
+    }
+
+    /// Returns the number of PUBACK packets written since the previous call.
+    pub fn take_acks(&mut self) -> u64 {
+        std::mem::take(&mut self.acks)
     }
 
     /// Claims the device for this connection, whose address is `by`. Returns the connection that must close and be released before
@@ -243,7 +269,7 @@ impl HubSession {
     fn handle_packet(&mut self, now: Instant, packet: Packet) -> Result<(), HubError> {
         self.last_packet = now;
         match (self.state, packet) {
-            (State::Opening, Packet::Connect(connect)) => self.handle_connect(now, &connect),
+            (State::Opening, Packet::Connect(connect)) => self.handle_connect(now, &connect)?,
             (State::Opening, _) => return Err(HubError::NotConnect),
             (_, Packet::Publish(publish)) => self.handle_publish(now, &publish)?,
             (_, Packet::Subscribe(subscribe)) => self.handle_subscribe(&subscribe)?,
@@ -268,76 +294,31 @@ impl HubSession {
         Ok(())
     }
 
-    fn handle_connect(&mut self, now: Instant, connect: &wire::Connect) {
-        let unix = self.unix(now);
-        let config = self.directory.config();
-        match admission::admit(config, connect, unix.as_secs()) {
-            Ok(admitted) => {
-                self.state = State::Claiming;
-                self.device = admitted.device;
-                self.clean_session = connect.clean_session;
-                self.has_api_version = admitted.has_api_version;
-                self.will = connect.will.as_ref().and_then(|will| self.telemetry_of(will));
-                self.keep_alive_timeout = limits::keep_alive_timeout(connect.keep_alive_s);
-                // Use a duration from now, so that a later step of the wall clock neither ends nor extends the connection.
-                let end =
-                    Duration::from_secs(admitted.expiry_unix).saturating_add(config.options.expiry_grace);
-                self.expires = now.checked_add(end.saturating_sub(unix));
-                self.event = Some(Event::Authorized);
-            }
-            Err(refusal) => {
-                self.device = connect.client_id.chars().take(DEVICE_ID_CHARS_MAX).collect();
-                self.refuse(refusal);
-            }
-        }
-    }
-
-    fn telemetry_of(&self, will: &wire::Will) -> Option<Box<Telemetry>> {
-        let Some(Inbound::Telemetry { bag }) = topics::inbound(&self.device, &will.topic) else {
-            return None;
-        };
-        if self.first_unescaped(bag).is_some() {
-            return None;
-        }
-        Some(Box::new(Telemetry {
-            device: self.device.to_string(),
-            bag: bag.to_owned(),
-            payload: will.payload.to_vec(),
-            retain: false,
-            will: true,
-        }))
-    }
-
-    fn refuse(&mut self, refusal: Refusal) {
-        self.state = State::Closing;
-        self.will = None;
-        self.outgoing.push_back(OutgoingPacket::ConnAck { session_present: false, code: refusal.code() });
-        self.event = Some(Event::Refused(refusal));
-    }
-
     fn handle_publish(&mut self, now: Instant, publish: &wire::Publish) -> Result<(), HubError> {
         if publish.qos == QoS::ExactlyOnce {
             return Err(HubError::QosTwo);
         }
         let inbound = topics::inbound(&self.device, &publish.topic).ok_or(HubError::ForeignTopic)?;
+        let mut held = None;
         if let Inbound::Telemetry { bag } = inbound {
             if let Some(c) = self.first_unescaped(bag) {
                 return Err(HubError::Unescaped(c));
             }
             HubSession::check_size(publish.payload.len(), bag)?;
+            held = self.throttle_telemetry(now, publish.payload.len(), bag)?;
             self.telemetry += 1;
             if self.directory.telemetry().is_on() {
                 self.log_telemetry(publish, bag);
             }
         }
         if publish.qos == QoS::AtLeastOnce {
-            self.outgoing.push_back(OutgoingPacket::PubAck(publish.pid));
+            self.acknowledge(publish.pid, held);
         }
         match inbound {
             Inbound::Telemetry { .. } => Ok(()),
-            Inbound::TwinGet { query } => self.handle_twin_get(query),
+            Inbound::TwinGet { query } => self.handle_twin_get(now, query),
             Inbound::TwinReported { query } => self.handle_twin_reported(now, query, &publish.payload),
-            Inbound::MethodResponse { answer } => self.handle_method_response(answer, &publish.payload),
+            Inbound::MethodResponse { answer } => self.handle_method_response(now, answer, &publish.payload),
         }
     }
 
@@ -376,7 +357,7 @@ impl Machine for HubSession {
     type Error = HubError;
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), HubError> {
-        while self.state != State::Closing && self.wants_input() {
+        while self.state != State::Closing && !self.draining && self.wants_input() {
             let opening = self.state == State::Opening;
             if opening && input.first().is_some_and(|&first| first != CONNECT) {
                 return Err(HubError::NotConnect);
@@ -392,7 +373,7 @@ impl Machine for HubSession {
                 None => return Ok(()),
             }
         }
-        if self.state == State::Closing {
+        if self.state == State::Closing || self.draining {
             input.clear();
         }
         Ok(())
@@ -412,7 +393,12 @@ impl Machine for HubSession {
                 Ok(())
             }
             State::Online => {
+                self.release_held(now);
                 self.handle_exchange_timeout(now);
+                Ok(())
+            }
+            State::Throttled if self.held.connack_at.is_some_and(|at| now >= at) => {
+                self.authorize();
                 Ok(())
             }
             _ => Ok(()),
@@ -421,10 +407,13 @@ impl Machine for HubSession {
 
     fn handle_flushed(&mut self, _now: Instant) {}
 
-    fn handle_closed(&mut self, _now: Instant, _why: Closed) {
+    fn handle_closed(&mut self, now: Instant, _why: Closed) {
         // "Communicate with an IoT hub using the MQTT protocol": a will is telemetry. A connection that was never admitted does not publish
-        // one.
-        if let Some(will) = self.will.take().filter(|_| self.state != State::Claiming) {
+        // one, and neither does a hub that would refuse the message.
+        let was_admitted = !matches!(self.state, State::Claiming | State::Throttled);
+        if let Some(will) = self.will.take().filter(|_| was_admitted)
+            && self.throttle_telemetry(now, will.payload.len(), &will.bag).is_ok()
+        {
             self.telemetry += 1;
             if self.directory.telemetry().is_on() {
                 self.directory.telemetry().keep(*will);
@@ -446,7 +435,10 @@ impl Machine for HubSession {
                 OutgoingPacket::ConnAck { session_present, code } => {
                     encode::connack(out, session_present, code)
                 }
-                OutgoingPacket::PubAck(pid) => encode::puback(out, pid),
+                OutgoingPacket::PubAck(pid) => {
+                    self.acks += 1;
+                    encode::puback(out, pid);
+                }
                 OutgoingPacket::SubAck { pid, granted } => encode::suback(out, pid, &granted),
                 OutgoingPacket::UnsubAck(pid) => encode::unsuback(out, pid),
                 OutgoingPacket::PingResp => encode::pingresp(out),
@@ -465,21 +457,24 @@ impl Machine for HubSession {
             }
             State::Online => {
                 let keep_alive = self.last_packet + self.keep_alive_timeout;
-                [Some(keep_alive), self.expires, self.exchange_timeout()].into_iter().flatten().min()
+                let deadlines =
+                    [Some(keep_alive), self.expires, self.exchange_timeout(), self.held.next_at()];
+                deadlines.into_iter().flatten().min()
             }
+            State::Throttled => self.held.connack_at,
             State::Claiming | State::Closing => None,
         }
     }
 
     fn wants_input(&self) -> bool {
-        !matches!(self.state, State::Waiting | State::Claiming)
-            && self.outgoing.len() < OUTGOING_MAX
+        !matches!(self.state, State::Waiting | State::Throttled | State::Claiming)
+            && self.outgoing.len() + self.held.len() < OUTGOING_MAX
             && self.frame_bytes < OUTGOING_BYTES_MAX
     }
 
     fn poll_close(&self) -> Option<Close> {
         let close = if self.abandoned { Close::Reset } else { Close::AfterFlush };
-        (self.state == State::Closing).then_some(close)
+        (self.state == State::Closing || self.is_drained()).then_some(close)
     }
 }
 

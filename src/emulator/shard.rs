@@ -11,7 +11,7 @@ use super::notice::Notice;
 use super::shard_channel::{ShardChannels, ShardMessage};
 use super::unadmitted::Ticket;
 use crate::link::{Buffers, Deadlines, Idle, SharedBuffers};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub(super) struct Shard {
     tls: Arc<rustls::ServerConfig>,
     channels: ShardChannels,
     mailboxes: RefCell<HashMap<u64, Rc<Mailbox>>>,
+    /// True if the hub is stopping.
+    is_draining: Cell<bool>,
     pub(super) pulse: Pulse,
 }
 
@@ -39,9 +41,9 @@ impl Shard {
         idle: Arc<Idle>,
     ) -> Shard {
         let (buffers, deadlines) = (Buffers::shared(), Deadlines::precise());
-        let mailboxes = RefCell::default();
+        let (mailboxes, is_draining) = (RefCell::default(), Cell::default());
         let pulse = Pulse::new(idle);
-        Shard { index, buffers, deadlines, hub, tls, channels, mailboxes, pulse }
+        Shard { index, buffers, deadlines, hub, tls, channels, mailboxes, is_draining, pulse }
     }
 
     pub(super) fn directory(&self) -> &Arc<Directory> {
@@ -94,7 +96,16 @@ impl Shard {
     pub(super) fn open_mailbox(&self, connection: u64) -> Rc<Mailbox> {
         let mailbox = Rc::<Mailbox>::default();
         self.mailboxes.borrow_mut().insert(connection, Rc::clone(&mailbox));
+        if self.is_draining.get() {
+            mailbox.drain();
+        }
         mailbox
+    }
+
+    /// Closes all connections, each once it has sent its acknowledgments. A connection whose task has not begun yet closes when it begins.
+    pub(super) fn drain(&self) {
+        self.is_draining.set(true);
+        self.mailboxes.borrow().values().for_each(|mailbox| mailbox.drain());
     }
 
     pub(super) fn close_mailbox(&self, connection: u64) {

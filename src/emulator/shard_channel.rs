@@ -19,6 +19,8 @@ pub(super) enum ShardMessage {
     TakeOver { connection: u64, closed: oneshot::Sender<()> },
     /// Wake a connection that has something to send.
     Wake { connection: u64 },
+    /// Close all connections, each once it has sent its acknowledgments, and then stop.
+    Drain,
     /// Drop all connections and stop.
     Stop,
 }
@@ -55,6 +57,13 @@ impl ShardChannels {
     /// Closes a connection that is not admitted yet.
     pub(super) fn close(&self, address: Address) {
         self.send(address.shard, ShardMessage::Close { connection: address.connection });
+    }
+
+    /// Lets all shards close their connections and stop.
+    pub(super) fn drain(&self) {
+        for shard in 0..self.len() {
+            self.send(shard, ShardMessage::Drain);
+        }
     }
 
     /// Stops all shards.

@@ -80,7 +80,7 @@ impl World {
         let start = Instant::now();
         let wall = WallClock::of(start, seconds(UNIX_S));
         let config = Config { wall: wall.clone(), ..config };
-        let directory = Arc::new(Directory::new(config));
+        let directory = Arc::new(Directory::at(config, start));
         World { directory, wall, now: start, connections: 0 }
     }
 

@@ -127,8 +127,13 @@ pub(super) fn with_version(mut properties: Properties, version: u64) -> Value {
 
 /// Returns the response body for a device's request that failed at `unix`.
 pub(super) fn error_body(error: TwinError, unix: Duration) -> String {
+    error_body_of(error.code(), &error, unix)
+}
+
+/// Returns the response body for an error with this code.
+pub(super) fn error_body_of(code: u32, error: &dyn std::error::Error, unix: Duration) -> String {
     json!({
-        "errorCode": error.code(),
+        "errorCode": code,
         // The emulator does not track requests; this is just a unique number.
         "trackingId": format!("{:032x}", unix.as_nanos()),
         "message": error.to_string(),

@@ -23,6 +23,8 @@ mod twin;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use connect::connack_class;
+
 use super::delivery_tracker::Inbox;
 use super::device_recorder::{DeviceRecorder, Excuse};
 use super::messages::Messages;

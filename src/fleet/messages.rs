@@ -194,9 +194,9 @@ impl Messages {
         if let Err((error, open)) =
             send_request(recorder, requests, due, (&[], fleet.twin.qos), session, now, out)
         {
-            recorder.ended(open, Outcome::Lost, now);
             let id = || fleet.device_id(recorder.device.index);
             recorder.error("encode", Culprit::Generator, now, || format!("{}: {error}", id()));
+            recorder.ended(open, Outcome::Lost, now);
         }
         None
     }
@@ -305,8 +305,8 @@ impl Messages {
             }
         };
         if let Err((class, error, open)) = published {
-            DeviceRecorder { excuse: Excuse::Machine, ..recorder }.ended(open, Outcome::Lost, now);
             recorder.error(class, Culprit::Generator, now, || format!("{device}: {error}"));
+            DeviceRecorder { excuse: Excuse::Machine, ..recorder }.ended(open, Outcome::Lost, now);
             stream.cursor.ended(context.ns(now) + 1);
         }
     }

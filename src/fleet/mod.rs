@@ -40,6 +40,7 @@ pub use command::Command;
 pub use context::Context;
 pub use delivery_tracker::{DeliveryTracker, Inbox, StreamTotals};
 pub use device::Device;
+pub(crate) use device::connack_class;
 pub use device_ref::DeviceRef;
 pub use observer::{Observed, Observer};
 pub use plan_layout::{collector, layout};

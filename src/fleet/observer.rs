@@ -24,7 +24,7 @@ pub enum Observed {
         /// The status with which the device answered a method call.
         status: Option<i32>,
     },
-    /// An error occurred. The errors of a fleet explain its operations that did not end ok.
+    /// An error occurred. It precedes the ends of the operations that it explains.
     Failed {
         /// Index of the fleet.
         fleet: u16,

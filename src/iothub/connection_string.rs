@@ -51,7 +51,7 @@ impl ConnectionError {
             }
             ConnectionError::Module => "use the connection string of the device itself, or remove the line",
             ConnectionError::Policy => {
-                "use auth = { kind = \"sas\", policy = \"NAME\", key = \"${env.POLICY_KEY}\" } without a file"
+                "remove the line; in a scenario, use auth = { kind = \"sas\", policy = \"NAME\", key = \"${env.POLICY_KEY}\" } without a file"
             }
             ConnectionError::Token => {
                 "copy the connection string with SharedAccessKey= (az iot hub device-identity connection-string show)"

@@ -13,6 +13,8 @@ pub const DESERIALIZATION_ERROR: u32 = 400_012;
 pub const IOT_HUB_QUOTA_EXCEEDED: u32 = 403_002;
 /// `DeviceMaximumQueueDepthExceeded`: the message queue of the device is full.
 pub const DEVICE_MAXIMUM_QUEUE_DEPTH_EXCEEDED: u32 = 403_004;
+/// `OperationNotAvailableInCurrentTier`: the hub's tier does not have the operation.
+pub const OPERATION_NOT_AVAILABLE_IN_CURRENT_TIER: u32 = 403_010;
 /// `DeviceMaximumInflightMethodExceeded`: the device has too many unanswered method calls.
 pub const DEVICE_MAXIMUM_INFLIGHT_METHOD_EXCEEDED: u32 = 403_800;
 /// `DeviceNotFound`: the device is not registered, or it is disabled.

@@ -18,5 +18,6 @@ pub mod received;
 pub mod registry;
 pub mod sas;
 pub mod service;
+pub mod throttles;
 pub mod topics;
 pub mod twin_patch;

@@ -249,6 +249,15 @@ pub enum ServiceError {
         /// The limit.
         bytes_max: usize,
     },
+    /// A throttle of the hub refuses the request.
+    #[error("a throttle of the hub is exceeded, and too much is waiting already")]
+    Throttled,
+    /// The daily message quota is used up.
+    #[error("the daily message quota of the hub is used up")]
+    QuotaUsedUp,
+    /// The hub's tier does not have the operation.
+    #[error("the hub's tier does not have this operation")]
+    NotInTier,
     /// The request has an invalid argument.
     #[error("{0}")]
     Argument(&'static str),
@@ -271,6 +280,9 @@ impl ServiceError {
             }
             ServiceError::TooManyCalls => error_code::DEVICE_MAXIMUM_INFLIGHT_METHOD_EXCEEDED,
             ServiceError::TooLarge { .. } => error_code::MESSAGE_TOO_LARGE,
+            ServiceError::Throttled => error_code::THROTTLING,
+            ServiceError::QuotaUsedUp => error_code::IOT_HUB_QUOTA_EXCEEDED,
+            ServiceError::NotInTier => error_code::OPERATION_NOT_AVAILABLE_IN_CURRENT_TIER,
             ServiceError::Argument(_) => error_code::ARGUMENT_INVALID,
             ServiceError::Twin(error) => error.code(),
         }

@@ -1,9 +1,8 @@
 //! Selects the errors that `run` reports during the load: a class is reported as soon as it is frequent. Used by `console`. Pure: the
 //! caller passes the time.
 
-use super::error_fix;
 use crate::measure::{Live, LiveErrors};
-use crate::report::{culprit, plain};
+use crate::report::{culprit, error_fix, in_json, plain};
 use crate::units::{Percent, human_count, plural};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,12 +29,12 @@ struct Reported {
 }
 
 impl Alerts {
-    /// Returns a message for each class that became frequent in the second that ended at `at`.
-    pub(super) fn check(&mut self, at: Duration, live: &Live) -> Vec<String> {
-        live.classes.iter().filter_map(|errors| self.check_class(at, live, errors)).collect()
+    /// Returns a message for each class that became frequent in the second that ended at `at`, with advice in TOML or in JSON.
+    pub(super) fn check(&mut self, at: Duration, live: &Live, json: bool) -> Vec<String> {
+        live.classes.iter().filter_map(|errors| self.check_class(at, live, errors, json)).collect()
     }
 
-    fn check_class(&mut self, at: Duration, live: &Live, errors: &LiveErrors) -> Option<String> {
+    fn check_class(&mut self, at: Duration, live: &Live, errors: &LiveErrors, json: bool) -> Option<String> {
         let whole = if is_of_attempt(&errors.class) { live.attempts } else { live.ended };
         if errors.count == 0 || errors.count.saturating_mul(ONE_IN) <= whole {
             return None;
@@ -50,12 +49,12 @@ impl Alerts {
             }
         }
         self.reported.insert(key, Reported { total: errors.total, last: at });
-        Some(message(errors, whole))
+        Some(message(errors, whole, json))
     }
 }
 
 /// Returns the message about a class of errors: their count, an example, and a fix.
-fn message(errors: &LiveErrors, whole: u64) -> String {
+fn message(errors: &LiveErrors, whole: u64, json: bool) -> String {
     let LiveErrors { class, count, total, example, .. } = errors;
     let what = if is_of_attempt(class) && *count <= whole {
         let attempts = plural(whole, "connection attempt", "connection attempts");
@@ -70,7 +69,8 @@ fn message(errors: &LiveErrors, whole: u64) -> String {
     if !example.is_empty() {
         text += &format!(". Example: {}", plain(example));
     }
-    if let Some(fix) = error_fix::fix(class) {
+    if let Some(fix) = error_fix(class) {
+        let fix = if json { in_json(fix) } else { fix.to_owned() };
         text += &format!(". What to do: {fix}");
     }
     text
@@ -123,7 +123,8 @@ mod tests {
         let (mut alerts, mut total) = (Alerts::default(), 0);
         let mut check = |(second, count): (usize, &u64)| {
             total += count;
-            let messages = alerts.check(Duration::from_secs(second as u64), &live("reset", *count, total));
+            let messages =
+                alerts.check(Duration::from_secs(second as u64), &live("reset", *count, total), false);
             (!messages.is_empty()).then_some(second)
         };
         counts.iter().enumerate().filter_map(&mut check).collect()
@@ -134,8 +135,8 @@ mod tests {
         assert!(reported(&[0, 10, 10, 10]).is_empty());
         assert_eq!(reported(&[0, 11, 10]), [1]);
         // 2 of 50 connection attempts, although 1,000 operations ended.
-        assert_eq!(Alerts::default().check(Duration::ZERO, &live("connack_5", 1, 1)).len(), 1);
-        assert_eq!(Alerts::default().check(Duration::ZERO, &live("ack_timeout", 1, 1)).len(), 0);
+        assert_eq!(Alerts::default().check(Duration::ZERO, &live("connack_5", 1, 1), false).len(), 1);
+        assert_eq!(Alerts::default().check(Duration::ZERO, &live("ack_timeout", 1, 1), false).len(), 0);
     }
 
     #[test]
@@ -150,8 +151,17 @@ mod tests {
     }
 
     #[test]
+    fn advice_about_a_json_scenario_is_json() {
+        let live = live("closed_after_expiry", 25, 75);
+        for (json, fix) in [(false, "`renew = \"never\"`"), (true, "`\"renew\": \"never\"`")] {
+            let messages = Alerts::default().check(Duration::ZERO, &live, json);
+            assert!(messages[0].ends_with(fix), "{messages:?}");
+        }
+    }
+
+    #[test]
     fn message_has_count_share_example_and_fix() {
-        let [text] = &Alerts::default().check(Duration::ZERO, &live("connack_5", 25, 75))[..] else {
+        let [text] = &Alerts::default().check(Duration::ZERO, &live("connack_5", 25, 75), false)[..] else {
             panic!()
         };
         assert!(
@@ -161,7 +171,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains(". What to do: check `auth`") && !text.contains('\u{1b}'), "{text}");
-        let [text] = &Alerts::default().check(Duration::ZERO, &live("closed_by_peer", 125, 125))[..] else {
+        let [text] = &Alerts::default().check(Duration::ZERO, &live("closed_by_peer", 125, 125), false)[..]
+        else {
             panic!()
         };
         assert!(
@@ -170,7 +181,7 @@ mod tests {
             ),
             "{text}"
         );
-        let [text] = &Alerts::default().check(Duration::ZERO, &live("reset", 1_500, 1_500))[..] else {
+        let [text] = &Alerts::default().check(Duration::ZERO, &live("reset", 1_500, 1_500), false)[..] else {
             panic!()
         };
         assert!(

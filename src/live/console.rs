@@ -18,6 +18,8 @@ pub struct Outline {
     pub drain: Duration,
     /// The operation whose latency is shown, if it has samples.
     pub headline: Option<Operation>,
+    /// True if the scenario is JSON, so that advice about it must be, too.
+    pub json: bool,
 }
 
 /// A phase of the plan.
@@ -116,10 +118,10 @@ impl<W: Write> Console<W> {
             // Count the drain from the first drain second that is shown.
             self.end = self.end.min(*at);
         }
-        for alert in self.alerts.check(*at, live) {
+        for alert in self.alerts.check(*at, live, self.outline.json) {
             self.progress.note(&alert)?;
         }
-        let Outline { phases, drain, headline } = &self.outline;
+        let Outline { phases, drain, headline, .. } = &self.outline;
         let phase = phases.get(usize::from(*phase)).filter(|_| *at < self.end);
         self.interval.add(live, if phase.is_some() { *planned_per_s } else { Some(0.0) });
         if !self.progress.is_due(at.as_secs()) {

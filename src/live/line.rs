@@ -2,7 +2,7 @@
 
 use crate::measure::Operation;
 use crate::report::{columns, cut};
-use crate::units::{human_count, human_us};
+use crate::units::{human_count, human_us, whole};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -156,7 +156,7 @@ impl Figures {
     }
 
     fn parts(&self) -> Vec<Fitted> {
-        let [offered, acked] = [self.offered_per_s, self.acked_per_s].map(whole);
+        let [offered, acked] = [self.offered_per_s, self.acked_per_s].map(|rate| human_count(whole(rate)));
         let planned = self.planned.map(|planned| format!("/{}", human_count(planned))).unwrap_or_default();
         let p99 = self.p99.map(|(operation, us)| {
             let us = human_us(us);
@@ -267,15 +267,6 @@ fn fit(parts: &mut [Fitted], most: usize) {
             parts[index].shown = after;
         }
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a rate is not negative and fits in a u64"
-)]
-fn whole(per_s: f64) -> String {
-    human_count(per_s.round() as u64)
 }
 
 /// Formats a time without spaces: `12s`, `1m05s`, `2h07m`.

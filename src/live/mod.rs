@@ -5,7 +5,6 @@
 
 mod alerts;
 mod console;
-mod error_fix;
 mod line;
 mod progress;
 

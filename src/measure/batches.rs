@@ -3,9 +3,10 @@
 //!
 //! It must not depend on the recorder or on phases: the collector passes the start and length of the first batch.
 
-use super::fleet_row::{read_hdr, write_hdr};
-use super::latency::Latency;
-use super::layout::DIGITS_ROW;
+mod columns;
+
+use super::latency::{Latency, hdr_text};
+use super::layout::{DIGITS_FLEET_ROW, DIGITS_ROW};
 use super::operation::Outcome;
 use super::outcomes::Outcomes;
 use super::totals::Totals;
@@ -15,15 +16,22 @@ use serde::{Deserialize, Serialize};
 /// The maximum number of batches of one operation, fleet and phase.
 pub const BATCHES_MAX: u64 = 64;
 
-/// The maximum number of batches in a measurement (our choice): a batch takes about 400 bytes in a file, and the file of a run with
-/// ten fleets and twelve phases stays below 5 MB. A run with up to 20 keys (operation, fleet and phase) has 64 batches for each.
-pub(super) const TOTAL_MAX: usize = 1_280;
+/// The maximum number of batches in a measurement whose histograms have two significant digits. One takes about 140 bytes in a file.
+pub(super) const FINE_MAX: usize = 3_000;
+
+/// The maximum number of batches in a measurement. With one significant digit, a batch takes about 60 bytes in a file, so the file of a
+/// run with ten fleets and twelve phases stays below 5 MB, with at least the 20 batches for each key (operation, fleet and phase) that
+/// a comparison needs. `result/size_tests.rs` measures it.
+pub(super) const TOTAL_MAX: usize = 6_800;
 
 const US_PER_S: u64 = 1_000_000;
 
 /// The operations of one operation, fleet and phase in batches of equal length, by due time. Merging is exact: the
 /// batches add up to the totals.
+// `columns` defines how files contain them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "columns::Columns", try_from = "columns::Columns")]
+#[schemars(with = "columns::Columns")]
 pub struct Batches {
     /// Start of the first batch: the second that contains the start of the phase.
     pub start_us: u64,
@@ -42,15 +50,9 @@ pub struct Batch {
     pub due: u64,
     /// Number of these operations by outcome, whenever they ended. Outcomes without operations are left out.
     pub outcomes: Outcomes,
-    /// Response times of these operations that ended ok, with two significant digits: HdrHistogram V2, deflated, base64.
-    /// Left out if there are none.
-    #[serde(
-        rename = "hdr",
-        default,
-        skip_serializing_if = "Latency::is_empty",
-        serialize_with = "write_hdr",
-        deserialize_with = "read_hdr"
-    )]
+    /// Response times of these operations that ended ok, with at most two significant digits: HdrHistogram V2, deflated, base64.
+    /// Left out if no operation ended ok.
+    #[serde(rename = "hdr", default, skip_serializing_if = "Latency::is_empty", with = "hdr_text")]
     #[schemars(with = "String")]
     pub response: Latency,
 }
@@ -143,6 +145,13 @@ impl Batches {
         let last = |batches: &Batches| batches.list.last().map_or(0, |batch| batches.index(batch.t_us));
         while last(self) >= most.max(1) {
             self.merge_neighbors();
+        }
+    }
+
+    /// Makes the histograms as coarse as those of fleets in the series.
+    pub(super) fn coarsen(&mut self) {
+        for batch in &mut self.list {
+            batch.response = batch.response.coarser(DIGITS_FLEET_ROW);
         }
     }
 

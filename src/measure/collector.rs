@@ -197,21 +197,24 @@ impl Collector {
         batches.add(batch);
     }
 
-    /// Ends the open operations of a recovered run as unfinished: for each age in nanoseconds, a number of operations. `index` is the
-    /// place of their totals in the measurement.
-    pub(super) fn add_unfinished(&mut self, index: usize, at_ns: u64, ages_ns: &[(u64, u64)]) {
+    /// Ends the open operations of a recovered run as unfinished. `ages` returns, for each age in nanoseconds, a number of open
+    /// operations of a key.
+    pub(super) fn end_open(&mut self, at_ns: u64, ages: impl Fn(Key, &Totals) -> Vec<(u64, u64)>) {
         let mut pool = Pool::new(DIGITS_TOTAL, self.layout.highest_us);
-        let Some(part) = self.measurement.operations.get_mut(index) else { return };
-        let mut unfinished = Totals::default();
-        for (age_ns, count) in ages_ns {
-            unfinished.outcomes[Outcome::Unfinished] += count;
-            unfinished.clipped += unfinished.unfinished_age.record_n(to_us(*age_ns), *count, &mut pool);
-        }
-        part.totals.add(&unfinished);
-        part.batches.end_open();
-        if !part.operation.is_step() {
-            let errors = unfinished.outcomes.sum();
-            self.measurement.series.add(at_ns / NS_PER_S, &Interval { errors, ..Interval::default() });
+        for key in self.layout.keys() {
+            let Some(index) = self.cell_indices[self.layout.index(key)] else { continue };
+            let part = &mut self.measurement.operations[index as usize];
+            let mut unfinished = Totals::default();
+            for (age_ns, count) in ages(key, &part.totals) {
+                unfinished.outcomes[Outcome::Unfinished] += count;
+                unfinished.clipped += unfinished.unfinished_age.record_n(to_us(age_ns), count, &mut pool);
+            }
+            part.totals.add(&unfinished);
+            part.batches.end_open();
+            if !key.operation.is_step() {
+                let errors = unfinished.outcomes.sum();
+                self.measurement.series.add(at_ns / NS_PER_S, &Interval { errors, ..Interval::default() });
+            }
         }
     }
 

@@ -1,12 +1,11 @@
 //! The numbers of one fleet in one row of the series. Filled by the collector once per second, so they add no work to the hot
 //! path. Independent of the series' length and memory limit.
 
-use super::hdr;
-use super::latency::Latency;
+use super::latency::{Latency, hdr_text};
 use super::layout::DIGITS_FLEET_ROW;
 use super::totals::{Totals, is_zero};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Runs with more fleets than this keep no numbers of fleets over time: a chart with more lines is unreadable, and the file would grow.
 pub(super) const FLEETS_MAX: usize = 10;
@@ -27,14 +26,8 @@ pub struct FleetRow {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_ok: u64,
     /// Response times of the messages that were acknowledged or answered, with one significant digit: HdrHistogram V2, deflated,
-    /// base64. Left out if there are none; QoS 0 messages have no acknowledgment.
-    #[serde(
-        rename = "hdr",
-        default,
-        skip_serializing_if = "Latency::is_empty",
-        serialize_with = "write_hdr",
-        deserialize_with = "read_hdr"
-    )]
+    /// base64. Left out if empty; QoS 0 messages have no acknowledgment.
+    #[serde(rename = "hdr", default, skip_serializing_if = "Latency::is_empty", with = "hdr_text")]
     #[schemars(with = "String")]
     pub response: Latency,
 }
@@ -58,14 +51,4 @@ impl FleetRow {
         self.not_ok = self.not_ok.saturating_add(other.not_ok);
         self.response.add(&other.response);
     }
-}
-
-/// Writes a distribution as the text of its `hdr` field alone, which is the smallest form.
-pub(super) fn write_hdr<S: Serializer>(latency: &Latency, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&latency.histogram().map(|histogram| hdr::encode(&histogram)).unwrap_or_default())
-}
-
-pub(super) fn read_hdr<'de, D: Deserializer<'de>>(from: D) -> Result<Latency, D::Error> {
-    let text = String::deserialize(from)?;
-    hdr::decode(&text).map(Latency::from).map_err(serde::de::Error::custom)
 }

@@ -4,11 +4,13 @@
 //! It must not trust its input: memory use is bounded whatever a file contains.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use flate2::read::ZlibDecoder;
+use flate2::Compression;
+use flate2::read::{ZlibDecoder, ZlibEncoder};
 use hdrhistogram::Histogram as Hdr;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer, V2Serializer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::io::Read;
 
 /// The cookies of HdrHistogram's V2 encoding, deflated and plain, including the word size that encoders write.
@@ -29,6 +31,8 @@ pub(super) const SAMPLES_MAX: u64 = 1 << 48;
 const COUNTS_MAX: u64 = 43 * 1_024;
 /// The maximum length of the payload: each count is at most nine bytes long.
 const PAYLOAD_BYTES_MAX: usize = 9 * 43 * 1_024;
+/// The maximum number of histograms that are deflated together.
+const TOGETHER_MAX: usize = 64;
 
 /// Why an `hdr` field cannot be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +169,71 @@ fn inflate(hdr: &str) -> Result<Vec<u8>, DecodeError> {
     let mut plain = Vec::new();
     inflater.take(limit as u64).read_to_end(&mut plain)?;
     check_plain(&plain)?;
+    Ok(plain)
+}
+
+/// Returns several distributions as one text: their plain V2 encodings one after the other, deflated, base64. Empty if there are none.
+pub(super) fn encode_all<'a>(histograms: impl Iterator<Item = Cow<'a, Hdr<u64>>>) -> String {
+    let mut plain = Vec::new();
+    let mut serializer = V2Serializer::new();
+    for histogram in histograms {
+        let written = serializer.serialize(&histogram, &mut plain);
+        written.expect("counts are below 2^63, and writing to memory cannot fail");
+    }
+    if plain.is_empty() {
+        return String::new();
+    }
+    let mut deflated = Vec::new();
+    let read = ZlibEncoder::new(plain.as_slice(), Compression::best()).read_to_end(&mut deflated);
+    read.expect("reading from memory cannot fail");
+    BASE64_STANDARD.encode(deflated)
+}
+
+/// Decodes the text of [`encode_all`]. Memory use is bounded whatever the text contains.
+pub(super) fn decode_all(text: &str) -> Result<Vec<Hdr<u64>>, DecodeError> {
+    let plain = inflate_all(text)?;
+    let mut rest = plain.as_slice();
+    let mut decoded = Vec::new();
+    while !rest.is_empty() {
+        decoded.push(Deserializer::new().deserialize(&mut take_plain(&mut rest)?)?);
+    }
+    Ok(decoded)
+}
+
+/// Checks the text of [`encode_all`] without building the histograms.
+///
+/// # Errors
+/// The text is not base64, or contains histograms that are out of bounds.
+pub(crate) fn check_all(text: &str) -> Result<(), DecodeError> {
+    let plain = inflate_all(text)?;
+    let mut rest = plain.as_slice();
+    while !rest.is_empty() {
+        take_plain(&mut rest)?;
+    }
+    Ok(())
+}
+
+fn inflate_all(text: &str) -> Result<Vec<u8>, DecodeError> {
+    let most = (TOGETHER_MAX * (HEADER_BYTES + PAYLOAD_BYTES_MAX)) as u64;
+    let mut plain = Vec::new();
+    if !text.is_empty() {
+        let bytes = BASE64_STANDARD.decode(text)?;
+        ZlibDecoder::new(bytes.as_slice()).take(most + 1).read_to_end(&mut plain)?;
+    }
+    check_at_most("its inflated length", plain.len() as u64, most)?;
+    Ok(plain)
+}
+
+/// Takes one histogram in plain V2 encoding, and checks it.
+fn take_plain<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+    let mut after_cookie = rest.get(4..).unwrap_or_default();
+    let payload = take_u32(&mut after_cookie)?;
+    check_at_most("its payload length", payload.into(), PAYLOAD_BYTES_MAX as u64)?;
+    let cut_off = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    let length = HEADER_BYTES + usize::try_from(payload).unwrap_or(PAYLOAD_BYTES_MAX);
+    let (plain, after) = rest.split_at_checked(length).ok_or_else(cut_off)?;
+    check_plain(plain)?;
+    *rest = after;
     Ok(plain)
 }
 

@@ -23,7 +23,7 @@ pub struct Interval {
     pub connects_due: u64,
     /// Number of operations of any kind whose outcome is not ok.
     pub errors: u64,
-    /// Number of errors by class, as in the `errors` of the result. Left out if there are none, and in files from earlier
+    /// Number of errors by class, as in the `errors` of the result. Left out if empty, and in files from earlier
     /// versions.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub errors_by_class: BTreeMap<Cow<'static, str>, u64>,

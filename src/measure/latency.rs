@@ -376,5 +376,26 @@ impl Pool {
     }
 }
 
+/// A distribution as the text of its `hdr` field alone, which is the smallest form in JSON. For fields with many distributions. The
+/// journal has its own encoding.
+pub(super) mod hdr_text {
+    use super::{Deserialize, Deserializer, Latency, Serializer, hdr};
+
+    pub(in crate::measure) fn serialize<S: Serializer>(latency: &Latency, to: S) -> Result<S::Ok, S::Error> {
+        if !to.is_human_readable() {
+            return super::Serialize::serialize(latency, to);
+        }
+        to.serialize_str(&latency.histogram().map(|histogram| hdr::encode(&histogram)).unwrap_or_default())
+    }
+
+    pub(in crate::measure) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Latency, D::Error> {
+        if !from.is_human_readable() {
+            return Latency::deserialize(from);
+        }
+        let text = String::deserialize(from)?;
+        hdr::decode(&text).map(Latency::from).map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,17 @@ impl Layout {
         Operation::ALL.len() * self.fleets * self.phases
     }
 
+    /// Returns all keys.
+    pub(super) fn keys(self) -> impl Iterator<Item = Key> {
+        // A plan has fewer fleets and phases than a key can hold; a damaged journal may not.
+        let up_to = |count: usize| 0..u16::try_from(count).unwrap_or(u16::MAX);
+        up_to(self.phases).flat_map(move |phase| {
+            up_to(self.fleets).flat_map(move |fleet| {
+                Operation::ALL.into_iter().map(move |operation| Key { operation, fleet, phase })
+            })
+        })
+    }
+
     /// Returns the index of a key's cell.
     #[inline]
     pub(super) fn index(&self, key: Key) -> usize {
@@ -60,11 +71,7 @@ mod tests {
     #[test]
     fn every_key_has_its_own_index() {
         let layout = Layout::new(3, 4, Duration::from_secs(60));
-        let keys =
-            (0..4).flat_map(|phase| (0..3).map(move |fleet| (fleet, phase))).flat_map(|(fleet, phase)| {
-                Operation::ALL.into_iter().map(move |operation| Key { operation, fleet, phase })
-            });
-        let indices: BTreeSet<usize> = keys.map(|key| layout.index(key)).collect();
+        let indices: BTreeSet<usize> = layout.keys().map(|key| layout.index(key)).collect();
         assert_eq!(indices, (0..layout.cells()).collect());
     }
 

@@ -2,7 +2,7 @@
 //! `report`, and stored as the body of the result file. It contains names instead of indices, so that it can be read
 //! without the plan.
 
-use super::batches::{BATCHES_MAX, Batches, TOTAL_MAX};
+use super::batches::{BATCHES_MAX, Batches, FINE_MAX, TOTAL_MAX};
 use super::errors::{self, ErrorTotals};
 use super::fleet_counts::FleetCounts;
 use super::health::{ClockStep, Health, Source};
@@ -301,12 +301,17 @@ impl Measurement {
         self.sort();
     }
 
-    /// Makes batches longer if the operations have more than [`TOTAL_MAX`] of them together.
+    /// Makes the histograms of batches coarser if the operations have more than [`FINE_MAX`] batches together, and makes the batches
+    /// longer if there are more than [`TOTAL_MAX`].
     pub(super) fn limit_batches(&mut self) {
+        let count = |measurement: &Measurement| -> usize {
+            measurement.operations.iter().map(|part| part.batches.list.len()).sum()
+        };
+        if count(self) > FINE_MAX {
+            self.operations.iter_mut().for_each(|part| part.batches.coarsen());
+        }
         let mut most = BATCHES_MAX;
-        while most > 1
-            && self.operations.iter().map(|part| part.batches.list.len()).sum::<usize>() > TOTAL_MAX
-        {
+        while most > 1 && count(self) > TOTAL_MAX {
             most /= 2;
             self.operations.iter_mut().for_each(|part| part.batches.shrink_to(most));
         }

@@ -135,9 +135,9 @@ impl Replay {
         }
         for (source, snapshot) in &snapshots {
             self.collector.add(snapshot, *source);
+            self.open.add(snapshot);
         }
         self.collector.tick(end.row_ns, end.cpu_percent, end.planned_online);
-        self.open.observe(end.until_ns, self.collector.measurement());
         self.last = end;
         Ok(())
     }
@@ -152,9 +152,7 @@ impl Replay {
     #[must_use]
     pub fn finish(mut self) -> Replayed {
         let until_ns = self.last.until_ns;
-        for (index, ages_ns) in self.open.ages(until_ns, self.collector.measurement()) {
-            self.collector.add_unfinished(index, until_ns, &ages_ns);
-        }
+        self.collector.end_open(until_ns, |key, totals| self.open.ages(key, totals, until_ns));
         let heartbeat = self.collector.heartbeat().clone();
         let ended_us = self.last.load_end_us.min(until_ns / 1_000);
         let breakdowns = self.last.breakdowns.clone();

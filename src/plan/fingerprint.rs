@@ -25,9 +25,10 @@ impl Plan {
     fn describe(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "kind {:?}, tls {}", self.target.kind, self.target.tls.is_some())?;
         // Spelled as in earlier versions, so that the hash stays the same.
-        let emulator = self.emulator.map(|EmulatorOptions { expiry_grace, lenient_properties }| {
+        let emulator = self.emulator.map(|EmulatorOptions { expiry_grace, lenient_properties, tier }| {
+            let tier = tier.map_or_else(String::new, |tier| format!(", {tier:?}"));
             format!(
-                "EmulatorPlan {{ expiry_grace: {expiry_grace:?}, lenient_properties: {lenient_properties} }}"
+                "EmulatorPlan {{ expiry_grace: {expiry_grace:?}, lenient_properties: {lenient_properties}{tier} }}"
             )
         });
         match emulator {

@@ -10,6 +10,7 @@
 //! - `schedule`: phases, load, due times.
 //! - `payload`: message payloads, and templates for ids and topics.
 //! - `credentials`: tokens, keys, passwords and device lists.
+//! - `device_file`: a device list for the emulator.
 //! - `deliveries`: messages that the run's subscribers should receive.
 //! - `forecast`: the resources that a run needs, and the samples that it produces.
 //! - `once`: the plan in which one device of each fleet does every operation once.
@@ -19,6 +20,7 @@
 
 mod credentials;
 mod deliveries;
+mod device_file;
 mod duplicates;
 mod fingerprint;
 mod forecast;
@@ -32,8 +34,10 @@ mod schedule;
 mod sdk;
 
 pub use crate::measure::{Compare, Test};
+pub use crate::scenario::{in_json, is_json};
 pub use credentials::{Auth, Credentials, DeviceList, Keys, Renew, Secret, TokenLife};
 pub use deliveries::{Deliveries, ExpectedStream};
+pub use device_file::{DeviceFileError, parse_device_file};
 pub use forecast::{Needs, Remedy, samples_needed};
 pub use model::*;
 pub use once::{OncePlan, OnceScope, Step};

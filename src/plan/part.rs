@@ -102,7 +102,7 @@ fn unknown_fleet_hint(name: &str, names: &[&str]) -> String {
     let all = names.join(", ");
     match meant.as_deref() {
         Some([near]) => format!("did you mean {near}? Its fleets are {all}"),
-        Some([_, _, ..]) => {
+        Some([first, rest @ ..]) if rest.iter().all(|name| name != first) => {
             let options: Vec<String> = meant.iter().flatten().map(|name| format!("--fleet {name}")).collect();
             format!("specify one fleet per option: {}", options.join(" "))
         }

@@ -28,7 +28,7 @@ impl<'a> Thresholds<'a> {
         Thresholds { rows: others.iter().chain(missing).collect(), connected, fleets: count }
     }
 
-    /// Returns the passed implicit thresholds in words: `all 10 fleets connected`. `None` if there are none.
+    /// Returns the passed implicit thresholds in words: `all 10 fleets connected`. `None` if no implicit threshold passed.
     pub(super) fn words(&self) -> Option<String> {
         match (self.connected.as_slice(), self.fleets) {
             ([], _) => None,

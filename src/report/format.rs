@@ -2,7 +2,7 @@
 //! Independent of results.
 
 pub(super) use crate::units::plural;
-use crate::units::{human_count, human_us};
+use crate::units::{human_count, human_us, whole};
 use std::time::Duration;
 
 /// Stands for a missing number.
@@ -49,15 +49,10 @@ pub(super) fn rest(part: u64, whole: u64) -> String {
 }
 
 /// Formats a rate per second with three digits, without the unit: `1,234`, `98.7`, `0.52`.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "not negative, and rounded for display"
-)]
 pub(super) fn rate(per_second: f64) -> String {
     match per_second {
         _ if !per_second.is_finite() || per_second < 0.0 => NONE.to_owned(),
-        _ if per_second >= 99.95 => human_count(per_second.round() as u64),
+        _ if per_second >= 99.95 => human_count(whole(per_second)),
         _ if per_second >= 9.995 => format!("{per_second:.1}"),
         _ => format!("{per_second:.2}"),
     }

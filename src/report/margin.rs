@@ -4,7 +4,7 @@
 use super::judge::RESOLUTION_US;
 use crate::measure::Compare;
 use crate::result::model::{ThresholdResult, ThresholdStatus};
-use crate::units::{Percent, human_count, human_us};
+use crate::units::{Percent, human_count, human_us, whole};
 
 /// Position of the limit on the bar, as a share of the bar's length. The rest is for values beyond the limit.
 pub(super) const LIMIT_AT: f64 = 0.75;
@@ -93,16 +93,6 @@ fn used_by(threshold: &ThresholdResult, compare: Compare, value: f64) -> f64 {
         ratio(limit, value)
     };
     used.max(0.0)
-}
-
-/// Rounds a latency or a count, which is never negative.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "positive, and rounded for display"
-)]
-fn whole(value: f64) -> u64 {
-    value.round() as u64
 }
 
 fn ratio(part: f64, whole: f64) -> f64 {

@@ -13,12 +13,14 @@ mod banner;
 mod charts;
 mod comparison;
 mod connected;
+mod error_fix;
 mod findings;
 mod format;
 mod formats;
 mod from_hub;
 mod history;
 mod judge;
+pub mod limits;
 mod margin;
 mod metric;
 mod page;
@@ -31,8 +33,10 @@ mod width;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use crate::plan::in_json;
 pub use annotations::{CiSystem, annotations, without_commands};
 pub use comparison::{html as comparison_page, markdown as comparison_markdown};
+pub use error_fix::{Connecting, connack_fix, dial_fix, error_fix};
 pub use findings::TargetFacts;
 pub use format::plain;
 pub use formats::{Export, Format, names as format_names, unknown_extension};
@@ -41,7 +45,7 @@ pub use history::{
     text as history_text,
 };
 pub use judge::{JudgeInput, Judgment, failed_early, judge, judge_again};
-pub use metric::{Aggregate, Metric, MetricUnit, Reading};
+pub use metric::Reading;
 pub use page::html;
 pub use text::{comparison_text, culprit, text, verdict_text};
 pub use width::{Width, columns, cut, wrap, wrap_lines};

@@ -14,7 +14,7 @@ use super::sources::{is_emulator, sources, stalls};
 use super::standing::{self, Standing};
 use super::summary::Summary;
 use super::width::{Width, columns, pad};
-use super::{from_hub, margin};
+use super::{from_hub, limits, margin};
 use crate::measure::{Culprit, Operation, Stream, threshold_label};
 use crate::result::model::{RunResult, Severity, ThresholdResult};
 use crate::units::{human_bytes, human_count};
@@ -182,6 +182,9 @@ fn run(out: &mut Writer, result: &RunResult, summary: &Summary) {
     if let Some(deliveries) = deliveries(result) {
         fact("delivered", deliveries);
     }
+    if let Some(limits) = limits::description(result) {
+        fact("limits", limits);
+    }
     let sources = sources(measurement);
     let stalled = |emulator| stalls(sources.iter().filter(|health| is_emulator(health.source) == emulator));
     let of_generator = stalled(false).map(|stalled| format!("; {stalled}")).unwrap_or_default();
@@ -236,7 +239,17 @@ pub(super) fn deliveries(result: &RunResult) -> Option<String> {
 /// Returns the target in words: `iot-hub at localhost:8883 (built-in), TLS 1.3`.
 pub(super) fn target(result: &RunResult) -> String {
     let target = &result.run.target;
-    let built_in = if target.embedded { " (built-in)" } else { "" };
+    let tier = match (&target.tier, target.units) {
+        (Some(tier), Some(units)) => format!("{} x {units}", plain(tier)),
+        (Some(tier), None) => plain(tier),
+        (None, _) => String::new(),
+    };
+    let built_in = match (target.embedded, tier.as_str()) {
+        (true, "") => " (built-in)".to_owned(),
+        (true, tier) => format!(" (built-in, {tier})"),
+        (false, "") => String::new(),
+        (false, tier) => format!(" ({tier})"),
+    };
     let tls = match &target.tls {
         Some(tls) => {
             let checked = if tls.verified { "" } else { ", CERTIFICATE NOT CHECKED" };

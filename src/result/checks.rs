@@ -13,6 +13,10 @@ pub(super) fn check_histograms(value: &Value, path: &str) -> Result<(), (String,
             if let Some(hdr) = fields.get("hdr").and_then(Value::as_str) {
                 hdr::check(hdr).map_err(|error| (path.to_owned(), error))?;
             }
+            // Batches contain several histograms in one text.
+            if let Some(text) = fields.get("histograms").and_then(Value::as_str) {
+                hdr::check_all(text).map_err(|error| (path.to_owned(), error))?;
+            }
             let named = ["operation", "fleet", "phase"].map(|key| fields.get(key).and_then(Value::as_str));
             let path = match named {
                 [Some(operation), Some(fleet), Some(phase)] => {

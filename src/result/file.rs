@@ -3,7 +3,8 @@
 
 use super::checks::{self, check_counts, check_histograms, drop_unknown_operations};
 use super::disk::{self, Watch};
-use super::file_error::{FILE_BYTES_MAX, FileError, JOURNAL_STEM};
+use super::file_error::{FILE_BYTES_MAX, FileError};
+use super::journal_head::is_journal;
 use super::json_layout;
 use super::model::{RunResult, SCHEMA};
 use crate::text_file;
@@ -48,7 +49,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunResult, FileError> {
     if let Some(compression) = text_file::compression(bytes) {
         return Err(FileError::Compressed { path: path.to_owned(), compression });
     }
-    if bytes.starts_with(JOURNAL_STEM.as_bytes()) {
+    if is_journal(bytes) {
         return Err(FileError::Journal { path: path.to_owned() });
     }
     let encoding = |source| FileError::Encoding { path: path.to_owned(), source };

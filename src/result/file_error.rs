@@ -1,5 +1,6 @@
 //! The errors of reading and writing result files. Created by `file`, printed by `app`.
 
+use super::journal_head::recover_command;
 use super::model::SCHEMA;
 use crate::measure::hdr::DecodeError;
 use crate::text_file::{Compression, EncodingError};
@@ -7,9 +8,6 @@ use std::path::PathBuf;
 
 /// The maximum size of a result file, far larger than the result of the largest permitted scenario.
 pub(super) const FILE_BYTES_MAX: u64 = 512 << 20;
-
-/// The first line of a journal of any version, without the version.
-pub(super) const JOURNAL_STEM: &str = "hubstorm.journal.v";
 
 /// The reason why a result file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +51,11 @@ pub enum FileError {
         path: PathBuf,
     },
     /// The file is the journal of a run.
-    #[error("{0} is the journal of a run, not a result. To recover its result:  hubstorm report --recover {0} --export json=FILE", path.display())]
+    #[error(
+        "{} is the journal of a run, not a result. To recover the result:  {}",
+        path.display(),
+        recover_command(&path.display().to_string())
+    )]
     Journal {
         /// Path of the file.
         path: PathBuf,

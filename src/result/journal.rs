@@ -7,17 +7,20 @@
 //!
 //! It must not trust its input: memory use is bounded, and a record is used only if its checksum is right.
 
-use super::file_error::{FileError, JOURNAL_STEM};
+use super::file_error::FileError;
+use super::journal_head::{MAGIC, STEM};
 use super::model::{EndedBy, RunResult, Tls, operation_sums};
 use crate::measure::{Latency, Limits, Replay, Replayed};
 use crate::text_file;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// The first line of a journal.
-const MAGIC: &str = "hubstorm.journal.v1\n";
+pub use super::journal_head::{is_journal, recover_command};
+
 /// The length and the checksum of a record.
 const FRAME_BYTES: usize = 8;
+/// The maximum number of combinations of a fleet and a phase. Each takes a few hundred bytes.
+const CELLS_MAX: usize = 1 << 18;
 /// The maximum length of a record, far more than a second of the largest run takes.
 const RECORD_BYTES_MAX: usize = 256 << 20;
 
@@ -184,7 +187,8 @@ pub fn read(path: &Path, mut input: impl Read) -> Result<Recovered, JournalError
         Next::Damaged => return Err(bad_start("has a wrong checksum".to_owned())),
     };
     let measurement = &start.measurement;
-    if measurement.highest_us > 1 << 50 || measurement.fleets.len().max(measurement.phases.len()) > 1 << 16 {
+    let cells = measurement.fleets.len().saturating_mul(measurement.phases.len());
+    if measurement.highest_us > 1 << 50 || cells > CELLS_MAX {
         return Err(bad_start("is not the start of a run".to_owned()));
     }
     let mut replay =
@@ -232,7 +236,7 @@ fn check_magic(path: &Path, input: &mut impl Read) -> Result<(), JournalError> {
     if MAGIC.as_bytes().starts_with(&magic) {
         return Err(JournalError::NoStart { path });
     }
-    if let Some(version) = magic.strip_prefix(JOURNAL_STEM.as_bytes()) {
+    if let Some(version) = magic.strip_prefix(STEM.as_bytes()) {
         let version =
             String::from_utf8_lossy(version).trim_end().chars().filter(char::is_ascii_digit).collect();
         return Err(JournalError::Newer { path, version });

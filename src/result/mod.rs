@@ -2,7 +2,8 @@
 //! writes it; `report` renders everything else from it. Read `model` first.
 //!
 //! `model` defines the contents, which include the run's [`Measurement`](crate::measure::Measurement); `file` reads and
-//! writes result files, `json_layout` keeps them small and readable, and `checks` detects damaged ones; `disk` writes files atomically. This room must not depend on
+//! writes result files, `json_layout` keeps them small and readable, and `checks` detects damaged ones; `disk` writes files atomically.
+//! `metric` names a value of a result. This room must not depend on
 //! MQTT, plans or workers.
 
 mod checks;
@@ -10,7 +11,9 @@ pub mod disk;
 pub mod file;
 mod file_error;
 pub mod journal;
+mod journal_head;
 mod json_layout;
+pub mod metric;
 pub mod model;
 
 #[cfg(test)]
@@ -18,6 +21,6 @@ mod size_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use disk::replace;
+pub use disk::{folder_of, replace};
 pub use file::{parse, read, read_from, schema, to_compact_json, to_json, write_new};
 pub use file_error::FileError;

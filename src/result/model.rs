@@ -34,6 +34,9 @@ pub struct RunResult {
     /// Operations over all fleets, and over all phases except warm-ups.
     #[serde(default)]
     pub totals: Vec<OperationSum>,
+    /// Use of each limit of the hub's tier. Empty without a tier, and in files from earlier versions.
+    #[serde(default)]
+    pub limits: Vec<LimitUse>,
     /// Findings: facts that a reader should know in addition to the verdict.
     pub findings: Vec<Finding>,
     /// Rules for the verdict. Null in files from earlier versions, whose verdict cannot be computed again.
@@ -155,6 +158,14 @@ pub enum EndedBy {
     Unknown,
 }
 
+impl EndedBy {
+    /// Returns true if a rule of the scenario ended the run, so that it measured only a part of the load.
+    #[must_use]
+    pub fn is_early(self) -> bool {
+        matches!(self, EndedBy::Abort | EndedBy::Unreachable)
+    }
+}
+
 /// How a result was recovered from the journal of a run that wrote no result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Recovery {
@@ -199,6 +210,13 @@ pub struct Target {
     pub tls_wanted: bool,
     /// Negotiated TLS parameters; null over plain TCP, and if no handshake succeeded.
     pub tls: Option<Tls>,
+    /// Tier of the IoT hub, such as `S1`; `unlimited` for a built-in hub without a tier. Null if it is not known, and in files from earlier
+    /// versions.
+    #[serde(default)]
+    pub tier: Option<String>,
+    /// Number of units of the tier. Null if it is not known or the tier is `unlimited`.
+    #[serde(default)]
+    pub units: Option<u32>,
     /// True if devices sent a password over plain TCP.
     #[serde(default)]
     pub cleartext_password: bool,
@@ -382,6 +400,35 @@ pub struct Emulator {
     /// Number of connections whose TLS handshake failed.
     #[serde(default)]
     pub tls_failed: u64,
+}
+
+/// The use of a limit of the hub's tier (Azure: "IoT Hub quotas and throttling").
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LimitUse {
+    /// Class of operations: `connections`, `d2c`, `c2d`, `twin_reads`, `twin_updates`, `methods`, or `messages_per_day` for the daily quota.
+    pub class: String,
+    /// Limit, in `unit`.
+    pub limit: f64,
+    /// Unit: `msg/s`, `KiB/s` or `msg/day`.
+    pub unit: String,
+    /// Highest offered load, in `unit`: the operations that were due in the busiest second, or in the busiest batch if batches are longer than
+    /// a second. For the daily quota: billed and refused messages, for 24 hours at the average rate of the run. For hubs other than the
+    /// built-in one, the billed messages are computed from the sizes in the plan.
+    pub offered_peak: f64,
+    /// Highest load in a row of the series that ended ok, in `unit`.
+    pub admitted_peak: f64,
+    /// `offered_peak` divided by `limit`.
+    pub share: f64,
+    /// Number of operations that the built-in hub acknowledged late because of the limit; null for other hubs.
+    pub delayed: Option<u64>,
+    /// Number of operations that the built-in hub refused because of the limit; null for other hubs.
+    pub rejected: Option<u64>,
+    /// Time at which the built-in hub first delayed or refused something because of the limit; null if it did not.
+    #[serde(default)]
+    pub first_us: Option<u64>,
+    /// Load that was offered at that time, in `unit`.
+    #[serde(default)]
+    pub offered_at_first: Option<f64>,
 }
 
 /// The importance of a finding.

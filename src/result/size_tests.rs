@@ -159,5 +159,14 @@ fn result_of_ten_fleets_and_600_rows_is_below_5_mb() {
     };
     let parts = ["operations", "series", "totals", "health"].map(|name| (name, part(name)));
     assert!(json.len() < FILE_BYTES_MAX, "{} bytes: {parts:?}", json.len());
+    // A comparison needs at least 20 batches of a phase.
+    let messages = result.operations.iter().filter(|part| part.operation == Operation::Telemetry);
+    let fewest = messages.map(|part| part.batches.list.len()).min();
+    assert!(fewest >= Some(20), "{fewest:?} batches");
+    assert!(
+        json.len() > FILE_BYTES_MAX / 10 * 9,
+        "the limit of batches uses the permitted size: {} bytes",
+        json.len()
+    );
     assert!(part("series") < SERIES_BYTES_MAX, "{} bytes: {parts:?}", json.len());
 }

@@ -102,6 +102,7 @@ pub(crate) fn result() -> RunResult {
         emulator: Some(Emulator { accepted: 1, ..Emulator::default() }),
         measurement: measurement(),
         totals: Vec::new(),
+        limits: Vec::new(),
         findings: vec![Finding {
             severity: Severity::Note,
             text: "a thing".to_owned(),
@@ -136,6 +137,8 @@ fn run() -> Run {
             embedded: true,
             tls_wanted: false,
             tls: None,
+            tier: None,
+            units: None,
             cleartext_password: false,
             preflight_passed: false,
         },

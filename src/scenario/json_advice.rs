@@ -1,17 +1,19 @@
 //! Translates advice into JSON. Fixes are written in TOML, such as `add [[phase]] with duration = "1m"`; [`in_json`] returns the same advice
-//! for the author of a JSON scenario. Used by `error`, which prints all fixes. This file must not depend on the rest of the room.
+//! for the author of a JSON scenario. Used by `error`, which prints all fixes, and for
+//! advice about a valid scenario. This file must not depend on the rest of the room.
 
 /// The first word of the headings that advice contains. Other text in brackets is a list.
 const TABLES: [&str; 7] = ["target", "emulator", "fleet", "phase", "thresholds", "validity", "drive"];
 
 /// Returns `advice` with its parts in TOML syntax replaced by JSON: keys with values, headings, and strings in single quotes. Other text,
 /// including text in double quotes, stays unchanged, except that JSON calls a table an object.
-pub(super) fn in_json(advice: &str) -> String {
+#[must_use]
+pub fn in_json(advice: &str) -> String {
     let mut out = String::with_capacity(advice.len() * 2);
     let mut rest = advice;
     let mut before = ' ';
     while let Some(first) = rest.chars().next() {
-        let starts_word = !before.is_alphanumeric() && !"_.-`$".contains(before);
+        let starts_word = !before.is_alphanumeric() && !"_.-$".contains(before);
         let found =
             starts_word.then(|| heading(rest).or_else(|| pair(rest)).or_else(|| value(rest))).flatten();
         let (text, after) = match found {
@@ -143,6 +145,10 @@ mod tests {
             ),
             ("export A=1 for the device's key", "export A=1 for the device's key"),
             ("not allowed with arrival = \"closed\"", r#"not allowed with "arrival": "closed""#),
+            ("expected with `renew = \"never\"`", "expected with `\"renew\": \"never\"`"),
+            ("check `host` in `[target]`, and `auth`", r#"check `host` in `"target": { .. }`, and `auth`"#),
+            ("set source_ips in [target]", r#"set source_ips in "target": { .. }"#),
+            ("telemetry p(99) < 500ms, rate(ok) == 100%", "telemetry p(99) < 500ms, rate(ok) == 100%"),
             ("add \"connect.tls\" = [\"max < 1s\"]", r#"add "connect.tls": ["max < 1s"]"#),
         ] {
             assert_eq!(in_json(toml), json, "{toml}");

@@ -58,7 +58,8 @@ pub(super) fn parse(file: &str, text: &str, errors: &mut Errors) -> Option<Node>
 }
 
 /// Returns true if a scenario is JSON, not TOML.
-pub(super) fn is_json(file: &str, text: &str) -> bool {
+#[must_use]
+pub fn is_json(file: &str, text: &str) -> bool {
     file.ends_with(".json") || file.ends_with(".jsonc") || text.trim_start().starts_with('{')
 }
 

@@ -6,7 +6,7 @@ use super::host::{self, check_host, is_connection_string};
 use super::input::{FileText, resolve_path};
 use super::mask::{HIDDEN, looks_like_key, may_be_key};
 use super::node::{Entry, Node, Value};
-use super::suggestion::{Meant, Suggested, meant, set_path};
+use super::suggestion::{Meant, Suggested, meant, set_path, set_value};
 use super::value::{Secret, Written};
 use crate::text_file;
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
@@ -136,7 +136,7 @@ impl Reader<'_> {
                 Some(Fields { place: node.place.clone(), entries, known: Vec::new(), retired: Vec::new() })
             }
             _ => {
-                self.wrong_type(node, allowed);
+                self.wrong_type(node, allowed).fix = set_value(node, allowed);
                 None
             }
         }
@@ -147,7 +147,7 @@ impl Reader<'_> {
         match &node.value {
             Value::Table(entries) => entries,
             _ => {
-                self.wrong_type(node, allowed);
+                self.wrong_type(node, allowed).fix = set_value(node, allowed);
                 &[]
             }
         }
@@ -163,10 +163,13 @@ impl Reader<'_> {
                         let brackets = if self.errors.json { "" } else { ", with two brackets" };
                         Some(format!("write [[{}]]{brackets}", node.place.key))
                     }
-                    Value::String(text) if !may_be_key(text) => Some(format!("write [{}]", quoted(text))),
+                    Value::String(text) if !may_be_key(text) && !allowed.contains("[[") => {
+                        let elements: Vec<&str> = text.split(',').map(str::trim).collect();
+                        Some(format!("write {elements:?}"))
+                    }
                     _ => None,
                 };
-                self.wrong_type(node, allowed).fix = fix;
+                self.wrong_type(node, allowed).fix = set_value(node, allowed).or(fix);
                 &[]
             }
         }

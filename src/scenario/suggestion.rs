@@ -7,7 +7,7 @@ mod set_path;
 
 pub use quantity::{Suggested, duration, share, typed_duration, whole_number};
 pub(super) use quantity::{bytes_or_count, rate, renewal, seconds, share_change, signed_duration};
-pub(super) use set_path::{element_name, set_path};
+pub(super) use set_path::{element_name, set_path, set_value};
 
 /// Words that mean one of hubstorm's keys, values or placeholders.
 struct Synonym {

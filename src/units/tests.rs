@@ -91,6 +91,7 @@ fn durations_and_counts_are_formatted_for_people() {
     assert_eq!(human_count(1_234_567), "1,234,567");
     assert_eq!(human_count(999), "999");
     assert_eq!(human_bytes(1536), "1.5 KiB");
+    assert_eq!([whole(0.5), whole(1.4), whole(-3.0), whole(f64::NAN)], [1, 1, 0, 0]);
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn scenario_given_to_report_is_recognized() {
     toml.exits(1);
     for part in [
         &format!(
-            "{QUICKSTART} is a scenario, but `hubstorm report` reads the .json file that `hubstorm run` wrote"
+            "{QUICKSTART} is a scenario, not a result. Specify the .json file that `hubstorm run` wrote"
         ),
         &format!("hubstorm run {QUICKSTART}"),
         &format!("hubstorm check {QUICKSTART}"),
@@ -132,6 +132,8 @@ fn scenario_given_to_report_is_recognized() {
     fs::write(&json, "{\"fleet\": {}, \"phase\": []}").expect("a writable folder");
     let json = hubstorm(&["report", json.to_str().expect("a UTF-8 path")]);
     assert!(json.exits(1).stderr.contains("m.json is a scenario"), "{}", json.stderr);
+    let compared = hubstorm(&["compare", QUICKSTART, QUICKSTART]);
+    assert!(compared.exits(1).stderr.contains("is a scenario, not a result"), "{}", compared.stderr);
     for wanted in ["run", "check"] {
         let refused = hubstorm(&[wanted, EXAMPLE]);
         refused.exits(104);

@@ -111,6 +111,7 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
         recovery: None,
         emulator: None,
         target: TargetFacts { is_hub: true, tls_wanted: true, ..TargetFacts::default() },
+        limits: &[],
     });
     (measurement, judged)
 }

@@ -89,7 +89,7 @@ fn page_of_a_comparison_is_accessible_and_fits_a_phone() {
     let pages = [Outcome::Regressed, Outcome::SameOrBetter, Outcome::Inconclusive].map(|outcome| {
         let (comparison, base, new) = sample(outcome);
         let page = folder.path().join(format!("{}.html", comparison.outcome.words().replace(' ', "-")));
-        std::fs::write(&page, report::comparison_page(&comparison, &base, &new).unwrap()).unwrap();
+        std::fs::write(&page, report::comparison_page(&comparison, Some(&base), &new).unwrap()).unwrap();
         page
     });
     if let Some(keep) = std::env::var_os("HUBSTORM_TEST_PAGES") {

@@ -6,3 +6,5 @@ mod command_line;
 mod connections;
 mod control;
 mod device;
+mod device_file;
+mod standalone;

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, command, finish};
+use hubstorm::measure::Outcome;
+use nix::sys::signal::Signal;
 use std::fs;
 
 /// The exports of a run. `csv` is a folder.
@@ -110,6 +112,26 @@ fn load_test_from_check_to_report() {
     }
     project.hubstorm("compare baseline none.json").exits(1);
 
+    // A worse result regresses, and one run each is not enough to compare percentiles.
+    let better = hubstorm::result::read(&project.path("pass/result.json")).unwrap();
+    for (name, lost) in [("worse.json", true), ("again.json", false)] {
+        let mut result = better.clone();
+        result.run.id = name.to_owned();
+        for part in result.measurement.operations.iter_mut().filter(|_| lost) {
+            let ok = std::mem::take(&mut part.totals.outcomes[Outcome::Ok]);
+            part.totals.outcomes[Outcome::Lost] += ok;
+            part.batches = Default::default();
+        }
+        fs::write(project.path(name), hubstorm::result::to_json(&result).unwrap()).unwrap();
+    }
+    for (name, metric, code) in
+        [("worse.json", "telemetry rate(ok)", 121), ("again.json", "telemetry p(99)", 122)]
+    {
+        let mut compare = command(["compare", "pass/result.json", name, "--metric", metric]);
+        compare.current_dir(project.folder.path());
+        finish(compare).exits(code);
+    }
+
     // Ctrl-C: the partial result is complete in every format.
     let mut run =
         command(["run", "pass.toml", "--set", "phase.steady.duration=1h", "--export", "partial.json"]);
@@ -119,4 +141,24 @@ fn load_test_from_check_to_report() {
     running.interrupt();
     running.wait().exits(105);
     project.hubstorm("report partial.json --judge").exits(105);
+
+    // A run that is killed leaves only its journal.
+    let mut run = command(["run", "pass.toml", "--set", "phase.steady.duration=1h", "--out", "killed"]);
+    run.current_dir(project.folder.path());
+    let running = Workplace::new("").start_command(run);
+    let recover = loop {
+        let journal = fs::read_dir(project.path("killed")).into_iter().flatten().flatten().next();
+        let Some(journal) = journal.map(|file| file.path().display().to_string()) else { continue };
+        let recover = format!("report --recover {journal} --export recovered.json");
+        let recovered = project.hubstorm(&recover);
+        if recovered.code == Some(0) && !recovered.stderr.starts_with("recovered 0") {
+            break recover;
+        }
+    };
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    assert_eq!(fs::read_dir(project.path("killed")).unwrap().count(), 1, "only the journal");
+    project.hubstorm(&recover).exits(0);
+    project.hubstorm("report recovered.json --export recovered.md").exits(0);
+    project.hubstorm("report recovered.json --judge").exits(105);
 }

@@ -408,7 +408,10 @@ fn full_disks_leave_the_summary_and_both_errors() {
     let files = (files_in(&work.out()), files_in(elsewhere.path()));
     let is_journal = |file: &String| file.ends_with(".journal");
     assert!(files.0.iter().all(is_journal) && files.1.is_empty(), "no partial file remains: {files:?}");
-    assert!(finished.stderr.contains("journal"), "{}", finished.stderr);
+    let kept = format!("the journal of the run is in {}/", work.out().display());
+    for part in [kept.as_str(), "; to recover the result:  hubstorm report --recover "] {
+        assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
+    }
     let places =
         [work.out(), elsewhere.path().to_owned()].map(|folder| format!("cannot write {}/", folder.display()));
     for part in [places[0].as_str(), &places[1], "the result file could not be written"] {

@@ -158,6 +158,7 @@ fn legend_switches_series_off_and_on() {
     button.click();
     found.states.push([button.getAttribute('aria-pressed'), drawn()]);
   }
+  found.beside = button.nextElementSibling.className === 'value' && button.parentElement.className === 'entry';
   found.others = figure('messages').querySelector('svg.wide [data-series="achieved"]').getClientRects().length > 0;
 "#,
     );
@@ -166,7 +167,7 @@ fn legend_switches_series_off_and_on() {
         serde_json::json!([["true", true], ["false", false], ["true", true]]),
         "{found}"
     );
-    assert_eq!(found["others"], true);
+    assert_eq!((&found["others"], &found["beside"]), (&true.into(), &true.into()), "{found}");
 }
 
 /// The policy of the page admits its own script only, and a page without scripts has no controls.

@@ -81,7 +81,8 @@ fn paho_device_subscribes_and_sends_telemetry() {
 #[test]
 fn sample_connection_string_connects() {
     let emulator = Emulator::start();
-    let sample = emulator.ready.sample_connection_string.expose().to_owned();
+    let sample =
+        emulator.ready.sample_connection_string.as_ref().expect("it has a group key").expose().to_owned();
     let field = |name: &str| {
         sample.split(';').find_map(|field| field.strip_prefix(name)?.strip_prefix('=')).unwrap().to_owned()
     };

@@ -429,6 +429,8 @@ fn terminal_summary_matches_its_snapshots() {
     insta::assert_snapshot!("text_fail", report::text(&sample::fail(), false, Width::FILE));
     insta::assert_snapshot!("text_interrupted", report::text(&sample::interrupted(), false, Width::FILE));
     insta::assert_snapshot!("text_invalid", report::text(&sample::invalid(), false, Width::FILE));
+    let aborted = crate::committed_results::read("aborted");
+    insta::assert_snapshot!("text_aborted", report::text(&aborted, false, Width::FILE));
     insta::assert_snapshot!("text_empty", report::text(&sample::empty(), false, Width::FILE));
     let narrow = |result: &RunResult| report::text(result, false, Width::of(Some("60"), None));
     insta::assert_snapshot!("text_fail_60", narrow(&sample::fail()));

@@ -60,10 +60,10 @@ def shares(a, na, b, nb, dispersion, tolerance):
     return pb - pa, *bounds(z), beyond if end == 0 else 1 - beyond
 
 
-def dispersion(parts):
-    table = [[events for events, _ in parts], [of - events for events, of in parts]]
-    found = stats.chi2_contingency(table, correction=False)
-    return [max(1.0, found.statistic / found.dof)]
+def dispersion(groups):
+    tables = [[[events for events, _ in parts], [of - events for events, of in parts]] for parts in groups]
+    found = [stats.chi2_contingency(table, correction=False) for table in tables]
+    return [max(1.0, sum(one.statistic for one in found) / sum(one.dof for one in found))]
 
 
 def prediction(base, new, tolerance):
@@ -84,6 +84,10 @@ def ranks(base, new, tolerance):
     low = min(shift for shift in differences if p(shift + beside, "greater") > ALPHA)
     high = max(shift for shift in differences if p(shift - beside, "less") > ALPHA)
     return np.median(differences), low, high, p(tolerance, "greater")
+
+
+def least_p(base, new):
+    return [stats.mannwhitneyu(np.arange(new) + base, np.arange(base), alternative="greater", method="exact").pvalue]
 
 
 def holm(p):
@@ -107,7 +111,7 @@ def bootstrap(series, length):
     return [np.std(np.array(series)[drawn.reshape(50_000, -1)[:, :n]].mean(axis=1), ddof=1)]
 
 
-METHODS = [normal, counts, shares, dispersion, prediction, ranks, holm, block_length, bootstrap]
+METHODS = [normal, counts, shares, dispersion, prediction, ranks, least_p, holm, block_length, bootstrap]
 BY_NAME = {method.__name__: method for method in METHODS}
 answers = [BY_NAME[name](*arguments) for name, *arguments in json.load(sys.stdin)]
 json.dump([[float(x) if math.isfinite(x) else None for x in answer] for answer in answers], sys.stdout)

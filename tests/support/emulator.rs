@@ -2,13 +2,17 @@
 
 use super::hubstorm::command;
 use hubstorm::emulator::control::Ready;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 
 pub struct Emulator {
     child: Child,
     ready: Ready,
+    stderr: BufReader<ChildStderr>,
+    stderr_read: String,
     /// Its first line on stdout.
     pub ready_line: String,
 }
@@ -29,7 +33,38 @@ impl Emulator {
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         stdout.read_line(&mut ready_line).expect("its ready line is UTF-8");
         let ready = serde_json::from_str(&ready_line).expect("the first line is its ready line");
-        Emulator { child, ready, ready_line }
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        Emulator { child, ready, stderr, stderr_read: String::new(), ready_line }
+    }
+
+    /// Returns its ready line.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Waits for a line on stderr that contains `part`, and returns it.
+    pub fn says(&mut self, part: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let bytes = self.stderr.read_line(&mut line).expect("stderr is UTF-8");
+            self.stderr_read += &line;
+            assert!(bytes > 0, "no line contains {part:?}: {}", self.stderr_read);
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process id fits");
+        kill(Pid::from_raw(pid), signal).expect("it is a child process");
+    }
+
+    /// Waits for its end. Returns its exit code and its stderr.
+    pub fn wait(mut self) -> (Option<i32>, String) {
+        self.stderr.read_to_string(&mut self.stderr_read).expect("stderr is UTF-8");
+        let code = self.child.wait().expect("it is a child process").code();
+        (code, std::mem::take(&mut self.stderr_read))
     }
 
     pub fn id(&self) -> u32 {
@@ -43,7 +78,7 @@ impl Emulator {
 
     /// Returns the sample connection string, which contains a device key.
     pub fn sample_connection_string(&self) -> &str {
-        self.ready.sample_connection_string.expose()
+        self.ready.sample_connection_string.as_ref().expect("it has a group key").expose()
     }
 
     /// Returns the path for `ca = ".."`.
@@ -62,15 +97,11 @@ impl Emulator {
     }
 
     /// Stops the emulator and returns its stderr.
-    pub fn stop(mut self) -> String {
-        let pid = i32::try_from(self.child.id()).expect("a process id fits");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM)
-            .expect("it is a child process");
-        let mut text = String::new();
-        let mut stderr = self.child.stderr.take().expect("piped");
-        stderr.read_to_string(&mut text).expect("stderr is UTF-8");
-        assert!(self.child.wait().expect("it is a child process").success(), "{text}");
-        text
+    pub fn stop(self) -> String {
+        self.signal(Signal::SIGTERM);
+        let (code, stderr) = self.wait();
+        assert_eq!(code, Some(0), "{stderr}");
+        stderr
     }
 }
 

@@ -1,9 +1,11 @@
 //! The emulator in the test process, at port 8883 of its own address, for clients with a fixed port.
 
+use super::TEST_TIMEOUT;
 use super::address::listen_at;
 use hubstorm::clock::WallClock;
 use hubstorm::emulator::telemetry::Telemetry;
-use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, certificate};
+use hubstorm::emulator::{Config, EmulatorError, Hub, Stats, ThrottleStats, certificate};
+use hubstorm::iothub::emulator_options::{EmulatorOptions, TierOptions};
 use hubstorm::iothub::sas::Key;
 use hubstorm::iothub::service::{ServiceError, ServiceResponse};
 use hubstorm::link::tls;
@@ -37,6 +39,16 @@ impl LocalHub {
 
     /// Starts a hub with this wall clock.
     pub fn start_by(wall: WallClock) -> LocalHub {
+        LocalHub::start_with(wall, EmulatorOptions::default())
+    }
+
+    /// Starts a hub with this tier.
+    pub fn start_with_tier(tier: TierOptions) -> LocalHub {
+        let options = EmulatorOptions { tier: Some(tier), ..EmulatorOptions::default() };
+        LocalHub::start_with(WallClock::default(), options)
+    }
+
+    fn start_with(wall: WallClock, options: EmulatorOptions) -> LocalHub {
         let listener = listen_at(PORT);
         let address = listener.local_addr().expect("it is bound").ip();
         let config = Config {
@@ -45,6 +57,7 @@ impl LocalHub {
             shards: 1,
             telemetry_kept: TELEMETRY_KEPT,
             wall,
+            options,
             ..Config::default()
         };
         let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).expect("names");
@@ -80,6 +93,20 @@ impl LocalHub {
     /// Returns the counts so far.
     pub fn stats(&self) -> Stats {
         self.hub.stats()
+    }
+
+    /// Returns the counts of the throttles and of the quota of a hub with a tier.
+    pub fn throttle_stats(&self) -> ThrottleStats {
+        self.hub.throttle_stats().expect("the hub has a tier")
+    }
+
+    /// Waits until the counts of a hub with a tier meet a condition.
+    pub fn wait_for(&self, met: impl Fn(&Stats, &ThrottleStats) -> bool) {
+        let end = hubstorm::clock::now() + TEST_TIMEOUT;
+        while !met(&self.stats(), &self.throttle_stats()) {
+            assert!(hubstorm::clock::now() < end, "{:?} {:?}", self.stats(), self.throttle_stats());
+            std::thread::yield_now();
+        }
     }
 
     /// Returns the latest telemetry since the last call.

@@ -6,6 +6,7 @@ pub mod aedes;
 pub mod client;
 pub mod conversation;
 pub mod emulator;
+pub mod http;
 pub mod hub;
 pub mod hubstorm;
 pub mod local_broker;

@@ -1,5 +1,5 @@
-//! A TCP proxy that can freeze both directions without breaking connections or losing data. It can also reset its connections, and record
-//! their bytes.
+//! A TCP proxy that can freeze both directions without breaking connections or losing data. It can also delay answers, reset its
+//! connections, and record their bytes.
 
 use super::TEST_TIMEOUT;
 use super::address::listen;
@@ -25,6 +25,8 @@ struct State {
     frozen_until: Option<Instant>,
     /// Data from the server is held back.
     answers_held: bool,
+    /// Delay of all data from the server.
+    answer_delay: Duration,
     /// A freeze holds back data from a client.
     holds: bool,
     /// Number of bytes that were forwarded from clients to the server.
@@ -117,6 +119,11 @@ impl Proxy {
         self.shared.lock().answers_held = true;
     }
 
+    /// Delays data from the server by `delay` from now on.
+    pub fn delay_answers(&self, delay: Duration) {
+        self.shared.lock().answer_delay = delay;
+    }
+
     /// Resets every open connection on both sides (RST). Data that was held back is lost. Later connections are forwarded. Returns the number
     /// of reset connections.
     pub fn reset(&self) -> usize {
@@ -189,12 +196,14 @@ impl Shared {
     fn wait_for_thaw(&self, upstream: bool) {
         let mut state = self.lock();
         let resets = state.resets;
+        let delayed_until = (!upstream).then(|| now() + state.answer_delay);
         while !state.stopped && state.resets == resets {
             if state.answers_held && !upstream {
                 state = self.changed.wait(state).expect("no thread panics with the lock");
                 continue;
             }
-            let left = state.frozen_until.and_then(|until| until.checked_duration_since(now()));
+            let until = state.frozen_until.max(delayed_until);
+            let left = until.and_then(|until| until.checked_duration_since(now()));
             let Some(left) = left else { return };
             if upstream && !state.holds {
                 state.holds = true;

@@ -84,6 +84,23 @@ def main() -> None:
         client.patch_twin_reported_properties(command["patch"])
         say("reported")
 
+    def together(command: dict) -> None:
+        # Executes a command several times at once, in threads, and reports the errors.
+        failed = []
+
+        def once() -> None:
+            try:
+                commands[command["command"]["do"]](command["command"])
+            except Exception as error:
+                failed.append(f"{error!r} from {error.__cause__!r}")
+
+        threads = [threading.Thread(target=once) for _ in range(command["times"])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        say("together", failed=failed)
+
     # The state handler reports "connected" and "disconnected".
     commands = {
         "connect": lambda command: client.connect(),
@@ -92,6 +109,7 @@ def main() -> None:
         "send": send,
         "twin": twin,
         "report": report,
+        "together": together,
     }
     for line in sys.stdin:
         command = json.loads(line)

@@ -37,15 +37,7 @@ fn options_turn_warnings_into_errors() {
         (true, true, [0, 0], exit::PASSED),
     ] {
         let warnings = Warnings { text: String::new(), plan: of_plan, machine: of_machine };
-        let scenario = ScenarioArgs {
-            scenario: "x.toml".into(),
-            set: Vec::new(),
-            seed: None,
-            target: None,
-            ca: None,
-            fleet: Vec::new(),
-            duration: None,
-        };
+        let scenario = ScenarioArgs::of("x.toml".into());
         let args = CheckArgs { scenario, workers: None, strict, machine };
         let found = verdict(&args, &warnings).map_or_else(|error| error.exit_code(), |()| exit::PASSED);
         assert_eq!(found, code, "strict {strict}, machine {machine}, {of_plan} and {of_machine} warnings");

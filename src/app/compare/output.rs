@@ -1,6 +1,7 @@
 //! Renders a comparison in the formats of `--format` and `--export`, and appends it to the step summary of GitHub Actions. Used by
 //! `compare`; the formats themselves are in `crate::report`.
 
+use super::side::Read;
 use crate::app::{AppError, Env, ci, environment_error, exports};
 use crate::cli::CompareFormat;
 use crate::compare::model::Comparison;
@@ -8,10 +9,7 @@ use crate::report::{self, Export, Format};
 use crate::result::disk;
 use crate::result::model::RunResult;
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
-
-/// A result with the path of its file.
-pub(super) type Read = (PathBuf, RunResult);
+use std::path::Path;
 
 /// A comparison with the results of both sides.
 pub(super) struct Compared<'a> {
@@ -62,10 +60,10 @@ impl Compared<'_> {
                 .map(|json| json + "\n")
                 .map_err(|error| environment_error("cannot render the comparison", &error)),
             CompareFormat::Html => {
-                let (Some(base), Some(new)) = (newest(self.base), newest(self.new)) else {
-                    return Err(AppError::Environment("a side has no result to draw".to_owned()));
+                let Some(new) = newest(self.new) else {
+                    return Err(AppError::Environment("there is no new result to draw".to_owned()));
                 };
-                report::comparison_page(&self.comparison, base, new)
+                report::comparison_page(&self.comparison, newest(self.base), new)
                     .map_err(|error| environment_error("cannot render the comparison", &error))
             }
         }

@@ -126,3 +126,34 @@ fn twins_methods_and_c2d_messages_are_billed() {
         assert!((of(&call) - twins - 100.0 * blocks).abs() < 0.5, "{call}: {}", of(&call));
     }
 }
+
+#[test]
+fn the_cost_is_a_share_of_the_hub_in_the_target() {
+    let text = "[target]\nkind = \"iot-hub\"\nhost = \"h.example\"\ntier = \"S1\"\n\
+                [fleet.a]\ndevices = 10\nauth = { kind = \"sas\", group_key = \"${env.KEY}\" }\n\
+                [[fleet.a.send]]\nevery = \"1s\"\npayload = { size = 1000 }\n[[phase]]\nname = \"p\"\nduration = \"60s\"\n";
+    let key = |_: &str| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
+    let description = |size: &[&str]| {
+        let overrides: Vec<String> = size.iter().map(|change| format!("target.{change}")).collect();
+        let files = &crate::scenario::no_files;
+        let input = Input { file: "cost.toml", text, overrides: &overrides, env: &key, files };
+        cost(&crate::plan::load(&input, &mut rand::rng()).unwrap_or_else(|errors| panic!("{errors}")))
+            .description()
+    };
+    let day = "if the run's average rate continues for 24 hours:";
+    assert_eq!(
+        description(&["tier=F1"]),
+        [
+            "about 1,200 messages in the run: 15.0% of the 8,000 a day of one F1 unit".to_owned(),
+            format!("about 1,730,000 {day} 21,600% of one F1 unit")
+        ]
+    );
+    assert_eq!(
+        description(&["units=2"]),
+        [
+            "about 600 messages in the run: less than 0.1% of the 800,000 a day of 2 S1 units".to_owned(),
+            format!("about 864,000 {day} 108% of 2 S1 units, or 3 S1 units")
+        ]
+    );
+    assert!(description(&["tier=S2"])[1].ends_with("14.4% of one S2 unit"));
+}

@@ -13,13 +13,10 @@ use std::sync::Arc;
 /// Reads the scenario, and derives the plan in which one device of each fleet sends one message.
 pub(super) async fn plan(args: &DoctorArgs, file: &Path, env: &Env) -> Result<OncePlan, AppError> {
     let args = ScenarioArgs {
-        scenario: file.to_owned(),
         set: args.set.clone(),
-        seed: None,
         target: args.target.clone(),
         ca: args.ca.clone(),
-        fleet: Vec::new(),
-        duration: None,
+        ..ScenarioArgs::of(file.to_owned())
     };
     let (plan, _) = read_scenario::once(&args, env).await?;
     Ok(plan.once(OnceScope::OneMessage))

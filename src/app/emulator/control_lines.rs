@@ -34,7 +34,8 @@ pub(super) async fn control(
                 Some(Ok(ControlCommand::Stats)) => {
                     let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
                     let (counted, refused_by, shards) = (hub.stats(), hub.refused_by(), hub.health());
-                    print(out, &ControlReply::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards })?;
+                    let throttle = hub.throttle_stats();
+                    print(out, &ControlReply::Stats { counted, refused_by, cpu_us, rss_peak_bytes, throttle, shards })?;
                 }
                 Some(Ok(ControlCommand::Call(ServiceCall { id, device, request }))) => {
                     let (hub, replies) = (Arc::clone(hub), replies.clone());

@@ -1,6 +1,7 @@
 //! Errors of `hubstorm emulator`. Used by `emulator` and its control lines.
 
 use super::super::secret::SecretError;
+use super::ready_file::ReadyFileError;
 use crate::emulator::control::ControlError;
 use crate::emulator::{EmulatorError, certificate};
 use crate::link::{listen, tls};
@@ -39,6 +40,9 @@ pub(super) enum EmulatorCommandError {
         /// Cause.
         source: io::Error,
     },
+    /// The ready file cannot be used.
+    #[error("{0}")]
+    ReadyFile(#[from] ReadyFileError),
     /// Stdin or stdout failed.
     #[error("{0}")]
     Io(#[from] io::Error),

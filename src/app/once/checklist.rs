@@ -1,7 +1,8 @@
 //! The checklist of a staged run: a state machine that receives observations and returns the command that starts the next stage.
 //! Used by `drive`; `text` prints it. It uses neither clocks nor channels.
 
-use super::items::{Item, LAST_STAGE, State, What, items};
+use super::cause::ended;
+use super::items::{FleetError, Item, LAST_STAGE, State, What, items};
 use crate::fleet::{Command, Observed};
 use crate::measure::{Operation, Outcome};
 use crate::plan::{OncePlan, Plan};
@@ -12,20 +13,12 @@ use std::time::Duration;
 /// The status with which a device answers a method that its fleet does not define.
 const NOT_IMPLEMENTED: u32 = 501;
 
-/// An error of a fleet's device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FleetError {
-    pub(super) fleet: u16,
-    pub(super) class: &'static str,
-    pub(super) text: String,
-}
-
 /// The operations of one device of each fleet, with their outcomes.
 #[derive(Debug)]
 pub(in crate::app) struct Checklist {
     pub(super) items: Vec<Item>,
     /// The errors of each fleet, in the order in which they occurred.
-    pub(super) errors: Vec<FleetError>,
+    errors: Vec<FleetError>,
     /// The completed steps of each fleet's connection, with their durations.
     pub(super) connect_steps: Vec<(u16, Operation, Duration)>,
     /// The stage in progress.
@@ -140,7 +133,7 @@ impl Checklist {
         if let Some(item) = self.items.iter_mut().find(open) {
             item.state = match outcome {
                 Outcome::Ok => State::Ok(remark(item.what).to_owned()),
-                outcome => State::Ended(outcome),
+                outcome => ended(item, outcome, &self.errors),
             };
             item.took = took;
         }
@@ -162,7 +155,7 @@ impl Checklist {
         for item in self.items.iter_mut().filter(|item| item.fleet == fleet && item.is_open()) {
             let What::Subscribe(index, qos) = item.what else { continue };
             item.state = match granted.get(index).copied() {
-                Some(SUBACK_FAILURE) => State::Ended(Outcome::Refused),
+                Some(SUBACK_FAILURE) => ended(item, Outcome::Refused, &self.errors),
                 Some(code) if code < qos as u8 => {
                     State::Ok(format!("granted QoS {code} instead of {}", qos as u8))
                 }
@@ -181,7 +174,7 @@ impl Checklist {
         for item in self.items.iter_mut().filter(filter) {
             item.took = item.took.or(took);
             if item.is_open() {
-                item.state = State::Ended(outcome);
+                item.state = ended(item, outcome, &self.errors);
             }
         }
         self.end_first(fleet, |what| matches!(what, What::Reconnect { .. }), outcome, None);
@@ -239,13 +232,13 @@ impl Checklist {
             item.state = match item.what {
                 _ if never_online => State::Skipped("the device could not connect".to_owned()),
                 What::Message { .. } | What::TwinGet | What::TwinReport { .. } | What::Subscribe(..) => {
-                    State::Ended(Outcome::Lost)
+                    ended(item, Outcome::Lost, &self.errors)
                 }
                 _ => State::Skipped("the connection was lost".to_owned()),
             };
         }
         if !self.items.iter().any(|item| item.fleet == fleet && item.is_failed()) {
-            self.items[connect].state = State::Ended(Outcome::Lost);
+            self.items[connect].state = ended(&self.items[connect], Outcome::Lost, &self.errors);
         }
         self.skip_deliveries_without_message();
     }
@@ -256,7 +249,7 @@ impl Checklist {
             .items
             .iter()
             .filter_map(|item| match (item.what, &item.state) {
-                (What::Message { step, .. }, State::Skipped(_) | State::Ended(_)) => Some(step),
+                (What::Message { step, .. }, State::Skipped(_) | State::Ended(..)) => Some(step),
                 _ => None,
             })
             .collect();

@@ -26,6 +26,14 @@ pub(super) struct Item {
     pub(super) took: Option<Duration>,
 }
 
+/// An error of a fleet's device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FleetError {
+    pub(super) fleet: u16,
+    pub(super) class: &'static str,
+    pub(super) text: String,
+}
+
 /// The kind of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
@@ -70,8 +78,8 @@ pub(super) enum State {
     Open,
     /// Ended ok, with a remark.
     Ok(String),
-    /// Ended with another outcome. The fleet's errors give the reason.
-    Ended(Outcome),
+    /// Ended with another outcome, because of this error. `None` if no error was recorded.
+    Ended(Outcome, Option<FleetError>),
     /// Failed, with the reason and a fix.
     Failed(String, String),
     /// Skipped, with the reason.
@@ -101,7 +109,7 @@ impl Item {
 
     /// Returns true if the item failed.
     pub(super) fn is_failed(&self) -> bool {
-        matches!(self.state, State::Ended(_) | State::Failed(..))
+        matches!(self.state, State::Ended(..) | State::Failed(..))
     }
 
     /// Returns true for messages and requests of the device.

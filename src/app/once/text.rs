@@ -52,7 +52,7 @@ fn line(out: &mut String, item: &Item, reason: Option<Reason>) {
         (State::Skipped(why), None) => {
             let _ = writeln!(out, "  skipped  {label}: {why}");
         }
-        (State::Open | State::Ended(_) | State::Failed(..), None) => {
+        (State::Open | State::Ended(..) | State::Failed(..), None) => {
             let _ = writeln!(out, "  skipped  {label}: it has not ended");
         }
     }

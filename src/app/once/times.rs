@@ -43,7 +43,7 @@ pub(in crate::app) fn times(list: &Checklist, plan: &Plan, tls: Option<&TlsFacts
                     row(&mut out, name, format!("{took}  {remark}").trim());
                 }
                 (State::Skipped(why), _) => row(&mut out, name, &format!("skipped: {why}")),
-                (State::Open | State::Ended(_) | State::Failed(..), _) => {
+                (State::Open | State::Ended(..) | State::Failed(..), _) => {
                     row(&mut out, name, "has not ended")
                 }
             }

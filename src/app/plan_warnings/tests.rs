@@ -6,16 +6,35 @@ use rand::SeedableRng;
 /// Returns the warnings and notes, one per line.
 fn notes_of(text: &str) -> String {
     let phase = if text.contains("[[phase]]") { "" } else { "[[phase]]\nname = \"p\"\nduration = \"1s\"" };
-    let text = format!("{text}\n{phase}\n");
+    let plan = plan_of(&format!("{text}\n{phase}\n"));
+    found(&plan).into_iter().map(|(weight, text)| format!("{weight:?}: {text}\n")).collect()
+}
+
+fn plan_of(text: &str) -> Plan {
     let input = crate::scenario::Input {
         file: "x.toml",
-        text: &text,
+        text,
         overrides: &[],
         env: &|_| Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
         files: &crate::scenario::no_files,
     };
-    let plan = crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).unwrap();
-    found(&plan).into_iter().map(|(weight, text)| format!("{weight:?}: {text}\n")).collect()
+    crate::plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).unwrap()
+}
+
+#[test]
+fn advice_about_a_json_scenario_is_json() {
+    let toml = "[target]\nkind = \"mqtt\"\nhost = \"b\"\ntls = false\n[fleet.a]\ndevices = 1\n\
+                auth = { kind = \"password\", username = \"u\", password = \"${env.P}\" }\n\
+                [[phase]]\nname = \"p\"\nduration = \"1s\"\n";
+    let json = r#"{"target":{"kind":"mqtt","host":"b","tls":false},"fleet":{"a":{"devices":1,
+        "auth":{"kind":"password","username":"u","password":"${env.P}"}}},"phase":[{"name":"p","duration":"1s"}]}"#;
+    let layout = Layout::of(crate::report::Width::FILE);
+    let shown = |text| {
+        let text = collect(&plan_of(text), &[], layout).text;
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(shown(toml).contains("set tls = true in [target]"), "{}", shown(toml));
+    assert!(shown(json).contains(r#"set "tls": true in "target": { .. }"#), "{}", shown(json));
 }
 
 #[test]

@@ -4,9 +4,11 @@
 use super::super::AppError;
 use super::trial_device::TrialDevice;
 use crate::clock;
+use crate::fleet::connack_class;
 use crate::link::{self, Buffers, Deadlines, DialError, End, Endpoint, Link, Resolver};
-use crate::plan::{FleetPlan, Plan, TargetKind};
+use crate::plan::{FleetPlan, Plan};
 use crate::policy::ping::PingPolicy;
+use crate::report::{self, Connecting};
 use crate::sansio::Closed;
 use crate::session::{Session, SessionError, Settings};
 use crate::units::set_duration;
@@ -59,7 +61,7 @@ async fn connections_noting(
                 fleet.name,
                 plan.target.address(),
                 failure.cause,
-                failure.fix
+                plan.source.advice(failure.fix)
             ))
         })?;
     }
@@ -121,84 +123,28 @@ async fn connect(
             return Err(Failure::new(error.to_string(), "raise the limit on open files (`ulimit -n`)"));
         }
     };
-    match (trial.connack, end) {
-        (Some(0), _) => Ok(()),
-        (Some(code), _) => Err(refusal(plan.target.kind, code)),
+    let of = Connecting { kind: plan.target.kind, tls: endpoint.tls.is_some(), others_connected };
+    let (class, cause) = match (trial.connack, end) {
+        (Some(0), _) => return Ok(()),
+        (Some(code), _) => (
+            connack_class(code),
+            format!("the server refused the connection with CONNACK return code {code}"),
+        ),
         (None, End::Closed(Closed::TlsAlert(end))) => {
-            Err(Failure::new(format!("TLS failed before CONNACK: {}", end.cause), end.fix))
+            return Err(Failure::new(format!("TLS failed before CONNACK: {}", end.cause), end.fix));
         }
-        (None, End::Closed(why)) => Err(Failure::new(
-            closed(why).to_owned(),
-            no_connack_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
-        )),
-        (None, End::Failed(SessionError::ConnackTimeout)) => Err(Failure::new(
-            no_connack_within(fleet.connect_timeout),
-            connack_timeout_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
-        )),
-        (None, End::Failed(error)) => Err(Failure::new(
-            error.to_string(),
-            no_connack_fix(plan.target.kind, endpoint.tls.is_some(), others_connected),
-        )),
-    }
+        (None, End::Closed(why)) => ("closed_by_peer", closed(why).to_owned()),
+        (None, End::Failed(SessionError::ConnackTimeout)) => {
+            ("connack_timeout", no_connack_within(fleet.connect_timeout))
+        }
+        (None, End::Failed(error)) => ("protocol_error", error.to_string()),
+    };
+    Err(Failure::new(cause, report::connack_fix(class, of)))
 }
 
 /// Returns the fix for a failed dial.
 pub(in crate::app) fn dial_fix(error: &DialError, endpoint: &Endpoint) -> &'static str {
-    error.tls_fix(endpoint.own_roots).unwrap_or_else(|| class_fix(error.class, endpoint.tls.is_some()))
-}
-
-/// Returns the fix for a dial that failed with this error class.
-pub(in crate::app) fn class_fix(class: &str, tls: bool) -> &'static str {
-    match class {
-        "dns" => "check the host name of the target, and the DNS settings of this machine",
-        "tcp_refused" | "tcp_timeout" | "tcp_unreachable" if !tls => {
-            "check the host, the port, and any firewalls in between (MQTT over plain TCP usually uses port 1883)"
-        }
-        "tcp_refused" | "tcp_timeout" | "tcp_unreachable" => {
-            "check the host, the port, and any firewalls in between (MQTT over TLS uses port 8883)"
-        }
-        "source_address" => {
-            "check source_ips in [target]: they must be addresses of this machine, and all IPv4 or all IPv6, like the host's address"
-        }
-        "fd_limit" => "raise the limit on open files (`ulimit -n`)",
-        "ports_exhausted" => {
-            "wait until closed connections have released their ports (1 minute), widen net.ipv4.ip_local_port_range, or list \
-             source_ips in [target]"
-        }
-        "no_memory" => "free memory on this machine, or raise the memory limit of its container",
-        "tls_timeout" => {
-            "check the load of the server, and that it uses TLS on this port; for a server without TLS, set tls = false in [target]"
-        }
-        "reset" | "closed_by_peer" if !tls => {
-            "check that an MQTT 3.1.1 server listens on this port; see its log for why it closed the connection"
-        }
-        _ => {
-            "check that the server uses TLS 1.2 or 1.3 on this port; for a server without TLS, set tls = false in [target]"
-        }
-    }
-}
-
-fn refusal(kind: TargetKind, code: u8) -> Failure {
-    let what = format!("the server refused the connection with CONNACK return code {code}");
-    Failure::new(what, refusal_fix(kind, code))
-}
-
-/// Returns the fix for a CONNACK return code.
-pub(in crate::app) fn refusal_fix(kind: TargetKind, code: u8) -> &'static str {
-    match (kind, code) {
-        (TargetKind::IotHub, 5) => {
-            "the hub does not send a reason; check that the device exists and is enabled, that its key is correct (in the file, derived \
-             from this group key, or of a policy with DeviceConnect), and that the clock of this machine is correct to within 5 minutes"
-        }
-        (TargetKind::Mqtt, 4 | 5) => "check the user name and password, and the access rules of the broker",
-        (_, 3) => "the server is unavailable; try again later",
-        _ => "see MQTT 3.1.1 section 3.2.2.3 for this return code",
-    }
-}
-
-/// Returns the return code in an error class such as `connack_5`.
-pub(in crate::app) fn connack_code(class: &str) -> Option<u8> {
-    class.strip_prefix("connack_")?.parse().ok()
+    error.tls_fix(endpoint.own_roots).unwrap_or_else(|| report::dial_fix(error.class, endpoint.tls.is_some()))
 }
 
 fn closed(why: Closed) -> &'static str {
@@ -211,43 +157,9 @@ fn closed(why: Closed) -> &'static str {
     }
 }
 
-/// Returns the fix for a connection without CONNACK. If the server has accepted another device, the port and the TLS settings are right.
-pub(in crate::app) fn no_connack_fix(kind: TargetKind, tls: bool, others_connected: bool) -> &'static str {
-    match kind {
-        _ if others_connected => {
-            "the server accepted devices of other fleets: compare the ids and auth of this fleet with theirs, and check the \
-             connection limit and the log of the server"
-        }
-        TargetKind::Mqtt if !tls => {
-            "if the server uses TLS, set tls = true in [target]; otherwise check that an MQTT 3.1.1 server listens on this port"
-        }
-        TargetKind::Mqtt => {
-            "check that an MQTT 3.1.1 server listens on this port; see its log for why it closed the connection"
-        }
-        TargetKind::IotHub => {
-            "check that an IoT hub listens on this port; if the hub is throttling connections, it responds late"
-        }
-    }
-}
-
 /// Returns the error of a connection without CONNACK until the fleet's timeout.
 pub(in crate::app) fn no_connack_within(connect_timeout: Duration) -> String {
     format!("no CONNACK within {} (connect_timeout)", set_duration(connect_timeout))
-}
-
-/// Returns the fix for a server that accepts a connection and does not answer.
-pub(in crate::app) fn connack_timeout_fix(
-    kind: TargetKind,
-    tls: bool,
-    others_connected: bool,
-) -> &'static str {
-    match kind {
-        TargetKind::Mqtt if tls && !others_connected => {
-            "check that an MQTT 3.1.1 server listens on this port and is not overloaded; for a slow server, increase connect_timeout of \
-             the fleet"
-        }
-        _ => no_connack_fix(kind, tls, others_connected),
-    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,6 @@ mod output_folder;
 mod resources;
 mod trial_device;
 
-pub(super) use connection::{
-    class_fix, connack_code, connack_timeout_fix, connections, dial_fix, no_connack_fix, no_connack_within,
-    refusal_fix,
-};
+pub(super) use connection::{connections, dial_fix, no_connack_within};
 pub(super) use output_folder::output_folder;
 pub(super) use resources::{more_descriptors, resources, shortfalls};

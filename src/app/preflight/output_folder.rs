@@ -1,6 +1,7 @@
 //! Checks before the load that the result can be written. Used by `run`.
 
 use super::super::{AppError, paths};
+use crate::report::Format;
 use crate::result::disk;
 use std::path::Path;
 
@@ -9,8 +10,11 @@ const RESULT_BYTES: usize = 1024 * 1024;
 
 /// Creates the output folder and checks that a result fits into it.
 pub(in crate::app) fn output_folder(folder: &Path) -> Result<(), AppError> {
-    paths::check_folder(folder, "--out", "the results")?;
     let shown = folder.display();
+    paths::check_folder(folder, "--out", "the results").map_err(|error| match Format::of_file(folder) {
+        Some(_) => AppError::Usage(format!("{error}. To write this file, use --export {shown}")),
+        None => error,
+    })?;
     let choose = "choose another folder with --out";
     std::fs::create_dir_all(folder).map_err(|error| {
         match folder.ancestors().find(|path| path.exists() && !path.is_dir()) {

@@ -50,7 +50,7 @@ fn source_ips(ips: &[IpAddr]) -> Result<(), AppError> {
     let failed = ips.iter().find_map(|ip| link::check_source_address(*ip).err().map(|error| (ip, error)));
     failed.map_or(Ok(()), |(ip, error)| {
         Err(AppError::Environment(format!(
-            "devices cannot connect from {ip} in [target] source_ips: {error}\n  \
+            "devices cannot connect from {ip} in target.source_ips: {error}\n  \
              remove the address from source_ips, or add it to this machine (as root):  ip address add {ip} dev <interface>"
         )))
     })
@@ -83,12 +83,12 @@ impl Offer {
         let addresses = needed.div_ceil((self.ports() / self.sources.max(1)).max(1));
         let list = if self.embedded {
             format!(
-                "start an emulator yourself (hubstorm emulator --help) and set it as [target], with at least {addresses} source_ips: \
+                "start an emulator yourself (hubstorm emulator --help) and set it as the target, with at least {addresses} source_ips: \
                  [\"127.0.0.1\", \"127.0.0.2\", ..]"
             )
         } else {
             format!(
-                "add addresses to this machine and list at least {addresses}:  [target] source_ips = [\"10.0.0.2\", \"10.0.0.3\", \
+                "add addresses to this machine and list at least {addresses} in target.source_ips: [\"10.0.0.2\", \"10.0.0.3\", \
                  ..]"
             )
         };

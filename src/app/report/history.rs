@@ -1,10 +1,12 @@
 //! `report --history`: reads all results in a folder, and prints or writes their history. Files that are not results, or cannot be read, are
 //! named with the reason, and the others are shown. Used by `report`. The history and its formats are in `crate::report`.
 
+use super::super::result_folder::{self, Found};
 use super::super::{AppError, Env, environment_error, exports, print, tell};
 use crate::cli::ReportArgs;
-use crate::report::{self, Export, Format, History, HistoryInput, Metric, exit, plain};
-use crate::result::{self, FileError, disk};
+use crate::report::{self, Export, Format, History, HistoryInput, exit, plain};
+use crate::result::disk;
+use crate::result::metric::{MetricError, MetricSpec};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -39,8 +41,8 @@ pub(super) fn run(folder: &Path, args: &ReportArgs, files: &[Export], env: &mut 
     let history = History::of(found.inputs, &metrics);
     if let Some(metric) = history.never_read(&metrics) {
         let text = format!(
-            "--metric \"{}\": no result in {} has such operations. To see the operations, phases and fleets of a result:  hubstorm report RESULT",
-            metric.label(),
+            "metric \"{}\": no result in {} has such operations. To see the operations, phases and fleets of a result:  hubstorm report RESULT",
+            plain(&metric.to_string()),
             folder.display()
         );
         return Err(AppError::Usage(text));
@@ -71,10 +73,8 @@ pub(super) fn run(folder: &Path, args: &ReportArgs, files: &[Export], env: &mut 
     exports::all_written(errors).map(|()| exit::PASSED)
 }
 
-fn metrics(texts: &[String]) -> Result<Vec<Metric>, AppError> {
-    let parse = |text: &String| {
-        Metric::parse(text).map_err(|error| AppError::Usage(format!("--metric \"{text}\": {error}")))
-    };
+fn metrics(texts: &[String]) -> Result<Vec<MetricSpec>, AppError> {
+    let parse = |text: &String| text.parse().map_err(|error: MetricError| AppError::Usage(error.to_string()));
     texts.iter().map(parse).collect()
 }
 
@@ -107,31 +107,20 @@ fn read(folder: &Path) -> Result<Folder, AppError> {
             _ => format!("cannot read the folder {shown}: {error}"),
         })
     };
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-        if is_json && !is_hidden && !path.is_dir() {
-            names.push(path);
-        }
-    }
-    names.sort();
+    let names = result_folder::files(folder).map_err(unreadable)?;
     let mut found = Folder { inputs: Vec::new(), others: Vec::new(), unreadable: Vec::new() };
     for path in names {
         let file = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned();
-        match result::read(&path) {
-            Ok(result) => {
+        match result_folder::read(&path) {
+            Found::Result(result) => {
                 let page = path.with_extension("html");
                 let page =
                     page.is_file().then(|| page.file_name().map(|name| name.to_string_lossy().into_owned()));
-                found.inputs.push(HistoryInput::new(file, page.flatten(), result));
+                found.inputs.push(HistoryInput::new(file, page.flatten(), *result));
             }
-            Err(FileError::NoSchema { .. } | FileError::Schema { .. }) => {
-                found.others.push((file, "it is not a result file".to_owned()));
-            }
+            Found::Other => found.others.push((file, "it is not a result file".to_owned())),
             // Most messages begin with the path.
-            Err(error) => {
+            Found::Unreadable(error) => {
                 let text = error.to_string();
                 let reason =
                     text.strip_prefix(&format!("{} ", path.display())).map(|rest| format!("it {rest}"));

@@ -93,15 +93,7 @@ async fn other_load(
         return None;
     }
     let file = path.display();
-    let args = ScenarioArgs {
-        scenario: path.to_owned(),
-        set: Vec::new(),
-        seed: None,
-        target: None,
-        ca: None,
-        fleet: Vec::new(),
-        duration: None,
-    };
+    let args = ScenarioArgs::of(path.to_owned());
     // Stdin has been read already.
     let plan = if read_scenario::is_stdin(path) { None } else { read_scenario::plan(&args, env).await.ok() };
     let changes = match result.run.overrides.as_slice() {

@@ -16,6 +16,7 @@ pub(in crate::app) fn control_config(plan: &Plan, workers: usize) -> ControlConf
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut config = ControlConfig {
         shards: cores.saturating_sub(workers).max(1),
+        in_run: true,
         ..ControlConfig::from(plan.emulator.unwrap_or_default())
     };
     for fleet in &plan.fleets {
@@ -52,7 +53,8 @@ pub(in crate::app) fn set_target(plan: &mut Plan, ready: Ready) -> Result<Vec<u8
 
 /// Gets the counts and the health of the built-in hub, and stops the hub.
 pub(super) async fn stop_emulator(mut hub: EmulatorProcess) -> Result<EmulatorReport, AppError> {
-    let ControlReply::Stats { counted, cpu_us, rss_peak_bytes, shards, .. } = hub.stats().await? else {
+    let ControlReply::Stats { counted, cpu_us, rss_peak_bytes, shards, throttle, .. } = hub.stats().await?
+    else {
         return Err(AppError::Environment("the built-in hub did not answer with its stats".to_owned()));
     };
     hub.stop().await?;
@@ -69,5 +71,5 @@ pub(super) async fn stop_emulator(mut hub: EmulatorProcess) -> Result<EmulatorRe
         protocol_errors,
         tls_failed,
     };
-    Ok(EmulatorReport { emulator, shards })
+    Ok(EmulatorReport { emulator, shards, throttle })
 }

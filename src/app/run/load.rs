@@ -95,6 +95,7 @@ fn outline(plan: &Plan) -> Outline {
         phases: phases.collect(),
         drain: plan.drain,
         headline: headline.map(|threshold| threshold.metric),
+        json: plan.source.is_json(),
     }
 }
 

@@ -12,7 +12,7 @@ mod shares;
 pub(super) use bootstrap::{BLOCKS_MIN, block_bootstrap_sd, blocks};
 pub(super) use counts::{Counted, ratio_of_counts};
 pub(super) use holm::holm;
-pub(super) use ranks::mann_whitney;
+pub(super) use ranks::{least_p, mann_whitney};
 pub(super) use runs::{more_runs, prediction};
 pub(super) use shares::{Share, difference_of_shares, dispersion};
 

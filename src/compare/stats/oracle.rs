@@ -54,13 +54,14 @@ fn counts_and_shares() -> Vec<Case> {
             cases.push(case(question, vec![found.low, found.high, found.p]));
         }
         for (dispersion, tolerance) in [(1.0, 0.001), (1.0, 0.01), (2.5, 0.001)] {
-            let share = |events, of| Share { events, of };
-            let found = difference_of_shares(share(base, base_of), share(new, new_of), dispersion, tolerance);
+            let share = |events, of| Share { events, of, dispersion };
+            let found = difference_of_shares(share(base, base_of), share(new, new_of), tolerance);
             cases.push(case(json!(["shares", a, of_base, b, of_new, dispersion, tolerance]), all(found)));
         }
     }
-    for parts in [vec![(3, 100), (9, 120), (1, 80)], vec![(5, 1_000); 8], vec![(0, 50), (40, 60), (2, 70)]] {
-        cases.push(case(json!(["dispersion", parts]), vec![dispersion(&parts)]));
+    let parts = [vec![(3, 100), (9, 120), (1, 80)], vec![(5, 1_000); 8], vec![(0, 50), (40, 60), (2, 70)]];
+    for groups in parts.iter().map(std::slice::from_ref).chain([&parts[..]]) {
+        cases.push(case(json!(["dispersion", groups]), vec![dispersion(groups)]));
     }
     cases
 }
@@ -79,6 +80,8 @@ fn runs_and_batches() -> Vec<Case> {
             if news >= 3 {
                 let found = all(mann_whitney(&base, &new, tolerance));
                 cases.push(case(json!(["ranks", base, new, tolerance]), found));
+                let (bases, news) = (base.len(), new.len());
+                cases.push(case(json!(["least_p", bases, news]), vec![least_p(bases, news)]));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The exact Mann-Whitney test with the Hodges-Lehmann shift. Used by `compare` for at least three new against five base results.
 
 use super::{ALPHA, Estimate, float};
+use statrs::function::factorial::binomial;
 
 /// Estimates the shift from `base` to `new`: the median of all differences, with bounds from the exact distribution of U. A tie with the
 /// tolerance counts as not exceeding it.
@@ -26,6 +27,11 @@ pub(in crate::compare) fn mann_whitney(base: &[f64], new: &[f64], tolerance: f64
     };
     let change = f64::midpoint(differences[(pairs - 1) / 2], differences[pairs / 2]);
     Estimate { change, low, high, p }
+}
+
+/// Returns the smallest probability that the test can find: every new value is worse than every base value.
+pub(in crate::compare) fn least_p(base: usize, new: usize) -> f64 {
+    1.0 / binomial((base + new) as u64, new as u64)
 }
 
 /// Returns the number of orders of `m + n` values with each value of U from 0 to `m * n`.

@@ -30,17 +30,18 @@ fn ratio_of_counts_is_the_conditional_exact_test() {
 
 #[test]
 fn difference_of_shares_is_newcombes_interval() {
-    let share = |events, of| Share { events, of };
-    let plain = difference_of_shares(share(10.0, 1e4), share(40.0, 1e4), 1.0, 0.001);
+    let share = |events, of| Share { events, of, dispersion: 1.0 };
+    let plain = difference_of_shares(share(10.0, 1e4), share(40.0, 1e4), 0.001);
     near(plain.low, 0.001_866_703_213_096_937_6);
     near(plain.high, 0.004_247_443_619_655_968);
     assert!(plain.p < ALPHA);
-    let dispersed = difference_of_shares(share(0.0, 5e3), share(30.0, 5e3), 2.0, 0.001);
+    let dispersed = |events| Share { events, of: 5e3, dispersion: 2.0 };
+    let dispersed = difference_of_shares(dispersed(0.0), dispersed(30.0), 0.001);
     near(dispersed.low, 0.003_672_969_886_099_524_4);
     near(dispersed.high, 0.009_128_755_731_226_502);
     // The tolerance at the lower bound is just significant, and at the upper bound just insignificant.
     for (tolerance, p) in [(plain.low, ALPHA), (plain.high, 1.0 - ALPHA)] {
-        near(difference_of_shares(share(10.0, 1e4), share(40.0, 1e4), 1.0, tolerance).p, p);
+        near(difference_of_shares(share(10.0, 1e4), share(40.0, 1e4), tolerance).p, p);
     }
 }
 

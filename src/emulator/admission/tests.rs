@@ -67,6 +67,22 @@ fn a_device_with_its_own_key_is_admitted_only_with_that_key() {
 }
 
 #[test]
+fn without_a_group_key_only_known_devices_are_admitted() {
+    let device_keys = [("own".into(), key(4))].into();
+    let config = Config { host_names: vec!["hub.test".to_owned()], device_keys, ..Config::default() };
+    for (device, signing, expected) in [
+        ("own", key(4), Ok(())),
+        ("own", key(5), Err(Refusal::Signature)),
+        ("other", key(4), Err(Refusal::UnknownDevice)),
+    ] {
+        let token = token(&signing, &format!("hub.test/devices/{device}"), NOW + 60, None);
+        let admitted = admit(&config, &connect(device, &token), NOW).map(drop);
+        assert_eq!(admitted, expected, "{device}");
+    }
+    assert_eq!(Refusal::UnknownDevice.code(), 5);
+}
+
+#[test]
 fn any_other_token_is_refused_with_code_5() {
     let own = key(1).derive("d1");
     let resource = "hub.test/devices/d1";
@@ -105,6 +121,7 @@ fn each_reason_has_its_own_name() {
         Refusal::Policy,
         Refusal::Signature,
         Refusal::Disabled,
+        Refusal::UnknownDevice,
     ];
     let numbers: Vec<usize> = all.iter().map(|refusal| refusal.reason()).collect();
     assert_eq!(numbers, (0..Refusal::REASONS.len()).collect::<Vec<_>>());

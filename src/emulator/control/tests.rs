@@ -27,7 +27,8 @@ fn config_and_stats_lines_have_their_documented_form() {
     let config = config.to_config().unwrap();
     assert_eq!(config.host_names, ["localhost", "127.0.0.1", "hub.test"]);
     assert_eq!((config.group_keys.len(), config.shards), (1, 3));
-    let options = EmulatorOptions { expiry_grace: Duration::from_secs(1), lenient_properties: true };
+    let options =
+        EmulatorOptions { expiry_grace: Duration::from_secs(1), lenient_properties: true, tier: None };
     assert_eq!(config.options, options);
     let counted = Stats { accepted: 2, ..Stats::default() };
     let shards = vec![
@@ -35,7 +36,8 @@ fn config_and_stats_lines_have_their_documented_form() {
         ShardHealth::default(),
     ];
     let refused_by = BTreeMap::from([("expired".to_owned(), 7)]);
-    let answer = ControlReply::Stats { counted, refused_by, cpu_us: 3, rss_peak_bytes: 4, shards };
+    let answer =
+        ControlReply::Stats { counted, refused_by, cpu_us: 3, rss_peak_bytes: 4, throttle: None, shards };
     let stats = serde_json::to_string(&answer).unwrap();
     assert!(
         stats.ends_with(
@@ -49,7 +51,14 @@ fn config_and_stats_lines_have_their_documented_form() {
     let refused_by = BTreeMap::from([("expired".to_owned(), 7)]);
     assert_eq!(
         older,
-        ControlReply::Stats { counted, refused_by, cpu_us: 3, rss_peak_bytes: 4, shards: Vec::new() }
+        ControlReply::Stats {
+            counted,
+            refused_by,
+            cpu_us: 3,
+            rss_peak_bytes: 4,
+            throttle: None,
+            shards: Vec::new()
+        }
     );
     assert!(stats.contains(r#"},"refused_by":{"expired":7},"cpu_us":3,"#), "{stats}");
     assert!(stats.starts_with(r#"{"stats":{"counted":{"accepted":2,"refused":0,"telemetry":0"#), "{stats}");
@@ -144,12 +153,23 @@ fn an_invalid_configuration_is_refused_with_its_reason() {
     };
     assert_eq!(with(|c| c.tier = "S9".to_owned()), ControlError::UnknownTier);
     for tier in Tier::ALL {
-        let mut config = ControlConfig { tier: tier.name().to_lowercase(), ..ControlConfig::default() };
-        assert_eq!(config.to_config().unwrap_err(), ControlError::Tier(tier.name()));
-        config.tier = UNLIMITED.to_owned();
-        assert!(config.to_config().is_ok());
+        let units_max = tier.units_max();
+        let of =
+            |units| ControlConfig { tier: tier.name().to_lowercase(), units, ..ControlConfig::default() };
+        for units in [None, Some(units_max)] {
+            let options = of(units).to_config().unwrap().options.tier.unwrap();
+            assert_eq!(options, TierOptions::of(HubSize { tier, units: units.unwrap_or(1) }));
+            // The parent sends the options in the same form.
+            let again = ControlConfig::from(EmulatorOptions { tier: Some(options), ..Default::default() });
+            assert_eq!(again.to_config().unwrap().options.tier, Some(options));
+        }
+        for units in [0, units_max + 1] {
+            assert_eq!(of(Some(units)).to_config().unwrap_err(), ControlError::Units { units, tier });
+        }
     }
-    assert_eq!(with(|c| c.units = Some(1)), ControlError::Units);
+    assert_eq!(with(|c| c.units = Some(1)), ControlError::NoTier("units"));
+    assert_eq!(with(|c| c.quota_used = Some(1)), ControlError::NoTier("quota_used"));
+    assert_eq!(with(|c| c.throttle = Some(ControlThrottle::default())), ControlError::NoTier("throttle"));
     assert_eq!(with(|c| c.shards = 1025), ControlError::Shards(1025));
     assert_eq!(
         with(|c| c.group_keys = vec![SecretText::new(Zeroizing::new("?".to_owned()))]),

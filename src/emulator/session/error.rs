@@ -1,5 +1,6 @@
 //! The reasons why a hub closes a connection without a response. Returned by `session`, and displayed as part of a `notice`.
 
+use crate::emulator::throttle::Refused;
 use crate::iothub::limits;
 use crate::wire::DecodeError;
 
@@ -39,6 +40,9 @@ pub enum HubError {
     /// A SUBSCRIBE has a filter that IoT Hub does not allow.
     #[error("a SUBSCRIBE has a filter that IoT Hub does not allow")]
     ForeignFilter,
+    /// The hub's tier refuses the packet.
+    #[error("{0}")]
+    Tier(#[from] Refused),
     /// There are too many subscriptions.
     #[error("{0} subscriptions are too many; the limit is {max}", max = limits::SUBSCRIPTIONS_MAX)]
     TooManySubscriptions(usize),

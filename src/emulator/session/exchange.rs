@@ -5,11 +5,14 @@ use super::method::SentCall;
 use super::{HubError, HubSession, OutgoingPacket, State};
 use crate::emulator::c2d::FIRST_PID;
 use crate::emulator::device::Outbound;
+use crate::emulator::directory::Entry;
+use crate::emulator::throttle::{Held, Refused};
 use crate::emulator::twin;
-use crate::iothub::limits;
 use crate::iothub::service::{ServiceError, ServiceResponse};
+use crate::iothub::throttles::Class;
 use crate::iothub::topics::{self, Subscription};
 use crate::iothub::twin_patch::{self, TwinError};
+use crate::iothub::{error_code, limits};
 use crate::wire::encode::{self, PublishRef};
 use crate::wire::{self, QoS};
 use bytes::BytesMut;
@@ -56,14 +59,27 @@ impl HubSession {
         });
     }
 
-    pub(super) fn handle_twin_get(&mut self, query: &str) -> Result<(), HubError> {
+    pub(super) fn handle_twin_get(&mut self, now: Instant, query: &str) -> Result<(), HubError> {
         let rid = request_id(query)?;
+        let held = match self.throttle_twin(now, Class::TwinReads)? {
+            Ok(held) => held,
+            Err(_) => return self.answer_throttled(now, rid),
+        };
         let response = self.directory.visit(&self.device, |entry| {
             let granted = entry.device.subscriptions.get(Subscription::TwinResponses)?;
             Some((granted, entry.device.twin_view()))
         });
         let Some((granted, view)) = response else { return Ok(()) };
-        self.send(&topics::twin_response(200, rid, None), view.as_bytes(), granted)
+        self.charge(now, view.len());
+        self.send(&topics::twin_response(200, rid, None), view.as_bytes(), granted, held)
+    }
+
+    /// Answers a twin request that exceeds a throttle.
+    fn answer_throttled(&mut self, now: Instant, rid: &str) -> Result<(), HubError> {
+        let responses = |entry: &mut Entry| entry.device.subscriptions.get(Subscription::TwinResponses);
+        let Some(granted) = self.directory.visit(&self.device, responses) else { return Ok(()) };
+        let body = twin::error_body_of(error_code::THROTTLING, &Refused::Throttled, self.unix(now));
+        self.send(&topics::twin_response(429, rid, None), body.as_bytes(), granted, None)
     }
 
     pub(super) fn handle_twin_reported(
@@ -73,6 +89,10 @@ impl HubSession {
         body: &[u8],
     ) -> Result<(), HubError> {
         let rid = request_id(query)?;
+        let held = match self.throttle_twin(now, Class::TwinUpdates)? {
+            Ok(held) => held,
+            Err(_) => return self.answer_throttled(now, rid),
+        };
         let unix = self.unix(now);
         // No twin has version 0, so a version that is not a number never matches.
         let base = topics::query_value(query, "$version").map(|version| version.parse().unwrap_or(0));
@@ -85,21 +105,30 @@ impl HubSession {
             let reported = patch.and_then(|patch| entry.device.twin_mut().update_reported(patch, base, unix));
             (entry.device.subscriptions.get(Subscription::TwinResponses), reported)
         });
+        if reported.is_ok() {
+            self.charge(now, body.len());
+        }
         let Some(granted) = granted else { return Ok(()) };
         match reported {
-            Ok(version) => self.send(&topics::twin_response(204, rid, Some(version)), b"", granted),
+            Ok(version) => self.send(&topics::twin_response(204, rid, Some(version)), b"", granted, held),
             Err(error) => {
                 let topic = topics::twin_response(error.status(), rid, None);
-                self.send(&topic, twin::error_body(error, unix).as_bytes(), granted)
+                self.send(&topic, twin::error_body(error, unix).as_bytes(), granted, held)
             }
         }
     }
 
     /// Ends the method call that a response belongs to. A response to an unknown call, or after the call's timeout, has no effect.
-    pub(super) fn handle_method_response(&mut self, response: &str, body: &[u8]) -> Result<(), HubError> {
+    pub(super) fn handle_method_response(
+        &mut self,
+        now: Instant,
+        response: &str,
+        body: &[u8],
+    ) -> Result<(), HubError> {
         let (status, rid) = topics::method_answer(response).ok_or(HubError::ForeignTopic)?;
         let Ok(number) = u64::from_str_radix(rid, 16) else { return Ok(()) };
         if let Some(at) = self.sent_calls.iter().position(|call| call.number == number) {
+            self.charge(now, body.len());
             self.sent_calls.swap_remove(at).reply.send(method_result(status, body));
         }
         Ok(())
@@ -183,15 +212,15 @@ impl HubSession {
         self.last_pid
     }
 
-    /// Queues a response. It is sent only once, whether or not it is acknowledged.
-    fn send(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), HubError> {
+    /// Queues a response, which a throttle may delay. It is sent only once, whether or not it is acknowledged.
+    fn send(&mut self, topic: &str, payload: &[u8], qos: QoS, held: Held) -> Result<(), HubError> {
         let pid = self.next_pid(qos);
         let publish = PublishRef { topic, payload, qos, dup: false, retain: false, pid };
         let mut frame = BytesMut::new();
         // Fails if the request id is too long for the topic of its response.
         encode::publish(&mut frame, &publish).map_err(|_| HubError::RequestId)?;
         self.frame_bytes += frame.len();
-        self.outgoing.push_back(OutgoingPacket::Frame(frame[..].into()));
+        self.queue(OutgoingPacket::Frame(frame[..].into()), held);
         Ok(())
     }
 }

@@ -121,7 +121,6 @@ impl Device {
             None => recorder.count(|counts| counts.late_subacks += 1),
             Some(open) if !granted.contains(&SUBACK_FAILURE) => recorder.done(open, now),
             Some(open) => {
-                recorder.ended(open, Outcome::Refused, now);
                 recorder.error("subscribe_refused", Culprit::Target, now, || {
                     let filters = self.filters();
                     let mut refused =
@@ -129,6 +128,7 @@ impl Device {
                     let filter = refused.next().map_or("", |(_, (filter, _))| filter);
                     format!("{}: the server refused the subscription to {filter}", self.id())
                 });
+                recorder.ended(open, Outcome::Refused, now);
             }
         }
         self.on_subscriptions_granted(granted, now);
@@ -141,10 +141,10 @@ impl Device {
         }
         let Some(open) = self.take_subscribe() else { return };
         let recorder = self.recorder();
-        recorder.ended(open, Outcome::TimedOut, now);
         recorder.error("subscribe_timeout", Culprit::Target, now, || {
             format!("{}: no SUBACK within {}", self.id(), human_duration(self.plan().ack_timeout))
         });
+        recorder.ended(open, Outcome::TimedOut, now);
     }
 
     /// Returns the filters of a connection, in the order in which SUBSCRIBE lists them.
@@ -181,7 +181,7 @@ pub(super) fn is_about_credentials(code: u8) -> bool {
 }
 
 /// Returns the error class of a CONNACK return code (MQTT 3.1.1 §3.2.2.3).
-pub(super) fn connack_class(code: u8) -> &'static str {
+pub(crate) fn connack_class(code: u8) -> &'static str {
     match code {
         1 => "connack_1",
         2 => "connack_2",

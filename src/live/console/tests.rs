@@ -30,6 +30,7 @@ fn written(style: Style, events: &[Event]) -> String {
         phases: vec![phase("ramp", 0, 2), phase("steady", 2, 4)],
         drain: Duration::from_secs(5),
         headline: Some(Operation::Deliver),
+        json: false,
     };
     let mut console = Console::new(Progress::new(style, SCREEN, &mut out), outline);
     for event in events {

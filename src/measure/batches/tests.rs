@@ -161,7 +161,7 @@ fn many_operations_have_fewer_batches_each() {
         totals: Totals::default(),
         batches,
     };
-    for (parts, each) in [(1, 64), (20, 64), (21, 32), (100, 8)] {
+    for (parts, each) in [(1, 64), (106, 64), (107, 32), (240, 16)] {
         let mut measurement = Measurement { operations: vec![part.clone(); parts], ..Measurement::default() };
         measurement.limit_batches();
         let counts = measurement.operations.iter().map(|part| part.batches.list.len());

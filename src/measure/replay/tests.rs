@@ -17,6 +17,8 @@ struct Live {
     collector: Collector,
     delta: Delta,
     second: u64,
+    /// The due times of each worker's operations that stay open.
+    open: [Vec<u64>; 2],
 }
 
 fn fleets() -> Vec<Fleet> {
@@ -44,6 +46,7 @@ impl Live {
             collector: Collector::new(layout, fleets(), phases()),
             delta: Delta::default(),
             second: 0,
+            open: Default::default(),
             stalls,
             zero,
         }
@@ -73,6 +76,8 @@ impl Live {
                 if n + open < messages {
                     let acked = due + took_ms * MS + n;
                     recorder.ok(key, &Times { due, picked: due + n, sent: due + n, acked });
+                } else {
+                    self.open[usize::from(worker)].push(due);
                 }
             }
             let snapshot = recorder.swap();
@@ -119,6 +124,16 @@ proptest! {
             let unfinished = part.totals.outcome(Outcome::Unfinished);
             prop_assert_eq!(part.totals.unfinished_age.count(), unfinished);
         }
+        // Every age is right to within a second.
+        for (worker, fleet) in ["a", "b"].into_iter().enumerate() {
+            let ages = replayed.measurement.sum(|part| part.fleet == fleet).unfinished_age;
+            prop_assert_eq!(ages.count(), live.open[worker].len() as u64);
+            for (rank, due) in (1..).zip(live.open[worker].iter().rev()) {
+                let age_us = (live.second * S - due) / 1_000;
+                let [low, high] = [ages.at_rank_low(rank), ages.at_rank(rank)].map(Option::unwrap);
+                prop_assert!(low <= age_us && age_us <= high + 1_000_000, "{age_us} us: {low} to {high}");
+            }
+        }
     }
 
     #[test]
@@ -138,15 +153,17 @@ proptest! {
 }
 
 #[test]
-fn open_operations_have_the_age_of_the_last_due_ones() {
+fn an_open_operation_is_as_old_as_its_second() {
     let (mut live, mut replay) = (Live::new(), replay());
     replay.add(&live.second(10, 2, 1)).unwrap();
     replay.add(&live.second(10, 0, 1)).unwrap();
     let measurement = replay.finish().measurement;
-    let totals = &measurement.operations[0].totals;
-    assert_eq!((totals.due, totals.ok(), totals.outcome(Outcome::Unfinished)), (20, 18, 2));
-    let [youngest, oldest] = [totals.unfinished_age.min(), totals.unfinished_age.max()].map(Option::unwrap);
-    assert!(youngest <= 1_000 && (100_000..200_000).contains(&oldest), "{youngest} to {oldest} us");
+    let part = &measurement.operations[0];
+    assert_eq!((part.due, part.ok(), part.outcome(Outcome::Unfinished)), (20, 18, 2));
+    let [youngest, oldest] = [part.unfinished_age.min(), part.unfinished_age.max()].map(Option::unwrap);
+    assert!((999_000..1_001_000).contains(&youngest), "{youngest} us");
+    assert!((1_099_000..1_101_000).contains(&oldest), "{oldest} us");
+    assert!(part.batches.add_up_to(&part.totals));
 }
 
 #[test]

@@ -143,6 +143,7 @@ mod tests {
             port: 8883,
             tls: None,
             source_ips: Vec::new(),
+            size: None,
         }
     }
 

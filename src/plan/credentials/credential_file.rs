@@ -69,6 +69,7 @@ pub(in crate::plan) fn parse(bytes: &[u8], format: CredentialFormat<'_>) -> Cred
         _ if bytes.starts_with(b"PK\x03\x04") => parser.bad(1, workbook()),
         Err(error) => parser.encoding(error),
         Ok(text) if text.trim_start().starts_with('<') => parser.bad(1, html_page()),
+        Ok(text) if text_file::lines(text.as_bytes()).any(is_phase) => parser.bad(1, scenario()),
         Ok(text) if matches!(format, CredentialFormat::Keys { .. }) && is_json_document(text) => {
             parser.json(text)
         }
@@ -90,6 +91,15 @@ fn html_page() -> Refusal {
         "an HTML or XML page, not a list of devices",
         "download the file itself; a browser may have saved its page",
     )
+}
+
+/// Returns true for a heading that every scenario in TOML has.
+fn is_phase(line: &[u8]) -> bool {
+    line.trim_ascii().starts_with(b"[[phase]]")
+}
+
+fn scenario() -> Refusal {
+    Refusal::new("a scenario, not a list of devices", "specify the file with the keys, such as devices.csv")
 }
 
 /// Excel's workbooks are ZIP archives.

@@ -2,9 +2,11 @@
 
 use super::{DrivePlan, FleetPlan, Target, Threshold};
 use crate::iothub::emulator_options::EmulatorOptions;
+use crate::iothub::throttles::HubSize;
 use crate::measure::Limits;
 use crate::plan::deliveries::Deliveries;
 use crate::plan::schedule::{DeviceSeed, RunLoads, Schedule};
+use crate::scenario::{in_json, is_json};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,4 +80,29 @@ pub struct Source {
     pub overrides: Vec<String>,
     /// Files that were read: the scenario, and the files that it names. The run must not overwrite them.
     pub files: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// Returns the tier and the units of the hub, if they are known.
+    #[must_use]
+    pub fn hub_size(&self) -> Option<HubSize> {
+        match self.emulator {
+            Some(options) => options.tier.map(|tier| tier.size),
+            None => self.target.size,
+        }
+    }
+}
+
+impl Source {
+    /// Returns true if the scenario is JSON.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        is_json(&self.file, &self.text)
+    }
+
+    /// Returns advice in the language of the scenario. `text` is advice in TOML.
+    #[must_use]
+    pub fn advice(&self, text: &str) -> String {
+        if self.is_json() { in_json(text) } else { text.to_owned() }
+    }
 }

@@ -1,5 +1,6 @@
 //! The system under test: its address and its TLS options. Data only.
 
+use crate::iothub::throttles::HubSize;
 use crate::scenario::TargetKind;
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ pub struct Target {
     pub tls: Option<TlsPlan>,
     /// Local addresses that devices connect from, round robin. If empty, the operating system chooses.
     pub source_ips: Vec<IpAddr>,
+    /// Tier and units of a real IoT hub, for the comparison with its limits.
+    pub size: Option<HubSize>,
 }
 
 impl Target {

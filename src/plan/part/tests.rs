@@ -139,6 +139,11 @@ fn unknown_parts_are_errors() {
             "--fleet meter,pump: the scenario has no such fleet; specify one fleet per option: --fleet meter --fleet pump",
         ),
         (
+            &["meter,metre"],
+            None,
+            "--fleet meter,metre: the scenario has no such fleet; its fleets are meter, lock, pump",
+        ),
+        (
             &["meter, x"],
             None,
             "--fleet meter, x: the scenario has no such fleet; its fleets are meter, lock, pump",

@@ -19,8 +19,10 @@ mod subscriptions;
 mod target;
 mod templates;
 mod threshold_expression;
+mod threshold_list;
 mod threshold_suggestion;
 pub(super) mod thresholds;
+mod tier;
 mod timing;
 mod twin_methods;
 mod unmeasured;
@@ -97,6 +99,8 @@ pub fn resolve(
         check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
     }
     let drives = drives::resolve(&scenario.drives, &fleets, &context, &mut errors);
+    let tier = tier::emulator(&scenario.emulator, &mut errors);
+    tier::check_use(scenario, tier, &target, (&fleets, &drives), &mut errors);
     let (thresholds, without) = {
         let phases: Vec<String> = schedule.phases().iter().map(|phase| phase.name.clone()).collect();
         let names: Vec<String> = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
@@ -114,7 +118,7 @@ pub fn resolve(
         name: scenario.name.clone().unwrap_or_else(|| stem(&scenario.file)),
         source: source(scenario, &without),
         seed: scenario.seed.unwrap_or(SEED),
-        emulator: target::emulator(scenario),
+        emulator: target::emulator(scenario, tier),
         target,
         packet_mib_max: packet_mib_max(&fleets),
         fleets,

@@ -294,6 +294,36 @@ fn placeholders_of_other_tools_get_the_placeholder_to_write() {
 }
 
 #[test]
+fn threshold_on_the_command_line_gets_the_option_to_write() {
+    for (text, option) in [
+        ("thresholds.telemetry=p99<500", r#"thresholds.telemetry=["p(99) < 500ms"]"#),
+        ("thresholds.telemetry=p(99) < 1s", r#"thresholds.telemetry=["p(99) < 1s"]"#),
+        ("thresholds.telemetry.p99=500ms", r#"thresholds.telemetry=["p(99) < 500ms"]"#),
+        ("thresholds.telemetry.p99=500", r#"thresholds.telemetry=["p(99) < 500ms"]"#),
+        ("thresholds.connect.tls.p99.9=1s", r#"thresholds.connect.tls=["p(99.9) < 1s"]"#),
+        ("thresholds.publish=p95<200, max<2s", r#"thresholds.telemetry=["p(95) < 200ms", "max<2s"]"#),
+        ("thresholds.telemetry{phase:steady}=avg<1s", r#"thresholds.telemetry{phase:steady}=["avg<1s"]"#),
+        ("thresholds.telemetry=fast", r#"thresholds.telemetry=["p(99) < 500ms"]"#),
+    ] {
+        let error = set(text).unwrap_err();
+        assert!(
+            error.contains("1 error\n") && error.contains(&format!("fix:     write --set '{option}'")),
+            "{text}: {error}"
+        );
+        assert_eq!(set(option), Ok(()), "{option}");
+    }
+}
+
+/// Loads a scenario with an override.
+fn set(text: &str) -> Result<(), String> {
+    let file = "[fleet.meter]\ndevices = 1\n[[fleet.meter.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+                [[phase]]\nname = \"steady\"\nduration = \"1m\"\n";
+    let overrides = [text.to_owned()];
+    let input = Input { file: "x.toml", text: file, overrides: &overrides, env: &|_| None, files: &no_files };
+    crate::plan::load(&input, &mut rand::rng()).map(drop).map_err(|errors| errors.to_string())
+}
+
+#[test]
 fn thresholds_of_other_tools_get_the_expression_to_write() {
     for (expression, meant) in [
         ("p99 < 0.5s", "p(99) < 500ms"),
@@ -327,7 +357,13 @@ fn thresholds_of_other_tools_get_the_expression_to_write() {
         false,
         "[thresholds]",
         &[
-            ("telemetry = \"p(99) < 1s\"", "write [\"p(99) < 1s\"]"),
+            ("telemetry = \"p(99) < 1s\"", "write \"telemetry\" = [\"p(99) < 1s\"]"),
+            (
+                "latency = \"p99<500 && error_rate < 1%\"",
+                "write \"telemetry\" = [\"p(99) < 500ms\", \"rate(ok) > 99%\"]",
+            ),
+            ("connect.tls.p99 = \"0.5s\"", "write \"connect.tls\" = [\"p(99) < 500ms\"]"),
+            ("connect.tls = [\"max < 1s\"]", "write \"connect.tls\" = [\"max < 1s\"]"),
             ("telemetry = [\"count(failed) < 5\"]", all_failures),
             ("telemetry = [\"count(failed) < 0\"]", all_failures),
             ("telemetry = [\"rate(failed)\"]", all_failures),

@@ -1,6 +1,7 @@
 //! Resolves `[target]` and `[emulator]`. Used by `resolve`.
 
-use crate::iothub::emulator_options::EmulatorOptions;
+use super::tier;
+use crate::iothub::emulator_options::{EmulatorOptions, TierOptions};
 use crate::plan::model::{Target, TargetKind, TlsPlan};
 use crate::scenario::{Errors, Scenario, TargetSpec, resolve_path};
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
@@ -14,8 +15,14 @@ const PLAIN_PORT: u16 = 1883;
 pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKind>) {
     let Some(spec) = &scenario.target else {
         let tls = Some(TlsPlan { ca: None, verify: true });
-        let target =
-            Target { kind: TargetKind::IotHub, host: String::new(), port: 0, tls, source_ips: Vec::new() };
+        let target = Target {
+            kind: TargetKind::IotHub,
+            host: String::new(),
+            port: 0,
+            tls,
+            source_ips: Vec::new(),
+            size: None,
+        };
         return (target, Some(TargetKind::IotHub));
     };
     let hub = spec.kind == Some(TargetKind::IotHub);
@@ -41,6 +48,7 @@ pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Optio
         port: spec.port.unwrap_or(if on { TLS_PORT } else { PLAIN_PORT }),
         tls,
         source_ips: source_ips(spec, errors),
+        size: tier::target(spec, errors),
     };
     (target, spec.kind)
 }
@@ -68,10 +76,11 @@ fn source_ips(spec: &TargetSpec, errors: &mut Errors) -> Vec<IpAddr> {
     found
 }
 
-pub(super) fn emulator(scenario: &Scenario) -> Option<EmulatorOptions> {
+pub(super) fn emulator(scenario: &Scenario, tier: Option<TierOptions>) -> Option<EmulatorOptions> {
     let (spec, default) = (&scenario.emulator, EmulatorOptions::default());
     scenario.target.is_none().then(|| EmulatorOptions {
         expiry_grace: spec.expiry_grace.unwrap_or(default.expiry_grace),
         lenient_properties: spec.lenient_properties.unwrap_or(default.lenient_properties),
+        tier,
     })
 }

@@ -45,22 +45,19 @@ fn will_too_large_for_the_built_in_hub_is_rejected() {
 
 #[test]
 fn rejected_value_is_not_suggested() {
-    let error = plan(SMALL, &["emulator.tier=S9"]).unwrap_err();
+    let error = plan(SMALL, &["emulator.tier=gold"]).unwrap_err();
     assert!(error.contains("unknown value") && !error.contains("did you mean"), "{error}");
     let error = plan(SMALL, &["emulator.tier=unlimitd"]).unwrap_err();
     assert!(error.contains("did you mean \"unlimited\"?"), "{error}");
 }
 
 #[test]
-fn tiers_other_than_unlimited_are_not_supported_yet() {
+fn all_tiers_of_azure_are_accepted() {
     for tier in limits::Tier::ALL {
-        let error = plan(SMALL, &[&format!("emulator.tier={}", tier.name())]).unwrap_err();
-        let expected = format!("not supported yet: \"{}\" (the throttles and quotas of a tier)", tier.name());
-        assert!(error.contains(&expected), "{error}");
+        let plan = plan(SMALL, &[&format!("emulator.tier={}", tier.name())]).unwrap();
+        assert_eq!(plan.emulator.unwrap().tier.unwrap().size.tier, tier);
     }
-    let error = plan(SMALL, &["emulator.units=1"]).unwrap_err();
-    assert!(error.contains("not supported yet: the throttles and quotas of a tier"), "{error}");
-    assert!(plan(SMALL, &["emulator.tier=unlimited"]).is_ok());
+    assert_eq!(plan(SMALL, &["emulator.tier=unlimited"]).unwrap().emulator.unwrap().tier, None);
 }
 
 #[test]

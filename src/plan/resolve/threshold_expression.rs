@@ -37,7 +37,7 @@ pub(super) fn expression(text: &str, place: &Place, errors: &mut Errors) -> Opti
 }
 
 /// Returns the valid expression that `text` probably means.
-fn valid(text: &str) -> Option<String> {
+pub(super) fn valid(text: &str) -> Option<String> {
     if parse(text).is_ok() {
         return Some(text.to_owned());
     }
@@ -46,13 +46,14 @@ fn valid(text: &str) -> Option<String> {
 
 /// Returns the fix for conditions that are joined in one expression.
 fn several(text: &str) -> Option<String> {
-    let parts: Vec<&str> = conditions(text);
-    if parts.len() < 2 {
-        return None;
-    }
-    let expressions: Vec<String> = parts.into_iter().map(valid).collect::<Option<_>>()?;
+    let expressions = several_valid(text).filter(|expressions| expressions.len() > 1)?;
     let number = if expressions.len() == 2 { "two" } else { "separate" };
     Some(format!("write {number} expressions: {expressions:?}"))
+}
+
+/// Returns the valid expressions that the conditions in `text` probably mean.
+pub(super) fn several_valid(text: &str) -> Option<Vec<String>> {
+    conditions(text).into_iter().map(valid).collect()
 }
 
 /// All operators. Longer ones come first, because `<` is a prefix of `<=`.

@@ -2,6 +2,7 @@
 //! Used by `resolve`. All names must exist, so that a typo is an error and not a threshold that always passes.
 
 use super::threshold_expression::expression;
+use super::threshold_list;
 use crate::measure::{Operation, Outcome, Test};
 use crate::plan::model::Threshold;
 use crate::scenario::{Errors, Meant, Place, ThresholdSpec, Written, meant, nearest};
@@ -48,6 +49,10 @@ pub(in crate::plan) fn resolve(
     let (mut found, mut left_out) = (Vec::new(), Vec::new());
     let mut last: Option<(&Place, Selected)> = None;
     for spec in specs {
+        if !spec.listed {
+            threshold_list::report(spec, &measured(known), errors);
+            continue;
+        }
         // All expressions under a key share its selector, so an error in the selector is reported once.
         let selected = match last {
             Some((place, selected)) if *place == spec.metric.place => selected,
@@ -160,12 +165,16 @@ fn metric(name: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Errors
     let names = Operation::ALL.map(Operation::name);
     let problem = errors.add(place, "unknown metric");
     problem.found(name).allowed(names.join(", "));
-    let is_measured = |name: &&str| !known.unmeasured.iter().any(|(metric, _)| metric.name() == *name);
-    let measured: Vec<&str> = names.into_iter().chain(LATER_METRICS).filter(is_measured).collect();
-    if let Some(Meant::Word(near)) = meant(name, &measured) {
+    if let Some(Meant::Word(near)) = meant(name, &measured(known)) {
         problem.fix(format!("did you mean {near}?"));
     }
     None
+}
+
+/// Returns the metrics to suggest.
+fn measured(known: &KnownNames<'_>) -> Vec<&'static str> {
+    let is_measured = |name: &&str| !known.unmeasured.iter().any(|(metric, _)| metric.name() == *name);
+    Operation::ALL.map(Operation::name).into_iter().chain(LATER_METRICS).filter(is_measured).collect()
 }
 
 fn index_of(kind: &str, name: &str, names: &[String], place: &Place, errors: &mut Errors) -> Option<u16> {

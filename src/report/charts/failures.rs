@@ -62,7 +62,7 @@ fn bars(rows: &Rows<'_>, id: &str, role: Role, count: impl Fn(&Slot<'_>) -> u64)
     Series::bars(id, role, bars.filter(|[.., height]| *height > 0.0).collect())
 }
 
-/// Draws the errors of each class in a plot of its own, the most frequent first. `None` if there are none, and for files from earlier
+/// Draws the errors of each class in a plot of its own, the most frequent first. `None` without errors, and for files from earlier
 /// versions.
 pub(super) fn by_class(rows: &Rows<'_>) -> Option<Draft> {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();

@@ -269,8 +269,10 @@ fn limits(canvas: &mut Canvas, area: &Area<'_>) {
     }
 }
 
-/// Writes each limit above its line, or below it at the top of the plot. Labels at the same height stand side by side.
+/// Writes each limit above its line, or below it at the top of the plot. A label that would cover another one moves to the left, and
+/// then down, as long as it stays in the plot.
 fn limit_labels(canvas: &mut Canvas, size: &Size, area: &Area<'_>) {
+    let line = size.font + 1.0;
     let mut written: Vec<[f64; 3]> = Vec::new();
     for limit in &area.plot.limits {
         let line_y = area.y(limit.value);
@@ -278,17 +280,32 @@ fn limit_labels(canvas: &mut Canvas, size: &Size, area: &Area<'_>) {
         let above = line_y - size.font - 4.0;
         let crowded =
             area.plot.limits.iter().map(|other| area.y(other.value)).any(|y| y < line_y && y > above);
-        let y = if crowded || above + 4.0 < area.top { line_y + size.font + 1.0 } else { line_y - 4.0 };
-        let width = text_width(size, &limit.label);
-        let mut right = area.x(limit.to) - 4.0;
-        while let Some([left, ..]) = written.iter().find(|[left, until, other]| {
-            (other - y).abs() < size.font && *left < right && right - width < *until
-        }) {
-            right = left - 12.0;
-        }
+        let first = if crowded || above + 4.0 < area.top { line_y + line } else { line_y - 4.0 };
+        let label = shorten(&limit.label, fitting(size, area.right - area.left - 8.0));
+        let width = text_width(size, &label);
+        // The limit of a short phase may be too far to the left for its label.
+        let end = (area.x(limit.to) - 4.0).max(area.left + width + 4.0);
+        let rows = (0..4u8).map(|row| first + f64::from(row) * line).filter(|y| *y < area.bottom);
+        let place = rows.map(|y| (free(&written, y, end, width, size.font), y));
+        // If there is no free place, the words below the chart still name the limit.
+        let Some((right, y)) = place.into_iter().find(|(right, _)| right - width >= area.left) else {
+            continue;
+        };
         written.push([right - width, right, y]);
-        canvas.text_on_lines((theme::BAD, size.font), Anchor::End, (right, y), &limit.label);
+        canvas.text_on_lines((theme::BAD, size.font), Anchor::End, (right, y), &label);
     }
+}
+
+/// Returns the rightmost end, up to `right`, of a text at height `y` that covers no other text. `written` has the left end, the right end
+/// and the height of each text.
+fn free(written: &[[f64; 3]], y: f64, mut right: f64, width: f64, font: f64) -> f64 {
+    while let Some([left, ..]) = written
+        .iter()
+        .find(|[left, until, other]| (other - y).abs() < font && *left < right && right - width < *until)
+    {
+        right = left - 12.0;
+    }
+    right
 }
 
 /// Shades every second phase and draws a thin line at the start and the end of each phase.
@@ -325,7 +342,7 @@ fn phase_names(canvas: &mut Canvas, size: &Size, rows: &Rows<'_>, area: &Area<'_
 }
 
 /// Estimates the width of a text; the exact width depends on the reader's system font.
-fn text_width(size: &Size, text: &str) -> f64 {
+pub(super) fn text_width(size: &Size, text: &str) -> f64 {
     let letters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
     f64::from(letters) * size.font * 0.58
 }

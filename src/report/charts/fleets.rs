@@ -109,7 +109,8 @@ fn tail(rows: &Rows<'_>, fleets: &[&Fleet]) -> Option<Draft> {
     let mut words =
         format!("The {name} of the response times of each fleet's acknowledged messages of every kind.");
     if missing > 0 {
-        words.push_str(&format!(" {missing} of {} fleets have too few messages for it.", fleets.len()));
+        let verb = if missing == 1 { "has" } else { "have" };
+        words.push_str(&format!(" {missing} of {} fleets {verb} too few messages for it.", fleets.len()));
     }
     let series = lines.into_iter().map(|(n, fleet, found)| {
         let mut series = line(n, fleet, found.points);

@@ -9,8 +9,9 @@ use super::rows::Rows;
 use super::svg::Style;
 use super::{Panel, ReportError, number, percentile_name, theme};
 use crate::measure::{Operation, Test};
-use crate::report::format::{instant, plain, shorten};
-use crate::result::model::{EndedBy, RunResult, ThresholdResult};
+use crate::report::format::{instant, plain};
+use crate::report::margin;
+use crate::result::model::{EndedBy, RunResult, ThresholdResult, ThresholdStatus};
 
 /// Heights of the plots in CSS pixels: with its labels, the chart takes 270 pixels, so that it is visible without scrolling.
 const RESPONSE: f64 = 130.0;
@@ -18,9 +19,6 @@ const ONLINE: f64 = 48.0;
 
 /// The maximum number of limits. More would hide the lines.
 const LIMITS_MAX: usize = 4;
-
-/// The maximum length of a fleet's name in the label of a limit.
-const FLEET_CHARS_MAX: usize = 24;
 
 /// Draws the chart of `operation`. `None` for a run without a series.
 ///
@@ -85,8 +83,8 @@ fn online(rows: &Rows<'_>) -> Plot {
     }
 }
 
-/// Returns the limits of the latency thresholds on an operation, with their quantiles. The lines cover all fleets, so the thresholds on all
-/// fleets come first, and the label of a threshold on one of several fleets names the fleet.
+/// Returns the limits of the latency thresholds on an operation, with their quantiles. Failed and undecided thresholds come first. The lines
+/// cover all fleets, so the thresholds on all fleets come next, and the label of a threshold on one of several fleets names the fleet.
 fn limits(rows: &Rows<'_>, operation: Operation) -> Vec<(Limit, Option<f64>)> {
     let several = rows.result.measurement.fleets.len() > 1;
     let fleet_of = |threshold: &ThresholdResult| threshold.fleet.clone().filter(|_| several);
@@ -94,7 +92,11 @@ fn limits(rows: &Rows<'_>, operation: Operation) -> Vec<(Limit, Option<f64>)> {
         threshold.unit == "us" && threshold.metric == operation.name() && threshold.limit.is_finite()
     });
     let mut found: Vec<&ThresholdResult> = latencies.collect();
-    found.sort_by_key(|threshold| fleet_of(threshold).is_some());
+    found.sort_by_key(|threshold| {
+        let decided = margin::status(threshold);
+        let is_important = matches!(decided, ThresholdStatus::Failed | ThresholdStatus::Undecided);
+        (!is_important, fleet_of(threshold).is_some())
+    });
     let mut limits: Vec<(Limit, Option<f64>)> = Vec::new();
     for threshold in &found {
         let (name, quantile) = match &threshold.test {
@@ -110,7 +112,7 @@ fn limits(rows: &Rows<'_>, operation: Operation) -> Vec<(Limit, Option<f64>)> {
             format!("limit {value}")
         };
         let label = match fleet_of(threshold) {
-            Some(fleet) => format!("{label}, {}", shorten(&plain(&fleet), FLEET_CHARS_MAX)),
+            Some(fleet) => format!("{label} ({})", plain(&fleet)),
             None => label,
         };
         let Some((from, to)) = span(rows, threshold.phase.as_deref()) else { continue };

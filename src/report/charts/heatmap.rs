@@ -7,7 +7,7 @@ use super::rows::Rows;
 use super::svg::Style;
 use super::theme;
 use crate::measure::{Latency, Operation};
-use crate::units::{human_count, human_us};
+use crate::units::{human_count, human_us, whole};
 
 /// The maximum number of columns: cells stay visible on a narrow screen.
 const COLUMNS_MAX: usize = 75;
@@ -108,7 +108,7 @@ fn range(index: usize, most: u64) -> String {
     // A level begins near a power of `most`; rounding may move it by one.
     let bound = |index: usize| {
         let share = number(index as u64) / number(LEVELS.len() as u64);
-        super::rounded(number(most.max(2)).powf(share).ceil())
+        whole(number(most.max(2)).powf(share).ceil())
     };
     let around = |at: u64| at.saturating_sub(1).max(1)..=at + 1;
     let first = around(bound(index)).find(of_level);

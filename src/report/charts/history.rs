@@ -7,7 +7,8 @@ use super::plot::{Limit, Plot, Scale, Series, Shape, Unit};
 use super::svg::{Mark, Style};
 use super::theme::{self, Role};
 use super::{Panel, ReportError, number};
-use crate::report::metric::MetricUnit;
+use crate::report::metric::value_text;
+use crate::result::metric::MetricUnit;
 use crate::units::Percent;
 
 /// Height of the plot in CSS pixels.
@@ -115,7 +116,7 @@ impl Trend<'_> {
             value,
             from: 0.0,
             to: last,
-            label: format!("limit {}", self.unit.text(value)),
+            label: format!("limit {}", value_text(self.unit, value)),
         });
         Plot {
             name: "value".to_owned(),
@@ -130,7 +131,7 @@ impl Trend<'_> {
     }
 
     fn words(&self, values: &[f64]) -> String {
-        let text = |value: f64| self.unit.text(value);
+        let text = |value: f64| value_text(self.unit, value);
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let latest = self.points.iter().rev().find_map(|point| point.value).unwrap_or(0.0);

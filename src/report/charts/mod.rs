@@ -50,7 +50,7 @@ pub(super) mod theme;
 pub(super) mod timeline;
 
 use super::ReportError;
-use crate::units::{human_count, human_duration};
+use crate::units::{human_count, human_duration, whole};
 use std::time::Duration;
 
 /// A drawn chart.
@@ -109,12 +109,7 @@ fn seconds(us: u64) -> f64 {
 
 /// Converts seconds to whole microseconds.
 fn us(seconds: f64) -> u64 {
-    rounded(seconds * 1e6)
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
-fn rounded(value: f64) -> u64 {
-    value.max(0.0).round() as u64
+    whole(seconds * 1e6)
 }
 
 /// Returns the label of a latency on an axis.
@@ -127,7 +122,7 @@ fn latency_label(us: f64) -> String {
 /// Returns the label of a tick on a linear axis: `1,500`, `0.25`.
 fn tick_label(value: f64) -> String {
     if (value - value.round()).abs() < 1e-6 {
-        return human_count(rounded(value));
+        return human_count(whole(value));
     }
     format!("{value:.3}").trim_end_matches('0').to_owned()
 }

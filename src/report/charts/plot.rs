@@ -4,9 +4,9 @@
 use super::axis::Axis;
 use super::svg::{self, Mark, Style};
 use super::theme::Role;
-use super::{latency_label, rounded, tick_label};
+use super::{latency_label, tick_label};
 use crate::report::format;
-use crate::units::{human_count, human_duration};
+use crate::units::{human_count, human_duration, whole};
 use std::time::Duration;
 
 /// The meaning of the numbers on an axis.
@@ -38,7 +38,7 @@ impl Unit {
     /// Formats a value for people.
     pub(super) fn value(self, value: f64) -> String {
         match self {
-            Unit::Count => human_count(rounded(value)),
+            Unit::Count => human_count(whole(value)),
             Unit::Rate => format!("{}/s", format::rate(value)),
             Unit::Latency => human_duration(Duration::from_secs_f64((value / 1e6).clamp(0.0, 1e12))),
             Unit::Core => format!("{value:.0}%"),

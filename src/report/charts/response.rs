@@ -7,7 +7,7 @@ use super::theme::{self, Role};
 use super::{number, percentile_name};
 use crate::measure::{Latency, Operation};
 use crate::report::format::{instant, span};
-use crate::units::{human_count, human_us};
+use crate::units::{human_count, human_us, whole};
 
 /// The percentiles that replace p99 if an interval has too few operations for it.
 pub(super) const TAIL: [f64; 3] = [0.99, 0.95, 0.9];
@@ -60,7 +60,7 @@ fn length(rows: &Rows<'_>, line: &PercentileLine) -> String {
 /// Explains a line that is not the wanted percentile of each row.
 fn why(rows: &Rows<'_>, wanted: f64, line: Option<&PercentileLine>) -> Option<String> {
     let name = percentile_name(wanted);
-    let needs = human_count(super::rounded(10.0 / (1.0 - wanted)));
+    let needs = human_count(whole(10.0 / (1.0 - wanted)));
     match line {
         None => Some(format!(" Too few operations for {name}: a point needs {needs}.")),
         Some(line) if (line.quantile - wanted).abs() > 1e-9 => {

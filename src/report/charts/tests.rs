@@ -5,7 +5,7 @@ use super::*;
 use crate::measure::{Collector, Culprit, Fleet, Key, Outcome, Times};
 use crate::measure::{Compare, Layout, Operation, Phase, Recorder, Source, Test};
 use crate::report::summary::Summary;
-use crate::result::model::{EndedBy, RunResult};
+use crate::result::model::{EndedBy, RunResult, ThresholdStatus};
 use crate::result::testing::result as sample;
 use crate::stalls::Stalls;
 use std::rc::Rc;
@@ -253,10 +253,64 @@ fn limits_are_drawn_over_the_phases_that_they_cover() {
     (other.metric, other.limit) = ("connect".to_owned(), 77_000.0);
     result.thresholds.push(other);
     let two = chart(&result);
-    for label in [">p95 limit 500 ms<", ">max limit 2 s<", ">p95 limit 900 ms, meter<"] {
+    for label in [">p95 limit 500 ms<", ">max limit 2 s<", ">p95 limit 900 ms (meter)<"] {
         assert!(two.svg.contains(label), "{label}");
     }
     assert!(!two.svg.contains("77 ms"), "a limit of another operation");
+}
+
+#[test]
+fn labels_of_limits_stay_in_the_plot() {
+    let names = ["meter", "gateway-with-many-small-messages-and-a-name-that-is-too-long"];
+    let mut result = Trial::new(&names, 20).load(2, 120).result(20_000_000);
+    let mut threshold = sample().thresholds.remove(0);
+    let mut limit = |millis: u32, fleet: Option<&str>, status: ThresholdStatus| {
+        threshold.limit = f64::from(millis) * 1_000.0;
+        threshold.test = Some(Test::Percentile {
+            quantile: 0.95,
+            compare: Compare::Less,
+            limit_us: u64::from(millis) * 1_000,
+        });
+        (threshold.fleet, threshold.status) = (fleet.map(str::to_owned), Some(status));
+        (threshold.phase, threshold.metric) = (None, "telemetry".to_owned());
+        threshold.clone()
+    };
+    result.thresholds = vec![
+        limit(250, None, ThresholdStatus::Passed),
+        limit(300, None, ThresholdStatus::Passed),
+        limit(350, None, ThresholdStatus::Passed),
+        limit(400, None, ThresholdStatus::InsufficientSamples),
+        limit(200, Some(names[1]), ThresholdStatus::Failed),
+    ];
+    let chart = headline::draw(&result, Operation::Telemetry).unwrap().unwrap();
+    assert!(
+        chart.words.contains(&format!("Marked: p95 limit 200 ms ({}), p95 limit", names[1])),
+        "{}",
+        chart.words
+    );
+    assert!(!chart.words.contains("400 ms"), "the least important limit is left out: {}", chart.words);
+    for size in SIZES {
+        let from = chart.svg.find(&format!("chart {}", size.class)).unwrap();
+        let svg = chart.svg.get(from..).unwrap().split("</svg>").next().unwrap();
+        let labels: Vec<(f64, &str)> = svg
+            .lines()
+            .filter(|line| line.starts_with("<text") && line.contains(">p95 limit "))
+            .map(|line| {
+                let right = line.split("x=\"").nth(1).unwrap().split('"').next().unwrap();
+                let label = line.split('>').nth(1).unwrap().split('<').next().unwrap();
+                (right.parse().unwrap(), label)
+            })
+            .collect();
+        assert!(labels.iter().any(|(_, label)| label.starts_with("p95 limit 200 ms (gate")), "{labels:?}");
+        for (right, label) in labels {
+            let width = figure::text_width(&size, label);
+            assert!(
+                right - width >= size.gutter && right <= size.width,
+                "{}: {label} at {right}",
+                size.class
+            );
+        }
+    }
 }
 
 #[test]

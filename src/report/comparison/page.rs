@@ -11,18 +11,16 @@ use crate::report::summary::Summary;
 use crate::result::model::RunResult;
 use askama::Template;
 
-/// Renders the page. The charts show the newest result of each side.
+/// Renders the page. The charts show the newest result of each side; without a base result, there are none.
 ///
 /// # Errors
 /// Returns an error if a chart or the template fails.
-pub fn html(comparison: &Comparison, base: &RunResult, new: &RunResult) -> Result<String, ReportError> {
+pub fn html(
+    comparison: &Comparison,
+    base: Option<&RunResult>,
+    new: &RunResult,
+) -> Result<String, ReportError> {
     let (word, mark, class) = banner(comparison.outcome);
-    let [of_base, of_new] = [base, new].map(Summary::of);
-    let operation = of_new.main_operation().map_or(Operation::Telemetry, |main| main.operation);
-    let spectra = match (of_base.operation(operation), of_new.operation(operation)) {
-        (Some(base), Some(new)) => charts::spectra(operation, base.headline().0, new.headline().0)?,
-        _ => None,
-    };
     let metrics = words::most_important_first(comparison);
     let page = Page {
         palette: theme::css(),
@@ -33,12 +31,24 @@ pub fn html(comparison: &Comparison, base: &RunResult, new: &RunResult) -> Resul
         summary: plain(&comparison.summary),
         reasons: metrics.iter().filter_map(|metric| reason(metric)).collect(),
         metrics: metrics.iter().map(|metric| MetricView::of(metric)).collect(),
-        panels: spectra.into_iter().chain(charts::timelines(operation, base, new)?).collect(),
+        has_base: base.is_some(),
+        panels: base.map_or_else(|| Ok(Vec::new()), |base| panels(base, new))?,
         is_newest: comparison.base.len() + comparison.new.len() > 2,
         facts: words::facts(comparison),
         notes: comparison.notes.iter().map(|note| plain(&note.text)).collect(),
     };
     Ok(page.render()?)
+}
+
+/// Draws both spectra and both timelines.
+fn panels(base: &RunResult, new: &RunResult) -> Result<Vec<Panel>, ReportError> {
+    let [of_base, of_new] = [base, new].map(Summary::of);
+    let operation = of_new.main_operation().map_or(Operation::Telemetry, |main| main.operation);
+    let spectra = match (of_base.operation(operation), of_new.operation(operation)) {
+        (Some(base), Some(new)) => charts::spectra(operation, base.headline().0, new.headline().0)?,
+        _ => None,
+    };
+    Ok(spectra.into_iter().chain(charts::timelines(operation, base, new)?).collect())
 }
 
 #[derive(Template)]
@@ -53,6 +63,7 @@ struct Page {
     /// Metric and reasons of each metric that is not the same or better.
     reasons: Vec<(String, String)>,
     metrics: Vec<MetricView>,
+    has_base: bool,
     panels: Vec<Panel>,
     /// True if a side has several results, so that the charts show only a part.
     is_newest: bool,
@@ -77,7 +88,7 @@ impl MetricView {
         let class = match metric.outcome {
             Outcome::Regressed => "failed",
             Outcome::SameOrBetter => "passed",
-            Outcome::Inconclusive | Outcome::Invalid => "undecided",
+            Outcome::Inconclusive | Outcome::Invalid | Outcome::NoBase => "undecided",
         };
         let [base, new] = [metric.base, metric.new].map(|value| words::value(metric, value));
         MetricView {

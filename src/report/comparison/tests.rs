@@ -126,7 +126,7 @@ fn outcome_and_reasons_come_before_the_numbers() {
             "| Version | 0.1.0 | 0.1.0 |",
         ],
     );
-    let page = html(&comparison, &sample(), &sample()).unwrap();
+    let page = html(&comparison, Some(&sample()), &sample()).unwrap();
     assert_order(
         &page,
         &[
@@ -146,7 +146,7 @@ fn outcome_and_reasons_come_before_the_numbers() {
 
 #[test]
 fn charts_show_both_sides() {
-    let page = html(&comparison(three_metrics()), &sample(), &sample()).unwrap();
+    let page = html(&comparison(three_metrics()), Some(&sample()), &sample()).unwrap();
     for chart in ["spectra", "timelines"] {
         let part =
             page.split(&format!("id=\"chart-{chart}\"")).nth(1).unwrap().split("</figure>").next().unwrap();
@@ -158,8 +158,10 @@ fn charts_show_both_sides() {
     let mut empty = sample();
     empty.measurement.operations.clear();
     empty.measurement.series.rows.clear();
-    let page = html(&comparison(Vec::new()), &empty, &sample()).unwrap();
+    let page = html(&comparison(Vec::new()), Some(&empty), &sample()).unwrap();
     assert!(!page.contains("<figure") && page.contains("no response times to draw"), "{page}");
+    let first = html(&comparison(Vec::new()), None, &sample()).unwrap();
+    assert!(!first.contains("id=\"charts\""), "without a base, there is nothing to draw: {first}");
 }
 
 /// A run that lasted longer than the other must not leave the chart.
@@ -177,7 +179,7 @@ fn timelines_end_with_the_longer_run() {
         phase.end_us = 23_000_000;
     }
     let end = |base: &RunResult, new: &RunResult| -> f64 {
-        let page = html(&comparison(Vec::new()), base, new).unwrap();
+        let page = html(&comparison(Vec::new()), Some(base), new).unwrap();
         let chart = page.split("id=\"chart-timelines\"").nth(1).unwrap();
         chart.split("data-t1=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
     };
@@ -201,7 +203,7 @@ fn hostile_names_stay_text() {
     let mut result = sample();
     result.run.scenario.name = hostile.to_owned();
     result.measurement.phases[0].name = hostile.to_owned();
-    let page = html(&comparison, &result, &result).unwrap();
+    let page = html(&comparison, Some(&result), &result).unwrap();
     let body = page.split("<body>").nth(1).unwrap();
     assert!(!page.contains("<script>alert") && !body.contains("href="), "{body}");
     let text = markdown(&comparison);

@@ -3,7 +3,8 @@
 
 use crate::compare::model::{ComparedRun, Comparison, Effect, Metric, Outcome};
 use crate::report::format::{self, NONE, plain, plural};
-use crate::report::metric::MetricUnit;
+use crate::report::metric::value_text;
+use crate::result::metric::MetricUnit;
 use crate::result::model::Status;
 
 /// Returns the outcome as a word for a heading, a mark, and the CSS class of the page's header.
@@ -13,6 +14,7 @@ pub(super) fn banner(outcome: Outcome) -> (&'static str, &'static str, &'static 
         Outcome::SameOrBetter => ("Same or better", "✓", "pass"),
         Outcome::Inconclusive => ("Inconclusive", "?", "invalid"),
         Outcome::Invalid => ("Invalid", "?", "invalid"),
+        Outcome::NoBase => ("No base", "–", "invalid"),
     }
 }
 
@@ -21,7 +23,7 @@ pub(super) fn most_important_first(comparison: &Comparison) -> Vec<&Metric> {
     let mut metrics: Vec<&Metric> = comparison.metrics.iter().collect();
     metrics.sort_by_key(|metric| match metric.outcome {
         Outcome::Regressed => 0,
-        Outcome::Invalid | Outcome::Inconclusive => 1,
+        Outcome::Invalid | Outcome::Inconclusive | Outcome::NoBase => 1,
         Outcome::SameOrBetter => 2,
     });
     metrics
@@ -29,13 +31,8 @@ pub(super) fn most_important_first(comparison: &Comparison) -> Vec<&Metric> {
 
 /// Formats a value of a metric.
 pub(super) fn value(metric: &Metric, value: Option<f64>) -> String {
-    let unit = match metric.unit.as_str() {
-        "us" => MetricUnit::Us,
-        "share" => MetricUnit::Share,
-        "per_s" => MetricUnit::PerSecond,
-        _ => MetricUnit::Count,
-    };
-    value.filter(|value| value.is_finite()).map_or_else(|| NONE.to_owned(), |value| unit.text(value))
+    let unit = MetricUnit::from_name(&metric.unit).unwrap_or(MetricUnit::Count);
+    value.filter(|value| value.is_finite()).map_or_else(|| NONE.to_owned(), |value| value_text(unit, value))
 }
 
 /// Formats a change: `+4.2%`, or `-0.02 points` for a difference of shares. Positive is worse.
@@ -82,7 +79,10 @@ pub(super) fn facts(comparison: &Comparison) -> Vec<Fact> {
         let [base, new] = [&comparison.base, &comparison.new].map(|runs| distinct(runs.iter().map(fact)));
         (name, base, new)
     };
-    let count = |runs: &[ComparedRun]| plural(runs.len() as u64, "result", "results");
+    let count = |runs: &[ComparedRun]| match runs.len() {
+        0 => "none".to_owned(),
+        n => plural(n as u64, "result", "results"),
+    };
     let dates = |runs: &[ComparedRun]| {
         let date = |run: Option<&ComparedRun>| run.map_or_else(String::new, |run| format::date(&run.started));
         match runs {

@@ -25,6 +25,8 @@ pub(super) fn closings(measurement: &Measurement, target: TargetFacts, messages:
     }
     let closed = throttled(&counts, online, target, messages)
         .or_else(|| closed_with_unacknowledged(measurement, &counts, messages));
+    // The hub's own counts say more.
+    let closed = closed.filter(|_| !target.reached_limit);
     [closed, token_expired(measurement), shared_id(&counts, devices)].into_iter().flatten().collect()
 }
 

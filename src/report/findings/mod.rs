@@ -8,8 +8,10 @@ pub(super) mod clock_steps;
 mod closings;
 mod connecting;
 mod finding;
-mod target_facts;
+mod limits;
+pub(super) mod target_facts;
 
+pub(super) use limits::limits;
 pub use target_facts::TargetFacts;
 
 use super::format::instant;
@@ -36,7 +38,7 @@ pub(super) fn findings(measurement: &Measurement, target: TargetFacts) -> Vec<Fi
     findings.extend(expired(&messages));
     findings.extend(late_acks(measurement));
     findings.extend(late_subacks(measurement));
-    findings.extend(throttled(&messages));
+    findings.extend(throttled(&messages).filter(|_| !target.reached_limit));
     findings.extend(late_answers(measurement));
     findings.extend(missed_desired_versions(measurement));
     findings.extend(c2d_deliveries(measurement));
@@ -96,7 +98,7 @@ fn stalled(measurement: &Measurement) -> Vec<Finding> {
     findings.collect()
 }
 
-/// A result that was recovered from a journal, and what it lacks.
+/// A result that was recovered from a journal, and its missing parts.
 pub(super) fn recovered(recovery: &Recovery) -> Finding {
     let text = format!(
         "The result was recovered from the journal of a run that wrote no result. Operations that had no outcome by then count as \

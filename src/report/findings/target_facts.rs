@@ -1,6 +1,8 @@
 //! The facts about the target that findings depend on. Created by `app` and by
 //! [`judge_again`](crate::report::judge_again).
 
+use crate::iothub::limits::Tier;
+use crate::iothub::throttles::HubSize;
 use crate::result::model;
 
 /// Facts about the target.
@@ -12,6 +14,10 @@ pub struct TargetFacts {
     pub tls_wanted: bool,
     /// Whether devices sent a password over plain TCP.
     pub cleartext_password: bool,
+    /// Tier and units of the IoT hub, if known.
+    pub size: Option<HubSize>,
+    /// Whether the built-in hub reported that it reached a limit of its tier. Findings then need not guess why it closed connections.
+    pub reached_limit: bool,
     /// Whether a device of each fleet connected before the load.
     pub preflight_passed: bool,
 }
@@ -25,6 +31,13 @@ impl TargetFacts {
             tls_wanted: target.tls_wanted,
             cleartext_password: target.cleartext_password,
             preflight_passed: target.preflight_passed,
+            size: size(target),
+            reached_limit: false,
         }
     }
+}
+
+/// Returns the tier and the units of the target, if they are known.
+pub(in crate::report) fn size(target: &model::Target) -> Option<HubSize> {
+    Some(HubSize { tier: Tier::from_name(target.tier.as_deref()?)?, units: target.units? })
 }

@@ -3,7 +3,7 @@
 use super::super::format::plain;
 use super::super::text::metric;
 use crate::result::model::{RunResult, ThresholdResult, ThresholdStatus};
-use crate::units::{Percent, human_count, human_us};
+use crate::units::{Percent, human_count, human_us, whole};
 
 /// Returns the threshold as written in a scenario: `telemetry{phase:steady} p(99) < 500ms`.
 pub(super) fn title(threshold: &ThresholdResult) -> String {
@@ -21,17 +21,12 @@ pub(super) fn status_word(status: ThresholdStatus) -> &'static str {
 }
 
 /// Returns the limit with its unit: `500 ms`, `99.9%`, `10`.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "not negative, and rounded for display"
-)]
 pub(in crate::report) fn limit(threshold: &ThresholdResult) -> String {
     let limit = threshold.limit;
     match threshold.unit.as_str() {
-        "us" => human_us(limit.round() as u64),
+        "us" => human_us(whole(limit)),
         "share" => Percent::from_fraction(limit).to_string(),
-        _ => human_count(limit.round() as u64),
+        _ => human_count(whole(limit)),
     }
 }
 

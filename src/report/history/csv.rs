@@ -5,8 +5,9 @@
 //! whose measurement is invalid or incomplete, have no row.
 
 use super::super::ReportError;
-use super::super::metric::{Metric, MetricUnit};
 use super::{Group, HistoryRun};
+use crate::report::format::plain;
+use crate::result::metric::{MetricSpec, MetricUnit};
 use csv::{Terminator, WriterBuilder};
 
 /// The columns before the metrics.
@@ -41,13 +42,13 @@ pub fn csv(group: &Group) -> Result<Table, ReportError> {
 }
 
 /// Returns the name of a metric's column: `telemetry p(99) us`.
-fn column(metric: &Metric) -> String {
-    let unit = match metric.unit() {
+fn column(metric: &MetricSpec) -> String {
+    let unit = match metric.aggregate.unit() {
         MetricUnit::Us => " us",
         MetricUnit::PerSecond => " per s",
         MetricUnit::Share | MetricUnit::Count => "",
     };
-    cell(&format!("{}{unit}", metric.label()))
+    cell(&format!("{}{unit}", plain(&metric.to_string())))
 }
 
 fn attributes(run: &HistoryRun) -> [String; 7] {
@@ -72,10 +73,8 @@ fn values(group: &Group, run: &HistoryRun) -> Result<Vec<String>, String> {
         });
     }
     let values = run.values.iter().zip(&group.metrics);
-    let value = |(reading, metric): (&Option<super::Reading>, &Metric)| {
-        reading
-            .map(|reading| reading.value.to_string())
-            .ok_or_else(|| format!("it has no value of {}", metric.label()))
+    let value = |(reading, metric): (&Option<super::Reading>, &MetricSpec)| {
+        reading.map(|reading| reading.value.to_string()).ok_or_else(|| format!("it has no value of {metric}"))
     };
     values.map(value).collect()
 }

@@ -7,7 +7,8 @@ mod text;
 
 use super::banner::Banner;
 use super::format::{self, plain};
-use super::metric::{Metric, Reading};
+use super::metric::{self, Reading};
+use crate::result::metric::MetricSpec;
 use crate::result::model::{RunResult, Status};
 use jiff::Timestamp;
 
@@ -61,7 +62,7 @@ pub struct Group {
     /// Start of the plan's hash.
     pub plan: String,
     /// Metrics, in the order of the columns.
-    pub metrics: Vec<Metric>,
+    pub metrics: Vec<MetricSpec>,
     /// Runs, from the oldest.
     pub runs: Vec<HistoryRun>,
     /// Limits of the thresholds of the newest run, by metric.
@@ -116,7 +117,7 @@ impl History {
     /// Groups results by scenario and plan, and reads the metrics. Without `wanted`, each group has the metrics of its newest run's
     /// thresholds.
     #[must_use]
-    pub fn of(mut inputs: Vec<HistoryInput>, wanted: &[Metric]) -> History {
+    pub fn of(mut inputs: Vec<HistoryInput>, wanted: &[MetricSpec]) -> History {
         // A run's own file comes before copies of it under other names.
         let is_copy = |input: &HistoryInput| input.file != format!("{}.json", input.result.run.id);
         inputs.sort_by_cached_key(|input| (is_copy(input), input.file.clone()));
@@ -151,7 +152,7 @@ impl History {
 
     /// Returns the first of these metrics that no run has.
     #[must_use]
-    pub fn never_read<'a>(&self, wanted: &'a [Metric]) -> Option<&'a Metric> {
+    pub fn never_read<'a>(&self, wanted: &'a [MetricSpec]) -> Option<&'a MetricSpec> {
         let is_read = |index: usize| {
             self.groups
                 .iter()
@@ -164,15 +165,16 @@ impl History {
 
 impl Group {
     /// `None` for a group without runs.
-    fn of(name: String, plan: &str, inputs: Vec<HistoryInput>, wanted: &[Metric]) -> Option<Group> {
+    fn of(name: String, plan: &str, inputs: Vec<HistoryInput>, wanted: &[MetricSpec]) -> Option<Group> {
         let newest = &inputs.last()?.result;
-        let metrics = if wanted.is_empty() { Metric::defaults(newest) } else { wanted.to_vec() };
+        let metrics = if wanted.is_empty() { MetricSpec::defaults(newest) } else { wanted.to_vec() };
         let rules = newest.rules.iter().flat_map(|rules| &rules.thresholds);
-        let of_rules: Vec<(Metric, f64)> = rules
+        let of_rules: Vec<(MetricSpec, f64)> = rules
             .zip(&newest.thresholds)
-            .map(|(rule, threshold)| (Metric::of_rule(rule), threshold.limit))
+            .map(|(rule, threshold)| (MetricSpec::of_rule(rule), threshold.limit))
             .collect();
-        let limit = |metric: &Metric| of_rules.iter().find(|(of, _)| of == metric).map(|(_, limit)| *limit);
+        let limit =
+            |metric: &MetricSpec| of_rules.iter().find(|(of, _)| of == metric).map(|(_, limit)| *limit);
         let limits = metrics.iter().map(limit).collect();
         let mut runs: Vec<HistoryRun> = Vec::new();
         for input in inputs {
@@ -200,7 +202,7 @@ impl Group {
 }
 
 impl HistoryRun {
-    fn of(input: HistoryInput, metrics: &[Metric], previous: Option<&HistoryRun>) -> HistoryRun {
+    fn of(input: HistoryInput, metrics: &[MetricSpec], previous: Option<&HistoryRun>) -> HistoryRun {
         let HistoryInput { file, page, result } = input;
         let (run, tool) = (&result.run, &result.tool);
         let commit = tool.git.as_deref().map(plain).unwrap_or_default();
@@ -223,7 +225,7 @@ impl HistoryRun {
             host: format!("{}, {}, {cores}", plain(&run.host.os), plain(&run.host.cpu)),
             target,
             changes: Vec::new(),
-            values: metrics.iter().map(|metric| metric.read(&result)).collect(),
+            values: metrics.iter().map(|metric| metric::read(metric, &result)).collect(),
             file,
             page,
         };

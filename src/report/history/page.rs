@@ -106,7 +106,7 @@ impl GroupView {
             id: format!("plan-{index}"),
             title: group.title(),
             panels: panels.into_iter().flatten().collect(),
-            heads: group.metrics.iter().map(super::Metric::parts).collect(),
+            heads: group.metrics.iter().map(super::metric::parts).collect(),
             rows: group.runs.iter().rev().map(|run| RowView::of(run, group, folder)).collect(),
         })
     }
@@ -115,7 +115,7 @@ impl GroupView {
 impl RowView {
     fn of(run: &HistoryRun, group: &Group, folder: &[String]) -> RowView {
         let cells = run.values.iter().zip(&group.metrics).map(|(reading, metric)| CellView {
-            text: metric.text(*reading).replace(' ', "\u{a0}"),
+            text: super::metric::reading_text(metric, *reading).replace(' ', "\u{a0}"),
             few: reading.is_some_and(|reading| reading.few),
         });
         RowView {
@@ -150,7 +150,7 @@ fn panel(group: &Group, metric: usize, id: &str) -> Result<Option<Panel>, Report
     };
     let points: Vec<Point> = group.runs.iter().map(point).collect();
     let limit = group.limits.get(metric).copied().flatten();
-    Trend { id, label: of.label(), unit: of.unit(), limit, points: &points }.draw()
+    Trend { id, label: plain(&of.to_string()), unit: of.aggregate.unit(), limit, points: &points }.draw()
 }
 
 fn started(run: &HistoryRun) -> String {

@@ -88,7 +88,7 @@ fn copies_of_a_run_are_shown_once() {
 
 #[test]
 fn metrics_are_the_wanted_ones_or_those_of_the_newest_run() {
-    let metric = |text: &str| Metric::parse(text).unwrap();
+    let metric = |text: &str| text.parse::<MetricSpec>().unwrap();
     let wanted = [metric("telemetry max"), metric("twin.get p(99)")];
     let history = History::of(vec![input(run(1))], &wanted);
     assert_eq!(history.groups[0].metrics, wanted);
@@ -137,7 +137,7 @@ fn csv_has_only_runs_with_a_valid_value_of_every_metric() {
     results[2].run.complete = false;
     results[3].measurement.operations.retain(|part| part.operation.name() != "telemetry");
     results[4].verdict.status = Status::Fail;
-    let wanted = ["telemetry p(99)", "telemetry rate(ok)"].map(|text| Metric::parse(text).unwrap());
+    let wanted = ["telemetry p(99)", "telemetry rate(ok)"].map(|text| text.parse::<MetricSpec>().unwrap());
     let history = History::of(results.into_iter().map(input).collect(), &wanted);
     let table = csv(&history.groups[0]).unwrap();
     assert_eq!(
@@ -164,11 +164,11 @@ fn hostile_names_stay_text() {
     for part in &mut result.measurement.operations {
         part.phase = phase.to_owned();
     }
-    let metric = Metric {
+    let metric = MetricSpec {
         operation: crate::measure::Operation::Telemetry,
         phase: Some(phase.to_owned()),
         fleet: None,
-        aggregate: crate::report::Aggregate::Max,
+        aggregate: crate::result::metric::Aggregate::Max,
     };
     let named = |name: &str, result| HistoryInput::new(name.to_owned(), Some(format!("{name}.html")), result);
     let second = RunResult {

@@ -42,11 +42,11 @@ impl Column {
 
 fn tables(out: &mut Writer, group: &Group) {
     let metric_columns = group.metrics.iter().enumerate().map(|(index, metric)| {
-        let (key, aggregate) = metric.parts();
+        let (key, aggregate) = super::metric::parts(metric);
         let cell = |run: &HistoryRun| {
             let reading = run.values.get(index).copied().flatten();
             let mark = if reading.is_some_and(|reading| reading.few) { "*" } else { "" };
-            format!("{mark}{}", metric.text(reading))
+            format!("{mark}{}", super::metric::reading_text(metric, reading))
         };
         let (operation, selectors) = key.split_at(key.find('{').unwrap_or(key.len()));
         // Without selectors, the operation stands directly above the aggregate.

@@ -24,13 +24,14 @@ pub(super) use reason::Code;
 
 use super::exit;
 use super::findings::{
-    TargetFacts, cleartext_password, counts_disagree, findings, other_thresholds, recovered,
+    TargetFacts, cleartext_password, counts_disagree, findings, limits, other_thresholds, recovered,
 };
 use crate::measure::{
     Compare, Culprit, Measurement, Operation, Outcome, Phase, Rule, Rules, Test, Totals, threshold_label,
 };
+use crate::plan::{in_json, is_json};
 use crate::result::model::{
-    Detail, Emulator, EndedBy, Finding, Recovery, RunResult, Severity, Status, ThresholdResult,
+    Detail, Emulator, EndedBy, Finding, LimitUse, Recovery, RunResult, Severity, Status, ThresholdResult,
     ThresholdStatus, Verdict,
 };
 use failure_cause::failure_cause;
@@ -55,6 +56,8 @@ pub struct JudgeInput<'a> {
     pub emulator: Option<&'a Emulator>,
     /// Facts about the target.
     pub target: TargetFacts,
+    /// Use of the limits of the hub's tier.
+    pub limits: &'a [LimitUse],
 }
 
 /// The outcome of judging a run.
@@ -71,14 +74,24 @@ pub struct Judgment {
 /// Judges a run from its result file. Returns `None` for files from earlier versions, which do not contain the rules.
 #[must_use]
 pub fn judge_again(result: &RunResult) -> Option<Judgment> {
-    Some(judge(&JudgeInput {
+    let mut judgment = judge(&JudgeInput {
         measurement: &result.measurement,
         rules: result.rules.as_ref()?,
         ended_by: result.run.ended_by?,
         recovery: result.run.recovery.as_ref(),
         emulator: result.emulator.as_ref(),
         target: TargetFacts::of(&result.run.target),
-    }))
+        limits: &result.limits,
+    });
+    let scenario = &result.run.scenario;
+    if is_json(&scenario.file, &scenario.text) {
+        let details = judgment.verdict.details.iter_mut().map(|detail| &mut detail.text);
+        let findings = judgment.findings.iter_mut().map(|finding| &mut finding.text);
+        for text in details.chain(&mut judgment.verdict.reasons).chain(findings) {
+            *text = in_json(text);
+        }
+    }
+    Some(judgment)
 }
 
 /// Judges a run.
@@ -127,7 +140,9 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgment {
     input.add_end_reason(&mut details);
 
     let mut findings = warnings;
-    findings.extend(self::findings(input.measurement, input.target));
+    let reached_limit = input.limits.iter().any(|row| row.first_us.is_some());
+    findings.extend(limits(input.measurement, input.limits, input.target.size));
+    findings.extend(self::findings(input.measurement, TargetFacts { reached_limit, ..input.target }));
     findings.extend(input.recovery.map(recovered));
     findings.extend(cleartext_password(input.target.cleartext_password));
     findings.extend(input.rules.thresholds_from.as_deref().map(other_thresholds));

@@ -5,15 +5,6 @@ pub(super) fn float(count: u64) -> f64 {
     count as f64
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a latency or count is not negative and fits in a u64"
-)]
-pub(super) fn whole(value: f64) -> u64 {
-    value.round() as u64
-}
-
 /// Returns `part / whole`, or 0 if both are 0.
 pub(super) fn ratio(part: u64, whole: u64) -> f64 {
     float(part) / float(whole.max(1))

@@ -5,12 +5,12 @@
 //! limit by an unknown amount. Therefore, a hub never looks faster because it fails more operations.
 
 use super::bounds::{Bound, Interval};
-use super::numbers::{float, whole};
+use super::numbers::float;
 use super::unattributed::UnattributedDelay;
 use crate::measure::{Compare, Measurement, Outcome, Rule, Test, Totals, rank};
 use crate::plan::samples_needed;
 use crate::result::model::ThresholdStatus;
-use crate::units::{Percent, human_count, human_us};
+use crate::units::{Percent, human_count, human_us, whole};
 
 /// The observation for a threshold.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,7 +23,7 @@ use super::charts::{Panel, headline, spectrum, theme, timeline};
 use super::format::{self, plain, plain_lines};
 use super::summary::Summary;
 use super::text::{culprit, target};
-use super::{ReportError, from_hub, margin, standing};
+use super::{ReportError, from_hub, limits, margin, standing};
 use crate::measure::Operation;
 use crate::result::model::{RunResult, Severity};
 use crate::units::human_count;
@@ -168,11 +168,9 @@ fn warnings(result: &RunResult) -> Vec<&'static str> {
 
 fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
     let run = &result.run;
-    let mut facts = vec![
-        ("Scenario", plain(&run.scenario.file)),
-        ("Target", target(result)),
-        ("Command", plain(&run.argv.join(" "))),
-    ];
+    let mut facts = vec![("Scenario", plain(&run.scenario.file)), ("Target", target(result))];
+    facts.extend(limits::description(result).map(|limits| ("Limits", limits)));
+    facts.push(("Command", plain(&run.argv.join(" "))));
     if !run.overrides.is_empty() {
         facts.push(("Overrides", plain(&run.overrides.join(", "))));
     }

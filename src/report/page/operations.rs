@@ -9,7 +9,7 @@ use super::super::summary::{OperationSummary, Part, Summary, not_ok};
 use super::unit::keep_together;
 use crate::measure::{Latency, Test, Totals};
 use crate::result::model::RunResult;
-use crate::units::human_count;
+use crate::units::{human_count, whole};
 
 /// The percentiles that every table shows.
 const QUANTILES: [f64; 4] = [0.5, 0.95, 0.99, 0.999];
@@ -139,15 +139,6 @@ fn row(columns: &Columns, label: &str, note: &'static str, total: bool, totals: 
 #[expect(clippy::cast_precision_loss, reason = "compared with ten")]
 fn is_fed(samples: u64, quantile: f64) -> bool {
     samples as f64 * (1.0 - quantile) > 10.0 - 1e-6
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a mean is positive; rounded for display"
-)]
-fn whole(us: f64) -> u64 {
-    us.round() as u64
 }
 
 /// The columns of response times: some fixed percentiles, and each quantity that a threshold names.

@@ -34,7 +34,7 @@ fn mark(outcome: Outcome) -> (&'static str, Style) {
         Outcome::Regressed => ("✗", FAILED),
         Outcome::SameOrBetter => ("✓", PASSED),
         Outcome::Inconclusive => ("?", WARNING),
-        Outcome::Invalid => ("–", WARNING),
+        Outcome::Invalid | Outcome::NoBase => ("–", WARNING),
     }
 }
 

@@ -76,7 +76,9 @@ fn errors_name_the_file_and_what_was_found() {
     let mut damaged = serde_json::to_value(result()).unwrap();
     damaged["operations"][2]["response"]["hdr"] = "AAAA".into();
     let mut uneven = serde_json::to_value(result()).unwrap();
-    uneven["operations"][2]["batches"]["list"][0]["due"] = 1.into();
+    uneven["operations"][2]["batches"]["due"][0] = 1.into();
+    let mut torn = serde_json::to_value(result()).unwrap();
+    torn["operations"][2]["batches"]["histograms"] = "AAAA".into();
     let mut row = serde_json::to_value(result()).unwrap();
     row["series"]["rows"][2]["response"]["telemetry"]["hdr"] = "%".into();
     let mut lacking = serde_json::to_value(result()).unwrap();
@@ -88,6 +90,7 @@ fn errors_name_the_file_and_what_was_found() {
             absurd.to_string(),
             "operations, outcomes, lost is 18446744073709551615, which is more than any run can count",
         ),
+        (torn.to_string(), "damaged: telemetry of fleet meter in phase steady, batches: histogram is not in"),
         ("{".to_owned(), "is cut off: its JSON is incomplete"),
         ("\n<!doctype html>".to_owned(), "is an HTML page, not a result. Specify the .json"),
         (

@@ -1,13 +1,16 @@
 //! Reads `[target]` and `[emulator]`. Used by `keys`.
 
-use crate::scenario::model::{EmulatorSpec, TargetKind, TargetSpec, TlsSpec};
+use crate::scenario::model::{EmulatorSpec, SizeSpec, TargetKind, TargetSpec, ThrottleSpec, TlsSpec};
 use crate::scenario::node::{Node, Value};
 use crate::scenario::reader::Reader;
 use crate::scenario::value::Written;
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
 
-/// The missing feature that `tier` and `units` need.
-const THROTTLES: &str = "the throttles and quotas of a tier";
+/// Azure's tiers.
+const TIERS: [&str; 7] = ["F1", "B1", "B2", "B3", "S1", "S2", "S3"];
+
+/// The largest number of units of any tier.
+const UNITS_MAX: i64 = 200;
 
 /// Reads `[target]`.
 pub(super) fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec> {
@@ -23,6 +26,10 @@ pub(super) fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec>
         tls: fields.take("tls").and_then(|node| tls(reader, node)),
         ca: fields.take("ca").and_then(|node| reader.path(node, "the path of a PEM file")),
         source_ips: fields.take("source_ips").map_or_else(Vec::new, |node| source_ips(reader, node)),
+        size: SizeSpec {
+            tier: fields.take("tier").and_then(|node| tier(reader, node, &TIERS)),
+            units: fields.take("units").and_then(|node| reader.integer(node, 1..=UNITS_MAX)),
+        },
     };
     fields.finish(reader, &[("transport", "MQTT over WebSocket"), ("websocket", "MQTT over WebSocket")]);
     Some(spec)
@@ -49,16 +56,36 @@ pub(super) fn emulator(reader: &mut Reader<'_>, node: &Node) -> EmulatorSpec {
     let Some(mut fields) = reader.table(node, "a table such as { expiry_grace = \"5m\" }") else {
         return EmulatorSpec::default();
     };
-    if let Some(node) = fields.take("tier") {
-        let later = ["F1", "B1", "B2", "B3", "S1", "S2", "S3"].map(|tier| (tier, THROTTLES));
-        // "unlimited" is the emulator's default, so the value is not stored.
-        reader.choice(node, &[("unlimited", ())], &later);
-    }
+    let tiers: Vec<&str> = ["unlimited"].into_iter().chain(TIERS).collect();
     let spec = EmulatorSpec {
         expiry_grace: fields.take("expiry_grace").and_then(|node| reader.duration_or_zero(node)),
         lenient_properties: fields.take("lenient_properties").and_then(|node| reader.boolean(node)),
+        size: SizeSpec {
+            tier: fields.take("tier").and_then(|node| tier(reader, node, &tiers)),
+            units: fields.take("units").and_then(|node| reader.integer(node, 1..=UNITS_MAX)),
+        },
+        quota_used: fields.take("quota_used").and_then(|node| reader.integer(node, 0..=i64::from(u32::MAX))),
+        throttle: fields.take("throttle").and_then(|node| throttle(reader, node)),
     };
-    let later = [("units", THROTTLES), ("faults", "fault injection in the built-in hub")];
-    fields.finish(reader, &later);
+    fields.finish(reader, &[("faults", "fault injection in the built-in hub")]);
     spec
+}
+
+fn tier(reader: &mut Reader<'_>, node: &Node, tiers: &[&'static str]) -> Option<Written<&'static str>> {
+    let words: Vec<_> = tiers.iter().map(|tier| (*tier, *tier)).collect();
+    let value = reader.choice(node, &words, &[])?;
+    Some(Written { value, text: value.to_owned(), place: node.place.clone() })
+}
+
+/// Reads `[emulator.throttle]`.
+fn throttle(reader: &mut Reader<'_>, node: &Node) -> Option<ThrottleSpec> {
+    let mut fields = reader.table(node, "a table such as { burst = \"10s\" }")?;
+    let spec = ThrottleSpec {
+        place: node.place.clone(),
+        burst: fields.take("burst").and_then(|node| reader.duration_or_zero(node)),
+        queue: fields.take("queue").and_then(|node| reader.duration_or_zero(node)),
+        connect_wait: fields.take("connect_wait").and_then(|node| reader.duration_or_zero(node)),
+    };
+    fields.finish(reader, &[]);
+    Some(spec)
 }

@@ -1,8 +1,9 @@
 //! Reads `[thresholds]` and `[validity]`, which `report` uses to judge the run. Used by `keys`.
 
+use crate::scenario::mask::may_be_key;
 use crate::scenario::model::{ThresholdSpec, ValiditySpec};
-use crate::scenario::node::{Node, Value};
-use crate::scenario::reader::Reader;
+use crate::scenario::node::{Entry, Node, Value};
+use crate::scenario::reader::{Reader, number_of, text_of};
 use crate::scenario::value::Written;
 use std::time::Duration;
 
@@ -19,11 +20,41 @@ pub(super) fn thresholds(reader: &mut Reader<'_>, node: &Node) -> Vec<ThresholdS
     for entry in reader.named(node, "a table: \"telemetry\" = [\"p(99) < 500ms\"]") {
         let metric =
             Written { value: entry.key.clone(), text: entry.key.clone(), place: entry.place.clone() };
+        if let Some(spec) = unlisted(entry) {
+            found.push(spec);
+            continue;
+        }
         for element in reader.list(&entry.node, "a list of expressions: [\"p(99) < 500ms\"]") {
             found.extend(threshold(reader, &metric, element));
         }
     }
     found
+}
+
+/// Reads a threshold without its list, such as `telemetry = "p99<500"`, `telemetry.p99 = "500ms"`, or `connect.tls = [..]` without
+/// quotes around the key. `None` for any other value.
+fn unlisted(entry: &Entry) -> Option<ThresholdSpec> {
+    let (mut name, mut node) = (entry.key.clone(), &entry.node);
+    if matches!(node.value, Value::Array(_)) {
+        return None;
+    }
+    while let Value::Table(entries) = &node.value {
+        let first = entries.first()?;
+        (name, node) = (format!("{name}.{}", first.key), &first.node);
+    }
+    let text = match &node.value {
+        Value::Array(elements) => elements.iter().map(text_of).collect::<Option<Vec<_>>>()?.join(" && "),
+        _ => text_of(node).or_else(|| number_of(node))?,
+    };
+    let written = |text: String| Written { value: text.clone(), text, place: entry.place.clone() };
+    let is_secret = may_be_key(&text) || may_be_key(&name);
+    (!is_secret).then(|| ThresholdSpec {
+        metric: written(name),
+        expression: written(text),
+        listed: false,
+        abort: false,
+        after: None,
+    })
 }
 
 /// Reads one threshold: an expression, or a table that can end the run early.
@@ -32,7 +63,13 @@ fn threshold(reader: &mut Reader<'_>, metric: &Written<String>, node: &Node) -> 
     const EITHER: &str = "an expression such as \"p(99) < 500ms\", or a table such as { expr = \"p(99) < 500ms\", abort = true, after = \"30s\" }";
     if !matches!(node.value, Value::Table(_)) {
         let expression = reader.text(node, EITHER)?;
-        return Some(ThresholdSpec { metric: metric.clone(), expression, abort: false, after: None });
+        return Some(ThresholdSpec {
+            metric: metric.clone(),
+            expression,
+            listed: true,
+            abort: false,
+            after: None,
+        });
     }
     let mut fields = reader.table(node, EITHER)?;
     let expression = fields
@@ -49,7 +86,7 @@ fn threshold(reader: &mut Reader<'_>, metric: &Written<String>, node: &Node) -> 
     }
     fields.finish(reader, &[]);
     let abort = abort.unwrap_or(false);
-    Some(ThresholdSpec { metric: metric.clone(), expression: expression?, abort, after })
+    Some(ThresholdSpec { metric: metric.clone(), expression: expression?, listed: true, abort, after })
 }
 
 fn after(reader: &mut Reader<'_>, node: &Node) -> Option<Duration> {

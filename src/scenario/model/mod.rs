@@ -87,6 +87,17 @@ pub struct TargetSpec {
     pub ca: Option<Written<PathBuf>>,
     /// `source_ips`.
     pub source_ips: Vec<Written<IpAddr>>,
+    /// `tier` and `units`.
+    pub size: SizeSpec,
+}
+
+/// `tier` and `units` of a hub.
+#[derive(Clone, Debug, Default)]
+pub struct SizeSpec {
+    /// `tier`.
+    pub tier: Option<Written<&'static str>>,
+    /// `units`.
+    pub units: Option<Written<u32>>,
 }
 
 /// `tls = true`, `tls = false` or `tls = { verify = ... }`.
@@ -107,6 +118,25 @@ pub struct EmulatorSpec {
     pub expiry_grace: Option<Duration>,
     /// `lenient_properties`.
     pub lenient_properties: Option<bool>,
+    /// `tier` and `units`.
+    pub size: SizeSpec,
+    /// `quota_used`.
+    pub quota_used: Option<Written<u64>>,
+    /// `throttle`.
+    pub throttle: Option<ThrottleSpec>,
+}
+
+/// `[emulator.throttle]`.
+#[derive(Clone, Debug)]
+pub struct ThrottleSpec {
+    /// Place of the table.
+    pub place: Place,
+    /// `burst`.
+    pub burst: Option<Duration>,
+    /// `queue`.
+    pub queue: Option<Duration>,
+    /// `connect_wait`.
+    pub connect_wait: Option<Duration>,
 }
 
 /// `[fleet.NAME]`.
@@ -509,6 +539,8 @@ pub struct ThresholdSpec {
     pub metric: Written<String>,
     /// The expression.
     pub expression: Written<String>,
+    /// False if the value of the key is not a list, which `plan` reports because it can parse the expression.
+    pub listed: bool,
     /// `abort`.
     pub abort: bool,
     /// `after`.

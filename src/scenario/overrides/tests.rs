@@ -42,6 +42,52 @@ fn overrides_replace_values_and_add_missing_keys() {
 }
 
 #[test]
+fn text_in_place_of_a_list_or_a_table_is_answered_with_the_option_to_write() {
+    for (text, fix) in [
+        ("fleet.meter.subscribe=c2d", r#"write --set 'fleet.meter.subscribe=["c2d"]'"#),
+        ("fleet.meter.subscribe=c2d, twin", r#"write --set 'fleet.meter.subscribe=["c2d", "twin"]'"#),
+        ("target.source_ips=10.0.0.2", r#"write --set 'target.source_ips=["10.0.0.2"]'"#),
+        ("target.source_ips=5", r#"write --set 'target.source_ips=["10.0.0.2", "10.0.0.3"]'"#),
+        ("target.tls=yes", "write --set target.tls=true or --set target.tls=false"),
+        ("target=broker", "such as --set 'target.host=broker.example'"),
+        ("phase=1m", "such as --set 'phase.0.duration=1m'"),
+        ("phase.steady=1m", "such as --set 'phase.steady.duration=1m'"),
+        ("fleet=5", "such as --set 'fleet.NAME.devices=100'"),
+        ("fleet.meter=5", "such as --set 'fleet.meter.devices=100'"),
+        ("fleet.meter.send=10/s", "such as --set 'fleet.meter.send.0.every=10s'"),
+        ("fleet.meter.send.0=10/s", "such as --set 'fleet.meter.send.0.every=10s'"),
+        (
+            "fleet.meter.send.0.properties=x",
+            r#"write --set 'fleet.meter.send.0.properties={ unit = "kWh" }'"#,
+        ),
+        ("fleet.meter.report=10s", "such as --set 'fleet.meter.report.0.every=10s'"),
+        ("fleet.meter.methods=reboot", "such as --set 'fleet.meter.methods.reboot.status=200'"),
+        (
+            "fleet.meter.methods.reboot=200",
+            r#"write --set 'fleet.meter.methods.reboot={ status = 200, after"#,
+        ),
+        ("fleet.meter.auth=none", "such as --set 'fleet.meter.auth.file=devices.txt'"),
+        ("fleet.meter.reconnect=5s", r#"write --set 'fleet.meter.reconnect={ kind = "exponential", base"#),
+        ("fleet.meter.twin=on-connect", r#"write --set 'fleet.meter.twin={ get = "on-connect", every"#),
+        ("fleet.meter.will=gone", r#"write --set 'fleet.meter.will={ topic = "gone/${device}", payload"#),
+        ("drive=5", "such as --set 'drive.0.rate=1/s'"),
+        ("emulator=5m", r#"write --set 'emulator={ expiry_grace = "5m" }'"#),
+        ("validity=5", r#"write --set 'validity={ late_share = "0.1%" }'"#),
+        ("thresholds=p99<500", r#"such as --set 'thresholds.telemetry=["p(99) < 500ms"]'"#),
+    ] {
+        let (_, errors) = set(&[text]);
+        assert!(errors.contains("wrong type") && errors.contains(fix), "{text}: {errors}");
+        let option = fix.split_once("--set '").and_then(|(_, rest)| rest.strip_suffix('\''));
+        // A list of tables needs its elements in the file, and NAME is a placeholder.
+        if let Some(option) = option
+            .filter(|option| !option.contains("NAME") && !option.contains("e.0") && !option.contains("t.0"))
+        {
+            assert!(!set(&[option]).1.contains("wrong type"), "{option}");
+        }
+    }
+}
+
+#[test]
 fn invalid_overrides_are_reported() {
     for (text, expected) in [
         ("fleet.metre.devices=5", "did you mean `meter`?"),

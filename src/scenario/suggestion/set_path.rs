@@ -1,6 +1,9 @@
-//! "Did you mean" for the path of a `--set` override: finds the place in the scenario where a misplaced key belongs. Used by `reader`.
+//! "Did you mean" for a `--set` override: finds the place in the scenario where a misplaced key belongs, and writes a value that must be a
+//! list or a table. Used by `reader`.
 
 use super::{Meant, meant};
+use crate::scenario::error::Origin;
+use crate::scenario::mask::may_be_key;
 use crate::scenario::node::{Entry, Node, Value};
 
 /// Places, each with its keys. `*` stands for the first name in the scenario. The first place that knows a key wins.
@@ -97,6 +100,45 @@ fn table(node: &Node) -> Option<&[Entry]> {
 pub(in crate::scenario) fn element_name(element: &Node) -> Option<&str> {
     let name = table(element)?.iter().find(|entry| entry.key == "name")?;
     if let Value::String(name) = &name.node.value { Some(name) } else { None }
+}
+
+/// What to append to the path of a list or a table of tables, by a part of the text that describes its allowed values.
+#[rustfmt::skip]
+const KEYS: [(&str, &str); 13] = [
+    ("[[phase]]", ".0.duration=1m"),
+    ("[[drive]]", ".0.rate=1/s"),
+    (".send]]", ".0.every=10s"),
+    (".report]]", ".0.every=10s"),
+    ("keys every and payload", ".every=10s"),
+    ("keys name and duration", ".duration=1m"),
+    ("keys call, fleet and rate", ".rate=1/s"),
+    ("keys kind and host", ".host=broker.example"),
+    ("a table: [fleet.NAME]", ".devices=100"),
+    ("one table per fleet", ".NAME.devices=100"),
+    // A key in `auth` may be a secret, which --set refuses.
+    ("group_key = ", ".file=devices.txt"),
+    (".methods.reboot]", ".reboot.status=200"),
+    ("a table: \"telemetry\"", ".telemetry=[\"p(99) < 500ms\"]"),
+];
+
+/// Returns the fix for a value of `--set` that must be a list or a table: the option to write. `None` for a value in the file.
+/// `allowed` describes the allowed values, with an example in TOML.
+pub(in crate::scenario) fn set_value(node: &Node, allowed: &str) -> Option<String> {
+    let Origin::Set(_) = node.place.origin else { return None };
+    let path = &node.place.key;
+    if allowed.starts_with("true") {
+        return Some(format!("write --set {path}=true or --set {path}=false"));
+    }
+    if let Some((_, rest)) = KEYS.iter().find(|(kind, _)| allowed.contains(kind)) {
+        return Some(format!("set a key of it, such as --set '{path}{rest}'"));
+    }
+    let value = match &node.value {
+        Value::String(text) if allowed.contains('[') && !may_be_key(text) && !text.contains(['\'', '[']) => {
+            format!("{:?}", text.split(',').map(str::trim).collect::<Vec<_>>())
+        }
+        _ => allowed.get(allowed.find(['[', '{'])?..=allowed.rfind([']', '}'])?)?.to_owned(),
+    };
+    Some(format!("write --set '{path}={value}'"))
 }
 
 /// Returns `=VALUE` for a number, a boolean, or a short text that starts with a digit; nothing for other values, which could be secrets.

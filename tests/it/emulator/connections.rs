@@ -81,7 +81,7 @@ async fn telemetry_is_acknowledged() {
     device.expect([0x40, 2, 0, 1, 0x40, 2, 0, 2]).await;
     device.send(encode::disconnect).await;
     device.expect_end().await;
-    assert_eq!(hub.stop(), Stats { accepted: 1, telemetry: 2, ..Stats::default() });
+    assert_eq!(hub.stop(), Stats { accepted: 1, telemetry: 2, acks: 2, ended: 1, ..Stats::default() });
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn takeover_on_any_shard_keeps_the_session() {
     old.expect([0xD0, 0]).await;
     let mut clean = hub.connecting("d1", true).await;
     clean.expect(CONNACK).await;
-    assert_eq!(hub.stop(), Stats { accepted: 8, taken_over: 6, ..Stats::default() });
+    assert_eq!(hub.stop(), Stats { accepted: 8, ended: 6, taken_over: 6, ..Stats::default() });
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn expired_token_ends_the_connection() {
     device.connect("d1", &token("d1", now_unix() - 10), true).await;
     device.expect(CONNACK).await;
     device.expect_end().await;
-    assert_eq!(hub.stop(), Stats { accepted: 1, expired: 1, ..Stats::default() });
+    assert_eq!(hub.stop(), Stats { accepted: 1, ended: 1, expired: 1, ..Stats::default() });
 }
 
 #[tokio::test]
@@ -254,5 +254,5 @@ async fn many_devices_are_served_at_once() {
     for (_, device) in &mut devices {
         device.expect([0x40, 2, 0, 1]).await;
     }
-    assert_eq!(hub.stop(), Stats { accepted: 40, telemetry: 40, ..Stats::default() });
+    assert_eq!(hub.stop(), Stats { accepted: 40, telemetry: 40, acks: 40, ..Stats::default() });
 }

@@ -62,7 +62,7 @@ fn hub_obeys_json_lines_and_ends_with_stdin() {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     send(&Control::Start { unix_us: 0 });
     send(&Control::Stats);
-    let ControlReply::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards } =
+    let ControlReply::Stats { counted, refused_by, cpu_us, rss_peak_bytes, shards, .. } =
         serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap()
     else {
         panic!("unexpected answer")

@@ -88,6 +88,8 @@ fn run() -> Run {
                 verified: true,
             }),
             cleartext_password: false,
+            tier: None,
+            units: None,
             preflight_passed: false,
         },
         host: Host {
@@ -131,6 +133,7 @@ pub(crate) fn pass() -> RunResult {
         }),
         totals: operation_sums(&measurement),
         measurement,
+        limits: Vec::new(),
         findings: Vec::new(),
         rules: Some(Rules {
             thresholds,

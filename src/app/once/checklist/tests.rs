@@ -46,6 +46,7 @@ impl Bench {
 
     /// The device connects, and SUBACK grants these codes.
     fn online(&mut self, fleet: u16, granted: &[u8]) {
+        self.ended(fleet, Operation::ConnectMqtt, None, Outcome::Ok);
         self.ended(fleet, Operation::Connect, None, Outcome::Ok);
         if !granted.is_empty() {
             self.list.handle(Observed::Subscribed { fleet, granted: granted.to_vec() });
@@ -180,7 +181,13 @@ fn each_failure_has_its_reason_and_fix() {
                [[fleet.a.report]]\nevery = \"1s\"\npayload = \"{}\"\n";
     let (message, report) = ((Operation::Telemetry, Some(0)), (Operation::TwinReport, Some(1)));
     for ((operation, step), class, text, outcome, shown) in [
-        (message, "ack_timeout", "no acknowledgment within 30 s", Outcome::TimedOut, "increase ack_timeout"),
+        (
+            message,
+            "ack_timeout",
+            "no acknowledgment within 30 s",
+            Outcome::TimedOut,
+            "increase `ack_timeout`",
+        ),
         (
             message,
             "closed_by_peer",
@@ -188,10 +195,16 @@ fn each_failure_has_its_reason_and_fix() {
             Outcome::Lost,
             "check the payload size",
         ),
-        (message, "encode", "too long", Outcome::Lost, "docs/errors.md explains encode"),
+        (message, "encode", "too long", Outcome::Lost, "report it"),
         (report, "twin_timeout", "no answer to twin.report within 60 s", Outcome::TimedOut, "`timeout`"),
-        (report, "twin_400", "twin.report failed with status 400", Outcome::Refused, "[[fleet.NAME.report]]"),
-        (report, "twin_429", "twin.report failed with status 429", Outcome::Throttled, "docs/errors.md"),
+        (report, "twin_400", "twin.report failed with status 400", Outcome::Refused, "payload of `report`"),
+        (
+            report,
+            "twin_429",
+            "twin.report failed with status 429",
+            Outcome::Throttled,
+            "use fewer twin operations",
+        ),
         (report, "payload", "the payload is not JSON", Outcome::Lost, "correct the payload"),
     ] {
         let mut bench = Bench::new(one);
@@ -204,6 +217,67 @@ fn each_failure_has_its_reason_and_fix() {
         let line = bench.text().lines().find(|line| line.contains("failed ")).unwrap_or_default().to_owned();
         assert!(line.contains(operation.name()) && line.contains(&format!("{text} ({class})")), "{line}");
         bench.shows(&["           fix: ", shown]);
+    }
+}
+
+#[test]
+fn last_error_before_the_end_is_the_reason() {
+    let twin = "[fleet.a]\ndevices = 1\nsubscribe = [\"twin\"]\ntwin = { get = \"on-connect\" }\n\
+                [[fleet.a.report]]\nevery = \"1s\"\npayload = \"{}\"\n[fleet.b]\ndevices = 1\n";
+    let mut bench = Bench::new(twin);
+    bench.failed(1, "closed_by_peer", "of another fleet");
+    bench.online(1, &[]);
+    bench.online(0, &[1, 1]);
+    bench.failed(0, "twin_404", "status 404");
+    bench.ended(0, Operation::TwinGet, None, Outcome::Refused);
+    bench.next(Some(1));
+    // Later errors of the same kind do not change the reason.
+    bench.failed(0, "twin_429", "status 429");
+    bench.ended(0, Operation::TwinReport, Some(0), Outcome::Throttled);
+    bench.failed(0, "twin_400", "status 400");
+    bench.shows(&[
+        "failed   twin.get: status 404 (twin_404)\n           fix: check that the device is registered",
+        "failed   twin.report: status 429 (twin_429)\n           fix: use fewer twin operations",
+    ]);
+    bench.failed(0, "reset", "the connection was reset");
+    bench.failed(1, "closed_by_peer", "of another fleet");
+    bench.list.handle(Observed::GaveUp { fleet: 0 });
+    let text = bench.text();
+    assert!(!text.contains("of another fleet"), "{text}");
+}
+
+#[test]
+fn outcome_without_error_names_no_class() {
+    let mut bench = Bench::new("[fleet.a]\ndevices = 1\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n");
+    bench.online(0, &[]);
+    bench.next(Some(1));
+    bench.failed(0, "clock_ahead", "no reason for a lost message");
+    bench.ended(0, Operation::Telemetry, Some(0), Outcome::Lost);
+    bench.shows(&[": the outcome is lost, and no error was recorded\n           fix: use --trace a-00000 to see the packets of this device\n"]);
+}
+
+const RESTART: &str = "[fleet.a]\ndevices = 1\nsubscribe = [\"methods\"]\nmethods.restart = { then = \"reconnect\" }\n\
+    [[drive]]\ncall = \"method\"\nfleet = \"a\"\nname = \"restart\"\nrate = \"1/s\"\n";
+
+#[test]
+fn failed_reconnect_has_the_fix_for_its_step() {
+    let closed = (Operation::ConnectTls, "the server closed the connection before CONNACK");
+    for (steps, (class, text), shown) in [
+        (&[][..], ("tcp_refused", "the TCP connection was refused"), "MQTT over TLS uses port 8883"),
+        (&[closed.0][..], ("closed_by_peer", closed.1), "check that an IoT hub listens on this port"),
+        (&[closed.0, Operation::ConnectMqtt][..], ("closed_by_peer", "closed"), "after an invalid packet"),
+    ] {
+        let mut bench = Bench::new(RESTART);
+        bench.ended(0, closed.0, None, Outcome::Ok);
+        bench.online(0, &[1, 1]);
+        bench.next(Some(1));
+        bench.answered(0, Operation::ServiceMethod, Some(0), Outcome::Ok, Some(200));
+        for step in steps {
+            bench.ended(0, *step, None, Outcome::Ok);
+        }
+        bench.failed(0, class, text);
+        bench.ended(0, Operation::Connect, None, Outcome::Refused);
+        bench.shows(&["failed   reconnect after restart: ", shown]);
     }
 }
 
@@ -397,7 +471,7 @@ fn item_that_is_open_at_the_end_has_failed() {
 #[test]
 fn times_show_each_step_of_the_connection() {
     let mut bench = Bench::new("[fleet.a]\ndevices = 1\nsubscribe = [\"twin\"]\n");
-    for step in [Operation::ConnectTcp, Operation::ConnectTls, Operation::ConnectMqtt] {
+    for step in [Operation::ConnectTcp, Operation::ConnectTls] {
         bench.ended(0, step, None, Outcome::Ok);
     }
     bench.online(0, &[1, 1]);

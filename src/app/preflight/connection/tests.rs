@@ -87,15 +87,6 @@ fn silent_server_is_named_while_and_after_waiting() {
     assert_eq!(notes, [format!("waiting for 127.0.0.1:{port} (up to 400 ms)\n")]);
 }
 
-#[test]
-fn closed_port_advice_names_the_port_of_the_transport() {
-    for (tls, port) in [(false, "plain TCP usually uses port 1883"), (true, "TLS uses port 8883")] {
-        for class in ["tcp_refused", "tcp_timeout", "tcp_unreachable"] {
-            assert!(class_fix(class, tls).contains(port), "{class}");
-        }
-    }
-}
-
 /// If this machine lacks a resource, advice about TLS or the server would be wrong.
 #[test]
 fn shortages_of_this_machine_have_their_own_fixes() {

@@ -40,16 +40,16 @@ fn advice_is_always_sufficient() {
     let widen = "ip_local_port_range=\"1024 65535\"";
     let advised = |needed, offer: Offer| ports(needed, &offer).unwrap_err().to_string();
     let message = advised(64_512, offer(1));
-    assert!(message.contains(widen) && message.contains("at least 3:"), "{message}");
+    assert!(message.contains(widen) && message.contains("at least 3 in target.source_ips:"), "{message}");
     let message = advised(64_513, offer(1));
     assert!(!message.contains(widen), "the widest range is not enough: {message}");
     let wide = Offer { first: 1_024, last: 65_535, ..offer(2) };
     let message = advised(1_000_000, wide);
-    assert!(!message.contains(widen) && message.contains("list at least 16:"), "{message}");
+    assert!(!message.contains(widen) && message.contains("list at least 16 in"), "{message}");
     assert!(message.contains("use at most 129,024 devices"), "{message}");
     // Two target addresses halve the number of source addresses.
     let message = advised(1_000_000, Offer { pairs: 2, sources: 1, ..wide });
-    assert!(message.contains("list at least 8:"), "{message}");
+    assert!(message.contains("list at least 8 in"), "{message}");
     let message = advised(1_000_000, Offer { embedded: true, ..offer(1) });
     assert!(message.contains("hubstorm emulator") && message.contains("at least 36 source_ips"), "{message}");
     assert!(!message.contains("10.0.0.2"), "the built-in hub has no [target]: {message}");

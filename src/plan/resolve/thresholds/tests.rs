@@ -10,7 +10,7 @@ fn resolve_one(metric: &str, expression: &str) -> Result<Threshold, String> {
         place: Place { key: key.to_owned(), ..Place::default() },
     };
     let (metric, expression) = (written(metric, "m"), written(expression, "e"));
-    let spec = ThresholdSpec { metric, expression, abort: false, after: None };
+    let spec = ThresholdSpec { metric, expression, listed: true, abort: false, after: None };
     let known = KnownNames {
         phases: &["ramp".to_owned(), "steady".to_owned()],
         fleets: &["meter".to_owned()],

@@ -4,8 +4,14 @@ use super::super::{TargetFacts, findings};
 use crate::measure::{Culprit, Key, Operation, Outcome, Recorder, Times};
 use crate::result::model::Severity;
 
-const HUB: TargetFacts =
-    TargetFacts { is_hub: true, tls_wanted: true, cleartext_password: false, preflight_passed: false };
+const HUB: TargetFacts = TargetFacts {
+    is_hub: true,
+    tls_wanted: true,
+    cleartext_password: false,
+    preflight_passed: false,
+    size: None,
+    reached_limit: false,
+};
 const BROKER: TargetFacts = TargetFacts { is_hub: false, tls_wanted: false, ..HUB };
 const BROKER_TLS: TargetFacts = TargetFacts { tls_wanted: true, ..BROKER };
 

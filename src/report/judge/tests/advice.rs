@@ -2,7 +2,7 @@
 
 use super::{Case, MS, STEADY, assert_verdict, key, latency, messages};
 use crate::measure::{Compare, Culprit, Health, Measurement, Operation, Outcome, Rule, Source, Test};
-use crate::report::judge::Judgment;
+use crate::report::judge::{Judgment, judge_again};
 use crate::result::model::Status;
 
 #[test]
@@ -127,4 +127,15 @@ fn advice_for_a_changed_clock_is_to_synchronize_it() {
     assert_verdict(&judged, Status::Invalid, 120, "this machine's clock changed");
     let last = judged.verdict.reasons.last().unwrap();
     assert!(last.starts_with("Synchronize") && !last.contains("busy"), "{last}");
+}
+
+#[test]
+fn advice_about_a_json_scenario_is_json() {
+    let mut result = crate::result::testing::result();
+    result.run.target.cleartext_password = true;
+    for (file, shown) in [("x.toml", "Remove tls = false"), ("x.json", "Remove \"tls\": false")] {
+        file.clone_into(&mut result.run.scenario.file);
+        let findings = judge_again(&result).unwrap().findings;
+        assert!(findings.iter().any(|finding| finding.text.contains(shown)), "{file}: {findings:?}");
+    }
 }

@@ -115,6 +115,7 @@ impl Case {
             recovery: None,
             emulator,
             target,
+            limits: &[],
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Names of metrics, their values, and the default metrics.
+//! Names of metrics, and the default metrics.
 
 use super::*;
 use crate::result::testing::result as sample;
@@ -14,9 +14,12 @@ fn names_are_parsed_and_written_alike() {
         "publish count(timed_out)",
         "telemetry{phase:steady} achieved",
     ] {
-        assert_eq!(Metric::parse(text).unwrap().label(), text);
+        assert_eq!(text.parse::<MetricSpec>().unwrap().to_string(), text);
     }
-    assert_eq!(Metric::parse(" telemetry{ phase:a } med ").unwrap().label(), "telemetry{phase:a} p(50)");
+    assert_eq!(
+        " telemetry{ phase:a } med ".parse::<MetricSpec>().unwrap().to_string(),
+        "telemetry{phase:a} p(50)"
+    );
     for (text, part) in [
         ("telemetry", "the aggregate is missing"),
         ("telemetry p99", "unknown aggregate \"p99\"; write a metric such as"),
@@ -27,34 +30,16 @@ fn names_are_parsed_and_written_alike() {
         ("telemetry p(99) < 5ms", "remove the comparison"),
         ("", "unknown operation"),
     ] {
-        let error = Metric::parse(text).unwrap_err();
+        let error = text.parse::<MetricSpec>().unwrap_err().to_string();
         assert!(error.contains(part), "{text}: {error}");
     }
 }
 
 #[test]
-fn values_cover_their_phases_and_fleets() {
-    let result = sample();
-    for (text, expected) in [
-        ("telemetry rate(ok)", Some(0.5)),
-        ("telemetry{phase:steady,fleet:meter} count(lost)", Some(1.0)),
-        ("telemetry{fleet:other} count(ok)", None),
-        ("telemetry{phase:ramp} count(ok)", None),
-        ("connect count(ok)", None),
-        ("connect{phase:*} count(ok)", Some(1.0)),
-        ("twin.get p(99)", None),
-    ] {
-        let found = Metric::parse(text).unwrap().read(&result).map(|reading| reading.value);
-        assert_eq!(found, expected, "{text}");
-    }
-    let reading = Metric::parse("telemetry p(99)").unwrap().read(&result).unwrap();
-    assert!(reading.few && (8_000.0..8_100.0).contains(&reading.value), "{reading:?}");
-}
-
-#[test]
 fn defaults_are_the_thresholds_or_the_headline() {
-    let labels =
-        |result: &RunResult| -> Vec<String> { Metric::defaults(result).iter().map(Metric::label).collect() };
+    let labels = |result: &RunResult| -> Vec<String> {
+        MetricSpec::defaults(result).iter().map(ToString::to_string).collect()
+    };
     let mut result = sample();
     assert_eq!(
         labels(&result),
@@ -66,7 +51,7 @@ fn defaults_are_the_thresholds_or_the_headline() {
             "connect{phase:*} p(95)"
         ]
     );
-    let test = Test::Max { compare: crate::measure::Compare::Less, limit_us: 5 };
+    let test = Test::Max { compare: Compare::Less, limit_us: 5 };
     let rule = Rule {
         metric: Operation::Connect,
         phase: Some("ramp".to_owned()),
@@ -76,6 +61,10 @@ fn defaults_are_the_thresholds_or_the_headline() {
         abort_from_us: None,
         line: None,
     };
-    result.rules.as_mut().unwrap().thresholds = vec![rule.clone(), rule];
+    let happened = Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 };
+    let connected = Rule { test: happened, ..rule.clone() };
+    result.rules.as_mut().unwrap().thresholds = vec![connected.clone()];
+    assert_eq!(labels(&result).len(), 5, "such a threshold says nothing about a change");
+    result.rules.as_mut().unwrap().thresholds = vec![rule.clone(), connected, rule];
     assert_eq!(labels(&result), ["connect{phase:ramp} max"]);
 }
