@@ -350,7 +350,7 @@ async fn our_reset_arrives_as_a_reset() {
 }
 
 #[tokio::test]
-async fn our_silence_leaves_the_connection_open_until_the_peer_closes_it() {
+async fn our_silence_leaves_the_connection_open() {
     let silent = async {
         let (ours, mut theirs) = connected().await;
         let mut sender = Sender { close: Some(Close::Silent), ..Sender::default() };

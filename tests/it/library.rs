@@ -90,7 +90,7 @@ fn storm_disconnects_every_device_and_all_return() {
         let counts = &result.fleets[0].counts;
         assert_eq!((counts.disconnects, counts.reconnects), (30, 30), "{how}");
         let online = result.sum(|part| part.operation == Operation::Online && part.phase == "storm");
-        assert_eq!((online.due, online.outcome(Outcome::Ok)), (30, 30), "{how}: nobody is lost");
+        assert_eq!((online.due, online.outcome(Outcome::Ok)), (30, 30), "{how}: no device is lost");
         assert!(result.errors.is_empty(), "a planned disconnect is no error: {:?}", result.errors);
     }
 }

@@ -7,27 +7,6 @@ use super::nanoseconds::{nanoseconds, ns, seconds};
 use super::phases::{Schedule, Span};
 use crate::policy::disconnect::Disconnect;
 use crate::rng::{Purpose, Rng, generator};
-use std::time::Duration;
-
-/// The `churn` of a phase: a Poisson process for each device while it is online.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ChurnPlan {
-    /// How often an online device leaves, per second.
-    pub rate_hz: f64,
-    /// How the device ends its connection.
-    pub how: Disconnect,
-    /// How long the device stays away.
-    pub away: Duration,
-}
-
-impl ChurnPlan {
-    /// Returns the share of the devices that is away once as many devices return as leave.
-    #[must_use]
-    pub fn away_share(&self) -> f64 {
-        let away = self.rate_hz * self.away.as_secs_f64();
-        away / (1.0 + away)
-    }
-}
 
 /// A span in which a device is online, and how the device ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +82,8 @@ impl Iterator for Stays<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::schedule::PhasePlan;
+    use crate::plan::schedule::{ChurnPlan, PhasePlan};
+    use std::time::Duration;
 
     const S: u64 = 1_000_000_000;
     const DEVICES: u64 = 2_000;
@@ -123,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn devices_leave_during_the_phase_and_return_after_the_time_away() {
+    fn devices_leave_during_churn_and_return_after_their_time_away() {
         for rank in 0..DEVICES {
             let stays = stays(1, rank);
             assert_eq!(stays[0].span.from_ns, 0);

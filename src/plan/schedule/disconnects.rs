@@ -6,18 +6,6 @@ use super::phases::Schedule;
 use super::random_order::RandomOrder;
 use crate::policy::disconnect::Disconnect;
 use crate::rng::{Purpose, generator};
-use std::time::Duration;
-
-/// The `disconnect` of a phase.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DisconnectPlan {
-    /// Share of the devices that are online at the start of the phase, as a fraction of 1.
-    pub share: f64,
-    /// How the devices end their connections.
-    pub how: Disconnect,
-    /// Time over which the disconnects are spread evenly, from the start of the phase.
-    pub over: Duration,
-}
 
 /// A device, as the seed and the schedule of its fleet see it.
 #[derive(Clone, Copy, Debug)]
@@ -85,8 +73,9 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::schedule::PhasePlan;
+    use crate::plan::schedule::{DisconnectPlan, PhasePlan};
     use std::collections::BTreeSet;
+    use std::time::Duration;
 
     const S: u64 = 1_000_000_000;
 

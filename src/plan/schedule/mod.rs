@@ -14,12 +14,14 @@ mod phases;
 mod random_order;
 mod round_robin;
 mod run_load;
+mod storms;
 
 pub use arrival::{Arrival, Cursor, Due, Spread};
-pub use churn::{ChurnPlan, Stay, Stays};
-pub use disconnects::{DeviceSeed, DisconnectPlan};
+pub use churn::{Stay, Stays};
+pub use disconnects::DeviceSeed;
 pub use load::{Load, Segment};
 pub use nanoseconds::ns;
 pub use phases::{PhasePlan, Schedule, Span};
 pub use round_robin::RoundRobin;
 pub use run_load::{RunLoad, RunLoads};
+pub use storms::{ChurnPlan, DisconnectPlan};

@@ -129,7 +129,7 @@ mod tests {
         let ramp = |rate| schedule(&[(8, [0.0, 1.0], rate), (8, [1.0; 2], None)]);
         assert_eq!(connects(&ramp(Some(2.0)), 8), connects(&ramp(None), 8));
         let both = schedule(&[(10, [0.5, 1.0], Some(1.0))]);
-        // Four at the start are spread over 4 s. The ramp's devices then wait for nobody but the one before.
+        // Four at the start are spread over 4 s. The ramp's devices then wait only for the one before.
         assert_eq!(
             connects(&both, 8),
             [0, 100, 200, 300, 400, 500, 625, 875].map(|hundredths| hundredths * S / 100)

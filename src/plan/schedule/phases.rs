@@ -1,10 +1,9 @@
 //! Phases, and the planned online share: how many devices are online at any time, and when each device is. Read by `arrival`, by
 //! every device and by the report.
 
-use super::churn::ChurnPlan;
-use super::disconnects::DisconnectPlan;
 use super::load::Load;
 use super::nanoseconds::{nanoseconds, ns, seconds};
+use super::storms::{ChurnPlan, DisconnectPlan};
 use std::time::Duration;
 
 /// A resolved phase.

@@ -11,7 +11,7 @@ fn storm(how: &str) -> String {
 }
 
 #[test]
-fn device_ends_the_connection_as_told_and_reconnects_by_its_policy() {
+fn device_disconnects_as_told_and_reconnects_by_its_policy() {
     for (how, close) in [("close", Close::AfterFlush), ("reset", Close::Reset), ("silent", Close::Silent)] {
         for (clean, lost, resent) in [(true, 3, 0), (false, 0, 3)] {
             let policy = "reconnect = { kind = \"fixed\", delay = \"2s\" }\nack_timeout = \"60s\"";
