@@ -451,7 +451,7 @@ pub fn with_hint(mut error: clap::Error, command: &str) -> clap::Error {
         _ => return error,
     };
     let hint = match error.get(kind) {
-        Some(ContextValue::String(argument)) => hints::hint(command, argument),
+        Some(ContextValue::String(argument)) => hints::hint(&Cli::command(), command, argument),
         _ => None,
     };
     if let Some(hint) = hint {

@@ -32,6 +32,10 @@ pub enum Purpose {
     Churn,
     /// Resamples of a comparison, with one stream per figure, not per device.
     Bootstrap,
+    /// Choice of the devices of a fault, with one stream per fault. The device is a hash of its id.
+    Fault(u16),
+    /// Random faults.
+    Chaos,
 }
 
 /// Except for `Connection`, the streams for purposes other than sends start at multiples of this number, which the streams for sends never
@@ -52,8 +56,10 @@ pub fn generator(seed: u64, device: u64, purpose: Purpose) -> Rng {
         Purpose::ServicePayload(drive) => 4 * PURPOSE_STEP + u64::from(drive),
         Purpose::ServiceDevice(drive) => 5 * PURPOSE_STEP + u64::from(drive),
         Purpose::Bootstrap => 6 * PURPOSE_STEP,
-        Purpose::Disconnect(phase) => 7 * PURPOSE_STEP + u64::from(phase),
-        Purpose::Churn => 8 * PURPOSE_STEP,
+        Purpose::Fault(fault) => 7 * PURPOSE_STEP + u64::from(fault),
+        Purpose::Chaos => 8 * PURPOSE_STEP,
+        Purpose::Disconnect(phase) => 9 * PURPOSE_STEP + u64::from(phase),
+        Purpose::Churn => 10 * PURPOSE_STEP,
     };
     Rng::seed_from_u64(mix(seed ^ mix(device ^ mix(purpose))))
 }
@@ -93,6 +99,8 @@ mod tests {
             first(7, 1, Purpose::Disconnect(0)),
             first(7, 1, Purpose::Disconnect(1)),
             first(7, 1, Purpose::Churn),
+            first(7, 1, Purpose::Fault(0)),
+            first(7, 1, Purpose::Chaos),
         ] {
             assert_ne!(base, other);
         }

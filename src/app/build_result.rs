@@ -2,10 +2,10 @@
 //! of this machine's processor, and writes nothing.
 
 use super::limits;
-use crate::emulator::{ShardHealth, ThrottleStats};
+use crate::emulator::{FaultStats, ShardHealth, ThrottleStats};
 use crate::fleet::{self, Finished};
 use crate::measure::{Latency, Limits, Measurement, Operation, Source};
-use crate::plan::{Plan, TargetKind};
+use crate::plan::{FaultPlan, Plan, TargetKind};
 use crate::report::{self, exit};
 use crate::result::model::{self, EndedBy};
 use crate::stalls::StallEntry;
@@ -22,6 +22,8 @@ pub(super) struct EmulatorReport {
     pub(super) shards: Vec<ShardHealth>,
     /// Counts of the throttles and of the quota, if the hub has a tier.
     pub(super) throttle: Option<ThrottleStats>,
+    /// Counts of the faults, in the order of the plan.
+    pub(super) faults: Vec<FaultStats>,
 }
 
 /// Returns everything of a result that is known before the run, for its journal. `recovery` names the parts that the journal will lack.
@@ -88,9 +90,29 @@ pub(super) fn before(
         totals: Vec::new(),
         measurement: Measurement { breakdowns, ..empty },
         limits: Vec::new(),
+        faults: faults(plan),
         findings: Vec::new(),
         rules: Some(plan.rules()),
     }
+}
+
+fn faults(plan: &Plan) -> Vec<model::Fault> {
+    let fault = |FaultPlan { fault, share, fleet, devices, random }: &FaultPlan| {
+        let fleet = fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
+        model::Fault {
+            kind: fault.kind.name().to_owned(),
+            from_us: us(fault.at),
+            to_us: us(fault.end()),
+            share: *share,
+            fleet: fleet.map(|fleet| fleet.name.clone()),
+            devices: *devices,
+            code: fault.kind.takes_code().then_some(fault.code),
+            by_us: fault.kind.takes_by().then_some(us(fault.by)),
+            random: *random,
+            applied: None,
+        }
+    };
+    plan.faults.iter().map(fault).collect()
 }
 
 /// Returns what a journal lacks, because only the end of a run provides it, and the part of it without which a verdict is impossible.
@@ -140,6 +162,9 @@ pub(super) fn result(
         add_shards(&mut finished, &report.shards);
         result.emulator = Some(report.emulator);
         throttle = report.throttle;
+        for (fault, counted) in result.faults.iter_mut().zip(report.faults) {
+            fault.applied = Some(counted.applied);
+        }
     }
     result.limits = limits::limits(plan, &finished, throttle.as_ref());
     let run = &mut result.run;

@@ -13,6 +13,7 @@ use super::ca_file::CaFile;
 use super::{AppError, Env, environment_error, notice_printer, read_scenario, secret, tell};
 use crate::cli::EmulatorArgs;
 use crate::clock;
+use crate::emulator::certificate::RsaCertificate;
 use crate::emulator::control::{ControlCommand, ControlConfig, ControlError, Ready, SecretText};
 use crate::emulator::{Config, Hub, RunningHub, certificate};
 use crate::fleet::raise_descriptor_limit;
@@ -79,12 +80,13 @@ impl Listening {
     async fn start(
         address: SocketAddr,
         host: String,
-        config: Config,
+        mut config: Config,
     ) -> Result<Listening, EmulatorCommandError> {
         let listener = listen::bind(address)?;
         let certificate = certificate::make(&config.host_names, clock::unix())?;
-        let rsa = Arc::clone(&certificate.rsa);
-        let tls = tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get()))?;
+        let tls = tls_config((certificate.chain, certificate.key), &certificate.rsa)?;
+        let second = certificate.second;
+        config.second_tls = Some(tls_config((second.chain, second.key), &second.rsa)?);
         let address = listener.local_addr()?;
         let ready = Ready {
             mqtt: address.to_string(),
@@ -101,6 +103,15 @@ impl Listening {
         let certificate = ServedCertificate { ca_pem: certificate.ca_pem, rsa: certificate.rsa };
         Ok(Listening { hub, running, listener, certificate, ready })
     }
+}
+
+/// Returns the TLS configuration for a certificate and its RSA counterpart.
+fn tls_config(
+    certificate: (Vec<Vec<u8>>, Vec<u8>),
+    rsa: &Arc<RsaCertificate>,
+) -> Result<Arc<rustls::ServerConfig>, EmulatorCommandError> {
+    let rsa = Arc::clone(rsa);
+    Ok(tls::server_with_rsa(certificate, Box::new(move || rsa.get()))?)
 }
 
 /// Serves with `--control`, as the built-in hub of a run, until stdin ends. Ignores Ctrl-C, because the hub must keep serving until the run

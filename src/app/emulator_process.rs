@@ -7,11 +7,13 @@ use crate::emulator::control::{ControlCommand, ControlConfig, ControlReply, Read
 use crate::iothub::service::{ServiceCall, ServiceResult};
 use bytes::BytesMut;
 use std::path::Path;
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 /// How long to wait for an answer from the child.
@@ -70,14 +72,25 @@ impl EmulatorProcess {
         Ok((hub, ready))
     }
 
-    /// Sends calls to the hub and forwards their results, until the hub exits.
+    /// Sends the start of the run (since the Unix epoch) and the calls to the hub, and forwards the results of the calls, until the hub exits.
     pub(super) async fn relay_calls(
         &mut self,
+        started: oneshot::Receiver<Duration>,
         calls: &mut UnboundedReceiver<ServiceCall>,
         results: &UnboundedSender<ServiceResult>,
     ) {
+        let mut started = pin!(started);
+        let mut has_started = false;
         loop {
             tokio::select! {
+                unix = &mut started, if !has_started => {
+                    has_started = true;
+                    let Ok(unix) = unix else { continue };
+                    let unix_us = u64::try_from(unix.as_micros()).unwrap_or(u64::MAX);
+                    if self.send(&ControlCommand::Start { unix_us }).await.is_err() {
+                        break;
+                    }
+                }
                 Some(call) = calls.recv() => {
                     let more = std::iter::from_fn(|| calls.try_recv().ok());
                     for call in std::iter::once(call).chain(more) {

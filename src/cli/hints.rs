@@ -1,20 +1,17 @@
 //! Hints for arguments in the wrong place, and for options and commands of other tools, which users of those tools try first. Used by
 //! `cli`, which adds them to usage errors.
 
-use super::Cli;
-use clap::CommandFactory;
-
-/// Returns the hint for an argument that `command` does not have. `command` is the first argument of the command line, and may be the
+/// Returns the hint for an argument that `command` of `cli` does not have. `command` is the first argument of the command line, and may be the
 /// argument itself.
 #[must_use]
-pub(super) fn hint(command: &str, argument: &str) -> Option<String> {
+pub(super) fn hint(cli: &clap::Command, command: &str, argument: &str) -> Option<String> {
     let option = argument.split('=').next()?;
     let hint = if option.starts_with('-') {
         misplaced_option(command, option).or_else(|| option_of_another_tool(option)).map(str::to_owned)
     } else {
         misplaced_value(command, argument).or_else(|| command_of_another_tool(argument).map(str::to_owned))
     };
-    hint.or_else(|| option_of_another_command(command, option))
+    hint.or_else(|| option_of_another_command(cli, command, option))
 }
 
 /// Returns the hint for an option under another name, or for one that is not an option of this command.
@@ -65,9 +62,8 @@ fn misplaced_value(command: &str, value: &str) -> Option<String> {
 }
 
 /// Names the commands that have this option.
-fn option_of_another_command(command: &str, option: &str) -> Option<String> {
+fn option_of_another_command(cli: &clap::Command, command: &str, option: &str) -> Option<String> {
     let name = option.strip_prefix("--")?;
-    let cli = Cli::command();
     let has_option =
         |of: &&clap::Command| of.get_arguments().any(|argument| argument.get_long() == Some(name));
     let commands: Vec<&str> = cli.get_subcommands().filter(has_option).map(clap::Command::get_name).collect();

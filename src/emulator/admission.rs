@@ -68,11 +68,14 @@ pub enum Refusal {
     /// The device is disabled. Only the directory knows this.
     #[error("the device is disabled")]
     Disabled,
+    /// A fault refuses the device with this return code.
+    #[error("a fault refuses CONNECT with return code {0}")]
+    Fault(u8),
 }
 
 impl Refusal {
     /// The names of all reasons, as in `stats`.
-    pub const REASONS: [&str; 14] = [
+    pub const REASONS: [&str; 15] = [
         "protocol_level",
         "no_user_name",
         "user_name",
@@ -87,6 +90,7 @@ impl Refusal {
         "signature",
         "disabled",
         "unknown_device",
+        "fault",
     ];
 
     /// Returns the index into [`Refusal::REASONS`].
@@ -107,6 +111,7 @@ impl Refusal {
             Refusal::Signature | Refusal::PolicySignature => 11,
             Refusal::Disabled => 12,
             Refusal::UnknownDevice => 13,
+            Refusal::Fault(_) => 14,
         }
     }
 
@@ -135,6 +140,7 @@ impl Refusal {
             }
             Refusal::Disabled => "enable the device",
             Refusal::UnknownDevice => "add it to the file of --devices, and start the emulator again",
+            Refusal::Fault(_) => "wait for the end of the fault, or remove it",
         }
     }
 
@@ -144,6 +150,7 @@ impl Refusal {
     pub fn code(self) -> u8 {
         match self {
             Refusal::Level(_) => 1,
+            Refusal::Fault(code) => code,
             _ => 5,
         }
     }

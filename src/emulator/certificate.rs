@@ -4,8 +4,10 @@
 //!
 //! Both certificates are ECDSA P-256, because an RSA handshake costs the server several times as much. The hub also has an RSA certificate,
 //! for devices that cannot verify ECDSA. Generating its key takes 0.1 s to several seconds, so it is created when it is first needed. The
-//! same ECDSA CA signs both server certificates. The CA's private key is dropped after its last signature, which for the hub is the one on
-//! the RSA certificate.
+//! same ECDSA CA signs both server certificates. Each copy of the CA's private key is dropped after its last signature, which for the hub is
+//! the one on an RSA certificate.
+//!
+//! The hub has a second pair of server certificates, for faults that change the certificate.
 
 use crate::link::tls::Identity;
 use rcgen::{
@@ -43,6 +45,18 @@ pub struct Certificate {
     pub key: Vec<u8>,
     /// The RSA certificate, signed by the same CA.
     pub rsa: Arc<RsaCertificate>,
+    /// Other certificates for the same names, signed by the same CA.
+    pub second: SecondCertificate,
+}
+
+/// The certificates to which a fault changes.
+pub struct SecondCertificate {
+    /// The server certificate as DER.
+    pub chain: Vec<Vec<u8>>,
+    /// The server's private key as PKCS#8 DER.
+    pub key: Vec<u8>,
+    /// The RSA certificate.
+    pub rsa: Arc<RsaCertificate>,
 }
 
 /// The hub's 2,048-bit RSA certificate, created on first use.
@@ -52,6 +66,10 @@ pub struct RsaCertificate {
 }
 
 impl RsaCertificate {
+    fn new(params: CertificateParams, issuer: Issuer<'static, KeyPair>) -> Arc<RsaCertificate> {
+        Arc::new(RsaCertificate { maker: Mutex::new(Some((params, issuer))), made: OnceLock::new() })
+    }
+
     /// Returns the chain as DER and the private key as PKCS#8 DER, or `None` if they cannot be created. The first call creates them and
     /// may take seconds; other calls wait for it.
     pub fn get(&self) -> Option<Identity> {
@@ -87,13 +105,20 @@ pub struct Files {
 /// # Errors
 /// A name is not allowed in a certificate, or the time is out of range.
 pub fn make(names: &[String], unix: Duration) -> Result<Certificate, CertificateError> {
-    let Issued { root, certificate, key, params, issuer } = issue("hubstorm emulator", names, unix, VALID)?;
-    let rsa = RsaCertificate { maker: Mutex::new(Some((params, issuer))), made: OnceLock::new() };
+    let Issued { root, certificate, key, params, issuer, second_issuer } =
+        issue("hubstorm emulator", names, unix, VALID)?;
+    let second_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let second = SecondCertificate {
+        chain: vec![params.signed_by(&second_key, &issuer)?.der().to_vec()],
+        key: second_key.serialize_der(),
+        rsa: RsaCertificate::new(params.clone(), second_issuer),
+    };
     Ok(Certificate {
         ca_pem: root.pem(),
         chain: vec![certificate.der().to_vec()],
         key: key.serialize_der(),
-        rsa: Arc::new(rsa),
+        rsa: RsaCertificate::new(params, issuer),
+        second,
     })
 }
 
@@ -113,6 +138,8 @@ struct Issued {
     key: KeyPair,
     params: CertificateParams,
     issuer: Issuer<'static, KeyPair>,
+    /// Like `issuer`, with a copy of the CA's key.
+    second_issuer: Issuer<'static, KeyPair>,
 }
 
 /// Creates a CA named `title CA`, and a server certificate named `title` that the CA signs.
@@ -139,9 +166,11 @@ fn issue(title: &str, names: &[String], unix: Duration, valid: Duration) -> Resu
     let authority_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let root = authority.self_signed(&authority_key)?;
+    let copied_key = KeyPair::try_from(Zeroizing::new(authority_key.serialize_der()).as_slice())?;
+    let second_issuer = Issuer::new(authority.clone(), copied_key);
     let issuer = Issuer::new(authority, authority_key);
     let certificate = server.signed_by(&key, &issuer)?;
-    Ok(Issued { root, certificate, key, params: server, issuer })
+    Ok(Issued { root, certificate, key, params: server, issuer, second_issuer })
 }
 
 /// Returns the date in UTC.
@@ -162,7 +191,10 @@ mod tests {
     fn a_certificate_can_be_served_and_names_are_checked() {
         let names = ["localhost", "127.0.0.1", "::1", "hub.test"].map(str::to_owned);
         let made = make(&names, Duration::from_secs(1_800_000_000)).unwrap();
+        let first_chain = made.chain.clone();
         tls::server(made.chain, made.key).unwrap();
+        assert_ne!(made.second.chain, first_chain, "a fault changes to another certificate");
+        tls::server(made.second.chain, made.second.key).unwrap();
         let other = make(&names, Duration::from_secs(1_800_000_000)).unwrap();
         assert_ne!(made.ca_pem, other.ca_pem, "each start has its own CA");
         assert!(make(&["hüb".to_owned()], Duration::ZERO).is_err());

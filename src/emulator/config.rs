@@ -5,7 +5,9 @@ use super::unadmitted;
 use crate::clock::WallClock;
 use crate::iothub::emulator_options::EmulatorOptions;
 use crate::iothub::sas::Key;
+use crate::policy::fault::Fault;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Long enough for a device that connects at the same time as thousands of others: on a busy machine, it may be unable to send for seconds.
@@ -27,6 +29,12 @@ pub struct Config {
     pub policies: Vec<(String, Key)>,
     /// Options that scenarios and the command line can set.
     pub options: EmulatorOptions,
+    /// Faults, whose times count from the start of the run.
+    pub faults: Vec<Fault>,
+    /// Seed for the devices that faults affect.
+    pub seed: u64,
+    /// TLS configuration with another certificate, for faults that change the certificate. `None`: they only close connections.
+    pub second_tls: Option<Arc<rustls::ServerConfig>>,
     /// How long the hub waits for CONNECT after accepting a connection, including the TLS handshake.
     pub connect_arrival_timeout: Duration,
     /// Memory limit, in bytes, for all connections that are not admitted. Our choice.
@@ -53,6 +61,9 @@ impl Default for Config {
             device_keys: HashMap::new(),
             policies: Vec::new(),
             options: EmulatorOptions::default(),
+            faults: Vec::new(),
+            seed: 1,
+            second_tls: None,
             connect_arrival_timeout: crate::iothub::limits::CONNECT_ARRIVAL_TIMEOUT,
             unadmitted_bytes_max: unadmitted::BYTES_MAX,
             silence_max: SILENCE_MAX,

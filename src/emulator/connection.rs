@@ -33,7 +33,7 @@ pub(super) async fn run(ticket: Ticket, shard: Rc<Shard>, socket: std::net::TcpS
     let accepted = tokio::select! {
         biased;
         () = poll_fn(|cx| mailbox.poll_closing(cx, &ticket)) => None,
-        accepted = accept_tls_bounded(socket, shard.tls(), connect_by, watch) => Some(accepted),
+        accepted = accept_tls_bounded(socket, shard.tls(opened), connect_by, watch) => Some(accepted),
     };
     let transport = match accepted {
         Some(Ok(transport)) => transport,
@@ -152,8 +152,8 @@ impl Connection {
 
     #[cold]
     fn count_error(&self, error: HubError) {
-        if matches!(error, HubError::Tier(_)) {
-            return; // The throttles count it.
+        if matches!(error, HubError::Tier(_) | HubError::QuotaFault) {
+            return; // The throttles and the faults count it.
         }
         self.shard.counters().protocol_errors.add(1);
         // An empty device id means that no CONNECT arrived. A silent connection is not worth a notice.

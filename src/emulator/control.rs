@@ -2,11 +2,13 @@
 //! Keys travel here, never on a command line. This module only defines the format; it does no I/O.
 //!
 //! The parent sends [`ControlCommand::Config`] first. The child answers with [`Ready`], then with one [`ControlReply`] to each
-//! [`ControlCommand::Stats`] and each [`ControlCommand::Call`]; the replies to calls may come in any order. The child ends when its stdin ends.
+//! [`ControlCommand::Stats`], [`ControlCommand::Fault`] and [`ControlCommand::Call`]; the replies to calls may come in any order. The child
+//! ends when its stdin ends.
 //! `docs/emulator.md` describes the lines.
 
 use super::config::Config;
 use super::counts::Stats;
+use super::faults::FaultStats;
 use super::health::ShardHealth;
 use super::throttle::ThrottleStats;
 use crate::iothub::emulator_options::{EmulatorOptions, TierOptions};
@@ -14,6 +16,7 @@ use crate::iothub::limits::{Tier, UNLIMITED};
 use crate::iothub::sas::{Key, KeyError};
 use crate::iothub::service::{ServiceCall, ServiceFailure, ServiceResponse, ServiceResult};
 use crate::iothub::throttles::HubSize;
+use crate::policy::fault::{FaultError, FaultText};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +33,7 @@ pub const SHARDS_MAX: usize = 1024;
 pub enum ControlCommand {
     /// The configuration: always the first line, and never a later one.
     Config(ControlConfig),
-    /// The start of the run, for future time-based schedules. It has no effect yet.
+    /// The start of the run, from which the times of [`ControlConfig::faults`] count.
     Start {
         /// Microseconds since the Unix epoch.
         unix_us: u64,
@@ -39,6 +42,8 @@ pub enum ControlCommand {
     Stats,
     /// A call of a service client.
     Call(ServiceCall),
+    /// A fault whose times count from now. The reply is a [`ControlReply::Fault`].
+    Fault(FaultText),
 }
 
 /// The configuration of a hub. Omitted keys have the same defaults as on the command line.
@@ -77,6 +82,11 @@ pub struct ControlConfig {
     pub lenient_properties: bool,
     /// Number of threads, up to [`SHARDS_MAX`]; 0 means one per core.
     pub shards: usize,
+    /// Faults, whose times count from [`ControlCommand::Start`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultText>,
+    /// Seed for the devices that faults affect.
+    pub seed: u64,
     /// True for the built-in hub of a run: it prints fewer lines to stderr, because the run reports the errors of its devices.
     pub in_run: bool,
 }
@@ -105,6 +115,8 @@ impl From<EmulatorOptions> for ControlConfig {
             expiry_grace_ms: millis(options.expiry_grace),
             lenient_properties: options.lenient_properties,
             shards: 0,
+            faults: Vec::new(),
+            seed: 1,
             in_run: false,
         }
     }
@@ -181,6 +193,9 @@ pub enum ControlError {
         /// Tier.
         tier: Tier,
     },
+    /// A fault is invalid.
+    #[error("faults: {0}")]
+    Fault(#[from] FaultError),
     /// The number of shards is too high.
     #[error("shards is {0}: use a number from 1 to {SHARDS_MAX}, or 0 for one per core")]
     Shards(usize),
@@ -203,7 +218,7 @@ impl ControlConfig {
     /// Returns the configuration in the form that the hub uses.
     ///
     /// # Errors
-    /// A key is invalid, the tier is unknown, its number of units is wrong, or there are too many threads.
+    /// A key or a fault is invalid, the tier is unknown, its number of units is wrong, or there are too many threads.
     pub fn to_config(&self) -> Result<Config, ControlError> {
         if self.shards > SHARDS_MAX {
             return Err(ControlError::Shards(self.shards));
@@ -214,6 +229,8 @@ impl ControlConfig {
                 lenient_properties: self.lenient_properties,
                 tier: self.tier_options()?,
             },
+            faults: self.faults.iter().map(FaultText::to_fault).collect::<Result<_, _>>()?,
+            seed: self.seed,
             ..Config::default()
         };
         for host in std::iter::once(&self.host.to_string()).chain(&self.hosts) {
@@ -315,9 +332,21 @@ pub enum ControlReply {
         /// Counts of the throttles and of the quota, if the hub has a tier.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         throttle: Option<ThrottleStats>,
+        /// Counts of the faults, in the order of the configuration and of the control lines.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        faults: Vec<FaultStats>,
         /// Health of each shard. Older versions do not send it.
         #[serde(default)]
         shards: Vec<ShardHealth>,
+    },
+    /// The reply to a [`ControlCommand::Fault`].
+    Fault {
+        /// Number of the fault, which is its index in the counts of `stats`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<usize>,
+        /// The reason why the fault is refused, and the fix.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
     },
     /// The reply to a [`ControlCommand::Call`] that succeeded.
     Called {
@@ -353,7 +382,7 @@ impl ControlReply {
         match self {
             ControlReply::Called { id, response } => Some(ServiceResult { id, result: Ok(response) }),
             ControlReply::Failed { id, failure } => Some(ServiceResult { id, result: Err(failure) }),
-            ControlReply::Stats { .. } => None,
+            ControlReply::Stats { .. } | ControlReply::Fault { .. } => None,
         }
     }
 }

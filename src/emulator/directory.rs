@@ -8,6 +8,7 @@
 use super::address::Address;
 use super::config::Config;
 use super::device::Device;
+use super::faults::Faults;
 use super::telemetry::{Log, Telemetry};
 use super::throttle::Throttle;
 use crate::clock;
@@ -42,6 +43,7 @@ pub struct Directory {
     telemetry: Log,
     /// `None` without a tier.
     throttle: Option<Box<Throttle>>,
+    faults: Faults,
     /// Number of the next method call.
     next_call: AtomicU64,
     hasher: RandomState,
@@ -61,6 +63,7 @@ impl Directory {
         Directory {
             throttle: config.options.tier.map(throttle),
             telemetry: Log::new(config.telemetry_kept),
+            faults: Faults::new(config.faults.clone(), config.seed),
             config: Arc::new(config),
             next_call: AtomicU64::new(1),
             hasher: RandomState::new(),
@@ -119,6 +122,11 @@ impl Directory {
     #[inline]
     pub(super) fn throttle(&self) -> Option<&Throttle> {
         self.throttle.as_deref()
+    }
+
+    /// Returns the faults of the hub.
+    pub(super) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// Returns a new number for a method call.

@@ -6,6 +6,7 @@ use super::admission::Refusal;
 use super::config::Config;
 use super::counts::{Counter, Counters, Stats};
 use super::directory::Directory;
+use super::faults::FaultStats;
 use super::health::{Health, ShardHealth};
 use super::notice::{NOTICES_MAX, Notice};
 use super::service::{CallDeadline, PendingRequest};
@@ -13,11 +14,13 @@ use super::shard_channel::ShardChannels;
 use super::telemetry::Telemetry;
 use super::throttle::ThrottleStats;
 use super::unadmitted::Unadmitted;
-use crate::clock;
+use crate::clock::{self, Reading};
 use crate::iothub::service::{ServiceError, ServiceRequest, ServiceResponse};
+use crate::policy::fault::Fault;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// A hub: its devices and its counters.
 #[derive(Debug)]
@@ -102,6 +105,37 @@ impl Hub {
     #[must_use]
     pub fn throttle_stats(&self) -> Option<ThrottleStats> {
         self.directory.throttle().map(|throttle| throttle.stats(clock::now()))
+    }
+
+    /// Starts the clock of the faults in [`Config::faults`]: their times count from `unix` (the time since the Unix epoch). Can be called
+    /// from any thread; only the first call has an effect.
+    pub fn start_faults(&self, unix: Duration) {
+        let Reading { at, unix: now } = self.directory.config().wall.read(clock::now());
+        let ago = now.saturating_sub(unix);
+        let zero = (at + unix.saturating_sub(now)).checked_sub(ago).unwrap_or(at);
+        if self.directory.faults().start(zero) {
+            self.notify_faults();
+        }
+    }
+
+    /// Adds a fault whose times count from now. Can be called from any thread. Returns its number, or `None` if there are too many faults
+    /// ([`FAULTS_MAX`](super::faults::FAULTS_MAX)).
+    pub fn add_fault(&self, fault: Fault) -> Option<usize> {
+        let number = self.directory.faults().add(clock::now(), fault);
+        self.notify_faults();
+        number
+    }
+
+    /// Returns the counts of all faults. Can be called from any thread at any time.
+    #[must_use]
+    pub fn fault_stats(&self) -> Vec<FaultStats> {
+        self.directory.faults().stats()
+    }
+
+    fn notify_faults(&self) {
+        if let Some(shards) = self.shards.get() {
+            shards.notify_faults();
+        }
     }
 
     /// Returns the latest telemetry since the previous call: at most [`Config::telemetry_kept`] messages.

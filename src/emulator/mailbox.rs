@@ -3,6 +3,7 @@
 
 use super::session::HubSession;
 use super::unadmitted::Ticket;
+use crate::clock;
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::oneshot;
@@ -14,6 +15,8 @@ pub(super) struct Mailbox {
     takeover: RefCell<Option<oneshot::Sender<()>>>,
     /// True if there is something to send to the device.
     has_outbound: Cell<bool>,
+    /// True if the faults of the hub have changed.
+    has_faults: Cell<bool>,
     /// True if the hub is stopping.
     is_draining: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -29,6 +32,12 @@ impl Mailbox {
     /// Notes that there is something to send to the device.
     pub(super) fn notify_outbound(&self) {
         self.has_outbound.set(true);
+        self.wake();
+    }
+
+    /// Notes that the faults of the hub have changed.
+    pub(super) fn notify_faults(&self) {
+        self.has_faults.set(true);
         self.wake();
     }
 
@@ -61,6 +70,9 @@ impl Mailbox {
         }
         if self.has_outbound.take() {
             session.wake();
+        }
+        if self.has_faults.take() {
+            session.update_faults(clock::now());
         }
         if self.is_draining.get() {
             session.drain();

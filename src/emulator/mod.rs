@@ -6,7 +6,7 @@
 //! The other files, in reading order:
 //! - Decisions and state, without sockets: [`admission`] (who may connect), [`directory`] (the shared state) with [`device`],
 //!   [`subscriptions`], `method_call`, [`twin`] and [`c2d`] (the state that outlives a connection), [`service`] (requests of a service client),
-//!   [`throttle`] (the throttles and the quota of a tier).
+//!   [`throttle`] (the throttles and the quota of a tier), [`faults`] (the faults that a user causes).
 //! - Threads and sockets: [`hub`] (its handle), [`server`] (threads), `accept`, `shard` with `shard_channel` and `mailbox`, `connection` (the task of
 //!   one connection), [`unadmitted`] (memory limits before admission), `counts`, `health`, [`certificate`], [`control`] (JSON lines).
 //!
@@ -26,6 +26,7 @@ mod counts;
 pub mod device;
 pub mod directory;
 mod error;
+pub mod faults;
 mod health;
 pub mod hub;
 mod mailbox;
@@ -45,6 +46,8 @@ pub mod unadmitted;
 #[cfg(test)]
 mod clock_tests;
 #[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
 mod message_rules_tests;
 #[cfg(test)]
 mod method_tests;
@@ -61,6 +64,7 @@ pub use address::Address;
 pub use config::Config;
 pub use counts::Stats;
 pub use error::EmulatorError;
+pub use faults::FaultStats;
 pub use health::ShardHealth;
 pub use hub::Hub;
 pub use server::{RunningHub, serve};

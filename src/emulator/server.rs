@@ -261,6 +261,7 @@ async fn run_shard(shard: Rc<Shard>, mut inbox: Inbox, started: oneshot::Sender<
                     mailbox.notify_outbound();
                 }
             }
+            Some(ShardMessage::Faults) => shard.notify_faults(),
             Some(ShardMessage::Stop) | None => return Ok(()),
         }
     }

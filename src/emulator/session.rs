@@ -6,12 +6,14 @@
 //! At the end of the connection, the owner calls [`HubSession::release`].
 //!
 //! The state that outlives a connection is in the [`Directory`]. `connect` handles CONNECT, `exchange` all requests other than telemetry,
-//! `throttling` what a throttle delays, and `drain` the end of the hub.
+//! `throttling` what a throttle delays, `faults` what a fault does, and `drain` the end of the hub.
 
 mod connect;
+mod device_faults;
 mod drain;
 mod error;
 mod exchange;
+mod faults;
 mod held;
 mod method;
 mod throttling;
@@ -29,6 +31,7 @@ use crate::iothub::{limits, properties};
 use crate::sansio::{Close, Closed, Machine, OUTPUT_BYTES_MAX};
 use crate::wire::{self, Packet, QoS, Strictness, encode};
 use bytes::BytesMut;
+use device_faults::DeviceFaults;
 use held::HeldPackets;
 use method::SentCall;
 use std::collections::VecDeque;
@@ -126,7 +129,12 @@ pub struct HubSession {
     /// When a cloud-to-device message must be delivered again.
     retry_at: Option<Instant>,
     event: Option<Event>,
-    abandoned: bool,
+    /// True to end the connection with a reset.
+    is_reset: bool,
+    /// When the connection was admitted.
+    online_since: Option<Instant>,
+    /// Faults that affect the device; `None` on a hub without faults.
+    faults: Option<Box<DeviceFaults>>,
     /// True if the hub is stopping: the connection closes once its acknowledgments are sent.
     draining: bool,
     telemetry: u64,
@@ -157,7 +165,9 @@ impl HubSession {
             sent_calls: Vec::new(),
             retry_at: None,
             event: None,
-            abandoned: false,
+            is_reset: false,
+            online_since: None,
+            faults: None,
             draining: false,
             telemetry: 0,
             acks: 0,
@@ -229,6 +239,7 @@ impl HubSession {
         };
         self.state = State::Online;
         self.last_packet = now;
+        self.admit_faults(now);
         // A continued session gets its queued messages immediately, before it subscribes again.
         self.woken = true;
         self.outgoing.push_back(OutgoingPacket::ConnAck { session_present, code: 0 });
@@ -258,7 +269,7 @@ impl HubSession {
     pub fn abandon(&mut self) {
         self.state = State::Closing;
         self.will = None;
-        self.abandoned = true;
+        self.is_reset = true;
     }
 
     /// Returns the next event.
@@ -272,12 +283,12 @@ impl HubSession {
             (State::Opening, Packet::Connect(connect)) => self.handle_connect(now, &connect)?,
             (State::Opening, _) => return Err(HubError::NotConnect),
             (_, Packet::Publish(publish)) => self.handle_publish(now, &publish)?,
-            (_, Packet::Subscribe(subscribe)) => self.handle_subscribe(&subscribe)?,
+            (_, Packet::Subscribe(subscribe)) => self.handle_subscribe(now, &subscribe)?,
             (_, Packet::Unsubscribe { pid, filters }) => {
                 self.unsubscribe(&filters);
-                self.outgoing.push_back(OutgoingPacket::UnsubAck(pid));
+                self.answer(now, OutgoingPacket::UnsubAck(pid));
             }
-            (_, Packet::PingReq) => self.outgoing.push_back(OutgoingPacket::PingResp),
+            (_, Packet::PingReq) => self.answer(now, OutgoingPacket::PingResp),
             (_, Packet::Disconnect) => {
                 self.will = None; // MQTT 3.1.1 §3.14.4.
                 self.state = State::Closing;
@@ -305,6 +316,7 @@ impl HubSession {
                 return Err(HubError::Unescaped(c));
             }
             HubSession::check_size(publish.payload.len(), bag)?;
+            self.check_quota_fault(now)?;
             held = self.throttle_telemetry(now, publish.payload.len(), bag)?;
             self.telemetry += 1;
             if self.directory.telemetry().is_on() {
@@ -312,7 +324,7 @@ impl HubSession {
             }
         }
         if publish.qos == QoS::AtLeastOnce {
-            self.acknowledge(publish.pid, held);
+            self.acknowledge(now, publish.pid, held);
         }
         match inbound {
             Inbound::Telemetry { .. } => Ok(()),
@@ -386,7 +398,9 @@ impl Machine for HubSession {
             {
                 Err(HubError::ConnectTimeout)
             }
-            State::Online if now >= self.last_packet + self.keep_alive_timeout => Err(HubError::KeepAlive),
+            State::Online if !self.is_stalled() && now >= self.last_packet + self.keep_alive_timeout => {
+                Err(HubError::KeepAlive)
+            }
             State::Online if self.expires.is_some_and(|expires| now >= expires) => {
                 self.state = State::Closing;
                 self.event = Some(Event::Expired);
@@ -395,6 +409,7 @@ impl Machine for HubSession {
             State::Online => {
                 self.release_held(now);
                 self.handle_exchange_timeout(now);
+                self.handle_faults(now);
                 Ok(())
             }
             State::Throttled if self.held.connack_at.is_some_and(|at| now >= at) => {
@@ -456,9 +471,14 @@ impl Machine for HubSession {
                 Some(self.opened + self.directory.config().connect_arrival_timeout)
             }
             State::Online => {
-                let keep_alive = self.last_packet + self.keep_alive_timeout;
-                let deadlines =
-                    [Some(keep_alive), self.expires, self.exchange_timeout(), self.held.next_at()];
+                let keep_alive = (!self.is_stalled()).then(|| self.last_packet + self.keep_alive_timeout);
+                let deadlines = [
+                    keep_alive,
+                    self.expires,
+                    self.exchange_timeout(),
+                    self.held.next_at(),
+                    self.fault_timeout(),
+                ];
                 deadlines.into_iter().flatten().min()
             }
             State::Throttled => self.held.connack_at,
@@ -468,12 +488,13 @@ impl Machine for HubSession {
 
     fn wants_input(&self) -> bool {
         !matches!(self.state, State::Waiting | State::Throttled | State::Claiming)
+            && !self.is_stalled()
             && self.outgoing.len() + self.held.len() < OUTGOING_MAX
             && self.frame_bytes < OUTGOING_BYTES_MAX
     }
 
     fn poll_close(&self) -> Option<Close> {
-        let close = if self.abandoned { Close::Reset } else { Close::AfterFlush };
+        let close = if self.is_reset { Close::Reset } else { Close::AfterFlush };
         (self.state == State::Closing || self.is_drained()).then_some(close)
     }
 }

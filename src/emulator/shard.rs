@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// A shard: one thread that serves its own connections.
@@ -50,8 +51,13 @@ impl Shard {
         self.hub.directory()
     }
 
-    pub(super) fn tls(&self) -> &Arc<rustls::ServerConfig> {
-        &self.tls
+    /// Returns the TLS configuration for a connection that was accepted at `now`. Faults that change the certificate alternate between two.
+    pub(super) fn tls(&self, now: Instant) -> &Arc<rustls::ServerConfig> {
+        let directory = self.directory();
+        match &directory.config().second_tls {
+            Some(second) if directory.faults().certificate_changes(now) % 2 == 1 => second,
+            _ => &self.tls,
+        }
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -91,6 +97,11 @@ impl Shard {
     /// Returns the mailbox of an open connection.
     pub(super) fn mailbox(&self, connection: u64) -> Option<Rc<Mailbox>> {
         self.mailboxes.borrow().get(&connection).cloned()
+    }
+
+    /// Notifies all connections that the faults of the hub have changed.
+    pub(super) fn notify_faults(&self) {
+        self.mailboxes.borrow().values().for_each(|mailbox| mailbox.notify_faults());
     }
 
     pub(super) fn open_mailbox(&self, connection: u64) -> Rc<Mailbox> {

@@ -19,6 +19,8 @@ pub(super) enum ShardMessage {
     TakeOver { connection: u64, closed: oneshot::Sender<()> },
     /// Wake a connection that has something to send.
     Wake { connection: u64 },
+    /// Notify all connections that the faults of the hub have changed.
+    Faults,
     /// Close all connections, each once it has sent its acknowledgments, and then stop.
     Drain,
     /// Drop all connections and stop.
@@ -57,6 +59,13 @@ impl ShardChannels {
     /// Closes a connection that is not admitted yet.
     pub(super) fn close(&self, address: Address) {
         self.send(address.shard, ShardMessage::Close { connection: address.connection });
+    }
+
+    /// Notifies all connections that the faults of the hub have changed.
+    pub(super) fn notify_faults(&self) {
+        for shard in 0..self.len() {
+            self.send(shard, ShardMessage::Faults);
+        }
     }
 
     /// Lets all shards close their connections and stop.

@@ -24,7 +24,8 @@ pub enum Observed {
         /// The status with which the device answered a method call.
         status: Option<i32>,
     },
-    /// An error occurred. It precedes the ends of the operations that it explains.
+    /// An error occurred. It comes right before the end of the operation that it explains; the loss of a connection comes right
+    /// after the ends of its operations.
     Failed {
         /// Index of the fleet.
         fleet: u16,

@@ -5,9 +5,10 @@
 //! results from earlier versions would no longer be comparable.
 
 use super::credentials::Auth;
-use super::model::{FleetPlan, Plan};
+use super::model::{FaultPlan, FleetPlan, Plan};
 use super::schedule::Schedule;
 use crate::iothub::emulator_options::EmulatorOptions;
+use crate::policy::fault::Fault;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
@@ -34,6 +35,13 @@ impl Plan {
         match emulator {
             Some(emulator) => writeln!(out, "emulator Some({emulator})")?,
             None => writeln!(out, "emulator None")?,
+        }
+        for FaultPlan { fault, share, fleet, .. } in self.faults.iter().filter(|fault| !fault.random) {
+            let Fault { kind, code, by, at, length, .. } = fault;
+            writeln!(out, "fault {kind:?} {code} {by:?} {at:?} {length:?} {share:?} {fleet:?}")?;
+        }
+        if let Some(chaos) = &self.chaos {
+            writeln!(out, "{chaos:?}")?;
         }
         describe_phases(&self.schedule, out)?;
         for fleet in &self.fleets {

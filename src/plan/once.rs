@@ -61,9 +61,10 @@ pub struct OncePlan {
 }
 
 impl Plan {
-    /// Derives the plan in which one device of each fleet does every operation in `scope` once. Phases and thresholds are ignored.
+    /// Derives the plan in which one device of each fleet does every operation in `scope` once. Phases, thresholds and faults are ignored.
     #[must_use]
     pub fn once(mut self, scope: OnceScope) -> OncePlan {
+        self.faults.clear();
         let limit = self.limit_once();
         for (fleet, first) in self.fleets.iter_mut().zip(0_u64..) {
             fleet.do_once(scope, first, limit);

@@ -2,7 +2,7 @@
 //! Called by `app` before it resolves the scenario. The effect becomes part of the plan's overrides, so that the result differs from
 //! that of a whole run. Pure.
 
-use crate::scenario::{DURATION_MAX, DriveSpec, PhaseSpec, Scenario, nearest, typed_duration};
+use crate::scenario::{DURATION_MAX, DriveSpec, FaultSpec, PhaseSpec, Scenario, nearest, typed_duration};
 use crate::units::human_duration;
 use std::time::Duration;
 
@@ -59,6 +59,7 @@ impl Part<'_> {
         let Some(typed) = self.duration else { return Ok(()) };
         let total = typed_duration(typed).map_err(PartError::NoDuration)?;
         let before = scale(&mut scenario.phases, typed, total)?;
+        scale_faults(&mut scenario.emulator.faults, before, total);
         let before = human_duration(before);
         scenario.overrides.push(format!("--duration {typed} (all phases together; as written: {before})"));
         Ok(())
@@ -168,6 +169,16 @@ fn scale(phases: &mut [PhaseSpec], typed: &str, total: Duration) -> Result<Durat
         *duration = scaled(end) - start;
     }
     Ok(before)
+}
+
+/// Scales the times of faults in the same way, so that each stays in its place in the phases.
+fn scale_faults(faults: &mut [FaultSpec], before: Duration, total: Duration) {
+    let ratio = total.as_secs_f64() / before.as_secs_f64().max(f64::MIN_POSITIVE);
+    for time in faults.iter_mut().flat_map(|fault| [&mut fault.at, &mut fault.length]).flatten() {
+        // Rounded down, so that a fault that ends with its phase still does.
+        time.value =
+            Duration::from_micros(u64::try_from(time.value.mul_f64(ratio).as_micros()).unwrap_or(u64::MAX));
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod charts;
 mod comparison;
 mod connected;
 mod error_fix;
+mod faults;
 mod findings;
 mod format;
 mod formats;

@@ -14,7 +14,7 @@ use super::sources::{is_emulator, sources, stalls};
 use super::standing::{self, Standing};
 use super::summary::Summary;
 use super::width::{Width, columns, pad};
-use super::{from_hub, limits, margin};
+use super::{faults as fault_words, from_hub, limits, margin};
 use crate::measure::{Culprit, Operation, Stream, threshold_label};
 use crate::result::model::{RunResult, Severity, ThresholdResult};
 use crate::units::{human_bytes, human_count};
@@ -34,6 +34,7 @@ pub fn text(result: &RunResult, color: bool, width: Width) -> String {
     let summary = Summary::of(result);
     operations(&mut out, &summary);
     run(&mut out, result, &summary);
+    faults(&mut out, result);
     streams(&mut out, result);
     errors(&mut out, result);
     findings(&mut out, result);
@@ -312,6 +313,17 @@ fn errors(out: &mut Writer, result: &RunResult) {
             out.line(&format!("  {count:>9}  {class}"));
             out.wrapped("             ", "             ", &body);
         }
+    }
+}
+
+/// Writes the faults that the scenario asked for.
+fn faults(out: &mut Writer, result: &RunResult) {
+    if result.faults.is_empty() {
+        return;
+    }
+    out.heading("Faults");
+    for line in fault_words::lines(result) {
+        out.wrapped("  ", "      ", &line);
     }
 }
 

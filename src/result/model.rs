@@ -37,6 +37,9 @@ pub struct RunResult {
     /// Use of each limit of the hub's tier. Empty without a tier, and in files from earlier versions.
     #[serde(default)]
     pub limits: Vec<LimitUse>,
+    /// Faults on the built-in hub that the scenario asked for. Empty in files from earlier versions.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
     /// Findings: facts that a reader should know in addition to the verdict.
     pub findings: Vec<Finding>,
     /// Rules for the verdict. Null in files from earlier versions, whose verdict cannot be computed again.
@@ -429,6 +432,31 @@ pub struct LimitUse {
     /// Load that was offered at that time, in `unit`.
     #[serde(default)]
     pub offered_at_first: Option<f64>,
+}
+
+/// A fault on the built-in hub that the scenario asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fault {
+    /// Kind, such as `hold-acks`.
+    pub kind: String,
+    /// Planned start.
+    pub from_us: u64,
+    /// Planned end; equal to `from_us` for a fault that happens once.
+    pub to_us: u64,
+    /// Share of the devices of the fleet, or of all fleets, as a fraction of 1.
+    pub share: f64,
+    /// Fleet; null for all fleets.
+    pub fleet: Option<String>,
+    /// Number of devices that the fault could affect.
+    pub devices: u64,
+    /// Return code with which CONNECT was refused; null for other kinds.
+    pub code: Option<u8>,
+    /// Delay; null for kinds without one.
+    pub by_us: Option<u64>,
+    /// True if the fault was generated at random (`chaos`).
+    pub random: bool,
+    /// Number of connections or packets that the fault affected. Null if the hub did not report it.
+    pub applied: Option<u64>,
 }
 
 /// The importance of a finding.

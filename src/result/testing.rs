@@ -103,6 +103,7 @@ pub(crate) fn result() -> RunResult {
         measurement: measurement(),
         totals: Vec::new(),
         limits: Vec::new(),
+        faults: Vec::new(),
         findings: vec![Finding {
             severity: Severity::Note,
             text: "a thing".to_owned(),

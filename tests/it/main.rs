@@ -24,6 +24,7 @@ mod early_end;
 mod emulator;
 mod end_to_end;
 mod errors;
+mod faults;
 mod files;
 mod fleet;
 mod formats;

@@ -34,6 +34,8 @@ for_each_sdk! {
     receives_and_completes_c2d_messages
     reconnects_after_a_forced_close
     cannot_connect_while_disabled
+    reconnects_after_faults_and_its_messages_count
+    reconnects_after_a_disable_fault
     works_with_every_character_of_a_device_id
     readme_example_works
 }
@@ -282,6 +284,45 @@ fn cannot_connect_while_disabled(sdk: Sdk) {
     device.leave();
     let stats = hub.stop();
     assert_eq!((stats.accepted, stats.refused), (2, 1), "{stats:?}");
+}
+
+/// Forced closes, a reset and a new certificate end the connection. The SDK reconnects, and the hub counts every message.
+fn reconnects_after_faults_and_its_messages_count(sdk: Sdk) {
+    let hub = LocalHub::start();
+    let mut device = SdkDevice::connected(sdk, &hub, ID, &[]);
+    for kind in ["close", "reset", "certificate-change", "close"] {
+        device.execute(json!({"do": "send", "body": "before"}), "sent");
+        hub.fault(json!({"kind": kind}));
+        while hub.applied().last() != Some(&1) {
+            std::thread::yield_now();
+        }
+        // Node reconnects when it sends the next message.
+        device.execute(json!({"do": "send", "body": "after"}), "sent");
+    }
+    device.leave();
+    assert_eq!(hub.applied(), [1, 1, 1, 1]);
+    let stats = hub.stop();
+    assert_eq!((stats.accepted, stats.telemetry, stats.protocol_errors), (5, 8, 0), "{stats:?}");
+}
+
+/// The fault closes the connection and refuses CONNECT with return code 5. After it, the same client connects again.
+fn reconnects_after_a_disable_fault(sdk: Sdk) {
+    let hub = LocalHub::start();
+    let mut device = SdkDevice::connected(sdk, &hub, ID, &["--no-retry"]);
+    device.execute(json!({"do": "send", "body": "before"}), "sent");
+    hub.fault(json!({"kind": "disable-device", "for": "2s", "devices": [ID]}));
+    let end = hubstorm::clock::now() + std::time::Duration::from_secs(2);
+    device.wait_for("disconnected");
+    // On a slow machine, the fault may be over at the first attempt.
+    if !device.connects() {
+        std::thread::sleep(end.saturating_duration_since(hubstorm::clock::now()));
+        assert!(device.connects(), "the fault is over");
+    }
+    device.execute(json!({"do": "send", "body": "after"}), "sent");
+    device.leave();
+    let (applied, stats) = (hub.applied(), hub.stop());
+    assert_eq!(applied, [1 + stats.refused], "the closed connection, and each refused CONNECT");
+    assert_eq!((stats.accepted, stats.telemetry), (2, 2), "{stats:?}");
 }
 
 /// Except for `#` and `+`, which the MQTT clients of the SDKs refuse, and `;`, which ends a field of a connection string.

@@ -9,6 +9,7 @@ use hubstorm::iothub::emulator_options::{EmulatorOptions, TierOptions};
 use hubstorm::iothub::sas::Key;
 use hubstorm::iothub::service::{ServiceError, ServiceResponse};
 use hubstorm::link::tls;
+use hubstorm::policy::fault::FaultText;
 use serde_json::Value;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -51,7 +52,7 @@ impl LocalHub {
     fn start_with(wall: WallClock, options: EmulatorOptions) -> LocalHub {
         let listener = listen_at(PORT);
         let address = listener.local_addr().expect("it is bound").ip();
-        let config = Config {
+        let mut config = Config {
             host_names: vec![address.to_string()],
             group_keys: vec![group_key()],
             shards: 1,
@@ -64,6 +65,8 @@ impl LocalHub {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("ca.pem"), certificate.ca_pem).expect("the folder is writable");
         let server = tls::server(certificate.chain, certificate.key).expect("it was just made");
+        let second = certificate.second;
+        config.second_tls = Some(tls::server(second.chain, second.key).expect("it was just made"));
         let hub = Hub::new(config);
         let (stop, stopped) = oneshot::channel();
         let serving = Arc::clone(&hub);
@@ -119,6 +122,17 @@ impl LocalHub {
         let ask = serde_json::from_value(ask).expect("something that can be asked");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         runtime.expect("descriptors").block_on(self.hub.call(device, ask))
+    }
+
+    /// Causes a fault, in the syntax of `--control`.
+    pub fn fault(&self, fault: Value) {
+        let fault: FaultText = serde_json::from_value(fault).expect("a fault");
+        self.hub.add_fault(fault.to_fault().expect("a valid fault")).expect("there is room");
+    }
+
+    /// Returns how often the hub applied its faults, by fault.
+    pub fn applied(&self) -> Vec<u64> {
+        self.hub.fault_stats().iter().map(|fault| fault.applied).collect()
     }
 
     /// Stops the hub and returns its counts.

@@ -53,6 +53,12 @@ impl SdkDevice {
         self.execute(command, "failed")["why"].to_string()
     }
 
+    /// Tries to connect. Returns whether the hub accepted it.
+    #[track_caller]
+    pub fn connects(&mut self) -> bool {
+        self.0.succeeds(json!({"do": "connect"}), "connected")
+    }
+
     /// Waits for a fact with this name and removes it. Panics at once if a command fails.
     #[track_caller]
     pub fn wait_for(&mut self, fact: &str) -> Value {

@@ -61,6 +61,20 @@ impl Talker {
             }
         }
     }
+
+    /// Sends it a command and returns true if it succeeds, which a fact shows, and false if it fails.
+    #[track_caller]
+    pub fn succeeds(&mut self, command: Value, fact: &str) -> bool {
+        self.send(command);
+        loop {
+            match self.facts.recv_timeout(TEST_TIMEOUT) {
+                Ok(seen) if seen["fact"] == fact => return true,
+                Ok(seen) if seen["fact"] == "failed" => return false,
+                Ok(seen) => self.unread.push_back(seen),
+                Err(why) => panic!("no fact {fact:?} ({why}), but {:?}", self.unread),
+            }
+        }
+    }
 }
 
 impl Drop for Talker {

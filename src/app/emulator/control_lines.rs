@@ -3,14 +3,17 @@
 
 use super::error::EmulatorCommandError;
 use crate::emulator::control::{ControlCommand, ControlReply};
+use crate::emulator::faults::FAULTS_MAX;
 use crate::emulator::{EmulatorError, Hub, Stats};
 use crate::iothub::error_code;
 use crate::iothub::service::{ServiceCall, ServiceFailure, ServiceResult};
+use crate::policy::fault::FaultText;
 use crate::scenario::nearest;
 use std::future::Future;
 use std::io::{self, BufRead, Write};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
@@ -32,11 +35,9 @@ pub(super) async fn control(
             line = lines.recv(), if ended.is_some() => match line.map(|line| parse_next(&line)).transpose()? {
                 Some(Err(reply)) => print(out, &reply)?,
                 Some(Ok(ControlCommand::Stats)) => {
-                    let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
-                    let (counted, refused_by, shards) = (hub.stats(), hub.refused_by(), hub.health());
-                    let throttle = hub.throttle_stats();
-                    print(out, &ControlReply::Stats { counted, refused_by, cpu_us, rss_peak_bytes, throttle, shards })?;
+                    print(out, &stats(hub))?;
                 }
+                Some(Ok(ControlCommand::Fault(fault))) => print(out, &add_fault(hub, &fault))?,
                 Some(Ok(ControlCommand::Call(ServiceCall { id, device, request }))) => {
                     let (hub, replies) = (Arc::clone(hub), replies.clone());
                     tokio::task::spawn_local(async move {
@@ -45,7 +46,7 @@ pub(super) async fn control(
                         let _ = replies.send(ControlReply::from(ServiceResult { id, result }));
                     });
                 }
-                Some(Ok(ControlCommand::Start { .. })) => {}
+                Some(Ok(ControlCommand::Start { unix_us })) => hub.start_faults(Duration::from_micros(unix_us)),
                 Some(Ok(ControlCommand::Config(_))) => {
                     return Err(EmulatorCommandError::Control("config must be the first command".to_owned()));
                 }
@@ -54,6 +55,32 @@ pub(super) async fn control(
             },
         }
     }
+}
+
+fn stats(hub: &Hub) -> ControlReply {
+    let (cpu_us, rss_peak_bytes) = crate::fleet::own_usage();
+    ControlReply::Stats {
+        counted: hub.stats(),
+        refused_by: hub.refused_by(),
+        cpu_us,
+        rss_peak_bytes,
+        throttle: hub.throttle_stats(),
+        faults: hub.fault_stats(),
+        shards: hub.health(),
+    }
+}
+
+fn add_fault(hub: &Hub, fault: &FaultText) -> ControlReply {
+    let number = fault.to_fault().map(|fault| hub.add_fault(fault));
+    match number {
+        Ok(Some(number)) => ControlReply::Fault { number: Some(number), error: None },
+        Ok(None) => refused_fault(format!("too many faults: a hub remembers {FAULTS_MAX}; restart it")),
+        Err(error) => refused_fault(error.to_string()),
+    }
+}
+
+fn refused_fault(error: String) -> ControlReply {
+    ControlReply::Fault { number: None, error: Some(error) }
 }
 
 pub(super) fn parse(line: &str) -> Result<ControlCommand, EmulatorCommandError> {
@@ -84,13 +111,15 @@ fn without_values(error: &str, is_json: bool) -> String {
     if expected.is_empty() { found } else { format!("{found}, expected {expected}") }
 }
 
-/// Parses a line after the first one. If an invalid call has an id, returns the reply to it; any other invalid line is an error.
+/// Parses a line after the first one. If an invalid call has an id, or the line is an invalid fault, returns the reply to it; any other
+/// invalid line is an error.
 pub(super) fn parse_next(line: &str) -> Result<Result<ControlCommand, ControlReply>, EmulatorCommandError> {
     parse(line).map(Ok).or_else(|error| match call_id(line) {
         Some(id) => {
             let failure = ServiceFailure { code: error_code::ARGUMENT_INVALID, message: error.to_string() };
             Ok(Err(ControlReply::Failed { id, failure }))
         }
+        None if is_fault(line) => Ok(Err(refused_fault(error.to_string()))),
         None => Err(error),
     })
 }
@@ -106,6 +135,16 @@ fn call_id(line: &str) -> Option<u64> {
         id: u64,
     }
     serde_json::from_str::<Line>(line).ok().map(|line| line.call.id)
+}
+
+/// Returns true if the line is a fault, even if it is invalid.
+fn is_fault(line: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        #[expect(dead_code, reason = "only its presence matters")]
+        fault: serde::de::IgnoredAny,
+    }
+    serde_json::from_str::<Line>(line).is_ok()
 }
 
 pub(super) fn print(out: &mut dyn Write, line: &impl serde::Serialize) -> io::Result<()> {

@@ -4,11 +4,25 @@ use super::items::{FleetError, Item, State, What};
 use crate::measure::Outcome;
 
 /// Returns the state of an item that ends now with an outcome other than ok. `errors` are the errors so far. The last one that can
-/// explain the outcome does, because the fleet reports an error right before the operations that it ends.
+/// explain the outcome does.
 pub(super) fn ended(item: &Item, outcome: Outcome, errors: &[FleetError]) -> State {
-    let explains =
-        |error: &&FleetError| error.fleet == item.fleet && explains(error.class, item.what, outcome);
+    let explains = |error: &&FleetError| is_cause(error, item, outcome);
     State::Ended(outcome, errors.iter().rev().find(explains).cloned())
+}
+
+/// Adds the error to the items that ended without one, because the loss of a connection follows the ends of its operations.
+pub(super) fn explain(items: &mut [Item], error: &FleetError) {
+    for item in items {
+        if let State::Ended(outcome, None) = item.state
+            && is_cause(error, item, outcome)
+        {
+            item.state = State::Ended(outcome, Some(error.clone()));
+        }
+    }
+}
+
+fn is_cause(error: &FleetError, item: &Item, outcome: Outcome) -> bool {
+    error.fleet == item.fleet && explains(error.class, item.what, outcome)
 }
 
 /// Returns true if an error of this class may be the reason for the outcome of an operation.

@@ -1,7 +1,7 @@
 //! The checklist of a staged run: a state machine that receives observations and returns the command that starts the next stage.
 //! Used by `drive`; `text` prints it. It uses neither clocks nor channels.
 
-use super::cause::ended;
+use super::cause::{ended, explain};
 use super::items::{FleetError, Item, LAST_STAGE, State, What, items};
 use crate::fleet::{Command, Observed};
 use crate::measure::{Operation, Outcome};
@@ -44,7 +44,11 @@ impl Checklist {
     /// Handles an observation.
     pub(super) fn handle(&mut self, observed: Observed) {
         match observed {
-            Observed::Failed { fleet, class, text } => self.errors.push(FleetError { fleet, class, text }),
+            Observed::Failed { fleet, class, text } => {
+                let error = FleetError { fleet, class, text };
+                explain(&mut self.items, &error);
+                self.errors.push(error);
+            }
             Observed::Subscribed { fleet, granted } => self.on_suback(fleet, &granted),
             Observed::DesiredReceived { fleet } => {
                 let desired = What::Received(Operation::ServiceDesired);

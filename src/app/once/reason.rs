@@ -76,6 +76,8 @@ fn fix(class: &str, item: &Item, list: &Checklist, plan: &Plan) -> &'static str 
                 report::dial_fix(class, tls)
             }
         }
+        // The device is online in a checklist.
+        "call_device_not_online" => "add \"methods\" to the fleet's `subscribe`",
         "closed_by_peer" | "reset" if kind == TargetKind::IotHub => {
             "an IoT hub closes the connection after an invalid packet: check the payload size, the property bag and the topic"
         }

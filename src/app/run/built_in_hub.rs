@@ -9,13 +9,16 @@ use crate::emulator::control::{
 };
 use crate::iothub::sas;
 use crate::plan::{Auth, Keys, Plan};
+use crate::policy::fault::FaultText;
 use crate::result::model;
 
-/// Returns the configuration of the built-in hub: the keys of all fleets, and the options of `[emulator]`.
+/// Returns the configuration of the built-in hub: the keys of all fleets, the options of `[emulator]`, and the faults.
 pub(in crate::app) fn control_config(plan: &Plan, workers: usize) -> ControlConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut config = ControlConfig {
         shards: cores.saturating_sub(workers).max(1),
+        faults: plan.faults.iter().map(|plan| FaultText::from(&plan.fault)).collect(),
+        seed: plan.seed,
         in_run: true,
         ..ControlConfig::from(plan.emulator.unwrap_or_default())
     };
@@ -53,7 +56,8 @@ pub(in crate::app) fn set_target(plan: &mut Plan, ready: Ready) -> Result<Vec<u8
 
 /// Gets the counts and the health of the built-in hub, and stops the hub.
 pub(super) async fn stop_emulator(mut hub: EmulatorProcess) -> Result<EmulatorReport, AppError> {
-    let ControlReply::Stats { counted, cpu_us, rss_peak_bytes, shards, throttle, .. } = hub.stats().await?
+    let ControlReply::Stats { counted, cpu_us, rss_peak_bytes, shards, throttle, faults, .. } =
+        hub.stats().await?
     else {
         return Err(AppError::Environment("the built-in hub did not answer with its stats".to_owned()));
     };
@@ -71,5 +75,5 @@ pub(super) async fn stop_emulator(mut hub: EmulatorProcess) -> Result<EmulatorRe
         protocol_errors,
         tls_failed,
     };
-    Ok(EmulatorReport { emulator, shards, throttle })
+    Ok(EmulatorReport { emulator, shards, throttle, faults })
 }

@@ -10,13 +10,14 @@ use crate::iothub::service::{ServiceCall, ServiceResult};
 use crate::live::{Console, Outline, PhaseOutline, Progress, Screen, Style};
 use crate::measure::{Event, Operation, Test};
 use crate::plan::Plan;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Finds the device for `--trace`. Returns its tracer and the receiver of the trace lines.
 pub(in crate::app) fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), AppError> {
@@ -61,12 +62,18 @@ pub(super) async fn run_load(
     let fleet = fleet::run(plan.clone(), settings, Some(service), commands, event_sender);
     let screen = Screen { width: env.err_width, color: env.color };
     let console = Console::new(Progress::new(style, screen, &mut env.err), outline(plan));
-    let ui = Ui { console: RefCell::new(console), commands: command_sender, early: RefCell::default() };
+    let (started_sender, started) = oneshot::channel();
+    let ui = Ui {
+        console: RefCell::new(console),
+        commands: command_sender,
+        early: RefCell::default(),
+        started: Cell::new(Some(started_sender)),
+    };
     let finished = tokio::select! {
         finished = fleet => finished,
         never = ui.show_events(&mut events, &mut early_end_check) => match never {},
         never = ui.obey_interrupts(&mut interrupts) => match never {},
-        never = ui.relay_calls(emulator, &mut calls, &result_sender) => match never {},
+        never = ui.relay_calls(emulator, started, &mut calls, &result_sender) => match never {},
         never = ui.print_trace(&mut trace_lines) => match never {},
         never = ui.print_notes(hub_messages) => match never {},
         never = ui.redraw_after_resize(), if style == Style::Redrawn => match never {},
@@ -107,6 +114,8 @@ struct Ui<W> {
     console: RefCell<Console<W>>,
     commands: UnboundedSender<Command>,
     early: RefCell<Option<EarlyEnd>>,
+    /// Receives the start of the run, for the faults of the built-in hub.
+    started: Cell<Option<oneshot::Sender<Duration>>>,
 }
 
 impl<W: Write> Ui<W> {
@@ -117,6 +126,12 @@ impl<W: Write> Ui<W> {
         check: &mut EarlyEndCheck,
     ) -> Infallible {
         while let Some(event) = events.recv().await {
+            if let Event::Started { unix } = event
+                && let Some(started) = self.started.take()
+            {
+                // Fails without a built-in hub, which is the only receiver.
+                let _ = started.send(unix);
+            }
             drop(self.console.borrow_mut().handle_event(&event));
             if let Some(early) = check.handle_event(&event) {
                 self.command(Command::Stop, &early.text);
@@ -141,15 +156,16 @@ impl<W: Write> Ui<W> {
         std::future::pending().await
     }
 
-    /// Relays calls to the built-in hub, if there is one, and stops the load if the hub exits.
+    /// Relays the start of the run and calls to the built-in hub, if there is one, and stops the load if the hub exits.
     async fn relay_calls(
         &self,
         emulator: Option<&mut EmulatorProcess>,
+        started: oneshot::Receiver<Duration>,
         calls: &mut UnboundedReceiver<ServiceCall>,
         results: &UnboundedSender<ServiceResult>,
     ) -> Infallible {
         if let Some(emulator) = emulator {
-            emulator.relay_calls(calls, results).await;
+            emulator.relay_calls(started, calls, results).await;
             self.command(Command::Stop, "the built-in hub exited: stopping");
         }
         std::future::pending().await

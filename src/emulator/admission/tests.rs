@@ -122,6 +122,7 @@ fn each_reason_has_its_own_name() {
         Refusal::Signature,
         Refusal::Disabled,
         Refusal::UnknownDevice,
+        Refusal::Fault(3),
     ];
     let numbers: Vec<usize> = all.iter().map(|refusal| refusal.reason()).collect();
     assert_eq!(numbers, (0..Refusal::REASONS.len()).collect::<Vec<_>>());

@@ -36,8 +36,9 @@ fn config_and_stats_lines_have_their_documented_form() {
         ShardHealth::default(),
     ];
     let refused_by = BTreeMap::from([("expired".to_owned(), 7)]);
+    let (throttle, faults) = (None, Vec::new());
     let answer =
-        ControlReply::Stats { counted, refused_by, cpu_us: 3, rss_peak_bytes: 4, throttle: None, shards };
+        ControlReply::Stats { counted, refused_by, cpu_us: 3, rss_peak_bytes: 4, throttle, faults, shards };
     let stats = serde_json::to_string(&answer).unwrap();
     assert!(
         stats.ends_with(
@@ -57,6 +58,7 @@ fn config_and_stats_lines_have_their_documented_form() {
             cpu_us: 3,
             rss_peak_bytes: 4,
             throttle: None,
+            faults: Vec::new(),
             shards: Vec::new()
         }
     );

@@ -13,17 +13,22 @@ impl HubSession {
     pub(super) fn handle_connect(&mut self, now: Instant, connect: &wire::Connect) -> Result<(), HubError> {
         let unix = self.unix(now);
         let config = self.directory.config();
+        let expiry_grace = config.options.expiry_grace;
         match admission::admit(config, connect, unix.as_secs()) {
             Ok(admitted) => {
-                let connack = self.throttle_connect(now)?;
                 self.device = admitted.device;
+                self.update_faults(now);
+                if let Some(refusal) = self.refused_by_fault(now) {
+                    self.refuse(refusal);
+                    return Ok(());
+                }
+                let connack = self.throttle_connect(now)?.max(self.slow_connack(now));
                 self.clean_session = connect.clean_session;
                 self.has_api_version = admitted.has_api_version;
                 self.will = connect.will.as_ref().and_then(|will| self.telemetry_of(will));
                 self.keep_alive_timeout = limits::keep_alive_timeout(connect.keep_alive_s);
                 // Use a duration from now, so that a later step of the wall clock neither ends nor extends the connection.
-                let end =
-                    Duration::from_secs(admitted.expiry_unix).saturating_add(config.options.expiry_grace);
+                let end = Duration::from_secs(admitted.expiry_unix).saturating_add(expiry_grace);
                 self.expires = now.checked_add(end.saturating_sub(unix));
                 match connack {
                     Some(at) => self.hold_connack(at),

@@ -43,6 +43,9 @@ pub enum HubError {
     /// The hub's tier refuses the packet.
     #[error("{0}")]
     Tier(#[from] Refused),
+    /// A fault makes the daily quota used up.
+    #[error("a fault makes the daily message quota used up")]
+    QuotaFault,
     /// There are too many subscriptions.
     #[error("{0} subscriptions are too many; the limit is {max}", max = limits::SUBSCRIPTIONS_MAX)]
     TooManySubscriptions(usize),

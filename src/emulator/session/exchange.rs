@@ -22,7 +22,11 @@ use std::time::Instant;
 impl HubSession {
     /// Handles a SUBSCRIBE. A session has at most five subscriptions, across all SUBSCRIBE packets (Azure: "Communicate with an IoT hub
     /// using the MQTT protocol"). Subscribing again to the same filter replaces the subscription (MQTT 3.1.1 §3.8.4).
-    pub(super) fn handle_subscribe(&mut self, subscribe: &wire::Subscribe) -> Result<(), HubError> {
+    pub(super) fn handle_subscribe(
+        &mut self,
+        now: Instant,
+        subscribe: &wire::Subscribe,
+    ) -> Result<(), HubError> {
         let requested: Vec<_> = subscribe
             .filters
             .iter()
@@ -45,7 +49,7 @@ impl HubSession {
         // Messages and calls may be waiting for this subscription.
         self.woken = true;
         let granted = requested.into_iter().map(|(_, granted)| granted as u8).collect();
-        self.outgoing.push_back(OutgoingPacket::SubAck { pid: subscribe.pid, granted });
+        self.answer(now, OutgoingPacket::SubAck { pid: subscribe.pid, granted });
         Ok(())
     }
 
@@ -71,7 +75,7 @@ impl HubSession {
         });
         let Some((granted, view)) = response else { return Ok(()) };
         self.charge(now, view.len());
-        self.send(&topics::twin_response(200, rid, None), view.as_bytes(), granted, held)
+        self.send(now, &topics::twin_response(200, rid, None), view.as_bytes(), granted, held)
     }
 
     /// Answers a twin request that exceeds a throttle.
@@ -79,7 +83,7 @@ impl HubSession {
         let responses = |entry: &mut Entry| entry.device.subscriptions.get(Subscription::TwinResponses);
         let Some(granted) = self.directory.visit(&self.device, responses) else { return Ok(()) };
         let body = twin::error_body_of(error_code::THROTTLING, &Refused::Throttled, self.unix(now));
-        self.send(&topics::twin_response(429, rid, None), body.as_bytes(), granted, None)
+        self.send(now, &topics::twin_response(429, rid, None), body.as_bytes(), granted, None)
     }
 
     pub(super) fn handle_twin_reported(
@@ -110,10 +114,12 @@ impl HubSession {
         }
         let Some(granted) = granted else { return Ok(()) };
         match reported {
-            Ok(version) => self.send(&topics::twin_response(204, rid, Some(version)), b"", granted, held),
+            Ok(version) => {
+                self.send(now, &topics::twin_response(204, rid, Some(version)), b"", granted, held)
+            }
             Err(error) => {
                 let topic = topics::twin_response(error.status(), rid, None);
-                self.send(&topic, twin::error_body(error, unix).as_bytes(), granted, held)
+                self.send(now, &topic, twin::error_body(error, unix).as_bytes(), granted, held)
             }
         }
     }
@@ -212,14 +218,22 @@ impl HubSession {
         self.last_pid
     }
 
-    /// Queues a response, which a throttle may delay. It is sent only once, whether or not it is acknowledged.
-    fn send(&mut self, topic: &str, payload: &[u8], qos: QoS, held: Held) -> Result<(), HubError> {
+    /// Queues a response, which a throttle or a fault may delay. It is sent only once, whether or not it is acknowledged.
+    fn send(
+        &mut self,
+        now: Instant,
+        topic: &str,
+        payload: &[u8],
+        qos: QoS,
+        held: Held,
+    ) -> Result<(), HubError> {
         let pid = self.next_pid(qos);
         let publish = PublishRef { topic, payload, qos, dup: false, retain: false, pid };
         let mut frame = BytesMut::new();
         // Fails if the request id is too long for the topic of its response.
         encode::publish(&mut frame, &publish).map_err(|_| HubError::RequestId)?;
         self.frame_bytes += frame.len();
+        let held = held.max(self.delayed(now));
         self.queue(OutgoingPacket::Frame(frame[..].into()), held);
         Ok(())
     }

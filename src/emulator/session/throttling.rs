@@ -33,6 +33,7 @@ impl HubSession {
         now: Instant,
         class: Class,
     ) -> Result<Result<Held, Refused>, HubError> {
+        self.check_quota_fault(now)?;
         let Some(throttle) = self.directory.throttle() else { return Ok(Ok(None)) };
         throttle.check_quota(now)?;
         match throttle.request(class, now, 1) {
@@ -55,9 +56,10 @@ impl HubSession {
         self.held.connack_at = Some(at);
     }
 
-    /// Sends a PUBACK, or holds it until `held`.
+    /// Sends a PUBACK, or holds it until `held`. A fault may hold it for longer, or drop it.
     #[inline]
-    pub(super) fn acknowledge(&mut self, pid: u16, held: Held) {
+    pub(super) fn acknowledge(&mut self, now: Instant, pid: u16, held: Held) {
+        let Some(held) = self.puback_under_faults(now, held) else { return };
         let packet = OutgoingPacket::PubAck(pid);
         match held.max(self.held.last_puback_at) {
             None => self.outgoing.push_back(packet),

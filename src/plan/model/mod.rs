@@ -1,5 +1,6 @@
 //! The plain types of a plan. `resolve` fills them in; the rest of `plan`, `fleet`, `report` and `app` read them. Start with `plan`.
 
+mod fault;
 mod fleet;
 mod message;
 mod plan;
@@ -10,6 +11,7 @@ mod threshold;
 mod twin_methods;
 
 pub use crate::scenario::{Sdk, TargetKind};
+pub use fault::FaultPlan;
 pub use fleet::{FleetPlan, Offline};
 pub use message::{SendPlan, WillPlan};
 pub use plan::{Plan, Source};

@@ -1,11 +1,12 @@
 //! The whole plan, and the scenario it came from.
 
-use super::{DrivePlan, FleetPlan, Target, Threshold};
+use super::{DrivePlan, FaultPlan, FleetPlan, Target, Threshold};
 use crate::iothub::emulator_options::EmulatorOptions;
 use crate::iothub::throttles::HubSize;
 use crate::measure::Limits;
 use crate::plan::deliveries::Deliveries;
 use crate::plan::schedule::{DeviceSeed, RunLoads, Schedule};
+use crate::policy::fault::chaos::Chaos;
 use crate::scenario::{in_json, is_json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,10 @@ pub struct Plan {
     pub target: Target,
     /// Options of the built-in hub, if it is the target.
     pub emulator: Option<EmulatorOptions>,
+    /// Faults on the built-in hub: those of the scenario, then the random ones, each in the order of their numbers.
+    pub faults: Vec<FaultPlan>,
+    /// The random faults that the scenario asks for; `faults` contains them.
+    pub chaos: Option<Chaos>,
     /// The fleets, in the scenario's order.
     pub fleets: Vec<FleetPlan>,
     /// Largest packet that a device accepts, in MiB.

@@ -179,3 +179,16 @@ fn typos_are_errors_in_a_part_too() {
     let text = SCENARIO.replace("\"max < 2s\"", "\"max << 2s\"");
     assert!(load(&text, &["meter"], None).is_err(), "the expression of a threshold that is left out");
 }
+
+#[test]
+fn faults_scale_with_the_phases_and_follow_their_fleet() {
+    let text = format!(
+        "{SCENARIO}\n[[emulator.fault]]\nkind = \"hold-acks\"\nat = \"10s\"\nfor = \"30s\"\n\
+         [[emulator.fault]]\nkind = \"close\"\nat = \"20s\"\nfleet = \"lock\"\n"
+    );
+    let whole = load(&text, &[], None).unwrap();
+    let part = load(&text, &["meter"], Some("30s")).unwrap();
+    assert_eq!((whole.faults.len(), part.faults.len()), (2, 1));
+    assert_eq!(part.faults[0].fault.at, Duration::from_secs(5));
+    assert_eq!(part.faults[0].fault.length, Duration::from_secs(15));
+}

@@ -9,6 +9,7 @@ mod context;
 mod device_ids;
 mod device_lists;
 mod drives;
+mod faults;
 mod fleets;
 mod mqtt_limits;
 mod payloads;
@@ -40,6 +41,7 @@ use crate::measure::Limits;
 use crate::scenario::{Errors, FileText, Input, Scenario};
 use crate::units::Percent;
 use context::ResolveContext;
+use faults::FaultContext;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -99,6 +101,9 @@ pub fn resolve(
         check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
     }
     let drives = drives::resolve(&scenario.drives, &fleets, &context, &mut errors);
+    let seed = scenario.seed.unwrap_or(SEED);
+    let fault_context = FaultContext { schedule: &schedule, fleets: &fleets, seed };
+    let (faults, chaos) = faults::resolve(scenario, fault_context, &mut errors);
     let tier = tier::emulator(&scenario.emulator, &mut errors);
     tier::check_use(scenario, tier, &target, (&fleets, &drives), &mut errors);
     let (thresholds, without) = {
@@ -117,7 +122,9 @@ pub fn resolve(
     let plan = Plan {
         name: scenario.name.clone().unwrap_or_else(|| stem(&scenario.file)),
         source: source(scenario, &without),
-        seed: scenario.seed.unwrap_or(SEED),
+        seed,
+        faults,
+        chaos,
         emulator: target::emulator(scenario, tier),
         target,
         packet_mib_max: packet_mib_max(&fleets),

@@ -1,5 +1,5 @@
-//! Finds mistakes in messages that do not make a scenario invalid: payloads that look like JSON and are not, and placeholders of other
-//! tools, which would be sent as they are. Used by `resolve`, after a scenario without errors.
+//! Finds mistakes that do not make a scenario invalid: payloads that look like JSON and are not, placeholders of other tools, which would be
+//! sent as they are, and faults without effect. Used by `resolve`, after a scenario without errors.
 
 use super::templates::from_printf;
 use crate::plan::model::{CallPlan, DrivePlan, FleetPlan};
@@ -16,6 +16,11 @@ const EXCERPT_CHARS: usize = 30;
 pub(super) fn warnings(scenario: &Scenario, fleets: &[FleetPlan], drives: &[DrivePlan]) -> Vec<String> {
     let at = |place: &Place| place.written(&scenario.file);
     let mut found = Vec::new();
+    let faults = scenario.emulator.faults.iter().map(|fault| &fault.place);
+    let faults = faults.chain(scenario.emulator.chaos.as_ref().map(|chaos| &chaos.place)).next();
+    if let Some(place) = faults.filter(|_| scenario.target.is_some()) {
+        found.push(format!("{}: faults have no effect: the target is not the built-in hub", at(place)));
+    }
     for (spec, fleet) in scenario.fleets.iter().zip(fleets) {
         let will = spec
             .will

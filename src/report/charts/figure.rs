@@ -7,7 +7,9 @@ use super::rows::Rows;
 use super::svg::{Anchor, Canvas, Style, escape, number};
 use super::theme;
 use super::{Key, Panel, ReportError, SIZES, Size};
+use crate::report::faults;
 use crate::report::format::{plain, shorten};
+use crate::result::model::Fault;
 
 /// Space above the first plot, and to the right of every plot.
 const MARGIN: f64 = 6.0;
@@ -16,6 +18,10 @@ const RIGHT: f64 = 14.0;
 const LABEL_GAP: f64 = 6.0;
 /// Space between two plots, in addition to the line with the label of the vertical axis.
 const BETWEEN: f64 = 8.0;
+/// The shade of the time of a fault lets the lines below it show.
+const FAULT_OPACITY: f64 = 0.12;
+/// A kind that is cut to fewer letters is useless.
+const FAULT_CHARS_MIN: usize = 5;
 
 /// Computes an axis for a width and a font size, both in CSS pixels.
 pub(super) type AxisOfWidth<'a> = dyn Fn(f64, f64) -> Axis + 'a;
@@ -106,7 +112,8 @@ impl Figure<'_> {
             let at = (0.0, top - LABEL_GAP - 4.0);
             canvas.text((theme::MUTED, size.font), Anchor::Start, at, &label);
             if n == 0 && names {
-                top += line;
+                // One line for the names of the phases, and one for the faults.
+                top += if self.faults().is_empty() { line } else { 2.0 * line };
             }
             let x = match &self.x {
                 Horizontal::Time { rows, .. } => axis::time(rows.end, size.time_ticks),
@@ -156,8 +163,10 @@ impl Figure<'_> {
         ));
         if let Horizontal::Time { rows, names } = &self.x {
             bands(canvas, rows, area);
+            fault_bands(canvas, self.faults(), area);
             if first && *names {
                 phase_names(canvas, size, rows, area);
+                fault_names(canvas, size, self.faults(), area);
             }
         }
         grid(canvas, size, area);
@@ -185,6 +194,14 @@ impl Figure<'_> {
             }
         }
         canvas.close();
+    }
+
+    /// Returns the faults to mark.
+    fn faults(&self) -> &[Fault] {
+        match &self.x {
+            Horizontal::Time { rows, .. } => &rows.result.faults,
+            Horizontal::Other { .. } => &[],
+        }
     }
 
     /// Draws the labels below the last plot. Returns the height of the chart.
@@ -317,6 +334,41 @@ fn bands(canvas: &mut Canvas, rows: &Rows<'_>, area: &Area<'_>) {
         }
         for x in [left, right] {
             canvas.rule(theme::RULE, (x, area.top), (x, area.bottom));
+        }
+    }
+}
+
+/// Marks the start of each fault, and shades its time.
+fn fault_bands(canvas: &mut Canvas, faults: &[Fault], area: &Area<'_>) {
+    let end = area.x.high();
+    for [from, to] in faults.iter().map(faults::seconds).filter(|[from, _]| *from <= end) {
+        let (left, right) = (area.x(from), area.x(to.min(end)));
+        if right > left {
+            canvas.fill(theme::BAD, Some(FAULT_OPACITY), &[[left, area.top, right, area.bottom]]);
+        }
+        canvas.line((theme::BAD, Style::DashDot, 1.0), &[vec![(left, area.top), (left, area.bottom)]]);
+    }
+}
+
+/// Writes the kind and the share of each fault above the names of the phases, if there is room before the next fault.
+fn fault_names(canvas: &mut Canvas, size: &Size, faults: &[Fault], area: &Area<'_>) {
+    let end = area.x.high();
+    let mut starts: Vec<(f64, &Fault)> = faults
+        .iter()
+        .map(|fault| (faults::seconds(fault)[0], fault))
+        .filter(|(from, _)| *from <= end)
+        .collect();
+    starts.sort_by(|(one, _), (two, _)| one.total_cmp(two));
+    for (index, (from, fault)) in starts.iter().enumerate() {
+        let until = starts.get(index + 1).map_or(end, |(next, _)| *next);
+        let (left, right) = (area.x(*from), area.x(until));
+        let room = fitting(size, right - left - 6.0);
+        let kind = plain(&fault.kind);
+        let long = format!("{kind}, {}", faults::share(fault));
+        let text = if long.chars().count() <= room { long } else { shorten(&kind, room) };
+        if room >= FAULT_CHARS_MIN {
+            let at = (left + 3.0, area.top - 6.0 - size.font - 6.0);
+            canvas.text_until((theme::BAD, size.font), at, right, &text);
         }
     }
 }

@@ -441,3 +441,35 @@ fn earlier_files_have_the_charts_that_they_can_feed() {
     assert!(!ids.contains(&"classes") && !ids.iter().any(|id| id.starts_with("fleet")), "{ids:?}");
     assert!(headline::draw(&result, Operation::Telemetry).unwrap().is_some());
 }
+
+#[test]
+fn faults_are_bands_and_the_first_chart_names_them() {
+    let mut result = Trial::new(&["meter"], 20).load(1, 5).result(20_000_000);
+    let before = panels(&result);
+    let fault = crate::result::model::Fault {
+        kind: "hold-acks".to_owned(),
+        from_us: 5_000_000,
+        to_us: 15_000_000,
+        share: 0.2,
+        fleet: None,
+        devices: 2,
+        code: None,
+        by_us: None,
+        random: false,
+        applied: Some(3),
+    };
+    let late = crate::result::model::Fault { from_us: 90_000_000, to_us: 95_000_000, ..fault.clone() };
+    result.faults = vec![fault, late];
+    let after = panels(&result);
+    assert!(after[0].svg.contains(">hold-acks, 20%</text>"), "{}", after[0].svg);
+    let bands = |panel: &Panel| panel.svg.matches("fill-opacity=\"0.12\"").count();
+    for (before, after) in before.iter().zip(&after) {
+        let plots = after.svg.matches("class=\"plot\"").count();
+        assert_eq!(
+            bands(after) - bands(before),
+            plots,
+            "{}: one in each plot; the other is after the end",
+            after.id
+        );
+    }
+}

@@ -20,6 +20,7 @@ mod unit;
 
 use super::banner::Banner;
 use super::charts::{Panel, headline, spectrum, theme, timeline};
+use super::faults::{self, FaultWords};
 use super::format::{self, plain, plain_lines};
 use super::summary::Summary;
 use super::text::{culprit, target};
@@ -82,6 +83,7 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         scenario: plain_lines(&result.run.scenario.text),
         headline: headline::draw(result, main_operation)?,
         panels: timeline::panels(result, main_operation)?,
+        faults: faults::table(result),
         phases: phases::phases(result, &summary),
         spectrum,
         operations: operations::operations(result, &summary, fold),
@@ -127,6 +129,7 @@ struct Page<'a> {
     scenario: String,
     headline: Option<Panel>,
     panels: Vec<Panel>,
+    faults: Vec<FaultWords>,
     phases: Phases,
     spectrum: Option<Panel>,
     operations: Operations,

@@ -4,6 +4,7 @@
 
 mod auth;
 mod drive;
+mod faults;
 mod fleet;
 mod messages;
 mod phase;

@@ -1,5 +1,6 @@
 //! Reads `[target]` and `[emulator]`. Used by `keys`.
 
+use super::faults;
 use crate::scenario::model::{EmulatorSpec, SizeSpec, TargetKind, TargetSpec, ThrottleSpec, TlsSpec};
 use crate::scenario::node::{Node, Value};
 use crate::scenario::reader::Reader;
@@ -66,8 +67,13 @@ pub(super) fn emulator(reader: &mut Reader<'_>, node: &Node) -> EmulatorSpec {
         },
         quota_used: fields.take("quota_used").and_then(|node| reader.integer(node, 0..=i64::from(u32::MAX))),
         throttle: fields.take("throttle").and_then(|node| throttle(reader, node)),
+        faults: fields.take("fault").map_or_else(Vec::new, |node| {
+            let elements = reader.list(node, "a list of tables: [[emulator.fault]]");
+            elements.iter().filter_map(|element| faults::fault(reader, element)).collect()
+        }),
+        chaos: fields.take("chaos").and_then(|node| faults::chaos(reader, node)),
     };
-    fields.finish(reader, &[("faults", "fault injection in the built-in hub")]);
+    fields.finish(reader, &[]);
     spec
 }
 

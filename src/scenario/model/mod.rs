@@ -3,9 +3,12 @@
 //! JSON.
 
 mod auth;
+mod emulator;
 mod phase;
 
 pub use auth::{AuthSpec, RenewSpec, TokenSpec};
+pub(super) use emulator::ThrottleSpec;
+pub use emulator::{ChaosSpec, EmulatorSpec, FaultSpec};
 pub use phase::{ChurnSpec, CourseSpec, DisconnectSpec, LoadSpec, PhaseFleetSpec, PhaseSpec};
 
 use super::error::Place;
@@ -110,34 +113,6 @@ pub struct TlsSpec {
     pub on: bool,
     /// `verify`.
     pub verify: bool,
-}
-
-/// `[emulator]`.
-#[derive(Clone, Debug, Default)]
-pub struct EmulatorSpec {
-    /// `expiry_grace`.
-    pub expiry_grace: Option<Duration>,
-    /// `lenient_properties`.
-    pub lenient_properties: Option<bool>,
-    /// `tier` and `units`.
-    pub size: SizeSpec,
-    /// `quota_used`.
-    pub quota_used: Option<Written<u64>>,
-    /// `throttle`.
-    pub throttle: Option<ThrottleSpec>,
-}
-
-/// `[emulator.throttle]`.
-#[derive(Clone, Debug)]
-pub struct ThrottleSpec {
-    /// Place of the table.
-    pub place: Place,
-    /// `burst`.
-    pub burst: Option<Duration>,
-    /// `queue`.
-    pub queue: Option<Duration>,
-    /// `connect_wait`.
-    pub connect_wait: Option<Duration>,
 }
 
 /// `[fleet.NAME]`.

@@ -42,7 +42,7 @@ fn overrides_replace_values_and_add_missing_keys() {
 }
 
 #[test]
-fn text_in_place_of_a_list_or_a_table_is_answered_with_the_option_to_write() {
+fn text_in_place_of_a_list_or_table_gets_the_option() {
     for (text, fix) in [
         ("fleet.meter.subscribe=c2d", r#"write --set 'fleet.meter.subscribe=["c2d"]'"#),
         ("fleet.meter.subscribe=c2d, twin", r#"write --set 'fleet.meter.subscribe=["c2d", "twin"]'"#),

@@ -134,6 +134,7 @@ pub(crate) fn pass() -> RunResult {
         totals: operation_sums(&measurement),
         measurement,
         limits: Vec::new(),
+        faults: Vec::new(),
         findings: Vec::new(),
         rules: Some(Rules {
             thresholds,

@@ -247,6 +247,16 @@ fn last_error_before_the_end_is_the_reason() {
 }
 
 #[test]
+fn loss_of_the_connection_follows_the_end_of_a_message() {
+    let mut bench = Bench::new("[fleet.a]\ndevices = 1\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n");
+    bench.online(0, &[]);
+    bench.next(Some(1));
+    bench.ended(0, Operation::Telemetry, Some(0), Outcome::Lost);
+    bench.failed(0, "reset", "the connection was reset");
+    bench.shows(&[": the connection was reset (reset)\n"]);
+}
+
+#[test]
 fn outcome_without_error_names_no_class() {
     let mut bench = Bench::new("[fleet.a]\ndevices = 1\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n");
     bench.online(0, &[]);

@@ -1,0 +1,110 @@
+//! Faults of the built-in hub, with the program: the shipped scenario, control lines, and the messages of `check`. Counts and codes, never
+//! times. The unit tests of `emulator::faults` cover each kind in virtual time.
+
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
+
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, command, finish, hubstorm};
+use hubstorm::measure::Operation;
+use hubstorm::result::model::{Fault, RunResult};
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+/// Runs a scenario. A busy machine may start messages late, so the verdict ignores that.
+fn run(scenario: &str, code: i32) -> (RunResult, String) {
+    let work = Workplace::new(&format!("{scenario}{WIDE_VALIDITY}"));
+    let finished = finish(work.run_command());
+    finished.exits(code);
+    (work.result(), finished.stdout + &finished.stderr)
+}
+
+fn fault<'r>(result: &'r RunResult, kind: &str) -> &'r Fault {
+    result.faults.iter().find(|fault| fault.kind == kind).unwrap_or_else(|| panic!("{:?}", result.faults))
+}
+
+#[test]
+fn hub_faults_scenario_shows_each_fault() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/hub-faults.toml");
+    let (result, output) = run(&std::fs::read_to_string(path).unwrap(), 0);
+    let kinds: Vec<&str> = result.faults.iter().map(|fault| fault.kind.as_str()).collect();
+    assert_eq!(kinds, ["hold-acks", "close", "refuse", "reset", "certificate-change", "delay"]);
+    for (kind, devices, window_s) in
+        [("hold-acks", 10, [4, 6]), ("close", 25, [7, 7]), ("refuse", 50, [9, 11])]
+    {
+        let fault = fault(&result, kind);
+        let window = [fault.from_us / 1_000_000, fault.to_us / 1_000_000];
+        assert_eq!((fault.devices, window), (devices, window_s), "{fault:?}");
+        assert!(fault.applied > Some(0), "{fault:?}");
+    }
+    // A device that is offline for another reason has no connection to close.
+    assert!((1..=25).contains(&fault(&result, "close").applied.unwrap()), "{:?}", result.faults);
+    assert_eq!(fault(&result, "refuse").code, Some(3));
+    assert!(result.measurement.errors.iter().any(|error| error.class == "connack_3"));
+    let connects = result.measurement.of(Operation::Connect);
+    assert!(connects.due > 50 + 25, "devices reconnected: {}", connects.due);
+    // The hub counted the faults, not violations of the protocol.
+    assert_eq!(result.emulator.as_ref().unwrap().protocol_errors, 0);
+    assert!(
+        output.contains("Faults") && output.contains("hold-acks, 20% of the devices (10 devices)"),
+        "{output}"
+    );
+}
+
+#[test]
+fn page_marks_the_faults() {
+    let scenario = "[fleet.m]\ndevices = 4\n[[fleet.m.send]]\nevery = \"200ms\"\npayload = \"x\"\n\
+                    [[emulator.fault]]\nkind = \"close\"\nat = \"1s\"\n\
+                    [[phase]]\nname = \"p\"\nduration = \"3s\"\n";
+    let work = Workplace::new(&format!("{scenario}{WIDE_VALIDITY}"));
+    finish(work.run_command()).exits(0);
+    let result = work.result();
+    assert_eq!(result.faults[0].applied, Some(4), "{:?}", result.faults);
+    let page = std::fs::read_to_string(&work.outputs("html")[0]).unwrap();
+    assert!(page.contains("<td>close</td><td>all devices (4)</td><td>4 connections closed</td>"));
+    assert!(page.contains(">close, all</text>"), "the chart names it");
+}
+
+#[test]
+fn check_names_the_place_and_the_fix_of_a_wrong_fault() {
+    let scenario = "[fleet.m]\ndevices = 4\n[[emulator.fault]]\nkind = \"refuse\"\ncode = 4\nat = \"1s\"\nfor = \"5s\"\n\
+                    [[emulator.fault]]\nkind = \"hold-acks\"\nat = \"1s\"\nfor = \"5s\"\nfleet = \"n\"\n\
+                    [[phase]]\nname = \"p\"\nduration = \"3s\"\n";
+    let work = Workplace::new(scenario);
+    let finished = hubstorm(&["check", work.scenario().to_str().unwrap()]);
+    finished.exits(104);
+    for text in [
+        ":5:8: emulator.fault.0.code: not a code with which IoT Hub refuses devices",
+        "allowed: 3 (server unavailable), 5 (not authorized)",
+        "emulator.fault.1.fleet: unknown fleet",
+        "did you mean m?",
+    ] {
+        assert!(finished.stderr.contains(text), "{text}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn control_lines_cause_faults_and_refuse_wrong_ones() {
+    let mut child =
+        command(["emulator", "--control"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let config = r#"{"config":{"shards":1,"seed":7,"faults":[{"kind":"close","at":"1s"}]}}"#;
+    writeln!(stdin, "{config}").unwrap();
+    assert!(lines.next().unwrap().contains("\"mqtt\""));
+    for (line, answer) in [
+        (r#"{"fault":{"kind":"hold-acks","for":"10s","share":"20%"}}"#, r#"{"fault":{"number":0}}"#),
+        (r#"{"start":{"unix_us":0}}"#, ""),
+        (r#"{"fault":{"kind":"close"}}"#, r#"{"fault":{"number":2}}"#),
+        (r#"{"fault":{"kind":"hold-acks"}}"#, "hold-acks needs for"),
+        (r#"{"fault":{"kind":"burn"}}"#, "unknown kind of fault"),
+        (r#"{"fault":{"knid":"close"}}"#, "did you mean `kind`?"),
+        (r#""stats""#, r#""faults":[{"kind":"hold-acks","applied":0},{"kind":"close","applied":0},"#),
+    ] {
+        writeln!(stdin, "{line}").unwrap();
+        if !answer.is_empty() {
+            let found = lines.next().unwrap();
+            assert!(found.contains(answer), "{line}: {found}");
+        }
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
