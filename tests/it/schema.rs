@@ -167,9 +167,7 @@ impl Comparison {
             _ if !valid && listed && problems.is_empty() => {
                 self.differ(format!("{}: the schema refuses what the reader accepts", what()));
             }
-            _ if valid && !listed => {
-                self.differ(format!("{}: the schema accepts a threshold without its list", what()));
-            }
+            _ if valid && !listed => self.differ(format!("{}: the schema accepts no list", what())),
             Some(problem) if valid => {
                 let allowed = problem.allowed.as_deref().unwrap_or_default();
                 self.differ(format!(
