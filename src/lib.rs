@@ -39,3 +39,5 @@ mod golden_tests;
 mod pair_tests;
 #[cfg(test)]
 mod soak_tests;
+#[cfg(test)]
+mod storm_tests;

@@ -25,6 +25,11 @@ pub enum Purpose {
     ServicePayload(u16),
     /// Choice of the device for each service call.
     ServiceDevice(u16),
+    /// Choice of the devices that a planned disconnect takes offline, with one stream per phase and fleet. Its device is the first of the
+    /// fleet.
+    Disconnect(u16),
+    /// Times at which a device leaves because of churn.
+    Churn,
     /// Resamples of a comparison, with one stream per figure, not per device.
     Bootstrap,
     /// Choice of the devices of a fault, with one stream per fault. The device is a hash of its id.
@@ -53,6 +58,8 @@ pub fn generator(seed: u64, device: u64, purpose: Purpose) -> Rng {
         Purpose::Bootstrap => 6 * PURPOSE_STEP,
         Purpose::Fault(fault) => 7 * PURPOSE_STEP + u64::from(fault),
         Purpose::Chaos => 8 * PURPOSE_STEP,
+        Purpose::Disconnect(phase) => 9 * PURPOSE_STEP + u64::from(phase),
+        Purpose::Churn => 10 * PURPOSE_STEP,
     };
     Rng::seed_from_u64(mix(seed ^ mix(device ^ mix(purpose))))
 }
@@ -89,6 +96,9 @@ mod tests {
             first(7, 1, Purpose::ServiceArrivals(0)),
             first(7, 1, Purpose::ServicePayload(0)),
             first(7, 1, Purpose::ServiceDevice(0)),
+            first(7, 1, Purpose::Disconnect(0)),
+            first(7, 1, Purpose::Disconnect(1)),
+            first(7, 1, Purpose::Churn),
             first(7, 1, Purpose::Fault(0)),
             first(7, 1, Purpose::Chaos),
         ] {

@@ -88,4 +88,6 @@ pub enum Close {
     AfterFlush,
     /// Send RST (zero linger) and write nothing more.
     Reset,
+    /// Neither write nor read any more, and leave the connection open until the peer closes it: for the peer, this side has vanished.
+    Silent,
 }

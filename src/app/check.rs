@@ -10,7 +10,9 @@ use crate::plan::{
     CallPlan, DrivePlan, FaultPlan, FleetPlan, Needs, PhasePlan, Plan, Spread, TargetKind, Threshold,
 };
 use crate::report::exit;
-use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, plural, whole};
+use crate::units::{
+    Percent, Rate, human_bytes, human_count, human_duration, plural, whole, written_duration,
+};
 use fleet::write_fleet;
 use plan_warnings::Warnings;
 
@@ -67,9 +69,7 @@ fn describe(plan: &Plan, workers: usize, layout: Layout) -> String {
     );
     let [total, drain] = [plan.schedule.end(), plan.drain].map(human_duration);
     out += &layout.wrapped("\n", "  ", &format!("phases  ({total} in total, then up to {drain} to drain)"));
-    let phases: Vec<_> =
-        plan.schedule.phases().iter().map(|phase| (phase.name.as_str(), self::phase(phase))).collect();
-    out += &layout.table(2, &phases);
+    out += &layout.table(2, &phases(plan));
     write_faults((&mut out, layout), plan);
     out += "\nthresholds\n";
     write_thresholds((&mut out, layout), plan);
@@ -188,16 +188,45 @@ fn drive(drive: &DrivePlan, fleets: &[FleetPlan]) -> String {
 }
 
 /// Returns the cells of a phase in the table of phases.
+/// Describes each phase, and below it the fleets for which it differs.
+fn phases(plan: &Plan) -> Vec<(&str, [String; 4])> {
+    let mut rows = Vec::new();
+    for (number, phase) in plan.schedule.phases().iter().enumerate() {
+        rows.push((phase.name.as_str(), self::phase(phase)));
+        for fleet in &plan.fleets {
+            let own = fleet.own_schedule.as_ref().and_then(|own| own.phases().get(number));
+            if let Some(own) = own.filter(|own| !own.same_course(phase)) {
+                let [_, online, load, notes] = self::phase(own);
+                rows.push(("", [format!("fleet {}", fleet.name), online, load, notes]));
+            }
+        }
+    }
+    rows
+}
+
 fn phase(phase: &PhasePlan) -> [String; 4] {
     let change = |[from, to]: [f64; 2]| {
         let (from, to) = (Percent::from_fraction(from), Percent::from_fraction(to));
         if from == to { from.to_string() } else { format!("{from} -> {to}") }
     };
+    let storm = phase.disconnect.map(|plan| {
+        let (share, over) = (Percent::from_fraction(plan.share), written_duration(plan.over));
+        format!("disconnect {share} ({}) over {over}", plan.how.name())
+    });
+    let warmup = phase.warmup.then(|| "warm-up".to_owned());
+    let churn = phase.churn.map(|plan| {
+        let (share, away) = (Percent::from_fraction(plan.rate_hz * 60.0), written_duration(plan.away));
+        format!("churn {share}/1m ({}), away {away}", plan.how.name())
+    });
+    let pace =
+        phase.connect_rate_hz.and_then(Rate::per_second).map(|rate| format!("connects at most {rate}"));
+    let notes: Vec<String> = [warmup, pace, storm, churn].into_iter().flatten().collect();
+    let steps = phase.load_steps.map_or_else(String::new, |steps| format!(" in {steps} steps"));
     [
         human_duration(phase.end - phase.start),
         format!("online {}", change(phase.online)),
-        format!("load {}", change(phase.load)),
-        if phase.warmup { "warm-up".to_owned() } else { String::new() },
+        format!("load {}{steps}", change(phase.load)),
+        notes.join(", "),
     ]
 }
 

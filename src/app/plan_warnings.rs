@@ -129,13 +129,16 @@ fn impossible_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
 
 /// Warns about fleets whose devices never connect, because `online` is too small in every phase.
 fn never_online(plan: &Plan) -> Vec<String> {
-    if plan.schedule.phases().iter().all(|phase| phase.online.iter().all(|share| *share <= 0.0)) {
+    let schedules = plan.fleets.iter().map(|fleet| plan.schedule_of(fleet));
+    let mut phases = schedules.flat_map(|schedule| schedule.phases());
+    if phases.all(|phase| phase.online.iter().all(|share| *share <= 0.0)) {
         return vec![
             "no device connects: `online` is \"0%\" in every phase; set online = \"100%\" in a phase"
                 .to_owned(),
         ];
     }
-    let offline = |fleet: &&FleetPlan| plan.schedule.open_spans(0, u64::from(fleet.devices)).is_empty();
+    let offline =
+        |fleet: &&FleetPlan| plan.schedule_of(fleet).open_spans(0, u64::from(fleet.devices)).is_empty();
     let fleets = plan.fleets.iter().filter(offline);
     let text = |fleet: &FleetPlan| {
         format!(

@@ -10,7 +10,7 @@ use super::{DeviceRef, Report, nanos};
 use crate::clock::{RunClock, StepWatch, WallClock, is_step};
 use crate::link::{Deadlines, Endpoint, Resolver, SharedBuffers};
 use crate::measure::{Key, Operation, Recorder};
-use crate::plan::{Plan, RunLoad, Segment};
+use crate::plan::{Plan, RunLoads, Segment};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ pub struct Context {
     pub(super) hub_stepped_until: Cell<Option<Instant>>,
     /// The time until which a stall excuses the failures of devices that lost their connections after it.
     pub(super) stall_excuse_ns: Cell<u64>,
-    /// The load of the plan, extended by the appended segments.
-    pub(crate) load: RunLoad,
+    /// The loads of the plan, extended by the appended segments.
+    pub(crate) loads: RunLoads,
     /// This worker's measurements.
     pub recorder: RefCell<Recorder>,
     /// This worker's published and delivered messages.
@@ -87,7 +87,7 @@ impl Context {
         let heartbeat_timer = HeartbeatTimer::new(&deadlines, crate::clock::now());
         let recorder = RefCell::new(Recorder::new(super::layout(&plan), deadlines.stalls().clone()));
         let delivery_tracker = RefCell::new(DeliveryTracker::new(&plan));
-        let load = RunLoad::new(plan.schedule.load());
+        let loads = plan.run_loads();
         let load_end_ns = Cell::new(nanos(plan.schedule.end()));
         Context {
             plan,
@@ -97,7 +97,7 @@ impl Context {
             steps: RefCell::new(StepWatch::new(clock.reading())),
             hub_stepped_until: Cell::default(),
             stall_excuse_ns: Cell::default(),
-            load,
+            loads,
             recorder,
             delivery_tracker,
             resolver: Resolver::default(),
@@ -216,8 +216,8 @@ impl Context {
     /// Extends the load. Devices compute their next message when they are woken. After the end of the load, the segment is
     /// refused, because devices may already have disconnected.
     fn append(&self, segment: Segment, now: Instant) {
-        if self.ns(now) < self.load_end_ns() && self.load.append(segment) {
-            self.load_end_ns.set(self.load.end_ns());
+        if self.ns(now) < self.load_end_ns() && self.loads.append(segment) {
+            self.load_end_ns.set(self.loads.end_ns());
         } else {
             self.report(Report::LateAppend);
         }

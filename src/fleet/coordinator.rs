@@ -10,7 +10,7 @@ use super::{Command, Finished, Report, Settings, nanos, plan_layout};
 use crate::clock::{self, RunClock, WallClock};
 use crate::link::TlsFacts;
 use crate::measure::{Ending, Event, Second, SecondEnd, Source};
-use crate::plan::{Load, Plan, Segment};
+use crate::plan::{Plan, RunLoads, Segment};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -37,8 +37,8 @@ pub(super) struct Coordinator {
     usage: Usage,
     /// The next second to close.
     second: u32,
-    /// The plan's load and the appended segments.
-    load: Load,
+    /// The plan's loads and the appended segments.
+    loads: RunLoads,
     appended: Vec<Segment>,
     /// End of the load.
     load_end: Duration,
@@ -69,7 +69,7 @@ impl Coordinator {
             service: ServiceTask::new(&plan, (clock, wall.clone()), service, settings.observer.clone()),
             tally: Tally::start(plan_layout::collector(&plan), settings.journal.clone(), clock.zero_unix),
             reconciliation: Reconciliation::new(workers.count()),
-            load: plan.schedule.load().clone(),
+            loads: plan.run_loads(),
             load_end: plan.schedule.end(),
             plan,
             clock,
@@ -155,7 +155,7 @@ impl Coordinator {
     fn append(&mut self, segment: Segment) {
         let Segment { until, factor } = segment;
         let in_time = self.clock.since(clock::now()) + APPEND_LEAD < self.load_end;
-        if !in_time || !self.load.append(segment) {
+        if !in_time || !self.loads.append(segment) {
             let text = format!(
                 "the load could not be extended to {until:?}: the segment arrived too late, ends too early, or has no valid load"
             );
@@ -185,7 +185,7 @@ impl Coordinator {
         self.emit(Event::Second(Second {
             at,
             phase: self.plan.schedule.phase_at(at_ns),
-            planned_per_s: self.plan.offered_per_s(&self.load, from_ns, at_ns),
+            planned_per_s: self.plan.offered_per_s(&self.loads, from_ns, at_ns),
             live: self.tally.collector.live().clone(),
         }));
     }

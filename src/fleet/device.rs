@@ -32,7 +32,8 @@ use super::open::{Open, Outgoing};
 use super::trace::Tracer;
 use super::{Context, DeviceRef};
 use crate::measure::{Culprit, Operation, Outcome};
-use crate::plan::{FleetPlan, Span};
+use crate::plan::{FleetPlan, Span, Stay};
+use crate::policy::disconnect::Disconnect;
 use crate::rng::{Purpose, Rng, generator};
 use crate::sansio::{Close, Closed, Machine};
 use crate::session::{Session, SessionError, Settings, State};
@@ -61,7 +62,8 @@ pub struct Device {
     online_for: Option<Duration>,
     /// The `Online` operation, while the device should be online and is not.
     online_operation: Option<Open>,
-    renew_at: Option<Instant>,
+    /// When to renew the token. `u64::MAX`: never in this connection.
+    renew_at_ns: u64,
     /// Expiry of the latest token, in seconds since the Unix epoch; 0 without a token.
     token_expiry_unix: u64,
     /// The current renewal, until the device is online again.
@@ -86,6 +88,11 @@ pub struct Device {
     inbox: Option<Box<Inbox>>,
     /// When to call `poll_output` again.
     wake_at: Option<Instant>,
+    /// When the scenario next disconnects the device, and how. `u64::MAX`: never again in this connection.
+    disconnect_at_ns: u64,
+    disconnect: Disconnect,
+    /// How churn ends the connection at the end of the span. `None` if something else ends the span.
+    leaves: Option<Disconnect>,
 }
 
 impl Device {
@@ -103,7 +110,7 @@ impl Device {
             pings: fleet_plan.pings,
             frame_mib_max: plan.packet_mib_max,
         });
-        let messages = Messages::new(&plan, &context.load, device);
+        let messages = Messages::new(&plan, context.loads.of(device.fleet), device);
         let is_sender = plan.deliveries.sends_tracked(device.fleet);
         if is_sender {
             context.delivery_tracker.borrow_mut().add_sender();
@@ -121,7 +128,7 @@ impl Device {
             connect_reason: ConnectionEnd::Finished,
             online_for: None,
             online_operation: None,
-            renew_at: None,
+            renew_at_ns: u64::MAX,
             token_expiry_unix: 0,
             renewal: None,
             subscribe: SubscribeState::Done,
@@ -134,6 +141,9 @@ impl Device {
             is_sender,
             inbox: None,
             wake_at: None,
+            disconnect_at_ns: u64::MAX,
+            disconnect: Disconnect::Close,
+            leaves: None,
         }
     }
 
@@ -160,6 +170,12 @@ impl Device {
     /// Returns the tracer of this device, if it is traced.
     pub(crate) fn tracer<'a>(&self, context: &'a Context) -> Option<&'a Tracer> {
         context.tracer(self.device)
+    }
+
+    /// Starts a stay: a span during which the device should be online.
+    pub(crate) fn start_stay(&mut self, stay: Stay) {
+        self.start_span(stay.span);
+        self.leaves = stay.left;
     }
 
     /// Starts a span during which the device should be online.
@@ -276,6 +292,15 @@ impl Device {
         }
     }
 
+    /// Starts the `Online` operation of a device whose connection ended for this reason although it should be online. After the planned
+    /// end, the device need not be online.
+    fn expect_online(&mut self, reason: Option<ConnectionEnd>, now_ns: u64) {
+        if let Some(reason) = reason.filter(|_| now_ns < self.offline_at_ns()) {
+            self.online_operation = Some(self.recorder().due(Operation::Online, now_ns));
+            self.connect_reason = reason;
+        }
+    }
+
     fn has_backlog(&self, now: Instant) -> bool {
         self.messages.has_backlog(self.context.load_end_ns(), self.context.ns(now))
     }
@@ -347,7 +372,10 @@ impl Machine for Device {
         if is_cut_off {
             self.settle_open(now);
         }
-        self.end_pending(planned.is_some(), now);
+        // A device that vanishes does not wait for its acknowledgments and answers.
+        let is_orderly =
+            planned.is_some_and(|end| !matches!(end, ConnectionEnd::Disconnected | ConnectionEnd::Left));
+        self.end_pending(is_orderly, now);
         self.subscribe = SubscribeState::Done;
         // Count the unacknowledged messages before the session forgets them.
         let unacknowledged = if planned.is_none() { self.unacknowledged() } else { Default::default() };
@@ -359,12 +387,9 @@ impl Machine for Device {
             let timed_out =
                 matches!(&self.connection, ConnectionState::Connecting(attempt) if now >= attempt.deadline);
             self.end_attempt(if timed_out { Outcome::TimedOut } else { Outcome::Lost }, now);
-            // A loss after the planned end does not count as offline time.
-            if online_for.is_some() && now_ns < self.offline_at_ns() {
-                self.online_operation = Some(self.recorder().due(Operation::Online, now_ns));
-                self.connect_reason = ConnectionEnd::Lost;
-            }
+            self.expect_online(online_for.and(Some(ConnectionEnd::Lost)), now_ns);
         } else {
+            self.expect_online(planned.filter(|end| *end == ConnectionEnd::Disconnected), now_ns);
             self.count_short_connection(false);
             self.connect_reason = planned.unwrap_or(self.connect_reason);
         }

@@ -16,26 +16,26 @@ use std::time::Instant;
 /// Runs the device's part of the plan to its end.
 pub(crate) async fn run(context: Rc<Context>, fleet: usize, index: u32) {
     let plan = &context.plan.fleets[fleet];
-    let spans = context.plan.schedule.open_spans(u64::from(index), u64::from(plan.devices));
+    // Boxed to keep the task small.
+    let stays = Box::new(context.plan.schedule_of(plan).stays(&context.plan.device_seed(plan, index)));
     let mut device =
         Device::new(context.clone(), DeviceRef { fleet: u16::try_from(fleet).unwrap_or(u16::MAX), index });
-    for span in spans {
-        if !wait_until(&context, context.at(span.from_ns)).await {
+    for stay in stays {
+        if !wait_for_span(&context, stay.span).await {
             break;
         }
-        device.start_span(span);
+        device.start_stay(stay);
         // The span may already be over, if the drain of the previous one took too long. Its messages still count.
         if context.ns(context.now()) < device.offline_at_ns() {
-            stay_online(&context, &mut device, span).await;
+            stay_online(&context, &mut device, stay.span.from_ns).await;
         }
         device.end_span(context.now());
     }
     device.settle(context.now());
 }
 
-/// Keeps the device online for one span of the plan.
-async fn stay_online(context: &Rc<Context>, device: &mut Device, span: Span) {
-    let mut due_ns = span.from_ns;
+/// Keeps the device online for one span of the plan. Its first attempt is due at `due_ns`.
+async fn stay_online(context: &Rc<Context>, device: &mut Device, mut due_ns: u64) {
     let mut retries = Retries::default();
     loop {
         let deadline = device.start_attempt(due_ns, context.now());
@@ -55,12 +55,12 @@ async fn stay_online(context: &Rc<Context>, device: &mut Device, span: Span) {
         }
         let now = context.now();
         match device.connection_end() {
-            ConnectionEnd::Finished => return,
+            ConnectionEnd::Finished | ConnectionEnd::Left => return,
             ConnectionEnd::Renewal | ConnectionEnd::Method => {
                 retries = Retries::default();
                 due_ns = context.ns(now);
             }
-            ConnectionEnd::Lost | ConnectionEnd::Failed => {
+            ConnectionEnd::Lost | ConnectionEnd::Failed | ConnectionEnd::Disconnected => {
                 let delay = device.back_off(&mut retries, now);
                 let retry_ns = delay.map_or(u64::MAX, |delay| context.ns(now + delay));
                 if !wait_offline(context, device, retry_ns.min(device.offline_at_ns())).await {
@@ -132,6 +132,22 @@ async fn wait_offline(context: &Context, device: &mut Device, until_ns: u64) -> 
         }
         if next_ns >= until_ns {
             return true;
+        }
+    }
+}
+
+/// Waits for the start of a span. Returns false if the load ends before it: churn may place spans after the end of the load.
+async fn wait_for_span(context: &Context, span: Span) -> bool {
+    loop {
+        let until_ns = span.from_ns.min(context.load_end_ns());
+        if !wait_until(context, context.at(until_ns)).await {
+            return false;
+        }
+        if until_ns == span.from_ns {
+            return true;
+        }
+        if context.ns(context.now()) >= context.load_end_ns() {
+            return false;
         }
     }
 }

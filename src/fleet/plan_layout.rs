@@ -3,8 +3,9 @@
 
 use super::delivery_tracker::StreamTotals;
 use super::nanos;
-use crate::measure::{Collector, Fleet, Layout, Phase, Stream};
+use crate::measure::{Collector, Fleet, FleetPhase, Layout, Phase, Stream};
 use crate::plan::{FleetPlan, PhasePlan, Plan};
+use std::collections::BTreeMap;
 
 /// Returns the layout of a recorder. Its histograms cover the longest wait that the plan allows, so that no value is clipped.
 #[must_use]
@@ -20,16 +21,34 @@ pub fn collector(plan: &Plan) -> Collector {
         devices: fleet.devices.into(),
         ..Fleet::default()
     };
-    let phase = |phase: &PhasePlan| Phase {
+    let phase = |(phase, number): (&PhasePlan, usize)| Phase {
         name: phase.name.clone(),
         warmup: phase.warmup,
         start_us: nanos(phase.start) / 1_000,
         end_us: nanos(phase.end) / 1_000,
         planned_online: phase.online,
         planned_load: phase.load,
+        planned_load_steps: phase.load_steps,
+        fleets: fleet_phases(plan, number),
     };
     let fleets = plan.fleets.iter().map(fleet).collect();
-    Collector::new(layout(plan), fleets, plan.schedule.phases().iter().map(phase).collect())
+    Collector::new(layout(plan), fleets, plan.schedule.phases().iter().zip(0..).map(phase).collect())
+}
+
+/// Returns the fleets whose plan for a phase differs from that of the other fleets.
+fn fleet_phases(plan: &Plan, number: usize) -> BTreeMap<String, FleetPhase> {
+    let Some(common) = plan.schedule.phases().get(number) else { return BTreeMap::new() };
+    let own = plan.fleets.iter().filter_map(|fleet| {
+        let phase =
+            fleet.own_schedule.as_ref()?.phases().get(number).filter(|phase| !phase.same_course(common))?;
+        let own = FleetPhase {
+            planned_online: phase.online,
+            planned_load: phase.load,
+            planned_load_steps: phase.load_steps,
+        };
+        Some((fleet.name.clone(), own))
+    });
+    own.collect()
 }
 
 /// Returns the tracked streams with their names, in the order of the plan.

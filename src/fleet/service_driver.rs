@@ -14,7 +14,7 @@ use crate::iothub::service::{Feedback, ServiceCall, ServiceRequest, ServiceResul
 use crate::iothub::{error_code, properties};
 use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot};
 use crate::plan::{
-    CallPlan, Cursor, DrivePlan, PayloadContext, PayloadState, Plan, RunLoad, Segment, Span, Spread,
+    CallPlan, Cursor, DrivePlan, PayloadContext, PayloadState, Plan, RunLoads, Segment, Span, Spread,
 };
 use crate::rng::{Purpose, Rng, generator};
 use crate::stalls::Stalls;
@@ -39,7 +39,7 @@ pub(crate) struct ServiceDriver {
     message_counts: HashMap<DeviceRef, u64>,
     recorder: Recorder,
     next_id: u64,
-    load: RunLoad,
+    loads: RunLoads,
     load_end_ns: u64,
     /// Receives the end of each call of a staged run.
     observer: Option<Observer>,
@@ -67,12 +67,12 @@ impl ServiceDriver {
         if plan.drives.is_empty() {
             return None;
         }
-        let load = RunLoad::new(plan.schedule.load());
+        let loads = plan.run_loads();
         // Open-ended, because the load may be extended.
         let whole = Span { from_ns: 0, to_ns: u64::MAX };
         let streams = plan.drives.iter().zip(0_u16..).map(|(drive, number)| {
             let arrivals = Purpose::ServiceArrivals(number);
-            let mut cursor = Cursor::new(&drive.arrival, &load, plan.seed, 0, arrivals, 0);
+            let mut cursor = Cursor::new(&drive.arrival, loads.of(drive.fleet), plan.seed, 0, arrivals, 0);
             cursor.enter(whole);
             let rng = generator(plan.seed, 0, Purpose::ServiceDevice(number));
             let payload = drive.payload.state(plan.seed, 0, Purpose::ServicePayload(number));
@@ -86,8 +86,8 @@ impl ServiceDriver {
             message_counts: HashMap::new(),
             recorder: Recorder::new(super::layout(plan), stalls),
             next_id: 0,
-            load_end_ns: load.end_ns(),
-            load,
+            load_end_ns: loads.end_ns(),
+            loads,
             observer: None,
             released_ns: u64::MAX,
         })
@@ -110,8 +110,8 @@ impl ServiceDriver {
 
     /// Appends a segment to the load.
     pub(crate) fn append(&mut self, segment: Segment) {
-        if self.load.append(segment) {
-            self.load_end_ns = self.load.end_ns();
+        if self.loads.append(segment) {
+            self.load_end_ns = self.loads.end_ns();
         }
     }
 
@@ -165,7 +165,7 @@ impl ServiceDriver {
             Spread::Poisson => stream.rng.random_range(0..fleet.devices),
             Spread::Regular | Spread::Stratified(_) | Spread::Closed { .. } => drive.order.nth(n),
         };
-        if u64::from(index) >= plan.schedule.planned_online(due_ns, fleet.devices.into()) {
+        if u64::from(index) >= plan.schedule_of(fleet).planned_online(due_ns, fleet.devices.into()) {
             return None;
         }
         let key = key(&plan, drive, due_ns);

@@ -350,6 +350,24 @@ async fn our_reset_arrives_as_a_reset() {
 }
 
 #[tokio::test]
+async fn our_silence_leaves_the_connection_open() {
+    let silent = async {
+        let (ours, mut theirs) = connected().await;
+        let mut sender = Sender { close: Some(Close::Silent), ..Sender::default() };
+        let mut link = Link::new(ours, Buffers::shared(), &Deadlines::new());
+        assert_eq!(run_to_close(&mut link, &mut sender).await, Closed::Local);
+        drop(link);
+        theirs.write_all(b"unread").await.expect("the connection is open");
+        let read = tokio::time::timeout(Duration::from_millis(50), theirs.read(&mut [0; 1])).await;
+        assert!(read.is_err(), "neither data nor an end: {read:?}");
+        theirs.shutdown().await.expect("the connection is open");
+        // Now our side closes too. Unread data makes that a reset.
+        assert!(matches!(theirs.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+    };
+    tokio::task::LocalSet::new().run_until(silent).await;
+}
+
+#[tokio::test]
 async fn two_links_talk_to_each_other() {
     let identity = identity(&["127.0.0.1"]);
     let (ours, theirs) = meet(&identity.server(), "127.0.0.1", &identity.trusted()).await;

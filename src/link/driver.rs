@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::buffers::{SharedBuffers, give_back, lend};
 use super::deadlines::{Alarm, Deadlines};
+use super::half_open;
 use super::tls::TlsFailure;
 use super::transport::Transport;
 use crate::clock;
@@ -208,7 +209,7 @@ impl Link {
             );
         }
         machine.handle_timeout(now).map_err(End::Failed)?;
-        self.reset_if_requested(machine.poll_close())?;
+        self.end_if_requested(machine.poll_close())?;
         let wrote_all = match self.write(cx, now, machine) {
             Ok(wrote_all) => wrote_all,
             Err(why) => {
@@ -218,7 +219,7 @@ impl Link {
                 return self.read_after_write_failure(cx, now, machine, write_failure, true);
             }
         };
-        self.reset_if_requested(machine.poll_close())?;
+        self.end_if_requested(machine.poll_close())?;
         let wake_at = match machine.poll_close() {
             Some(Close::AfterFlush) => {
                 let close_by = *self.close_by.get_or_insert(now + CLOSE_TIMEOUT);
@@ -383,13 +384,12 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Resets the connection if `close` requests it. Nothing more is written in that case.
-    fn reset_if_requested<E>(&mut self, close: Option<Close>) -> Result<(), End<E>> {
-        if close != Some(Close::Reset) {
-            return Ok(());
-        }
-        if let Some(transport) = self.transport.take() {
-            transport.reset();
+    /// Ends the connection if `close` requests an end without further output.
+    fn end_if_requested<E>(&mut self, close: Option<Close>) -> Result<(), End<E>> {
+        match (close, &mut self.transport) {
+            (None | Some(Close::AfterFlush), _) => return Ok(()),
+            (Some(Close::Reset), transport) => transport.take().map_or((), Transport::reset),
+            (Some(Close::Silent), transport) => transport.take().map_or((), half_open::hold),
         }
         Err(End::Closed(Closed::Local))
     }

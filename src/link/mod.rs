@@ -13,6 +13,7 @@ mod dial;
 mod dial_error;
 mod driver;
 mod endpoint;
+mod half_open;
 mod handshake_memory;
 mod idle;
 pub mod listen;

@@ -69,7 +69,7 @@ impl Transport {
     }
 
     /// Returns the socket, if the transport has one.
-    fn socket(&self) -> Option<&TcpStream> {
+    pub(super) fn socket(&self) -> Option<&TcpStream> {
         match self {
             Transport::Tcp(stream) => Some(stream),
             Transport::Tls(stream) => Some(stream.socket()),

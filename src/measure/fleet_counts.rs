@@ -32,6 +32,9 @@ counters! {
     pub struct Counts {
         /// Connections made after a connection loss, or because a method requested a reconnect.
         pub reconnects,
+        /// Connections that devices ended because a phase of the scenario disconnects them. They are not errors.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub disconnects,
         /// Connections made to renew a token.
         pub renewals,
         /// Messages sent again after a reconnect.

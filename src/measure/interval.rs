@@ -3,6 +3,7 @@
 use super::hdr::RowHistogram;
 use super::latency::{Latency, Pool};
 use super::operation::Operation;
+use super::totals::is_zero;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
@@ -17,6 +18,9 @@ pub struct Interval {
     pub offered: u64,
     /// Number of messages that were acknowledged.
     pub achieved: u64,
+    /// Number of connection attempts that were due. Left out if there are none, and in files from earlier versions.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub connects_due: u64,
     /// Number of operations of any kind whose outcome is not ok.
     pub errors: u64,
     /// Number of errors by class, as in the `errors` of the result. Left out if empty, and in files from earlier
@@ -35,6 +39,7 @@ impl Interval {
     pub fn merge(&mut self, other: &Interval) {
         self.offered = self.offered.saturating_add(other.offered);
         self.achieved = self.achieved.saturating_add(other.achieved);
+        self.connects_due = self.connects_due.saturating_add(other.connects_due);
         self.errors = self.errors.saturating_add(other.errors);
         self.lag_max_us = self.lag_max_us.max(other.lag_max_us);
         self.response.add(&other.response);

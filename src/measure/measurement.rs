@@ -12,6 +12,7 @@ use super::totals::Totals;
 use crate::stalls::StallEntry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The maximum number of clock steps to keep. Further steps would not change the verdict.
 const CLOCK_STEPS_MAX: usize = 64;
@@ -76,6 +77,24 @@ pub struct Phase {
     pub planned_online: [f64; 2],
     /// Planned load factor at the start and at the end.
     pub planned_load: [f64; 2],
+    /// Number of steps from the first load factor to the last; left out if the load changes linearly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_load_steps: Option<u32>,
+    /// The fleets whose plan for this phase differs, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fleets: BTreeMap<String, FleetPhase>,
+}
+
+/// The plan of one fleet for a phase, where it differs from that of the other fleets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FleetPhase {
+    /// Planned share of the fleet's online devices at the start and at the end, as fractions of 1.
+    pub planned_online: [f64; 2],
+    /// Planned load factor of the fleet at the start and at the end.
+    pub planned_load: [f64; 2],
+    /// Number of steps from the first load factor to the last; left out if the load changes linearly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_load_steps: Option<u32>,
 }
 
 /// The totals of one operation, fleet and phase.

@@ -50,7 +50,7 @@ pub use interval::{ByOperation, Interval};
 pub use latency::Latency;
 pub(crate) use latency::rank;
 pub use layout::Layout;
-pub use measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
+pub use measurement::{Fleet, FleetPhase, Measurement, OperationTotals, Phase, Stream};
 pub use operation::{Culprit, Key, Operation, Outcome, Times};
 pub use outcomes::Outcomes;
 pub(crate) use recorder::EXCUSE_SHARE;

@@ -9,7 +9,7 @@ use super::fleet_counts::FleetCounts;
 use super::health::Busy;
 use super::latency::{Latency, Pool, to_us};
 use super::layout::{DIGITS_ROW, DIGITS_TOTAL, Layout};
-use super::operation::{Culprit, Key, Outcome, Times};
+use super::operation::{Culprit, Key, Operation, Outcome, Times};
 use super::seconds::Seconds;
 use super::snapshot::{Divergence, Online, Snapshot};
 use super::strays::Strays;
@@ -105,6 +105,8 @@ impl Recorder {
         }
         if key.operation.is_message() {
             self.seconds.at(due_ns).offered += 1;
+        } else if key.operation == Operation::Connect {
+            self.seconds.at(due_ns).connects_due += 1;
         }
     }
 

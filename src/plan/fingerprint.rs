@@ -6,6 +6,7 @@
 
 use super::credentials::Auth;
 use super::model::{FaultPlan, FleetPlan, Plan};
+use super::schedule::Schedule;
 use crate::iothub::emulator_options::EmulatorOptions;
 use crate::policy::fault::Fault;
 use sha2::{Digest, Sha256};
@@ -42,12 +43,12 @@ impl Plan {
         if let Some(chaos) = &self.chaos {
             writeln!(out, "{chaos:?}")?;
         }
-        for phase in self.schedule.phases() {
-            let length = phase.end - phase.start;
-            writeln!(out, "phase {} {length:?} {:?} {:?}", phase.warmup, phase.online, phase.load)?;
-        }
+        describe_phases(&self.schedule, out)?;
         for fleet in &self.fleets {
             describe_fleet(fleet, out)?;
+            if let Some(own) = &fleet.own_schedule {
+                describe_phases(own, out)?;
+            }
         }
         for drive in &self.drives {
             let what = (drive.fleet, &drive.call, &drive.arrival, &drive.payload, drive.timeout);
@@ -65,6 +66,27 @@ pub(super) fn sha256_hex(bytes: &[u8]) -> String {
         let _ = write!(hex, "{byte:02x}");
     }
     hex
+}
+
+/// Writes keys that earlier versions did not have only where a scenario uses them, so that the hash of other scenarios stays the same.
+fn describe_phases(schedule: &Schedule, out: &mut String) -> std::fmt::Result {
+    for phase in schedule.phases() {
+        let length = phase.end - phase.start;
+        writeln!(out, "phase {} {length:?} {:?} {:?}", phase.warmup, phase.online, phase.load)?;
+        if let Some(steps) = phase.load_steps {
+            writeln!(out, "steps {steps}")?;
+        }
+        if let Some(disconnect) = &phase.disconnect {
+            writeln!(out, "{disconnect:?}")?;
+        }
+        if let Some(rate_hz) = phase.connect_rate_hz {
+            writeln!(out, "connect_rate {rate_hz}")?;
+        }
+        if let Some(churn) = &phase.churn {
+            writeln!(out, "{churn:?}")?;
+        }
+    }
+    Ok(())
 }
 
 fn describe_fleet(fleet: &FleetPlan, out: &mut String) -> std::fmt::Result {

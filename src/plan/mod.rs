@@ -48,7 +48,8 @@ pub use payload::{
 pub use resolve::{load, resolve};
 pub use rules::rules_for_run;
 pub use schedule::{
-    Arrival, Cursor, Due, Load, PhasePlan, RoundRobin, RunLoad, Schedule, Segment, Span, Spread, ns,
+    Arrival, ChurnPlan, Cursor, DeviceSeed, DisconnectPlan, Due, Load, PhasePlan, RoundRobin, RunLoad,
+    RunLoads, Schedule, Segment, Span, Spread, Stay, Stays, ns,
 };
 pub use sdk::{DevicePreset, device_preset};
 

@@ -180,7 +180,7 @@ impl Plan {
 impl FleetPlan {
     /// Reduces the fleet to one device that does every operation once.
     fn do_once(&mut self, scope: OnceScope, first: u64, limit: Duration) {
-        (self.devices, self.first) = (1, first);
+        (self.devices, self.first, self.own_schedule) = (1, first, None);
         // One attempt shows whether the device can connect.
         self.reconnect = BackOff::Never.into();
         // A message waits for the stages before it. Meanwhile it must not expire, and the device must not skip it.

@@ -5,5 +5,6 @@
 
 pub mod backoff;
 pub mod bucket;
+pub mod disconnect;
 pub mod fault;
 pub mod ping;

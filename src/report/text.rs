@@ -160,10 +160,14 @@ fn run(out: &mut Writer, result: &RunResult, summary: &Summary) {
         fact("messages", load(summary));
     }
     let measurement = &result.measurement;
+    let disconnects = match measurement.count(|counts| counts.disconnects) {
+        0 => String::new(),
+        count => format::plural(count, "planned disconnect, ", "planned disconnects, "),
+    };
     fact(
         "sessions",
         format!(
-            "{}, {}, {}",
+            "{disconnects}{}, {}, {}",
             format::plural(measurement.count(|counts| counts.reconnects), "reconnect", "reconnects"),
             format::plural(measurement.count(|counts| counts.renewals), "token renewed", "tokens renewed"),
             format::plural(

@@ -127,6 +127,7 @@ fn measurement() -> Measurement {
         end_us: (phase + 1) * PHASE_SECONDS * 1_000_000,
         planned_online: [1.0, 1.0],
         planned_load: [1.0, 1.0],
+        ..Phase::default()
     });
     let mut collector = Collector::new(layout, fleets.collect(), phases.collect());
     let recorder = Recorder::new(layout, Rc::new(Stalls::new(crate::clock::now())));

@@ -23,6 +23,7 @@ pub(super) fn measurement() -> Measurement {
         end_us,
         planned_online: [0.0, 1.0],
         planned_load: [1.0, 1.0],
+        ..Phase::default()
     };
     let phases = vec![phase("ramp", true, 0, 1_000_000), phase("steady", false, 1_000_000, 3_000_000)];
     let zero = crate::clock::now();

@@ -1,6 +1,7 @@
 //! Reads values with a unit, a range or a fixed list of words: numbers, durations, rates, shares and choices. Used by `keys`. This file
 //! must not depend on the format's keys.
 
+use super::model::LoadSpec;
 use super::node::{Node, Value};
 use super::reader::{Reader, number_of, quoted, text_of};
 use super::suggestion::{self, Meant, Suggested, meant};
@@ -12,6 +13,9 @@ use std::time::Duration;
 
 /// The longest duration that a scenario may contain: 100 days, far below the limits of the clocks.
 pub const DURATION_MAX: Duration = Duration::from_secs(100 * 86_400);
+
+/// The largest number of steps of a load. More steps are as good as a line.
+const STEPS_MAX: u32 = 1000;
 
 impl Reader<'_> {
     /// Reads a whole number in a range.
@@ -109,35 +113,79 @@ impl Reader<'_> {
         Some(value)
     }
 
+    /// Reads a share of devices per time: `5%/1m`. Returns the fraction per second.
+    pub(super) fn share_per_time(&mut self, node: &Node) -> Option<f64> {
+        let allowed = "a share from 0% to 100% per time, such as 5%/1m";
+        let parse = |text: &str| {
+            let (share, time) = text.split_once('/')?;
+            let share: Percent = share.parse().ok()?;
+            let times = Rate::from_str(&format!("1/{time}")).ok()?;
+            Some((share.as_fraction(), times.as_per_second()))
+        };
+        let (share, times_per_s) = self.parse(node, allowed, |text| parse(text).ok_or(""), |_| None)?;
+        if share > 1.0 {
+            self.invalid(node, "out of range", allowed);
+            return None;
+        }
+        Some(share * times_per_s)
+    }
+
     /// Reads a share or a linear change between two shares: `100%`, `0% -> 100%`.
     pub(super) fn change(&mut self, node: &Node, most: f64) -> Option<[f64; 2]> {
         let allowed = format!(
             "a share from 0% to {}, or a change from one share to another, such as 0% -> 100%",
             Percent::from_fraction(most)
         );
+        let (ends, _) = self.shares(node, most, &allowed, |text| Some((text, None)))?;
+        Some(ends)
+    }
+
+    /// Reads a factor, a linear change or a change in steps: `200%`, `100% -> 300%`, `100% -> 300% in 10 steps`.
+    pub(super) fn load(&mut self, node: &Node, most: f64) -> Option<LoadSpec> {
+        let allowed = format!(
+            "a share from 0% to {}, or a change from one share to another, such as 100% -> 300% or 100% -> 300% in 10 steps \
+             (2 to {STEPS_MAX} steps)",
+            Percent::from_fraction(most)
+        );
+        let (ends, steps) = self.shares(node, most, &allowed, split_steps)?;
+        Some(LoadSpec { ends, steps })
+    }
+
+    /// Reads one or two shares. `split` separates the shares from the number of steps.
+    fn shares(
+        &mut self,
+        node: &Node,
+        most: f64,
+        allowed: &str,
+        split: impl Fn(&str) -> Option<(&str, Option<u32>)>,
+    ) -> Option<([f64; 2], Option<u32>)> {
         let parse = |text: &str| {
-            let (from, to) = text.split_once("->").unwrap_or((text, text));
-            Ok::<_, units::UnitError>([
-                from.parse::<Percent>()?.as_fraction(),
-                to.parse::<Percent>()?.as_fraction(),
-            ])
+            let (shares, steps) = split(text)?;
+            let (from, to) = match (shares.split_once("->"), steps) {
+                (Some(ends), _) => ends,
+                (None, None) => (shares, shares),
+                (None, Some(_)) => return None,
+            };
+            let share = |text: &str| text.parse::<Percent>().ok().map(Percent::as_fraction);
+            Some(([share(from)?, share(to)?], steps))
         };
         let suggest = |text: &str| {
-            suggestion::share_change(text, most > 1.0)
-                .filter(|meant| parse(&meant.value).is_ok_and(|ends| ends.iter().all(|end| *end <= most)))
+            suggestion::share_change(text, most > 1.0).filter(|meant| {
+                parse(&meant.value).is_some_and(|(ends, _)| ends.iter().all(|end| *end <= most))
+            })
         };
         if let Value::Array(ends) = &node.value {
             let ends: Vec<String> =
                 ends.iter().filter_map(|end| text_of(end).or_else(|| number_of(end))).collect();
-            self.wrong_type(node, &allowed).fix = suggest(&ends.join(" -> ")).map(|meant| meant.fix());
+            self.wrong_type(node, allowed).fix = suggest(&ends.join(" -> ")).map(|meant| meant.fix());
             return None;
         }
-        let [from, to] = self.parse(node, &allowed, parse, suggest)?;
-        if from > most || to > most {
-            self.invalid(node, "out of range", &allowed);
+        let (ends, steps) = self.parse(node, allowed, |text| parse(text).ok_or(""), suggest)?;
+        if ends.iter().any(|end| *end > most) {
+            self.invalid(node, "out of range", allowed);
             return None;
         }
-        Some([from, to])
+        Some((ends, steps))
     }
 
     /// Reads one of `words`. `later` lists words that a later version will support, each with its meaning.
@@ -164,6 +212,15 @@ impl Reader<'_> {
         }
         None
     }
+}
+
+/// Separates a number of steps from the shares before it: `100% -> 300% in 10 steps`. `None` if the number is not allowed.
+fn split_steps(text: &str) -> Option<(&str, Option<u32>)> {
+    let Some(counted) = text.trim_end().strip_suffix(" steps") else { return Some((text, None)) };
+    let (shares, count) = counted.rsplit_once(" in ")?;
+    let is_plain = count.starts_with(|first: char| matches!(first, '1'..='9'));
+    let steps = count.parse().ok().filter(|steps| is_plain && (2..=STEPS_MAX).contains(steps))?;
+    Some((shares, Some(steps)))
 }
 
 /// Returns the whole number that a string or a float probably means. For the key `size`, it may have a unit.

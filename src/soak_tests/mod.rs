@@ -213,12 +213,12 @@ impl DeviceRun {
         connection.hub.release();
         self.device.handle_closed(now, why);
         let next_attempt = match self.device.connection_end() {
-            ConnectionEnd::Finished => None,
+            ConnectionEnd::Finished | ConnectionEnd::Left => None,
             ConnectionEnd::Renewal | ConnectionEnd::Method => {
                 self.retries = Retries::default();
                 Some(now)
             }
-            ConnectionEnd::Lost | ConnectionEnd::Failed => {
+            ConnectionEnd::Lost | ConnectionEnd::Failed | ConnectionEnd::Disconnected => {
                 self.device.back_off(&mut self.retries, now).map(|delay| now + delay)
             }
         };

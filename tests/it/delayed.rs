@@ -1,7 +1,5 @@
 //! A comparison of real runs: if answers arrive later, the outcome is never "same or better".
 
-#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
-
 use crate::support::address::own_address;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, hubstorm};
 use crate::support::mosquitto::Mosquitto;

@@ -1,8 +1,6 @@
 //! Faults of the built-in hub, with the program: the shipped scenario, control lines, and the messages of `check`. Counts and codes, never
 //! times. The unit tests of `emulator::faults` cover each kind in virtual time.
 
-#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
-
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, command, finish, hubstorm};
 use hubstorm::measure::Operation;
 use hubstorm::result::model::{Fault, RunResult};

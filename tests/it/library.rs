@@ -3,6 +3,7 @@
 
 use crate::support::hubstorm::{all_ok, command, read_result, totals};
 use crate::support::mosquitto::Mosquitto;
+use hubstorm::measure::{Operation, Outcome};
 use hubstorm::result::model::RunResult;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -73,6 +74,38 @@ fn soak_acks_all_telemetry() {
     let short = ["phase.ramp.duration=500ms", "phase.soak.duration=1s", "fleet.meter.send.0.every=200ms"];
     let result = run("soak.toml", &[&short[..], &["fleet.meter.devices=10"]].concat(), &[], &[]);
     all_ok(&result, "telemetry");
+}
+
+#[test]
+fn storm_disconnects_every_device_and_all_return() {
+    for how in ["close", "reset", "silent"] {
+        let short = ["phase.ramp.duration=500ms", "phase.calm.duration=1500ms", "phase.storm.duration=6s"];
+        let small = [
+            "fleet.meter.devices=30",
+            "fleet.meter.reconnect.base=500ms",
+            "phase.storm.disconnect.over=300ms",
+        ];
+        let how = format!("phase.storm.disconnect.how={how}");
+        let result = run("storm.toml", &[&short[..], &small, &[how.as_str()]].concat(), &[], &[]);
+        let counts = &result.fleets[0].counts;
+        assert_eq!((counts.disconnects, counts.reconnects), (30, 30), "{how}");
+        let online = result.sum(|part| part.operation == Operation::Online && part.phase == "storm");
+        assert_eq!((online.due, online.outcome(Outcome::Ok)), (30, 30), "{how}: no device is lost");
+        assert!(result.errors.is_empty(), "a planned disconnect is no error: {:?}", result.errors);
+    }
+}
+
+#[test]
+fn churn_takes_devices_away_and_brings_them_back() {
+    let short = ["phase.ramp.duration=500ms", "phase.calm.duration=500ms", "phase.churn.duration=4s"];
+    let fast = ["fleet.vehicle.devices=30", "phase.churn.churn.rate=30%/1s", "phase.churn.churn.away=500ms"];
+    let result = run("churn.toml", &[short, fast].concat(), &[], &[]);
+    let counts = &result.fleets[0].counts;
+    // About 30 devices * 4 s * 0.3/s, less those that are away.
+    assert!((10..=60).contains(&counts.disconnects), "{}", counts.disconnects);
+    let online = result.sum(|part| part.operation == Operation::Online);
+    assert!(online.due > 30 && online.due <= 30 + counts.disconnects, "{} connects", online.due);
+    assert_eq!(counts.reconnects, 0, "a device returns as planned");
 }
 
 #[test]
@@ -248,9 +281,11 @@ fn every_shipped_scenario_is_run_here() {
     let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).expect("it is there");
     let files: BTreeSet<String> =
         files.map(|file| file.expect("readable").file_name().to_string_lossy().into_owned()).collect();
-    let source = [include_str!("library.rs"), include_str!("throttle.rs")].concat();
+    let source =
+        [include_str!("library.rs"), include_str!("throttle.rs"), include_str!("faults.rs")].concat();
     for file in files {
-        assert!(source.contains(&format!("run(\"{file}\"")), "{file} is not run");
+        let run = [format!("run(\"{file}\""), format!("\"/scenarios/{file}\"")];
+        assert!(run.iter().any(|run| source.contains(run)), "{file} is not run");
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn wide(fleets: usize, phases: usize) -> RunResult {
         end_us: at(n + 1),
         planned_online: [1.0, 1.0],
         planned_load: [1.0, 1.0],
+        ..Phase::default()
     };
     let parts = measurement.operations.iter().filter(|part| part.phase == "ramp");
     let parts: Vec<OperationTotals> = parts.cloned().collect();

@@ -76,7 +76,7 @@ fn append_extends_the_load_and_its_drain() {
 fn append_after_the_load_is_reported_and_ignored() {
     let (context, mut reported) = context();
     context.apply(until(15), context.at(10 * S));
-    assert_eq!((context.load_end_ns(), context.load.end_ns()), (10 * S, 10 * S));
+    assert_eq!((context.load_end_ns(), context.loads.end_ns()), (10 * S, 10 * S));
     assert!(matches!(reported.try_recv(), Ok(Report::LateAppend)));
     context.apply(Command::Stop, context.at(3 * S));
     context.apply(until(15), context.at(4 * S));

@@ -27,11 +27,14 @@ impl Device {
         }
         recorder.online(1);
         match self.connect_reason {
-            ConnectionEnd::Finished | ConnectionEnd::Failed => {}
-            ConnectionEnd::Lost | ConnectionEnd::Method => recorder.count(|counts| counts.reconnects += 1),
+            ConnectionEnd::Finished | ConnectionEnd::Left | ConnectionEnd::Failed => {}
+            ConnectionEnd::Lost | ConnectionEnd::Method | ConnectionEnd::Disconnected => {
+                recorder.count(|counts| counts.reconnects += 1)
+            }
             ConnectionEnd::Renewal => recorder.count(|counts| counts.renewals += 1),
         }
         self.end_renewal(picked_ns, now);
+        self.plan_disconnect(now);
         self.subscribe = SubscribeState::Due;
         if let Some(open) = self.online_operation.take() {
             let due_ns = open.due_ns();

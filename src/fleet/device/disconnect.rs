@@ -4,6 +4,7 @@
 use super::state::{Disconnecting, SubscribeState};
 use super::{ConnectionEnd, ConnectionState, Device};
 use crate::measure::{Culprit, Operation};
+use crate::policy::disconnect::Disconnect;
 use crate::sansio::Close;
 use crate::session::SessionError;
 use bytes::BytesMut;
@@ -29,7 +30,10 @@ impl Device {
                 self.give_up(now);
                 self.start_disconnect(ConnectionEnd::Finished, now);
             }
-            ConnectionState::Online { .. } if off => self.start_disconnect(ConnectionEnd::Finished, now),
+            ConnectionState::Online { .. } if off => self.leave(now),
+            ConnectionState::Online { .. } if self.context.ns(now) >= self.disconnect_at_ns => {
+                self.break_connection(ConnectionEnd::Disconnected, self.disconnect, now);
+            }
             ConnectionState::Online { .. } if self.renewal_is_due(now) => {
                 self.begin_renewal(now);
                 self.start_reconnect(ConnectionEnd::Renewal, now);
@@ -66,6 +70,48 @@ impl Device {
         let drain_until = drain_until.min(self.context.at(self.context.drain_end_ns()));
         self.connection =
             ConnectionState::Disconnecting(Disconnecting { reason, online_since, close, drain_until });
+    }
+
+    /// Starts the end of the span or of the run.
+    fn leave(&mut self, now: Instant) {
+        let churn = self.leaves.filter(|_| self.span.to_ns < self.context.load_end_ns());
+        match churn {
+            Some(how @ (Disconnect::Reset | Disconnect::Silent)) => {
+                self.break_connection(ConnectionEnd::Left, how, now);
+            }
+            Some(Disconnect::Close) => {
+                self.recorder().count(|counts| counts.disconnects += 1);
+                self.start_disconnect(ConnectionEnd::Finished, now);
+            }
+            None => self.start_disconnect(ConnectionEnd::Finished, now),
+        }
+    }
+
+    /// Finds out when the scenario next disconnects the device.
+    pub(super) fn plan_disconnect(&mut self, now: Instant) {
+        let (plan, fleet) = (&self.context.plan, self.plan());
+        let device = plan.device_seed(fleet, self.device.index);
+        let next = plan.schedule_of(fleet).next_disconnect(&device, self.context.ns(now));
+        (self.disconnect_at_ns, self.disconnect) = next.unwrap_or((u64::MAX, Disconnect::Close));
+    }
+
+    /// Ends the connection at once, without waiting for acknowledgments.
+    fn break_connection(&mut self, reason: ConnectionEnd, how: Disconnect, now: Instant) {
+        let close = match how {
+            // DISCONNECT must be written first.
+            Disconnect::Close => None,
+            Disconnect::Reset => Some(Close::Reset),
+            Disconnect::Silent => Some(Close::Silent),
+        };
+        if how == Disconnect::Reset {
+            // The reset discards bytes that have not left this machine yet.
+            self.record_dead_connection();
+        }
+        self.recorder().count(|counts| counts.disconnects += 1);
+        let online_since = self.online_since();
+        self.disconnect_at_ns = u64::MAX;
+        self.connection =
+            ConnectionState::Disconnecting(Disconnecting { reason, online_since, close, drain_until: now });
     }
 
     /// Returns true if the device is about to disconnect and will then reconnect immediately.
@@ -146,7 +192,8 @@ impl Device {
                 Some(attempt.deadline.min(self.context.at(self.give_up_ns())))
             }
             ConnectionState::Online { .. } => {
-                [self.renew_at, self.suback_by(), Some(off())].into_iter().flatten().min()
+                let next_ns = self.offline_at_ns().min(self.disconnect_at_ns).min(self.renew_at_ns);
+                [self.suback_by(), Some(self.context.at(next_ns))].into_iter().flatten().min()
             }
             ConnectionState::Disconnecting(disconnecting) if disconnecting.close.is_none() => {
                 let reset_at = disconnecting.drain_until + DISCONNECT_TIMEOUT;

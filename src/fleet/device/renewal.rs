@@ -10,17 +10,18 @@ impl Device {
     /// Schedules the renewal of the token that CONNECT carries, with jitter.
     pub(super) fn plan_renewal(&mut self, life: &TokenLife, now: Instant) {
         let earlier = 1.0 - life.jitter * self.rng.random::<f64>();
-        self.renew_at = life.renewed_after().map(|after| now + after.mul_f64(earlier));
+        let renew_at = life.renewed_after().map(|after| now + after.mul_f64(earlier));
+        self.renew_at_ns = renew_at.map_or(u64::MAX, |at| self.context.ns(at));
     }
 
     pub(super) fn renewal_is_due(&self, now: Instant) -> bool {
-        self.renew_at.is_some_and(|at| now >= at)
+        self.context.ns(now) >= self.renew_at_ns
     }
 
     /// Starts the due renewal. The device then disconnects and reconnects with a new token.
     pub(super) fn begin_renewal(&mut self, now: Instant) {
-        let Some(at) = self.renew_at.take() else { return };
-        let open = self.recorder().due(Operation::Renewal, self.context.ns(at));
+        let due_ns = std::mem::replace(&mut self.renew_at_ns, u64::MAX);
+        let open = self.recorder().due(Operation::Renewal, due_ns);
         self.renewal = Some(Box::new(open.picked(self.context.ns(now))));
     }
 

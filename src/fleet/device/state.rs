@@ -26,10 +26,14 @@ pub(super) enum ConnectionState {
 pub(crate) enum ConnectionEnd {
     /// The plan takes the device offline, or the run ends.
     Finished,
+    /// Churn takes the device offline without its messages having ended.
+    Left,
     /// The token is about to expire: the device reconnects immediately with a new one.
     Renewal,
     /// A method call made the device reconnect.
     Method,
+    /// The scenario disconnects the device, which then reconnects by its policy.
+    Disconnected,
     /// The connection was lost.
     Lost,
     /// The attempt to connect failed.

@@ -11,6 +11,7 @@ mod frozen_hub;
 mod iot_hub;
 mod sending;
 mod staged;
+mod storms;
 mod tokens;
 
 use super::*;

@@ -69,7 +69,8 @@ impl Deliveries {
         let groups = sends.flat_map(|tracked| &tracked.receivers).flat_map(|groups| groups.iter());
         let mut receiving = vec![false; found.len()];
         groups.for_each(|group| receiving[usize::from(group.fleet)] = true);
-        for (fleet, receiving) in found.iter_mut().zip(receiving) {
+        for ((fleet, receiving), plan) in found.iter_mut().zip(receiving).zip(fleets.iter()) {
+            let schedule = plan.own_schedule.as_ref().unwrap_or(schedule);
             fleet.present =
                 receiving.then(|| [false, true].map(|kept| Presence::new(schedule, fleet.devices, kept)));
         }

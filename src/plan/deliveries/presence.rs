@@ -24,6 +24,9 @@ impl Presence {
             if let (true, [first, .., last]) = (kept, &spans[..]) {
                 spans = vec![Span { from_ns: first.from_ns, to_ns: last.to_ns }];
             }
+            if !kept {
+                spans = without_churn(schedule, spans);
+            }
             for span in spans {
                 let from_ns = span.from_ns + settle;
                 // Devices that are online at the end stay online during the drain.
@@ -52,4 +55,21 @@ impl Presence {
         let after = self.steps.partition_point(|(from_ns, _)| *from_ns <= t_ns);
         after.checked_sub(1).and_then(|step| self.steps.get(step)).map_or(0, |(_, count)| *count)
     }
+}
+
+/// Removes the times of churn, when devices leave and return in random order: without a persistent session, it is not known which of
+/// them can receive a message.
+fn without_churn(schedule: &Schedule, spans: Vec<Span>) -> Vec<Span> {
+    let mut rest = spans;
+    for phase in schedule.phases() {
+        let Some(churn) = phase.churn else { continue };
+        let (start_ns, end_ns) = (ns(phase.start), ns(phase.end + churn.away));
+        let around = |span: Span| {
+            let before = Span { from_ns: span.from_ns, to_ns: span.to_ns.min(start_ns) };
+            let after = Span { from_ns: span.from_ns.max(end_ns), to_ns: span.to_ns };
+            [before, after].into_iter().filter(|part| part.from_ns < part.to_ns)
+        };
+        rest = rest.into_iter().flat_map(around).collect();
+    }
+    rest
 }

@@ -47,14 +47,14 @@ impl Plan {
     /// Returns the resources that the plan needs with `workers` workers.
     #[must_use]
     pub fn needs(&self, workers: usize) -> Needs {
-        let devices = self.devices();
+        let (devices, half_open) = (self.devices(), self.half_open());
         let largest = self.fleets.iter().flat_map(frames).map(|frame| frame.bytes).max().unwrap_or(0);
         let memory_bytes = self.memory_bytes(workers, largest);
         let worst_case =
             self.fleets.iter().map(|fleet| u64::from(fleet.devices) * self.worst_case_bytes(fleet, largest));
         Needs {
-            descriptors: devices + Needs::DESCRIPTORS_BESIDE,
-            ports: devices,
+            descriptors: devices + half_open + Needs::DESCRIPTORS_BESIDE,
+            ports: devices + half_open,
             ports_closing: self.ports_closing(),
             memory_bytes,
             memory_max_bytes: worst_case
@@ -71,7 +71,7 @@ impl Plan {
         let mut slots = (2 * u64::from(fleet.in_flight)).saturating_sub(1).clamp(1, PACKET_IDS);
         let (mut kept, mut unwritten) = (0_u64, 0_u64);
         for frame in frames {
-            let due = self.most_due(frame.rate_hz, frame.burst);
+            let due = self.most_due(fleet, frame.rate_hz, frame.burst);
             unwritten = unwritten.saturating_add(due.saturating_mul(frame.bytes)).min(OUTPUT_BYTES + largest);
             if frame.acked {
                 let count = due.min(slots);
@@ -91,8 +91,8 @@ impl Plan {
         clippy::cast_sign_loss,
         reason = "a count; the cast saturates"
     )]
-    fn most_due(&self, rate_hz: f64, burst: u32) -> u64 {
-        let seconds = self.schedule.load().total().max(self.schedule.end().as_secs_f64());
+    fn most_due(&self, fleet: &FleetPlan, rate_hz: f64, burst: u32) -> u64 {
+        let seconds = self.schedule_of(fleet).load().total().max(self.schedule.end().as_secs_f64());
         ((rate_hz * seconds).ceil() as u64).saturating_add(burst.into())
     }
 }

@@ -77,7 +77,7 @@ impl Plan {
         use Operation::{
             Connect, ConnectDns, ConnectMqtt, ConnectTcp, ConnectTls, Online, Renewal, Subscribe, Unsubscribe,
         };
-        let phases = self.schedule.phases();
+        let phases = self.schedule_of(fleet).phases();
         let connects: Vec<(f64, f64)> = phases
             .iter()
             .map(|phase| {

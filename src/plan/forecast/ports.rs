@@ -2,6 +2,7 @@
 
 use crate::plan::credentials::TokenLife;
 use crate::plan::model::{FleetPlan, Plan};
+use crate::policy::disconnect::Disconnect;
 use std::time::Duration;
 
 /// How long a port stays in TIME_WAIT on Linux if this side closes the connection first, in seconds.
@@ -15,8 +16,26 @@ impl Plan {
         }
         self.fleets
             .iter()
-            .map(|fleet| self.closing_after_renewals(fleet) + self.closing_after_disconnects(fleet))
+            .map(|fleet| {
+                self.closing_after_renewals(fleet)
+                    + self.closing_after_disconnects(fleet)
+                    + self.disconnected_at_once(fleet, Disconnect::Close)
+            })
             .sum()
+    }
+
+    /// Returns the maximum number of connections that stay open because silent devices have left them. The target may take long to
+    /// close them.
+    pub(super) fn half_open(&self) -> u64 {
+        self.fleets.iter().map(|fleet| self.disconnected_at_once(fleet, Disconnect::Silent)).sum()
+    }
+
+    /// Returns the largest number of a fleet's devices that a phase disconnects like this.
+    fn disconnected_at_once(&self, fleet: &FleetPlan, how: Disconnect) -> u64 {
+        let schedule = self.schedule_of(fleet);
+        let phases = schedule.phases().iter().enumerate();
+        let like_this = phases.filter(|(_, phase)| phase.disconnect.is_some_and(|plan| plan.how == how));
+        like_this.map(|(number, _)| schedule.disconnected_in(number, fleet.devices.into())).max().unwrap_or(0)
     }
 
     /// Returns the maximum number of a fleet's ports in TIME_WAIT at the same time because of token renewals. A device renews once per
@@ -30,7 +49,8 @@ impl Plan {
         let Ok(interval_s) = usize::try_from(interval.as_secs()) else { return 0 };
         let devices = u64::from(fleet.devices);
         let mut connected = vec![0_u64; interval_s];
-        for span in (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices)) {
+        let schedule = self.schedule_of(fleet);
+        for span in (0..devices).flat_map(|rank| schedule.online_spans(rank, devices)) {
             if Duration::from_nanos(span.to_ns - span.from_ns) > interval {
                 let second = usize::try_from(span.from_ns / 1_000_000_000).unwrap_or(0);
                 connected[second % interval_s] += 1;
@@ -47,7 +67,7 @@ impl Plan {
         let devices = u64::from(fleet.devices);
         let mut disconnects: Vec<u64> = Vec::new();
         for rank in 0..devices {
-            let spans = self.schedule.online_spans(rank, devices);
+            let spans = self.schedule_of(fleet).online_spans(rank, devices);
             let pairs = spans.iter().zip(spans.iter().skip(1));
             let soon = pairs.filter(|(one, next)| Duration::from_nanos(next.from_ns - one.to_ns) < closing);
             disconnects.extend(soon.map(|(one, _)| one.to_ns / 1_000_000_000));

@@ -4,7 +4,8 @@
 use crate::measure::{Operation, Test};
 use crate::plan::credentials::TokenLife;
 use crate::plan::model::{DrivePlan, FleetPlan, Plan, Threshold};
-use crate::plan::schedule::{Load, PhasePlan, Span, ns};
+use crate::plan::schedule::{PhasePlan, RunLoads, Span, ns};
+use crate::policy::backoff::BackOff;
 
 /// Returns the number of samples that a percentile needs: 10/(1 - q), so that at least ten lie beyond it.
 #[must_use]
@@ -121,22 +122,24 @@ impl Plan {
         self.calls_of(drive, &self.schedule.phases().iter().collect::<Vec<_>>())
     }
 
-    /// Returns the planned messages per second in a short time span, under a load that may have been extended. `None` if there is
+    /// Returns the planned messages per second in a short time span, under loads that may have been extended. `None` if there is
     /// a closed loop, because its rate is not planned.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate may be rounded")]
-    pub fn offered_per_s(&self, load: &Load, from_ns: u64, to_ns: u64) -> Option<f64> {
-        let sends = self.fleets.iter().flat_map(|fleet| fleet.sends.iter().map(move |send| (fleet, send)));
-        let mut rate_hz = 0.0;
-        for (fleet, send) in sends {
-            if send.arrival.is_closed() {
+    pub fn offered_per_s(&self, loads: &RunLoads, from_ns: u64, to_ns: u64) -> Option<f64> {
+        let seconds = to_ns.saturating_sub(from_ns).max(1) as f64 / 1e9;
+        let mut offered = 0.0;
+        for (fleet, number) in self.fleets.iter().zip(0_u16..) {
+            if fleet.sends.iter().any(|send| send.arrival.is_closed()) {
                 return None;
             }
-            rate_hz += send.arrival.rate_hz * f64::from(fleet.devices);
+            let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
+            let share = self.schedule_of(fleet).planned_online_share(from_ns.midpoint(to_ns));
+            let load = loads.of(number).read();
+            let due = load.integral(to_ns) - load.integral(from_ns);
+            offered += rate_hz * f64::from(fleet.devices) * share * due / seconds;
         }
-        let due = load.integral(to_ns) - load.integral(from_ns);
-        let seconds = to_ns.saturating_sub(from_ns).max(1) as f64 / 1e9;
-        Some(rate_hz * self.schedule.planned_online_share(from_ns.midpoint(to_ns)) * due / seconds)
+        Some(offered)
     }
 
     pub(super) fn connects_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
@@ -174,8 +177,8 @@ impl Plan {
     pub(super) fn renewals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         let Some(after) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0.0 };
         let (start, end, after) = (ns(phase.start), ns(phase.end), ns(after).max(1));
-        let devices = u64::from(fleet.devices);
-        let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
+        let (schedule, devices) = (self.schedule_of(fleet), u64::from(fleet.devices));
+        let spans = (0..devices).flat_map(|rank| schedule.online_spans(rank, devices));
         // Counts the times `from + k * after` within the span and before `to`.
         let before = |span: &Span, to: u64| to.min(span.to_ns).saturating_sub(span.from_ns + 1) / after;
         spans.map(|span| (before(&span, end) - before(&span, start)) as f64).sum()
@@ -183,21 +186,36 @@ impl Plan {
 
     /// Returns the number of calls to online devices. Assumes that the online share in the middle of a phase holds for the whole phase.
     pub(super) fn calls_of(&self, drive: &DrivePlan, phases: &[&PhasePlan]) -> f64 {
-        let load = self.schedule.load();
+        let called = self.fleets.get(usize::from(drive.fleet));
+        let schedule = called.map_or(&self.schedule, |fleet| self.schedule_of(fleet));
+        let load = schedule.load();
         let calls = phases.iter().map(|phase| {
             let (start, end) = (ns(phase.start), ns(phase.end));
-            let share = self.schedule.planned_online_share(start.midpoint(end));
+            let share = schedule.planned_online_share(start.midpoint(end));
             share * drive.arrival.rate_hz * (load.integral(end) - load.integral(start))
         });
         calls.sum()
     }
 
-    /// Returns the number of devices that connect in a phase.
+    /// Returns the number of times that a device of the fleet gets online in a phase, as planned or after a planned disconnect.
+    /// With churn, this is the expected number.
     #[expect(clippy::cast_precision_loss, reason = "a count of devices")]
     pub(super) fn arrivals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
-        let devices = u64::from(fleet.devices);
-        let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
-        spans.filter(|span| (ns(phase.start)..ns(phase.end)).contains(&span.from_ns)).count() as f64
+        let (schedule, devices) = (self.schedule_of(fleet), u64::from(fleet.devices));
+        let spans = (0..devices).flat_map(|rank| schedule.online_spans(rank, devices));
+        let planned = spans.filter(|span| (ns(phase.start)..ns(phase.end)).contains(&span.from_ns)).count();
+        let number = usize::from(schedule.phase_at(ns(phase.start)));
+        let back = match fleet.reconnect.back_off {
+            BackOff::Never => 0,
+            _ => schedule.disconnected_in(number, devices),
+        };
+        let churn = schedule.phases().get(number).and_then(|phase| phase.churn);
+        let returning = churn.map_or(0.0, |churn| {
+            let middle_ns = ns(phase.start).midpoint(ns(phase.end));
+            let online = schedule.planned_online_share(middle_ns) * devices as f64;
+            churn.rate_hz * online * (phase.end - phase.start).as_secs_f64()
+        });
+        planned as f64 + back as f64 + returning
     }
 }
 

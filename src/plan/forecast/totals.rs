@@ -19,8 +19,9 @@ pub(in crate::plan) fn check_rate(
     schedule: &Schedule,
     errors: &mut Errors,
 ) {
-    let factor = schedule.phases().iter().flat_map(|phase| phase.load).fold(0.0, f64::max);
     let rates = fleets.iter().map(|fleet| {
+        let phases = fleet.own_schedule.as_ref().unwrap_or(schedule).phases();
+        let factor = phases.iter().flat_map(|phase| phase.load).fold(0.0, f64::max);
         let open = fleet.sends.iter().filter(|send| !send.arrival.is_closed());
         open.map(|send| send.arrival.rate_hz).sum::<f64>() * f64::from(fleet.devices) * factor
     });
@@ -57,7 +58,8 @@ impl Plan {
     /// Returns the planned number of online devices at `t_ns`, in nanoseconds since the start of the run.
     #[must_use]
     pub fn planned_online(&self, t_ns: u64) -> u64 {
-        self.fleets.iter().map(|fleet| self.schedule.planned_online(t_ns, u64::from(fleet.devices))).sum()
+        let online = |fleet: &FleetPlan| self.schedule_of(fleet).planned_online(t_ns, fleet.devices.into());
+        self.fleets.iter().map(online).sum()
     }
 
     /// Returns the longest duration to record, in microseconds: a message may wait for `send_by` and then for its
@@ -96,9 +98,9 @@ impl Plan {
 
     /// Like [`load_seconds`](Plan::load_seconds), but only from `start` to `end`, in nanoseconds since the start of the run.
     pub(super) fn load_seconds_between(&self, fleet: &FleetPlan, start: u64, end: u64) -> f64 {
-        let load = self.schedule.load();
-        let devices = u64::from(fleet.devices);
-        let spans = (0..devices).flat_map(|rank| self.schedule.online_spans(rank, devices));
+        let schedule = self.schedule_of(fleet);
+        let (load, devices) = (schedule.load(), u64::from(fleet.devices));
+        let spans = (0..devices).flat_map(|rank| schedule.online_spans(rank, devices));
         let seconds = spans.map(|span| {
             let (from, to) = (span.from_ns.clamp(start, end), span.to_ns.clamp(start, end));
             load.integral(to) - load.integral(from)

@@ -4,6 +4,7 @@ use super::{MethodPlan, SendPlan, SubscribeQos, Subscription, TwinPlan, WillPlan
 use crate::iothub::topics;
 use crate::plan::credentials::Auth;
 use crate::plan::payload::{Template, TemplateContext};
+use crate::plan::schedule::Schedule;
 use crate::policy::backoff::Reconnect;
 use crate::policy::ping::PingPolicy;
 use crate::scenario::Sdk;
@@ -57,6 +58,10 @@ pub struct FleetPlan {
     pub twin: TwinPlan,
     /// Direct methods that devices answer.
     pub methods: Vec<MethodPlan>,
+    /// The fleet's schedule, if it differs from the plan's. Both have the same phases. Read it through [`Plan::schedule_of`].
+    ///
+    /// [`Plan::schedule_of`]: super::Plan::schedule_of
+    pub own_schedule: Option<Schedule>,
 }
 
 impl FleetPlan {

@@ -1,11 +1,11 @@
-//! The whole plan, and the scenario it came from. Data only.
+//! The whole plan, and the scenario it came from.
 
 use super::{DrivePlan, FaultPlan, FleetPlan, Target, Threshold};
 use crate::iothub::emulator_options::EmulatorOptions;
 use crate::iothub::throttles::HubSize;
 use crate::measure::Limits;
 use crate::plan::deliveries::Deliveries;
-use crate::plan::schedule::Schedule;
+use crate::plan::schedule::{DeviceSeed, RunLoads, Schedule};
 use crate::policy::fault::chaos::Chaos;
 use crate::scenario::{in_json, is_json};
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub struct Plan {
     pub packet_mib_max: u16,
     /// Calls that the service client makes.
     pub drives: Vec<DrivePlan>,
-    /// Phases, planned online share, and load over time.
+    /// Phases, planned online share, and load over time. A fleet may have its own: see [`schedule_of`](Plan::schedule_of).
     pub schedule: Schedule,
     /// Messages that the run's subscribers should receive.
     pub deliveries: Deliveries,
@@ -48,6 +48,28 @@ pub struct Plan {
     pub validity: Limits,
     /// Mistakes in messages that do not make the scenario invalid, each with its place in the scenario.
     pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Returns the schedule of a fleet.
+    #[must_use]
+    pub fn schedule_of<'a>(&'a self, fleet: &'a FleetPlan) -> &'a Schedule {
+        fleet.own_schedule.as_ref().unwrap_or(&self.schedule)
+    }
+
+    /// Returns a device as the seed and the schedule of its fleet see it.
+    #[must_use]
+    pub fn device_seed(&self, fleet: &FleetPlan, index: u32) -> DeviceSeed {
+        let (first, devices) = (fleet.first, u64::from(fleet.devices));
+        DeviceSeed { seed: self.seed, first, rank: u64::from(index), devices }
+    }
+
+    /// Returns the loads of a running plan, which commands may extend.
+    #[must_use]
+    pub fn run_loads(&self) -> RunLoads {
+        let fleets = self.fleets.iter().map(|fleet| fleet.own_schedule.as_ref().map(Schedule::load));
+        RunLoads::new(self.schedule.load(), fleets)
+    }
 }
 
 /// The scenario as read, for the result file. It contains no secrets.

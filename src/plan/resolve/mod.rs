@@ -33,9 +33,10 @@ mod will;
 use super::deliveries::Deliveries;
 use super::fingerprint::sha256_hex;
 use super::forecast::{check_rate, packet_mib_max};
-use super::model::{Plan, Source, TargetKind};
+use super::model::{FleetPlan, Plan, Source, TargetKind};
 use super::part;
 use super::rules::us;
+use super::schedule::Schedule;
 use crate::iothub::sas;
 use crate::measure::Limits;
 use crate::scenario::{Errors, FileText, Input, Scenario};
@@ -86,13 +87,11 @@ pub fn resolve(
         files,
     };
     let mut fleets = fleets::resolve(&scenario.fleets, &context, &mut errors);
-    let deliveries = match kind {
-        // Skipped after an error, because the fleets' indices may be wrong and the plan is discarded anyway.
-        Some(TargetKind::Mqtt) if errors.is_empty() => {
-            Deliveries::resolve(&mut fleets, &schedule, rng.next_u64())
-        }
-        _ => Deliveries::default(),
-    };
+    phases::resolve_fleets(scenario, &schedule, &mut fleets, &mut errors);
+    if errors.is_empty() {
+        phases::share_connect_rates(scenario, &schedule, &mut fleets, &mut errors);
+    }
+    let deliveries = deliveries(kind, &mut fleets, &schedule, rng, &errors);
     if errors.is_empty() {
         check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
     }
@@ -135,6 +134,20 @@ pub fn resolve(
         warnings,
     };
     if errors.is_empty() { Ok(plan) } else { Err(errors) }
+}
+
+/// Returns the deliveries to expect, or none after an error: the fleets' indices may then be wrong, and the plan is discarded anyway.
+fn deliveries(
+    kind: Option<TargetKind>,
+    fleets: &mut [FleetPlan],
+    schedule: &Schedule,
+    rng: &mut impl rand::Rng,
+    errors: &Errors,
+) -> Deliveries {
+    match kind {
+        Some(TargetKind::Mqtt) if errors.is_empty() => Deliveries::resolve(fleets, schedule, rng.next_u64()),
+        _ => Deliveries::default(),
+    }
 }
 
 fn stem(file: &str) -> String {

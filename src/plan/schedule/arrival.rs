@@ -8,9 +8,10 @@
 //! In a closed loop, a message is due when the think time has passed since the end of the previous message. A slow target therefore
 //! slows the load, and the load does not follow the phases.
 
-use super::load::{Load, RunLoad};
+use super::load::Load;
 use super::phases::Span;
 use super::round_robin::RoundRobin;
+use super::run_load::RunLoad;
 use crate::rng::{Purpose, Rng, generator};
 use rand::RngExt;
 
@@ -126,7 +127,7 @@ impl Position {
 }
 
 /// Returns a random gap of a Poisson process with a rate of 1.
-fn exponential(rng: &mut Rng) -> f64 {
+pub(super) fn exponential(rng: &mut Rng) -> f64 {
     let uniform: f64 = rng.random();
     -(1.0 - uniform).ln()
 }

@@ -1,8 +1,6 @@
-//! The load factor over time, its integral, and the inverse of the integral. Read by `arrival`; may be extended during a run.
+//! The load factor over time, its integral, and the inverse of the integral. Read by `run_load`, which extends it during a run.
 
 use super::nanoseconds::{nanoseconds, ns, seconds};
-use std::cell::{Ref, RefCell};
-use std::rc::Rc;
 use std::time::Duration;
 
 /// A segment that extends the load of a running plan. It starts where the existing load ends.
@@ -62,6 +60,16 @@ impl Load {
         }
     }
 
+    /// Appends one piece per step from the first factor to the last. All steps have the same length and the same height.
+    pub fn push_steps(&mut self, end_ns: u64, [from, to]: [f64; 2], steps: u32) {
+        let (start_ns, last) = (self.end_ns, steps.saturating_sub(1).max(1));
+        for step in 0..steps {
+            let passed = u128::from(end_ns - start_ns) * u128::from(step + 1) / u128::from(steps);
+            let factor = from + (to - from) * f64::from(step) / f64::from(last);
+            self.push(start_ns + u64::try_from(passed).unwrap_or(u64::MAX), [factor; 2]);
+        }
+    }
+
     /// Appends a segment. Returns false and changes nothing if the segment does not extend the load, or if a factor is negative
     /// or not finite.
     #[must_use]
@@ -116,44 +124,27 @@ impl Load {
     }
 }
 
-/// A load that grows while cursors read it. All cursors of a thread share it. It never leaves the thread, so reading it does not
-/// take a lock. Appending affects only the time after the previous end, so due times that a cursor has found do not change.
-#[derive(Clone, Debug)]
-pub struct RunLoad(Rc<RefCell<Load>>);
-
-impl RunLoad {
-    /// Creates a growing load that starts with the planned load.
-    #[must_use]
-    pub fn new(planned: &Load) -> RunLoad {
-        RunLoad(Rc::new(RefCell::new(planned.clone())))
-    }
-
-    /// Appends a segment. See [`Load::append`].
-    #[must_use]
-    pub fn append(&self, segment: Segment) -> bool {
-        self.0.borrow_mut().append(segment)
-    }
-
-    /// Returns the current end of the load, in nanoseconds since the start of the run.
-    #[must_use]
-    pub fn end_ns(&self) -> u64 {
-        self.read().end_ns()
-    }
-
-    /// Returns the current load.
-    #[must_use]
-    #[inline]
-    pub fn read(&self) -> Ref<'_, Load> {
-        self.0.borrow()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn steps_have_the_same_length_and_height() {
+        let mut load = Load::default();
+        load.push(10 * S, [1.0; 2]);
+        load.push_steps(20 * S, [1.0, 3.0], 5);
+        assert_eq!(load.end_ns(), 20 * S);
+        for (second, factor) in (10..20).zip([1.0, 1.0, 1.5, 1.5, 2.0, 2.0, 2.5, 2.5, 3.0, 3.0]) {
+            let due = load.integral((second + 1) * S) - load.integral(second * S);
+            assert!((due - factor).abs() < 1e-9, "second {second}: {due}");
+        }
+        let mut uneven = Load::default();
+        uneven.push_steps(10, [0.0, 1.0], 3);
+        assert_eq!(uneven.end_ns(), 10, "the last step ends with the phase");
+    }
 
     #[test]
     fn append_rejects_the_past_and_invalid_factors() {

@@ -5,13 +5,23 @@
 //! Pure functions. Must not depend on the rest of `plan` or on clocks.
 
 mod arrival;
+mod churn;
+mod disconnects;
 mod load;
 mod nanoseconds;
+mod pace;
 mod phases;
+mod random_order;
 mod round_robin;
+mod run_load;
+mod storms;
 
 pub use arrival::{Arrival, Cursor, Due, Spread};
-pub use load::{Load, RunLoad, Segment};
+pub use churn::{Stay, Stays};
+pub use disconnects::DeviceSeed;
+pub use load::{Load, Segment};
 pub use nanoseconds::ns;
 pub use phases::{PhasePlan, Schedule, Span};
 pub use round_robin::RoundRobin;
+pub use run_load::{RunLoad, RunLoads};
+pub use storms::{ChurnPlan, DisconnectPlan};

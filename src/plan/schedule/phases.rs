@@ -3,10 +3,11 @@
 
 use super::load::Load;
 use super::nanoseconds::{nanoseconds, ns, seconds};
+use super::storms::{ChurnPlan, DisconnectPlan};
 use std::time::Duration;
 
 /// A resolved phase.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PhasePlan {
     /// Name in the scenario.
     pub name: String,
@@ -18,8 +19,25 @@ pub struct PhasePlan {
     pub end: Duration,
     /// Planned online share at start and end, as fractions of 1. Linear in between.
     pub online: [f64; 2],
-    /// Load factor at start and end. Linear in between.
+    /// Load factor at start and end. Linear in between, unless there are steps.
     pub load: [f64; 2],
+    /// Number of steps from the first load factor to the last. `None` for a line.
+    pub load_steps: Option<u32>,
+    /// Disconnects at the start of the phase.
+    pub disconnect: Option<DisconnectPlan>,
+    /// Devices that leave and return during the phase.
+    pub churn: Option<ChurnPlan>,
+    /// Maximum number of planned connects per second.
+    pub connect_rate_hz: Option<f64>,
+}
+
+impl PhasePlan {
+    /// Returns whether both phases have the same keys except for `connect_rate`, of which each fleet has a part.
+    #[must_use]
+    pub fn same_course(&self, other: &PhasePlan) -> bool {
+        PhasePlan { connect_rate_hz: None, ..self.clone() }
+            == PhasePlan { connect_rate_hz: None, ..other.clone() }
+    }
 }
 
 /// A time span in which a device is planned to be online, in nanoseconds since the start of the run.
@@ -42,16 +60,33 @@ impl Schedule {
     /// Creates a schedule from phases: name, warm-up, duration, online share and load.
     #[must_use]
     pub fn new(parts: impl IntoIterator<Item = (String, bool, Duration, [f64; 2], [f64; 2])>) -> Schedule {
+        Schedule::of_phases(parts.into_iter().map(|(name, warmup, duration, online, load)| {
+            (duration, PhasePlan { name, warmup, online, load, ..PhasePlan::default() })
+        }))
+    }
+
+    /// Creates a schedule from phases and their durations. Sets the start and the end of each phase.
+    pub(in crate::plan) fn of_phases(parts: impl IntoIterator<Item = (Duration, PhasePlan)>) -> Schedule {
         let mut phases = Vec::new();
         let mut load = Load::default();
         let mut start = Duration::ZERO;
-        for (name, warmup, duration, online, factor) in parts {
+        for (duration, phase) in parts {
             let end = start + duration;
-            load.push(ns(end), factor);
-            phases.push(PhasePlan { name, warmup, start, end, online, load: factor });
+            match phase.load_steps {
+                Some(steps) => load.push_steps(ns(end), phase.load, steps),
+                None => load.push(ns(end), phase.load),
+            }
+            phases.push(PhasePlan { start, end, ..phase });
             start = end;
         }
         Schedule { phases, load }
+    }
+
+    /// Multiplies the rates of paced connects, for each phase with one number.
+    pub(in crate::plan) fn scale_connect_rates(&mut self, factors: &[f64]) {
+        for (phase, factor) in self.phases.iter_mut().zip(factors) {
+            phase.connect_rate_hz = phase.connect_rate_hz.map(|rate_hz| rate_hz * factor);
+        }
     }
 
     /// Returns the phases in order.
@@ -73,13 +108,15 @@ impl Schedule {
         u16::try_from(index.min(self.phases.len().saturating_sub(1))).unwrap_or(u16::MAX)
     }
 
-    /// Returns the planned online share at `t_ns`, as a fraction of 1. After the end, this is the final share.
+    /// Returns the planned online share at `t_ns`, as a fraction of 1. After the end, this is the final share. With churn, it is the
+    /// expected share.
     #[must_use]
     pub fn planned_online_share(&self, t_ns: u64) -> f64 {
         let Some(phase) = self.phases.get(usize::from(self.phase_at(t_ns))) else { return 0.0 };
         let (start, end) = (seconds(ns(phase.start)), seconds(ns(phase.end)));
         let passed = ((seconds(t_ns) - start) / (end - start)).clamp(0.0, 1.0);
-        phase.online[0] + (phase.online[1] - phase.online[0]) * passed
+        (phase.online[0] + (phase.online[1] - phase.online[0]) * passed)
+            * (1.0 - self.away_share(seconds(t_ns)))
     }
 
     /// Returns the planned number of a fleet's devices that are online at `t_ns`.
@@ -91,7 +128,8 @@ impl Schedule {
         reason = "a share of a device count, far below 2^52"
     )]
     pub fn planned_online(&self, t_ns: u64, devices: u64) -> u64 {
-        (self.planned_online_share(t_ns) * devices as f64 + 0.5).floor() as u64
+        let planned = (self.planned_online_share(t_ns) * devices as f64 + 0.5).floor() as u64;
+        self.connected_by(t_ns, devices).map_or(planned, |connected| connected.min(planned))
     }
 
     /// Returns the spans in which a device is planned to be online, in order. `rank` is the device's index within its fleet. Low
@@ -100,21 +138,22 @@ impl Schedule {
     pub fn online_spans(&self, rank: u64, devices: u64) -> Vec<Span> {
         let bar = bar(rank, devices);
         let mut spans: Vec<Span> = Vec::new();
-        for phase in &self.phases {
+        for (number, phase) in self.phases.iter().enumerate() {
             let [from, to] = phase.online;
             let (start, end) = (ns(phase.start), ns(phase.end));
-            let crossing =
-                || start + nanoseconds(seconds(end - start) * (bar - from) / (to - from)).min(end - start);
             let (from_ns, to_ns) = match (from >= bar, to >= bar) {
                 (true, true) => (start, end),
-                (false, true) => (crossing(), end),
-                (true, false) => (start, crossing()),
+                (false, true) => (crossing(phase, bar), end),
+                (true, false) => (start, crossing(phase, bar)),
                 (false, false) => continue,
             };
-            match spans.last_mut() {
-                Some(last) if last.to_ns == from_ns => last.to_ns = to_ns,
-                _ if from_ns < to_ns => spans.push(Span { from_ns, to_ns }),
-                _ => {}
+            if let Some(last) = spans.last_mut().filter(|last| last.to_ns == from_ns) {
+                last.to_ns = to_ns;
+                continue;
+            }
+            let from_ns = self.pace(number, devices).map_or(from_ns, |pace| pace.connect_ns(rank, from_ns));
+            if from_ns < to_ns {
+                spans.push(Span { from_ns, to_ns });
             }
         }
         spans
@@ -139,9 +178,15 @@ impl Schedule {
     }
 }
 
+/// Returns when the planned online share of a phase passes `bar`.
+pub(super) fn crossing(phase: &PhasePlan, bar: f64) -> u64 {
+    let ([from, to], start, end) = (phase.online, ns(phase.start), ns(phase.end));
+    start + nanoseconds(seconds(end - start) * (bar - from) / (to - from)).min(end - start)
+}
+
 /// Returns the minimum online share at which a device is online.
 #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
-fn bar(rank: u64, devices: u64) -> f64 {
+pub(super) fn bar(rank: u64, devices: u64) -> f64 {
     (rank as f64 + 0.5) / devices as f64
 }
 

@@ -69,22 +69,30 @@ pub(super) fn connects(rows: &Rows<'_>) -> Option<Draft> {
     let count = |slot: &Slot<'_>| slot.row.interval.response.of(Operation::Connect).count();
     let total: u64 = rows.slots.iter().map(count).sum();
     let busiest = rows.slots.iter().max_by_key(|slot| count(slot)).filter(|slot| count(slot) > 0)?;
+    let due = |slot: &Slot<'_>| slot.row.interval.connects_due;
     let points = rows.at_middles(|slot| Some(slot.per_second(count(slot))));
+    let accepted = Series::line("connects", "accepted", (theme::FOURTH, Style::Solid), points);
+    let offered = rows.at_middles(|slot| Some(slot.per_second(due(slot))));
+    let offered = Series::line("attempts", "attempts (due)", (theme::PLANNED, Style::Dashed), offered);
+    let most = rows.slots.iter().max_by_key(|slot| due(slot)).filter(|slot| due(slot) > 0);
+    let most = most.map_or_else(String::new, |slot| {
+        let at = instant(super::us(slot.from));
+        format!(
+            " The most attempts were due in the interval at {at}: {}/s.",
+            rate(slot.per_second(due(slot)))
+        )
+    });
     Some(Draft {
         id: "connects",
         title: "Connections established".to_owned(),
         unit: "per second",
         words: format!(
-            "{} succeeded. The interval with the most started at {}: {}/s.",
+            "{} succeeded. The interval with the most started at {}: {}/s.{most}",
             plural(total, "connection attempt", "connection attempts"),
             instant(super::us(busiest.from)),
             rate(busiest.per_second(count(busiest)))
         ),
-        plots: vec![rates(
-            "connects",
-            "connections per second",
-            vec![Series::line("connects", "", (theme::FOURTH, Style::Solid), points)],
-        )],
+        plots: vec![rates("connects", "connections per second", vec![accepted, offered])],
     })
 }
 

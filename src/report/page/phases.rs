@@ -89,7 +89,7 @@ fn row(
             format!("{} + {}", format::instant(phase.start_us), format::span(length_us)),
             span_percent(phase.planned_online),
             online.map_or_else(|| NONE.to_owned(), human_count),
-            span_percent(phase.planned_load),
+            load(phase),
             per_s(per_second(sum.due, seconds)),
             per_s(if seconds > 0.0 { acks / seconds } else { 0.0 }),
             if any { human_count(sum.due.saturating_sub(sum.ok())) } else { NONE.to_owned() },
@@ -105,6 +105,12 @@ fn cpu_peak(result: &RunResult, phase: &Phase) -> f64 {
     let is_whole = |t_us: u64| result.run.duration_us.saturating_sub(t_us) >= series.interval_us / 2;
     let inside = series.rows.iter().filter(|row| (phase.start_us..phase.end_us).contains(&row.t_us));
     inside.filter(|row| is_whole(row.t_us)).map(|row| row.cpu_percent).fold(0.0, f64::max)
+}
+
+/// Formats the planned load of a phase.
+fn load(phase: &Phase) -> String {
+    let steps = phase.planned_load_steps.map_or_else(String::new, |steps| format!(" in {steps} steps"));
+    span_percent(phase.planned_load) + &steps
 }
 
 /// Formats a range as `0% → 100%`, or as one number if both ends are equal.

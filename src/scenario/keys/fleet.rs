@@ -44,10 +44,7 @@ pub(super) fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec>
         reports: twin_methods::reports(reader, &mut fields),
         methods: twin_methods::methods(reader, &mut fields),
     };
-    fields.finish(
-        reader,
-        &[("churn", "devices that join and leave during the run"), ("modules", "module identities")],
-    );
+    fields.finish(reader, &[("modules", "module identities")]);
     Some(spec)
 }
 

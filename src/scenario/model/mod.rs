@@ -4,10 +4,12 @@
 
 mod auth;
 mod emulator;
+mod phase;
 
 pub use auth::{AuthSpec, RenewSpec, TokenSpec};
 pub(super) use emulator::ThrottleSpec;
 pub use emulator::{ChaosSpec, EmulatorSpec, FaultSpec};
+pub use phase::{ChurnSpec, CourseSpec, DisconnectSpec, LoadSpec, PhaseFleetSpec, PhaseSpec};
 
 use super::error::Place;
 use super::value::Written;
@@ -417,23 +419,6 @@ impl DriveSpec {
             self.fleet.as_ref().map_or_else(String::new, |fleet| format!(" to fleet {}", fleet.value));
         format!("{operation}{method}{fleet}")
     }
-}
-
-/// `[[phase]]`.
-#[derive(Clone, Debug)]
-pub struct PhaseSpec {
-    /// Place of the table.
-    pub place: Place,
-    /// `name`; `None` if invalid.
-    pub name: Option<Written<String>>,
-    /// `warmup`.
-    pub warmup: bool,
-    /// `duration`; `None` if invalid.
-    pub duration: Option<Duration>,
-    /// `online` at the start and end, as fractions of 1.
-    pub online: Option<[f64; 2]>,
-    /// `load` at the start and end, as factors.
-    pub load: Option<[f64; 2]>,
 }
 
 /// The part of a scenario by which a result is judged again.

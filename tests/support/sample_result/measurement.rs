@@ -62,6 +62,7 @@ pub(super) fn phase(
         end_us: to_s * 1_000_000,
         planned_online: online,
         planned_load: load,
+        ..Phase::default()
     }
 }
 

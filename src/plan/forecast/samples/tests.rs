@@ -46,9 +46,9 @@ fn thresholds_without_enough_samples_are_found() {
         .collect();
     let quiet = ("rate(ok) > 99%", 1, 0);
     assert_eq!(found, [("p(95) < 1s", 200, 100), ("p(99) < 1s", 1_000, 900), quiet]);
-    let load = plan.schedule.load();
+    let loads = plan.run_loads();
     let per_s =
-        |from_s: u64, to_s: u64| plan.offered_per_s(load, from_s * 1_000_000_000, to_s * 1_000_000_000);
+        |from_s: u64, to_s: u64| plan.offered_per_s(&loads, from_s * 1_000_000_000, to_s * 1_000_000_000);
     assert_eq!((per_s(4, 6), per_s(12, 13), per_s(19, 20)), (Some(50.0), Some(100.0), Some(0.0)));
 }
 

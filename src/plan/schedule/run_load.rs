@@ -1,0 +1,71 @@
+//! The loads of a running plan, which commands may extend. Read by `arrival` and by the engine. Must not depend on commands.
+
+use super::load::{Load, Segment};
+use std::cell::{Ref, RefCell};
+use std::rc::Rc;
+
+/// A load that grows while cursors read it. All cursors of a thread share it. It never leaves the thread, so reading it does not
+/// take a lock. Appending affects only the time after the previous end, so due times that a cursor has found do not change.
+#[derive(Clone, Debug)]
+pub struct RunLoad(Rc<RefCell<Load>>);
+
+impl RunLoad {
+    /// Creates a growing load that starts with the planned load.
+    #[must_use]
+    pub fn new(planned: &Load) -> RunLoad {
+        RunLoad(Rc::new(RefCell::new(planned.clone())))
+    }
+
+    /// Appends a segment. See [`Load::append`].
+    #[must_use]
+    pub fn append(&self, segment: Segment) -> bool {
+        self.0.borrow_mut().append(segment)
+    }
+
+    /// Returns the current end of the load, in nanoseconds since the start of the run.
+    #[must_use]
+    pub fn end_ns(&self) -> u64 {
+        self.read().end_ns()
+    }
+
+    /// Returns the current load.
+    #[must_use]
+    #[inline]
+    pub fn read(&self) -> Ref<'_, Load> {
+        self.0.borrow()
+    }
+}
+
+/// The growing loads of a thread: that of the plan, and those of the fleets whose load differs from it.
+#[derive(Clone, Debug)]
+pub struct RunLoads {
+    plan: RunLoad,
+    /// For each fleet; `None` if it follows the plan.
+    fleets: Vec<Option<RunLoad>>,
+}
+
+impl RunLoads {
+    /// Creates growing loads. `fleets` are the planned loads of the fleets; `None` for a fleet that follows the plan.
+    pub(in crate::plan) fn new<'a>(plan: &Load, fleets: impl Iterator<Item = Option<&'a Load>>) -> RunLoads {
+        RunLoads { plan: RunLoad::new(plan), fleets: fleets.map(|load| load.map(RunLoad::new)).collect() }
+    }
+
+    /// Returns the load of a fleet.
+    #[must_use]
+    pub fn of(&self, fleet: u16) -> &RunLoad {
+        self.fleets.get(usize::from(fleet)).and_then(Option::as_ref).unwrap_or(&self.plan)
+    }
+
+    /// Appends a segment to all loads. Returns false and changes nothing if the segment does not extend them.
+    #[must_use]
+    pub fn append(&self, segment: Segment) -> bool {
+        // All loads have the same end, so a segment extends all or none.
+        self.plan.append(segment) && self.fleets.iter().flatten().all(|load| load.append(segment))
+    }
+
+    /// Returns the current end of the loads, in nanoseconds since the start of the run.
+    #[must_use]
+    pub fn end_ns(&self) -> u64 {
+        self.plan.end_ns()
+    }
+}
