@@ -130,14 +130,42 @@ impl Throttle {
             wall,
             buckets,
             counts: Default::default(),
-            shards: (0..shards).map(|_| ShardState::default()).collect(),
+            shards: (0..shards).map(|_| ShardState::new()).collect(),
             lease_tokens: lease::tokens(burst, shards),
             quota_counts: Counts::default(),
         }
     }
 
     /// Accepts or refuses a device-to-cloud message that arrives on `shard`.
+    #[inline]
     pub(super) fn telemetry(
+        &self,
+        shard: usize,
+        now: Instant,
+        body_bytes: usize,
+        bag: &str,
+    ) -> Result<Held, Refused> {
+        if self.passes_at_once(shard, now, body_bytes + bag.len()) {
+            return Ok(None);
+        }
+        self.decide_telemetry(shard, now, body_bytes, bag)
+    }
+
+    /// Accepts a message of at most `bytes` bytes if that takes only a few instructions: the shard has a token that is earned, and the
+    /// message is a single billed one. Otherwise takes nothing and returns false.
+    #[inline]
+    fn passes_at_once(&self, shard: usize, now: Instant, bytes: usize) -> bool {
+        let Some(state) = self.shards.get(shard) else { return false };
+        let Some(day) = state.day_if_earned(now) else { return false };
+        let passes = bytes as u64 <= self.tier().block_bytes() && self.quota.charge(day, 1);
+        if passes {
+            state.take_earned();
+        }
+        passes
+    }
+
+    #[cold]
+    fn decide_telemetry(
         &self,
         shard: usize,
         now: Instant,
@@ -147,12 +175,12 @@ impl Throttle {
         let ticks = self.ticks(now);
         let Some(state) = self.shards.get(shard) else { return Err(Refused::Throttled) };
         let Some(shared) = &self.buckets[Class::D2c as usize] else { return Err(Refused::NotInTier) };
-        let day = state.day(ticks, || self.wall.unix(now));
+        let day = state.day(now, ticks, || self.wall.unix(now));
         if self.quota.is_used_up(day) {
             return Err(self.refuse_quota(now));
         }
-        let Some(at) = state.take(shared.bucket.interval(), || shared.take(ticks, 1, self.lease_tokens))
-        else {
+        let lease = || shared.take(ticks, 1, self.lease_tokens);
+        let Some(at) = state.take(ticks, shared.bucket.interval(), lease) else {
             return Err(self.refuse(Class::D2c, now));
         };
         if !self.quota.charge(day, self.blocks(body_bytes, bag)) {

@@ -160,7 +160,14 @@ impl Tier {
     /// tier) (Azure: "IoT Hub quotas and throttling").
     #[must_use]
     pub fn billed(self, bytes: u64) -> u64 {
-        bytes.div_ceil(if self == Tier::F1 { 512 } else { 4096 }).max(1)
+        bytes.div_ceil(self.block_bytes()).max(1)
+    }
+
+    /// Returns the maximum size of a message that is billed once.
+    #[inline]
+    #[must_use]
+    pub fn block_bytes(self) -> u64 {
+        if self == Tier::F1 { 512 } else { 4096 }
     }
 }
 

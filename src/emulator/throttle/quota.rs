@@ -50,7 +50,13 @@ impl Quota {
     /// Azure does not document what happens to a message that fits only in part.)
     #[inline]
     pub(super) fn charge(&self, day: u64, messages: u64) -> bool {
-        self.change(day, messages, self.messages_per_day)
+        let state = self.state.load(Ordering::Relaxed);
+        // The number of messages, or far more than the quota if the state is of another day.
+        let used = state.wrapping_sub(day << USED_BITS);
+        let next = state + messages;
+        let is_charged = used < self.messages_per_day
+            && self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        is_charged || self.change(day, messages, self.messages_per_day)
     }
 
     /// Adds messages even if the quota is used up.
@@ -58,7 +64,7 @@ impl Quota {
         self.change(day, messages, u64::MAX);
     }
 
-    #[inline]
+    #[cold]
     fn change(&self, day: u64, messages: u64, below: u64) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
@@ -94,6 +100,8 @@ mod tests {
         assert_eq!((quota.used(3), quota.is_used_up(3), quota.used(4)), (8_000, true, 0));
         assert!(!quota.is_used_up(4) && quota.charge(4, 5));
         assert_eq!((quota.used(4), quota.used(3)), (5, 5), "the clock went back");
+        assert!(quota.charge(3, 1));
+        assert_eq!((quota.used(4), quota.used(3)), (6, 6), "the clock went back");
         quota.add(4, 8_000);
         assert!(!quota.charge(4, 1));
         assert_eq!(to_midnight(3 * DAY + Duration::from_secs(1)), DAY - Duration::from_secs(1));

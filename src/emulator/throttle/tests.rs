@@ -173,6 +173,29 @@ fn the_quota_ends_at_its_last_message_until_midnight() {
     }
 }
 
+/// A thread remembers the day of one shard only, and the leases of both hubs are earned.
+#[test]
+fn two_hubs_on_one_thread_have_their_own_days_and_quotas() {
+    let size = HubSize { tier: Tier::S1, units: 1 };
+    let hub = |left: u64, to_midnight_s: u64| {
+        let options = TierOptions { quota_used: size.messages_per_day() - left, ..TierOptions::of(size) };
+        hub(options, 1, seconds(86_400 * 20_000 - to_midnight_s))
+    };
+    let send = |hub: &Hub, after: Duration| hub.throttle.telemetry(0, hub.start + after, 100, "");
+    let hubs = [(hub(3, 1), 3, seconds(1)), (hub(5, 2), 5, seconds(2))];
+    for n in 0..10 {
+        for (hub, left, _) in &hubs {
+            let expected = if n < *left { Ok(None) } else { Err(Refused::QuotaUsedUp) };
+            assert_eq!(send(hub, Duration::from_nanos(n)), expected, "message {n} of {left}");
+        }
+    }
+    for (hub, left, midnight) in &hubs {
+        assert_eq!(send(hub, *midnight - Duration::from_nanos(1)), Err(Refused::QuotaUsedUp), "{left}");
+        assert!((0..100).all(|n| send(hub, *midnight + Duration::from_nanos(n)) == Ok(None)), "{left}");
+        assert_eq!(hub.throttle.stats(hub.start + *midnight).quota_used, 100, "{left}");
+    }
+}
+
 #[test]
 fn messages_are_billed_in_blocks() {
     for (tier, bytes, blocks) in
