@@ -148,7 +148,7 @@ fn aborts(plan: &Plan, threshold: &Threshold) -> String {
 fn target(plan: &Plan) -> String {
     if plan.emulator.is_some() {
         let limits = match plan.hub_size() {
-            Some(size) => format!("with the throttles and the daily quota of {size}"),
+            Some(size) => format!("limits of {size}"),
             None => "no throttling, no quotas".to_owned(),
         };
         return format!("the built-in IoT hub on this machine, over TLS ({limits})");

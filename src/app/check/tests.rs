@@ -116,7 +116,7 @@ fn quick_start() {
 fn limits_of_the_built_in_hub_are_described() {
     let quick_start = include_str!("../../../scenarios/quickstart.toml");
     let text = described(quick_start, &["emulator.tier=S1"]);
-    assert!(text.contains("(with the throttles and the daily quota of S1 x 1)"), "{text}");
+    assert!(text.contains("(limits of S1 x 1)"), "{text}");
 }
 
 #[test]

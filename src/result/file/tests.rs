@@ -237,3 +237,11 @@ fn the_published_schema_is_up_to_date() {
     let published = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(published == now, "reports/schema.json is stale: run `UPDATE=1 cargo test --lib result::`");
 }
+
+/// Otherwise, a file would change each time it is read and written.
+#[test]
+fn numbers_are_read_without_a_rounding_error() {
+    let text = "3.9669003158114813";
+    let number: f64 = serde_json::from_str(text).unwrap();
+    assert_eq!(number.to_string(), text);
+}
