@@ -1,5 +1,5 @@
 //! Compares a run with the limits of the hub's tier. Used by `build_result`. The load comes from the run's own counts; the built-in hub adds
-//! what it delayed and refused. Pure.
+//! the numbers of delayed and refused operations. Pure.
 
 use super::cost;
 use crate::emulator::ThrottleStats;

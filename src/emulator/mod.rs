@@ -12,7 +12,7 @@
 //!
 //! It must not depend on the client's `session`: the two meet only in `pair_tests`, in `soak_tests` and over a socket.
 //!
-//! `docs/emulator.md` lists what is emulated. Modules are refused.
+//! `docs/emulator.md` lists the emulated features. Modules are refused.
 
 mod accept;
 mod address;

@@ -172,7 +172,7 @@ fn inflate(hdr: &str) -> Result<Vec<u8>, DecodeError> {
     Ok(plain)
 }
 
-/// Returns several distributions as one text: their plain V2 encodings one after the other, deflated, base64. Empty if there are none.
+/// Returns several distributions as one text: their plain V2 encodings one after the other, deflated, base64. Empty for an empty list.
 pub(super) fn encode_all<'a>(histograms: impl Iterator<Item = Cow<'a, Hdr<u64>>>) -> String {
     let mut plain = Vec::new();
     let mut serializer = V2Serializer::new();

@@ -18,7 +18,7 @@ pub struct Interval {
     pub offered: u64,
     /// Number of messages that were acknowledged.
     pub achieved: u64,
-    /// Number of connection attempts that were due. Left out if there are none, and in files from earlier versions.
+    /// Number of connection attempts that were due. Left out if no attempt was due, and in files from earlier versions.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub connects_due: u64,
     /// Number of operations of any kind whose outcome is not ok.

@@ -69,7 +69,7 @@ fn another_hub_is_compared_with_the_runs_own_counts() {
     assert!((d2c.admitted_peak - 71.0).abs() < 1e-9, "{d2c:?}");
     // 59 x 10 + 71 messages in a minute.
     assert!((quota.offered_peak - 661.0 * 1_440.0).abs() < 1e-6, "{quota:?}");
-    // Only the built-in hub tells what it delayed and refused.
+    // Only the built-in hub reports delayed and refused operations.
     for row in [d2c, quota] {
         assert_eq!((row.delayed, row.rejected, row.first_us), (None, None, None), "{}", row.class);
     }

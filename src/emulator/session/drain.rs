@@ -1,4 +1,4 @@
-//! How a connection ends when its hub stops: it first sends what it owes to the device. Independent of sockets, like the rest of the session.
+//! How a connection ends when its hub stops: it first sends all waiting acknowledgments. Independent of sockets, like the rest of the session.
 
 use super::{HubSession, State};
 

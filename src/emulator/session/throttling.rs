@@ -1,4 +1,4 @@
-//! The questions that a session asks the throttles of the hub, and what it does with the packets that they delay. A throttled hub accepts a
+//! How a session asks the throttles of the hub, and how it holds the packets that they delay. A throttled hub accepts a
 //! message or a request immediately and holds its acknowledgment or answer back. The delay is a deadline in the future, so it never counts
 //! as a stall. Independent of sockets, like the rest of the session.
 

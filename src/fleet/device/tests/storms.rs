@@ -1,4 +1,4 @@
-//! Disconnects by the scenario: what the device sends, what becomes of its messages, and what is counted.
+//! Disconnects by the scenario: the packets of the device, the outcomes of its messages, and the counts.
 
 use super::*;
 
