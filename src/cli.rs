@@ -13,7 +13,7 @@ pub use compare::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
 use examples::FIRST_STEPS;
 use std::fmt::Write as _;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The exit codes in `--help`.
@@ -221,7 +221,12 @@ pub struct CheckArgs {
 
 /// Parses a socket address. The standard library's error has no example.
 fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8883 or [::1]:8883; port 0 picks a free port")
+    // RFC 6761: localhost is a loopback address. Other names would need a lookup.
+    let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+    let local = local.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    local.or_else(|| text.parse().ok()).ok_or(
+        "expected an IP address or localhost, and a port, such as 127.0.0.1:8883, localhost:8883 or [::1]:8883; port 0 picks a free port",
+    )
 }
 
 /// `hubstorm emulator`.

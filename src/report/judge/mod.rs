@@ -80,7 +80,7 @@ pub fn judge_again(result: &RunResult) -> Option<Judgment> {
         ended_by: result.run.ended_by?,
         recovery: result.run.recovery.as_ref(),
         emulator: result.emulator.as_ref(),
-        target: TargetFacts::of(&result.run.target),
+        target: TargetFacts::of(result),
         limits: &result.limits,
     });
     let scenario = &result.run.scenario;
