@@ -6,7 +6,7 @@ use crate::scenario::node::{Node, Value};
 use crate::scenario::reader::Reader;
 
 /// The elements of a list, for error messages.
-const ELEMENTS: &str = "host names or IP addresses, each with or without a port: [\"a.example\", \"b.example:8884\", \"[::1]:8884\"]";
+const ELEMENTS: &str = "host names or IP addresses, each with or without a port (1 to 65,535): [\"a.example\", \"b.example:8884\", \"[::1]:8884\"]";
 
 /// The largest number of hosts: our choice, each has a row on the page.
 const HOSTS_MAX: usize = 100;
