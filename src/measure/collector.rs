@@ -11,6 +11,7 @@ use super::layout::{DIGITS_TOTAL, Layout};
 use super::measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
 use super::operation::{Culprit, Key, Operation, Outcome};
 use super::snapshot::{Divergence, Online, Snapshot};
+use super::target_totals::TargetTotals;
 use super::totals::Totals;
 use crate::stalls::StallEntry;
 use std::collections::BTreeMap;
@@ -99,6 +100,13 @@ impl Collector {
         }
     }
 
+    /// Adds the hosts of a target that has several.
+    #[must_use]
+    pub fn with_targets(mut self, targets: Vec<TargetTotals>) -> Collector {
+        self.measurement.targets = targets;
+        self
+    }
+
     /// Creates a collector whose fleets and phases are named after their numbers, for tests.
     #[cfg(test)]
     pub(crate) fn unnamed(layout: Layout) -> Collector {
@@ -167,6 +175,9 @@ impl Collector {
         for ((fleet, online), (counts, now)) in fleets.zip(&snapshot.fleets) {
             fleet.counts.add(counts);
             *online = Online { now: now.now, peak: online.peak.max(now.peak) };
+        }
+        for (sum, part) in self.measurement.targets.iter_mut().zip(&snapshot.targets) {
+            sum.add(part);
         }
         self.add_health(snapshot, source);
     }

@@ -8,6 +8,7 @@ use super::fleet_counts::FleetCounts;
 use super::health::{ClockStep, Health, Source};
 use super::operation::{Key, Operation};
 use super::series::Series;
+use super::target_totals::TargetTotals;
 use super::totals::Totals;
 use crate::stalls::StallEntry;
 use schemars::JsonSchema;
@@ -34,6 +35,9 @@ pub struct Measurement {
     pub series: Series,
     /// Errors by class, most frequent first.
     pub errors: Vec<ErrorTotals>,
+    /// The hosts of a target that has several, in the order of the scenario. Left out for a target with one host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetTotals>,
     /// How well each part of hubstorm on this machine kept up, by source and phase.
     #[serde(default)]
     pub health: Vec<Health>,
@@ -291,6 +295,7 @@ impl Measurement {
         }
         self.series.merge(&other.series);
         other.errors.iter().for_each(|error| errors::merge(&mut self.errors, error));
+        TargetTotals::merge_list(&mut self.targets, &other.targets);
         for theirs in &other.health {
             self.health_mut(theirs.source, &theirs.phase).merge(theirs);
         }
@@ -343,6 +348,7 @@ impl Measurement {
         self.errors.sort_by(|a, b| {
             (b.count, &a.class, a.culprit.name()).cmp(&(a.count, &b.class, b.culprit.name()))
         });
+        self.targets.iter_mut().for_each(TargetTotals::sort);
         self.clock_steps.sort_by_key(|step| step.at_us);
         self.breakdowns.sort();
     }

@@ -13,6 +13,7 @@ use super::operation::{Culprit, Key, Operation, Outcome, Times};
 use super::seconds::Seconds;
 use super::snapshot::{Divergence, Online, Snapshot};
 use super::strays::Strays;
+use super::target_recorder::TargetRecorder;
 use super::totals::Totals;
 use crate::stalls::Stalls;
 use std::rc::Rc;
@@ -45,6 +46,7 @@ pub struct Recorder {
     strays: Strays,
     fleets: Vec<(FleetCounts, Online)>,
     errors: Vec<ErrorTotals>,
+    targets: TargetRecorder,
     heartbeat: Latency,
     /// Busy time by phase.
     busy: Vec<Busy>,
@@ -76,6 +78,7 @@ impl Recorder {
             strays: Strays::new(layout.highest_us),
             fleets: vec![Default::default(); layout.fleets],
             errors: Vec::new(),
+            targets: TargetRecorder::new(layout.highest_us),
             heartbeat: Latency::default(),
             busy: vec![Busy::default(); layout.phases],
             saturated: Vec::new(),
@@ -310,6 +313,11 @@ impl Recorder {
         &mut self.fleets[usize::from(fleet)].0
     }
 
+    /// Returns the recorder of the numbers by host.
+    pub fn targets(&mut self) -> &mut TargetRecorder {
+        &mut self.targets
+    }
+
     /// Adds `delta` to the number of a fleet's online devices.
     #[inline]
     pub fn online(&mut self, fleet: u16, delta: i64) {
@@ -357,6 +365,7 @@ impl Recorder {
         }
         std::mem::swap(&mut self.seconds, &mut snapshot.seconds);
         self.strays.swap(&mut snapshot.strays, &mut snapshot.second);
+        self.targets.swap(&mut snapshot.targets);
         snapshot.heartbeat = std::mem::take(&mut self.heartbeat);
         snapshot.busy.extend(self.busy.iter_mut().map(std::mem::take));
         snapshot.stalls = self.stalls.take();
@@ -388,6 +397,7 @@ impl Recorder {
         snapshot.seconds.recycle(&mut self.rows_pool);
         self.strays.recycle(&mut snapshot.strays);
         self.totals_pool.recycle(&mut snapshot.heartbeat);
+        self.targets.recycle(&mut snapshot.targets);
         snapshot.busy.clear();
         snapshot.fleets.clear();
         snapshot.errors.clear();

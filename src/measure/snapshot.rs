@@ -8,6 +8,7 @@ use super::layout::Layout;
 use super::operation::Key;
 use super::seconds::Seconds;
 use super::strays::Stray;
+use super::target_totals::TargetTotals;
 use super::totals::Totals;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub struct Snapshot {
     pub(super) strays: Vec<Stray>,
     pub(super) fleets: Vec<(FleetCounts, Online)>,
     pub(super) errors: Vec<ErrorTotals>,
+    /// The numbers by host. Left out of journals of runs with one host, and of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) targets: Vec<TargetTotals>,
     pub(super) heartbeat: Latency,
     /// Busy time by phase.
     pub(super) busy: Vec<Busy>,

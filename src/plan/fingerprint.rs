@@ -25,6 +25,10 @@ impl Plan {
     /// Writes one line for each part of the plan.
     fn describe(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "kind {:?}, tls {}", self.target.kind, self.target.tls.is_some())?;
+        // The number of hosts is a fact about the target. Failover decides which host gets the load.
+        if self.target.failover {
+            writeln!(out, "failover next")?;
+        }
         // Spelled as in earlier versions, so that the hash stays the same.
         let emulator = self.emulator.map(|EmulatorOptions { expiry_grace, lenient_properties, tier }| {
             let tier = tier.map_or_else(String::new, |tier| format!(", {tier:?}"));

@@ -6,6 +6,7 @@ mod auth;
 mod drive;
 mod faults;
 mod fleet;
+mod hosts;
 mod messages;
 mod phase;
 mod target;

@@ -81,8 +81,10 @@ pub struct TargetSpec {
     pub place: Place,
     /// `kind`; `None` if invalid.
     pub kind: Option<TargetKind>,
-    /// `host`; `None` if invalid.
-    pub host: Option<Written<String>>,
+    /// `host`: one host, or the elements of a list. Empty if invalid.
+    pub hosts: Vec<HostSpec>,
+    /// `failover`; true for `"next"`.
+    pub failover: Option<Written<bool>>,
     /// `port`.
     pub port: Option<u16>,
     /// `tls`.
@@ -93,6 +95,15 @@ pub struct TargetSpec {
     pub source_ips: Vec<Written<IpAddr>>,
     /// `tier` and `units`.
     pub size: SizeSpec,
+}
+
+/// A host of `[target]`.
+#[derive(Clone, Debug)]
+pub struct HostSpec {
+    /// Host name or address.
+    pub host: Written<String>,
+    /// The port after the host in a list such as `["a", "b:8884"]`.
+    pub port: Option<u16>,
 }
 
 /// `tier` and `units` of a hub.
