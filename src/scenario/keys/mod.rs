@@ -8,6 +8,7 @@ mod faults;
 mod fleet;
 mod messages;
 mod phase;
+mod reconnect;
 mod target;
 mod thresholds;
 mod twin_methods;
