@@ -253,6 +253,9 @@ pub struct EmulatorArgs {
     /// Accept unescaped `#`, `+` and `/` in property bags; by default the hub closes the connection
     #[arg(long)]
     pub lenient_properties: bool,
+    /// Issue TLS session tickets, so that devices can resume their TLS sessions
+    #[arg(long)]
+    pub tls_resumption: bool,
     /// Tier whose throttles and daily quota apply: unlimited, F1, B1, B2, B3, S1, S2 or S3
     #[arg(long, value_name = "TIER", default_value = "unlimited")]
     pub tier: String,
@@ -281,7 +284,7 @@ pub struct EmulatorArgs {
     #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address, exclusive = true)]
     pub health_check: Option<SocketAddr>,
     /// Read the configuration and commands as JSON lines from stdin until it ends; replaces the other options. See docs/emulator.md
-    #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties", "tier", "units", "quota_used", "devices", "ready_file", "health_listen", "stats", "drain"])]
+    #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties", "tls_resumption", "tier", "units", "quota_used", "devices", "ready_file", "health_listen", "stats", "drain"])]
     pub control: bool,
 }
 

@@ -80,6 +80,9 @@ pub struct ControlConfig {
     pub expiry_grace_ms: u64,
     /// True to accept unescaped `#`, `+` and `/` in property bags.
     pub lenient_properties: bool,
+    /// True to issue TLS session tickets, so that devices can resume their TLS sessions.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_resumption: bool,
     /// Number of threads, up to [`SHARDS_MAX`]; 0 means one per core.
     pub shards: usize,
     /// Faults, whose times count from [`ControlCommand::Start`].
@@ -114,6 +117,7 @@ impl From<EmulatorOptions> for ControlConfig {
             throttle: options.tier.map(ControlThrottle::from),
             expiry_grace_ms: millis(options.expiry_grace),
             lenient_properties: options.lenient_properties,
+            tls_resumption: options.tls_resumption,
             shards: 0,
             faults: Vec::new(),
             seed: 1,
@@ -236,6 +240,7 @@ impl ControlConfig {
             options: EmulatorOptions {
                 expiry_grace: Duration::from_millis(self.expiry_grace_ms),
                 lenient_properties: self.lenient_properties,
+                tls_resumption: self.tls_resumption,
                 tier: self.tier_options()?,
             },
             faults: self.faults.iter().map(FaultText::to_fault).collect::<Result<_, _>>()?,

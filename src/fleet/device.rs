@@ -244,6 +244,9 @@ impl Device {
         }
         if let Some(facts) = &dialed.tls {
             self.context.report_tls(*facts);
+            if let Some(took) = dialed.steps.tls.filter(|_| facts.resumed) {
+                self.recorder().step_ok(Operation::ConnectTlsResumed, due_ns, now, took);
+            }
         }
     }
 

@@ -27,8 +27,11 @@ fn config_and_stats_lines_have_their_documented_form() {
     let config = config.to_config().unwrap();
     assert_eq!(config.host_names, ["localhost", "127.0.0.1", "hub.test"]);
     assert_eq!((config.group_keys.len(), config.shards), (1, 3));
-    let options =
-        EmulatorOptions { expiry_grace: Duration::from_secs(1), lenient_properties: true, tier: None };
+    let options = EmulatorOptions {
+        expiry_grace: Duration::from_secs(1),
+        lenient_properties: true,
+        ..EmulatorOptions::default()
+    };
     assert_eq!(config.options, options);
     let counted = Stats { accepted: 2, ..Stats::default() };
     let shards = vec![

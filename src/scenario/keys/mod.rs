@@ -9,6 +9,7 @@ mod fleet;
 mod hosts;
 mod messages;
 mod phase;
+mod reconnect;
 mod target;
 mod thresholds;
 mod twin_methods;
