@@ -32,7 +32,10 @@ pub fn collector(plan: &Plan) -> Collector {
         fleets: fleet_phases(plan, number),
     };
     let fleets = plan.fleets.iter().map(fleet).collect();
-    Collector::new(layout(plan), fleets, plan.schedule.phases().iter().zip(0..).map(phase).collect())
+    let phases = plan.schedule.phases().iter().zip(0..).map(phase).collect();
+    let mut collector = Collector::new(layout(plan), fleets, phases);
+    collector.schedule(plan.disturbances());
+    collector
 }
 
 /// Returns the fleets whose plan for a phase differs from that of the other fleets.
