@@ -4,12 +4,14 @@
 mod compare;
 mod examples;
 mod hints;
+mod plan;
 
 use crate::report::{Export, Format, exit};
 use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 pub use compare::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
+pub use plan::{PlanArgs, PlanFormat};
 use examples::FIRST_STEPS;
 use std::fmt::Write as _;
 use std::io;
@@ -62,6 +64,9 @@ pub enum Command {
     /// Validate a scenario and print its plan and needs
     #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
+    /// Plan the units of a hub on paper: throttles, quota and price against the load. Starts nothing
+    #[command(after_help = examples::PLAN)]
+    Plan(PlanArgs),
     /// Start an IoT Hub emulator on this machine (MQTT over TLS)
     #[command(after_help = examples::EMULATOR)]
     Emulator(EmulatorArgs),
@@ -350,6 +355,8 @@ pub enum SchemaFormat {
     Result,
     /// Comparison, hubstorm.compare.v1
     Compare,
+    /// Capacity plan, hubstorm.plan.v1
+    Plan,
     /// Scenario file
     Scenario,
 }

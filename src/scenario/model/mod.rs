@@ -3,10 +3,12 @@
 //! JSON.
 
 mod auth;
+mod day;
 mod emulator;
 mod phase;
 
 pub use auth::{AuthSpec, RenewSpec, TokenSpec};
+pub use day::{DayPartSpec, DaySpec};
 pub(super) use emulator::ThrottleSpec;
 pub use emulator::{ChaosSpec, EmulatorSpec, FaultSpec};
 pub use phase::{ChurnSpec, CourseSpec, DisconnectSpec, LoadSpec, PhaseFleetSpec, PhaseSpec};
@@ -44,6 +46,8 @@ pub struct Scenario {
     pub drives: Vec<DriveSpec>,
     /// `[[phase]]`.
     pub phases: Vec<PhaseSpec>,
+    /// `day`.
+    pub day: Option<DaySpec>,
     /// `drain`.
     pub drain: Option<Duration>,
     /// `abort_when_unreachable`; `None` for `"never"`.
