@@ -4,6 +4,7 @@
 mod compare;
 mod examples;
 mod hints;
+mod plan;
 
 use crate::report::{Export, Format, exit};
 use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
@@ -11,6 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 pub use compare::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
 use examples::FIRST_STEPS;
+pub use plan::{PlanArgs, PlanFormat};
 use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -62,6 +64,9 @@ pub enum Command {
     /// Validate a scenario and print its plan and needs
     #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
+    /// Plan the units of a hub on paper: throttles, quota and price against the load. Starts nothing
+    #[command(after_help = examples::PLAN)]
+    Plan(PlanArgs),
     /// Start an IoT Hub emulator on this machine (MQTT over TLS)
     #[command(after_help = examples::EMULATOR)]
     Emulator(EmulatorArgs),
@@ -358,6 +363,8 @@ pub enum SchemaFormat {
     Result,
     /// Comparison, hubstorm.compare.v1
     Compare,
+    /// Capacity plan, hubstorm.plan.v1
+    Plan,
     /// Scenario file
     Scenario,
 }

@@ -3,11 +3,13 @@
 //! JSON.
 
 mod auth;
+mod day;
 mod emulator;
 mod phase;
 mod reconnect;
 
 pub use auth::{AuthSpec, RenewSpec, TokenSpec};
+pub use day::{DayPartSpec, DaySpec};
 pub(super) use emulator::ThrottleSpec;
 pub use emulator::{ChaosSpec, EmulatorSpec, FaultSpec};
 pub use phase::{ChurnSpec, CourseSpec, DisconnectSpec, LoadSpec, PhaseFleetSpec, PhaseSpec};
@@ -45,6 +47,8 @@ pub struct Scenario {
     pub drives: Vec<DriveSpec>,
     /// `[[phase]]`.
     pub phases: Vec<PhaseSpec>,
+    /// `day`.
+    pub day: Option<DaySpec>,
     /// `drain`.
     pub drain: Option<Duration>,
     /// `abort_when_unreachable`; `None` for `"never"`.
