@@ -253,20 +253,16 @@ pub(super) fn choices(options: &[SizeOption]) -> [Option<Choice>; 2] {
     [recommended, runner_up]
 }
 
-fn is_basic(option: &SizeOption) -> bool {
+/// Returns whether an option is of a Basic tier.
+pub(super) fn is_basic(option: &SizeOption) -> bool {
     option.tier.starts_with('B')
 }
 
 fn why_first(first: &SizeOption) -> String {
-    let price = match &first.price {
+    match &first.price {
         Some(price) => format!("the lowest price that holds the load, {}", price_words(price)),
         None => "the first tier that holds the load; the price list has no prices for such tiers".to_owned(),
-    };
-    let lacks = match is_basic(first) {
-        true => "; Basic tiers have no twins, direct methods or cloud-to-device messages",
-        false => "",
-    };
-    price + lacks
+    }
 }
 
 fn why_second(first: &SizeOption, second: &SizeOption) -> String {
@@ -274,7 +270,11 @@ fn why_second(first: &SizeOption, second: &SizeOption) -> String {
     match (&first.price, &second.price) {
         (Some(one), Some(two)) if one.amount > 0.0 => {
             let times = two.amount / one.amount;
-            let more = if times < 1.005 { "the same".to_owned() } else { format!("{times:.1} times as much") };
+            let times = format!("{times:.1}");
+            let more = match times.trim_end_matches(".0") {
+                "1" => "the same".to_owned(),
+                times => format!("{times} times as much"),
+            };
             parts.push(format!("{}, {more}", price_words(two)));
         }
         (_, Some(two)) => parts.push(price_words(two)),
@@ -291,7 +291,6 @@ fn why_second(first: &SizeOption, second: &SizeOption) -> String {
 }
 
 /// Formats a price: `2,500 USD a month (unverified)`.
-#[must_use]
 pub(super) fn price_words(price: &Price) -> String {
     let digits = if price.amount.fract() == 0.0 { 0 } else { 2 };
     let unverified = if price.status == super::prices::UNVERIFIED { " (unverified)" } else { "" };

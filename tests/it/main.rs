@@ -9,6 +9,7 @@ mod support;
 mod aedes;
 mod browser;
 mod check;
+mod capacity_plan;
 mod ci;
 mod cli;
 mod clock_steps;
