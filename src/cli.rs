@@ -11,8 +11,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValuePa
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 pub use compare::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
-pub use plan::{PlanArgs, PlanFormat};
 use examples::FIRST_STEPS;
+pub use plan::{PlanArgs, PlanFormat};
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;

@@ -18,9 +18,11 @@ use std::time::Duration;
 /// Prints the plan, and returns the exit code: 99 if an assertion is false.
 pub(super) async fn run(args: &PlanArgs, env: &mut Env) -> Result<u8, AppError> {
     let headroom = headroom(&args.headroom)?;
-    let reconnect_within = args.reconnect_within.as_deref().map(|text| duration("--reconnect-within", text)).transpose()?;
+    let reconnect_within =
+        args.reconnect_within.as_deref().map(|text| duration("--reconnect-within", text)).transpose()?;
     let assertions = assertions(&args.assertions)?;
-    let inputs: Vec<&Path> = args.scenario.iter().chain(&args.prices).map(std::path::PathBuf::as_path).collect();
+    let inputs: Vec<&Path> =
+        args.scenario.iter().chain(&args.prices).map(std::path::PathBuf::as_path).collect();
     let mut files: Vec<(&Path, &str)> = Vec::new();
     for Export { format, file } in &args.export {
         files.push((file, extension(of_export(*format)?)));
@@ -35,7 +37,8 @@ pub(super) async fn run(args: &PlanArgs, env: &mut Env) -> Result<u8, AppError> 
         None => of_fleet(&simple_fleet(args)?)?,
     };
     if plan.target.kind == TargetKind::Mqtt {
-        let text = "the target is an MQTT broker, which has no units; hubstorm plan needs a scenario for an IoT hub";
+        let text =
+            "the target is an MQTT broker, which has no units; hubstorm plan needs a scenario for an IoT hub";
         return Err(AppError::Scenario(format!("{}: {text}", plan.source.file)));
     }
     let tool = Tool {
@@ -117,7 +120,9 @@ fn extension(format: PlanFormat) -> &'static str {
 fn headroom(text: &str) -> Result<f64, AppError> {
     let share = text.parse::<Percent>().map(Percent::as_fraction);
     share.ok().filter(|share| *share > 0.0 && *share <= 1.0).ok_or_else(|| {
-        AppError::Usage(format!("--headroom {text:?} is not valid; allowed: a share above 0% and up to 100%, such as 75%"))
+        AppError::Usage(format!(
+            "--headroom {text:?} is not valid; allowed: a share above 0% and up to 100%, such as 75%"
+        ))
     })
 }
 
@@ -131,7 +136,9 @@ fn duration(option: &str, text: &str) -> Result<Duration, AppError> {
 }
 
 fn assertions(typed: &[String]) -> Result<Vec<Assertion>, AppError> {
-    let parse = |text: &String| text.parse().map_err(|error: crate::capacity::AssertionError| AppError::Usage(error.to_string()));
+    let parse = |text: &String| {
+        text.parse().map_err(|error: crate::capacity::AssertionError| AppError::Usage(error.to_string()))
+    };
     typed.iter().map(parse).collect()
 }
 
@@ -142,7 +149,8 @@ fn prices(file: Option<&Path>) -> Result<PriceList, AppError> {
         .map_err(|error| AppError::Scenario(paths::unreadable("price list", file, &error, &["toml"])))?;
     let name = file.display().to_string();
     let text = text_file::decode(&bytes).map_err(|error| AppError::Scenario(format!("{name}: {error}")))?;
-    PriceList::parse(&name, text).map_err(|error| AppError::Scenario(format!("the price list is invalid\n{error}")))
+    PriceList::parse(&name, text)
+        .map_err(|error| AppError::Scenario(format!("the price list is invalid\n{error}")))
 }
 
 /// Returns the fleet that the command line describes.
@@ -151,11 +159,15 @@ fn simple_fleet(args: &PlanArgs) -> Result<SimpleFleet, AppError> {
         return Err(AppError::Usage("write a scenario, or --devices, --every and --size".to_owned()));
     };
     let reads = |text: &str| {
-        let rate: Rate = text.parse().map_err(|error| AppError::Usage(format!("--twin-reads: {error}; for a day: 4/1d")))?;
+        let rate: Rate = text
+            .parse()
+            .map_err(|error| AppError::Usage(format!("--twin-reads: {error}; for a day: 4/1d")))?;
         let least = 1.0 / DURATION_MAX.as_secs_f64();
         match rate.as_per_second() {
             hz if hz == 0.0 || (least..=1_000.0).contains(&hz) => Ok(rate),
-            _ => Err(AppError::Usage(format!("--twin-reads {text:?} is out of range; allowed: 1/100d to 1000/s"))),
+            _ => Err(AppError::Usage(format!(
+                "--twin-reads {text:?} is out of range; allowed: 1/100d to 1000/s"
+            ))),
         }
     };
     Ok(SimpleFleet {

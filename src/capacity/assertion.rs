@@ -78,8 +78,12 @@ impl FromStr for Assertion {
             return Err(wrong(format!("too many arguments; known metrics: {METRICS}")));
         }
         let percent = matches!(metric, Metric::Share(_)).then(|| limit.parse::<Percent>().ok()).flatten();
-        let limit = percent.map(Percent::as_fraction).or_else(|| limit.parse().ok()).filter(|limit: &f64| limit.is_finite());
-        let allowed = if matches!(metric, Metric::Share(_)) { "a share such as 75% or 0.75" } else { "a number" };
+        let limit = percent
+            .map(Percent::as_fraction)
+            .or_else(|| limit.parse().ok())
+            .filter(|limit: &f64| limit.is_finite());
+        let allowed =
+            if matches!(metric, Metric::Share(_)) { "a share such as 75% or 0.75" } else { "a number" };
         let limit = limit.ok_or_else(|| wrong(format!("the limit is not {allowed}")))?;
         Ok(Assertion { typed: typed.to_owned(), metric, tier, compare, limit })
     }
@@ -146,11 +150,17 @@ mod tests {
     #[test]
     fn wrong_assertions_name_the_known_metrics() {
         for (typed, expected) in [
-            ("unit(S2) <= 40", "unknown metric; known metrics: units(TIER), hubs(TIER), price(TIER), share(CLASS)"),
+            (
+                "unit(S2) <= 40",
+                "unknown metric; known metrics: units(TIER), hubs(TIER), price(TIER), share(CLASS)",
+            ),
             ("units(S2)", "no comparison; known metrics: units(TIER)"),
             ("units(S9) <= 40", "unknown tier \"S9\"; known tiers: F1, B1, B2, B3, S1, S2, S3"),
             ("share <= 40%", "the limit class is missing; known classes: connections, d2c"),
-            ("share(d2d) <= 40%", "unknown limit class \"d2d\"; known classes: connections, d2c, c2d, twin_reads"),
+            (
+                "share(d2d) <= 40%",
+                "unknown limit class \"d2d\"; known classes: connections, d2c, c2d, twin_reads",
+            ),
             ("units(S2 <= 40", "a parenthesis is not closed"),
             ("units(S2, S3) <= 40", "too many arguments"),
             ("units(S2) <= 40%", "the limit is not a number"),
@@ -169,7 +179,13 @@ mod tests {
             ("hubs==1", Metric::Hubs, None, Compare::Equal, 1.0),
             (" price( s3 ) < 2500.50", Metric::Price, Some(Tier::S3), Compare::Less, 2_500.5),
             ("share(d2c) <= 75%", Metric::Share("d2c".to_owned()), None, Compare::LessOrEqual, 0.75),
-            ("share(d2c, S1) >= 0.5", Metric::Share("d2c".to_owned()), Some(Tier::S1), Compare::GreaterOrEqual, 0.5),
+            (
+                "share(d2c, S1) >= 0.5",
+                Metric::Share("d2c".to_owned()),
+                Some(Tier::S1),
+                Compare::GreaterOrEqual,
+                0.5,
+            ),
         ] {
             let parsed: Assertion = typed.parse().unwrap();
             let expected = Assertion { typed: typed.to_owned(), metric, tier, compare, limit };

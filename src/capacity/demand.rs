@@ -142,7 +142,10 @@ impl<'p> Streams<'p> {
                 reconnects: false,
             })
         });
-        let calls = plan.drives.iter().filter_map(|drive| Some(call(plan.fleets.get(usize::from(drive.fleet))?, drive)));
+        let calls = plan
+            .drives
+            .iter()
+            .filter_map(|drive| Some(call(plan.fleets.get(usize::from(drive.fleet))?, drive)));
         Streams(sends.chain(calls).collect())
     }
 }

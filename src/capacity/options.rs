@@ -91,7 +91,8 @@ impl Case {
         let seconds = online.max(twins);
         let quota = units::quota(tier, units) as f64;
         let peak = self.billed_peak[usize::from(tier == Tier::F1)];
-        let quota_hours = Some(quota / (peak * 3_600.0)).filter(|hours| *hours < DAY_S / 3_600.0 * (1.0 - 1e-9));
+        let quota_hours =
+            Some(quota / (peak * 3_600.0)).filter(|hours| *hours < DAY_S / 3_600.0 * (1.0 - 1e-9));
         SizeOption {
             tier: tier.name().to_owned(),
             units,
@@ -136,10 +137,9 @@ fn limits(tier: Tier, size: (u64, u64), target: &Target) -> Vec<Limit> {
         limit,
         share: limit.map(|limit| demand / limit),
     };
-    let rates = target
-        .rates
-        .iter()
-        .map(|(class, rate)| row(class.name(), unit(class.name()), *rate, units::limit_of_hubs(tier, size, *class)));
+    let rates = target.rates.iter().map(|(class, rate)| {
+        row(class.name(), unit(class.name()), *rate, units::limit_of_hubs(tier, size, *class))
+    });
     let quota = units::quota(tier, size.0) as f64;
     let devices = units::devices_of_hubs(tier, size.1) as f64;
     let rest = [
@@ -210,6 +210,9 @@ fn margin(headroom: f64) -> String {
 
 /// Says why a class binds.
 fn reason(size: &Size, option: &SizeOption, headroom: f64) -> String {
+    if size.bound == Bound::Missing {
+        return missing(size.bound_by);
+    }
     let Some(row) = option.limits.iter().find(|row| row.class == size.bound_by) else { return String::new() };
     let [demand, limit] = [row.demand, row.limit.unwrap_or(0.0)].map(|number| amount(&row.class, number));
     let noun = noun(&row.class);
@@ -218,7 +221,6 @@ fn reason(size: &Size, option: &SizeOption, headroom: f64) -> String {
         units => format!("{} units allow", human_count(units)),
     };
     let text = match size.bound {
-        Bound::Missing => return missing(&row.class),
         Bound::OneHub => {
             let limit = match row.class.as_str() {
                 DEVICES => human_count(units::devices_of_hubs(size.tier, 1)),
@@ -228,7 +230,7 @@ fn reason(size: &Size, option: &SizeOption, headroom: f64) -> String {
             return format!("the only hub of this tier allows {limit} {noun}; the load is {demand}");
         }
         Bound::Hubs => format!("{} hubs allow {limit} {noun}; the load is {demand}", human_count(size.hubs)),
-        Bound::Units => format!("{units} {limit} {noun}; the load is {demand}"),
+        Bound::Units | Bound::Missing => format!("{units} {limit} {noun}; the load is {demand}"),
     };
     let hubs = match size.hubs_by {
         Some(class) if class != size.bound_by => format!("; {} need {} hubs", self::noun(class), size.hubs),
@@ -285,7 +287,8 @@ fn why_second(first: &SizeOption, second: &SizeOption) -> String {
     }
     let percent = |option| format!("{:.0}%", tightest(option) * 100.0);
     parts.push(format!("it uses {} of its tightest limit instead of {}", percent(second), percent(first)));
-    let online = |option: &SizeOption| human_duration(Duration::from_secs_f64(option.online_seconds.clamp(0.0, 1e9)));
+    let online =
+        |option: &SizeOption| human_duration(Duration::from_secs_f64(option.online_seconds.clamp(0.0, 1e9)));
     parts.push(format!("it connects all devices in {} instead of {}", online(second), online(first)));
     parts.join("; ")
 }

@@ -205,7 +205,9 @@ fn notes(plan: &Plan, counted: &[&PhaseLoad], capacity: &CapacityPlan) -> Vec<St
             human_count(whole(renewed * DAY_S))
         ));
     }
-    let fleets = plan.fleets.iter().filter(|fleet| fleet.auth.tokens().is_some_and(|life| life.jitter == 0.0 && life.renewed_after().is_some()));
+    let fleets = plan.fleets.iter().filter(|fleet| {
+        fleet.auth.tokens().is_some_and(|life| life.jitter == 0.0 && life.renewed_after().is_some())
+    });
     if let Some(fleet) = fleets.into_iter().next() {
         notes.push(format!(
             "Fleet {} renews its tokens without jitter: devices that connect together also renew together. The plan counts the average rate",
@@ -213,7 +215,10 @@ fn notes(plan: &Plan, counted: &[&PhaseLoad], capacity: &CapacityPlan) -> Vec<St
         ));
     }
     if plan.fleets.iter().flat_map(|fleet| &fleet.sends).any(|send| send.arrival.is_closed()) {
-        notes.push("The rate of a closed loop depends on the hub; the plan counts the highest possible rate".to_owned());
+        notes.push(
+            "The rate of a closed loop depends on the hub; the plan counts the highest possible rate"
+                .to_owned(),
+        );
     }
     notes.extend(size_notes(capacity));
     notes
@@ -225,8 +230,11 @@ fn size_notes(capacity: &CapacityPlan) -> Vec<String> {
     let size = |option: &SizeOption| format!("{} x {}", option.tier, human_count(option.units));
     if let Some(option) = capacity.recommended_option() {
         let mut fitting = capacity.options.iter().filter(|option| option.fits);
-        if let Some(standard) = fitting.find(|option| option.tier.starts_with('S')).filter(|_| is_basic(option)) {
-            let price = standard.price.as_ref().map_or_else(String::new, |price| format!(", {}", price_words(price)));
+        if let Some(standard) =
+            fitting.find(|option| option.tier.starts_with('S')).filter(|_| is_basic(option))
+        {
+            let price =
+                standard.price.as_ref().map_or_else(String::new, |price| format!(", {}", price_words(price)));
             notes.push(format!(
                 "Basic tiers have no twins, direct methods or cloud-to-device messages. The cheapest Standard size is {}{price}",
                 size(standard)
@@ -241,7 +249,9 @@ fn size_notes(capacity: &CapacityPlan) -> Vec<String> {
             ));
         }
     }
-    if let Some(option) = capacity.options.iter().find(|option| option.fits && option.hubs > SUBSCRIPTION_HUBS_MAX) {
+    if let Some(option) =
+        capacity.options.iter().find(|option| option.fits && option.hubs > SUBSCRIPTION_HUBS_MAX)
+    {
         notes.push(format!(
             "{} needs {} hubs, and a subscription can have {SUBSCRIPTION_HUBS_MAX}",
             size(option),

@@ -79,8 +79,13 @@ impl PriceList {
             Some(value) => Err(at(value.span().start, format!("{key}: must not be empty; {fix}"))),
             None => Err(at(0, format!("{key}: missing; {fix}"))),
         };
-        let currency = needed("currency", parsed.currency, "write the currency of the prices, such as currency = \"USD\"")?;
-        let as_of = needed("as_of", parsed.as_of, "write the date of the prices, such as as_of = \"2026-11-28\"")?;
+        let currency = needed(
+            "currency",
+            parsed.currency,
+            "write the currency of the prices, such as currency = \"USD\"",
+        )?;
+        let as_of =
+            needed("as_of", parsed.as_of, "write the date of the prices, such as as_of = \"2026-11-28\"")?;
         let mut units = Vec::new();
         for (name, row) in &parsed.tier {
             let tiers: Vec<&str> = Tier::ALL.iter().map(|tier| tier.name()).collect();
@@ -90,13 +95,19 @@ impl PriceList {
             };
             let price = *row.price.get_ref();
             if !price.is_finite() || price < 0.0 {
-                let what = format!("tier.{}.price: {price} is not a price; write the price of a unit for a month", tier.name());
+                let what = format!(
+                    "tier.{}.price: {price} is not a price; write the price of a unit for a month",
+                    tier.name()
+                );
                 return Err(at(row.price.span().start, what));
             }
             units.push(UnitPrice { tier: tier.name().to_owned(), price, source: row.source.clone() });
         }
         if units.is_empty() {
-            return Err(at(0, "tier: no prices; add a table such as [tier.S1] with price = 25.00".to_owned()));
+            return Err(at(
+                0,
+                "tier: no prices; add a table such as [tier.S1] with price = 25.00".to_owned(),
+            ));
         }
         Ok(PriceList { prices: Prices { status: status.to_owned(), currency, as_of, units } })
     }
@@ -129,19 +140,35 @@ mod tests {
         let row = "[tier.S1]\nprice = 25\n";
         for (text, expected) in [
             (format!("as_of = \"2026-01-01\"\n{row}"), "p.toml:1:1: currency: missing; write the currency"),
-            (format!("currency = \" \"\nas_of = \"2026-01-01\"\n{row}"), "p.toml:1:12: currency: must not be empty"),
+            (
+                format!("currency = \" \"\nas_of = \"2026-01-01\"\n{row}"),
+                "p.toml:1:12: currency: must not be empty",
+            ),
             (format!("currency = \"EUR\"\n{row}"), "p.toml:1:1: as_of: missing; write the date"),
             ("currency = \"EUR\"\nas_of = \"x\"\n".to_owned(), "p.toml:1:1: tier: no prices; add a table"),
-            (format!("currency = \"EUR\"\nas_of = \"x\"\n{row}[tier.S9]\nprice = 1\n"), "p.toml:5:7: tier.S9: unknown tier; allowed: F1, B1"),
-            ("currency = \"EUR\"\nas_of = \"x\"\n[tier.S1]\nprice = -1\n".to_owned(), "p.toml:4:9: tier.S1.price: -1 is not a price"),
-            ("currency = \"EUR\"\nas_of = \"x\"\n[tier.S1]\nprice = \"25\"\n".to_owned(), "p.toml:4:9: invalid type"),
-            ("currency = \"EUR\"\nas_of = \"x\"\n[tier.S1]\nprise = 1\n".to_owned(), "p.toml:4:1: unknown field `prise`"),
+            (
+                format!("currency = \"EUR\"\nas_of = \"x\"\n{row}[tier.S9]\nprice = 1\n"),
+                "p.toml:5:7: tier.S9: unknown tier; allowed: F1, B1",
+            ),
+            (
+                "currency = \"EUR\"\nas_of = \"x\"\n[tier.S1]\nprice = -1\n".to_owned(),
+                "p.toml:4:9: tier.S1.price: -1 is not a price",
+            ),
+            (
+                "currency = \"EUR\"\nas_of = \"x\"\n[tier.S1]\nprice = \"25\"\n".to_owned(),
+                "p.toml:4:9: invalid type",
+            ),
+            (
+                "currency = \"EUR\"\nas_of = \"x\"\n[tier.S1]\nprise = 1\n".to_owned(),
+                "p.toml:4:1: unknown field `prise`",
+            ),
             ("currency = EUR\n".to_owned(), "p.toml:1:12: "),
         ] {
             let error = PriceList::parse("p.toml", &text).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{text}: {error}");
         }
-        let list = PriceList::parse("p.toml", "currency = \"EUR\"\nas_of = \"x\"\n[tier.s1]\nprice = 25\n").unwrap();
+        let list =
+            PriceList::parse("p.toml", "currency = \"EUR\"\nas_of = \"x\"\n[tier.s1]\nprice = 25\n").unwrap();
         let prices = list.into_model();
         assert_eq!((prices.units[0].tier.as_str(), prices.units[0].price), ("S1", 25.0));
         assert_eq!(prices.status, "from_file");

@@ -33,21 +33,27 @@ impl SimpleFleet {
     #[must_use]
     pub fn name(&self) -> String {
         let every = written_duration(self.every);
-        format!("{} devices, each with {} bytes every {every}", human_count(self.devices), human_count(self.size))
+        format!(
+            "{} devices, each with {} bytes every {every}",
+            human_count(self.devices),
+            human_count(self.size)
+        )
     }
 
     /// Returns the scenario: the devices connect in a ramp, then send.
     #[must_use]
     pub fn scenario(&self) -> String {
         let ramp = self.devices.div_ceil(CONNECTS_PER_S).max(1);
-        let mut text = format!("name = \"{}\"\n[target]\nkind = \"iot-hub\"\nhost = \"hub.example\"\n", self.name());
+        let mut text =
+            format!("name = \"{}\"\n[target]\nkind = \"iot-hub\"\nhost = \"hub.example\"\n", self.name());
         let mut left = self.devices;
         for number in 1.. {
             let devices = left.min(FLEET_DEVICES_MAX);
             let fleet = format!("fleet.devices-{number}");
             // Writing to a String cannot fail.
             let _ = write!(text, "[{fleet}]\ndevices = {devices}\nid = \"device-{number}-{{index}}\"\n");
-            let _ = writeln!(text, "auth = {{ kind = \"sas\", group_key = \"${{env.{}}}\" }}", SimpleFleet::KEY);
+            let _ =
+                writeln!(text, "auth = {{ kind = \"sas\", group_key = \"${{env.{}}}\" }}", SimpleFleet::KEY);
             let _ = self.sdk.iter().try_for_each(|sdk| writeln!(text, "sdk = \"{sdk}\""));
             if let Some(reads) = self.twin_reads.filter(|reads| reads.as_per_second() > 0.0) {
                 let every = written_duration(Duration::from_secs_f64(1.0 / reads.as_per_second()));

@@ -60,7 +60,8 @@ fn a_burst_that_a_hub_absorbs_does_not_hide_a_limit() {
     let text = "[emulator]\ntier = \"S1\"\n[fleet.a]\ndevices = 200\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n";
     let plan = capacity(&format!("{text}{PHASE}"));
     let current = plan.current.as_ref().unwrap();
-    let share = |class: &str| current.limits.iter().find(|limit| limit.class == class).and_then(|limit| limit.share);
+    let share =
+        |class: &str| current.limits.iter().find(|limit| limit.class == class).and_then(|limit| limit.share);
     assert!((share("d2c").unwrap() - 2.0).abs() < 1e-9, "{current:?}");
     assert!(!current.fits);
     let needed = plan.option("S1").unwrap();
@@ -70,7 +71,9 @@ fn a_burst_that_a_hub_absorbs_does_not_hide_a_limit() {
 /// At the throttle, a quota lasts for a part of the day.
 #[test]
 fn quota_at_the_throttle_lasts_as_long_as_computed_by_hand() {
-    for (tier, per_s, hours) in [("S1", 100, 400_000.0 / 360_000.0), ("S2", 120, 13.888_888_9), ("S3", 6_000, 13.888_888_9)] {
+    for (tier, per_s, hours) in
+        [("S1", 100, 400_000.0 / 360_000.0), ("S2", 120, 13.888_888_9), ("S3", 6_000, 13.888_888_9)]
+    {
         let text = format!(
             "[emulator]\ntier = \"{tier}\"\n[fleet.a]\ndevices = {per_s}\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n{PHASE}"
         );
@@ -95,7 +98,8 @@ fn time_to_connect_follows_the_limit_for_new_connections() {
     let s3 = plan.option("S3").unwrap();
     assert!((s3.online_seconds - 166.666_666_7).abs() < 1e-6 && s3.units == 1, "{s3:?}");
     // Azure's C SDK renews after 2,880 s: 347 connections per second.
-    let renewals = plan.demand.iter().find(|row| row.class == "connections" && row.phase == "steady").unwrap();
+    let renewals =
+        plan.demand.iter().find(|row| row.class == "connections" && row.phase == "steady").unwrap();
     assert!((renewals.sustained - 347.222_222_2).abs() < 1e-6, "{renewals:?}");
     let s1 = plan.option("S1").unwrap();
     assert_eq!((s1.units, s1.bound_by.as_str()), (29, "connections"), "12/s per unit");
@@ -107,7 +111,7 @@ fn units_are_those_of_the_tables() {
     use Tier::{B1, F1, S1, S2, S3};
     let quota = |messages| (messages, Vec::new());
     for (tier, (messages, rates), units, hubs, bound_by, bound) in [
-        (S1, quota(0), 1, 1, QUOTA, Bound::Units),
+        (S1, quota(1), 1, 1, QUOTA, Bound::Units),
         (S1, quota(400_000), 1, 1, QUOTA, Bound::Units),
         (S1, quota(400_001), 2, 1, QUOTA, Bound::Units),
         (S1, quota(80_000_000), 200, 1, QUOTA, Bound::Units),
@@ -132,7 +136,11 @@ fn units_are_those_of_the_tables() {
         let found = size(tier, &target);
         let fits = matches!(bound, Bound::Units | Bound::Hubs);
         let expected = (units, hubs, bound_by, bound, fits);
-        assert_eq!((found.units, found.hubs, found.bound_by, found.bound, found.fits), expected, "{target:?}");
+        assert_eq!(
+            (found.units, found.hubs, found.bound_by, found.bound, found.fits),
+            expected,
+            "{target:?}"
+        );
     }
 }
 
@@ -160,14 +168,20 @@ fn devices_and_headroom_need_hubs_and_units() {
 #[test]
 fn a_subscription_needs_a_standard_tier() {
     let text = |subscribe: &str| {
-        format!("[fleet.a]\ndevices = 10\nsubscribe = [{subscribe}]\n[[fleet.a.send]]\nevery = \"60s\"\npayload = \"x\"\n{PHASE}")
+        format!(
+            "[fleet.a]\ndevices = 10\nsubscribe = [{subscribe}]\n[[fleet.a.send]]\nevery = \"60s\"\npayload = \"x\"\n{PHASE}"
+        )
     };
     let plan = capacity(&text("\"c2d\""));
     assert_eq!(plan.recommended.as_ref().unwrap().tier, "S1");
     assert_eq!(plan.option("B1").unwrap().reason, "Basic tiers have no cloud-to-device messages");
     let plan = capacity(&text(""));
     assert_eq!(plan.recommended.as_ref().unwrap().tier, "B1");
-    assert!(plan.notes.iter().any(|note| note.contains("The cheapest Standard size is S1 x 1, 25 USD")), "{:?}", plan.notes);
+    assert!(
+        plan.notes.iter().any(|note| note.contains("The cheapest Standard size is S1 x 1, 25 USD")),
+        "{:?}",
+        plan.notes
+    );
 }
 
 #[test]
@@ -200,11 +214,18 @@ fn a_storm_binds_only_within_a_time() {
     let storm = plan.demand.iter().find(|row| row.class == "connections" && row.phase == "storm").unwrap();
     let renewals = 6_000.0 / 2_907.0;
     assert!((storm.peak - renewals - 3_000.0).abs() < 1e-6, "{storm:?}");
-    assert!((storm.average - renewals - 100.0).abs() < 1e-6 && (storm.sustained - renewals).abs() < 1e-6, "{storm:?}");
+    assert!(
+        (storm.average - renewals - 100.0).abs() < 1e-6 && (storm.sustained - renewals).abs() < 1e-6,
+        "{storm:?}"
+    );
     let s2 = plan.option("S2").unwrap();
     assert_eq!((s2.units, s2.reconnect.messages, s2.reconnect.bound_by.as_str()), (1, 6_000, "twin_reads"));
     assert!((s2.online_seconds - 60.0).abs() < 1e-9, "100 twin reads per second: {s2:?}");
-    assert!(plan.notes.iter().any(|note| note.starts_with("In phase storm, 6,000 devices connect at once.")), "{:?}", plan.notes);
+    assert!(
+        plan.notes.iter().any(|note| note.starts_with("In phase storm, 6,000 devices connect at once.")),
+        "{:?}",
+        plan.notes
+    );
     let plan = capacity_with(&text, 1.0, Some(Duration::from_secs(20)));
     let s2 = plan.option("S2").unwrap();
     assert_eq!((s2.units, s2.bound_by.as_str()), (30, "twin_reads"), "300 per second, 10 per unit");
@@ -213,7 +234,9 @@ fn a_storm_binds_only_within_a_time() {
 #[test]
 fn payloads_are_rendered_where_their_size_matters() {
     let text = |payload: &str| {
-        format!("[fleet.a]\ndevices = 100\n[[fleet.a.send]]\nevery = \"864s\"\npayload = '{payload}'\n{PHASE}")
+        format!(
+            "[fleet.a]\ndevices = 100\n[[fleet.a.send]]\nevery = \"864s\"\npayload = '{payload}'\n{PHASE}"
+        )
     };
     // The largest possible number has 20 digits, but a day has 100 messages.
     let near = format!("{}${{seq}}", "x".repeat(4_090));
@@ -240,7 +263,10 @@ fn a_fleet_from_the_command_line_may_need_several_fleets() {
         ..fleet(2_500_000, Duration::from_secs(86_400), Some("python"))
     };
     let plan = load(&fleet.scenario());
-    assert_eq!(plan.fleets.iter().map(|fleet| fleet.devices).collect::<Vec<_>>(), [1_000_000, 1_000_000, 500_000]);
+    assert_eq!(
+        plan.fleets.iter().map(|fleet| fleet.devices).collect::<Vec<_>>(),
+        [1_000_000, 1_000_000, 500_000]
+    );
     let plan = capacity(&SimpleFleet { devices: 1_000, ..fleet }.scenario());
     assert_eq!(plan.day.messages, 5_000);
     let reads = plan.demand.iter().find(|row| row.class == "twin_reads" && row.phase == "steady").unwrap();

@@ -69,7 +69,15 @@ pub(super) fn size(tier: Tier, target: &Target) -> Size {
             Some((units, hubs)) => needs.push((class.name(), units, hubs)),
             None => {
                 let bound_by = class.name();
-                return Size { tier, units: 1, hubs: 1, fits: false, bound_by, bound: Bound::Missing, hubs_by: None };
+                return Size {
+                    tier,
+                    units: 1,
+                    hubs: 1,
+                    fits: false,
+                    bound_by,
+                    bound: Bound::Missing,
+                    hubs_by: None,
+                };
             }
         }
     }

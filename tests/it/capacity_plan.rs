@@ -1,6 +1,6 @@
 //! `hubstorm plan`: the binary against an independent computation in Python, its formats, its exit codes, and invalid input.
 
-use crate::support::hubstorm::{Finished, Workplace, finish, command, hubstorm};
+use crate::support::hubstorm::{Finished, Workplace, command, finish, hubstorm};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
@@ -29,8 +29,10 @@ fn option<'p>(plan: &'p Value, tier: &str) -> &'p Value {
 /// Each case for the oracle: fleets, phases, and the settings of the plan.
 fn cases() -> Vec<Value> {
     let steady = || json!([{ "name": "steady" }]);
-    let fleet = |devices: u64, streams: Value| json!({ "devices": devices, "streams": streams, "renew_s": "2907" });
-    let telemetry = |every_s: &str, bytes: u64| json!([{ "operation": "d2c", "every_s": every_s, "bytes": bytes }]);
+    let fleet =
+        |devices: u64, streams: Value| json!({ "devices": devices, "streams": streams, "renew_s": "2907" });
+    let telemetry =
+        |every_s: &str, bytes: u64| json!([{ "operation": "d2c", "every_s": every_s, "bytes": bytes }]);
     let twins = json!([
         { "operation": "d2c", "every_s": "60", "bytes": 900 },
         { "operation": "twin_read", "every_s": "21600" },
@@ -77,13 +79,25 @@ fn scenario(case: &Value) -> String {
             let drive = |call: &str, more: &str| {
                 format!("[[drive]]\ncall = \"{call}\"\nfleet = \"f{number}\"\nevery = \"{every}s\"\n{more}\n")
             };
-            let filled = |bytes: &Value| format!("payload = '{{\"x\":\"{}\"}}'", "x".repeat(usize::try_from(bytes.as_u64().expect("a size")).unwrap() - 8));
+            let filled = |bytes: &Value| {
+                format!(
+                    "payload = '{{\"x\":\"{}\"}}'",
+                    "x".repeat(usize::try_from(bytes.as_u64().expect("a size")).unwrap() - 8)
+                )
+            };
             match stream["operation"].as_str().expect("text") {
                 "d2c" => {
-                    let _ = writeln!(sends, "[[fleet.f{number}.send]]\nevery = \"{every}s\"\npayload = {{ size = {bytes} }}");
+                    let _ = writeln!(
+                        sends,
+                        "[[fleet.f{number}.send]]\nevery = \"{every}s\"\npayload = {{ size = {bytes} }}"
+                    );
                 }
                 "report" => {
-                    let _ = writeln!(sends, "[[fleet.f{number}.report]]\nevery = \"{every}s\"\n{}", filled(bytes));
+                    let _ = writeln!(
+                        sends,
+                        "[[fleet.f{number}.report]]\nevery = \"{every}s\"\n{}",
+                        filled(bytes)
+                    );
                 }
                 "twin_read" => twin = format!("every = \"{every}s\""),
                 "method" => {
@@ -107,9 +121,15 @@ fn scenario(case: &Value) -> String {
     }
     text += "[[phase]]\nname = \"ramp\"\nwarmup = true\nduration = \"10m\"\nonline = \"0% -> 100%\"\n";
     for phase in case["phases"].as_array().expect("a list") {
-        let share = |key: &str| phase[key].as_str().map_or(100.0, |share| share.parse::<f64>().expect("a number") * 100.0);
+        let share = |key: &str| {
+            phase[key].as_str().map_or(100.0, |share| share.parse::<f64>().expect("a number") * 100.0)
+        };
         let (load, online) = (share("load"), share("online"));
-        let _ = writeln!(text, "[[phase]]\nname = {}\nduration = \"1m\"\nload = \"{load}%\"\nonline = \"{online}%\"", phase["name"]);
+        let _ = writeln!(
+            text,
+            "[[phase]]\nname = {}\nduration = \"1m\"\nload = \"{load}%\"\nonline = \"{online}%\"",
+            phase["name"]
+        );
         if phase["reconnects"] == true {
             text += "disconnect = { share = \"100%\", how = \"reset\", over = \"1s\" }\n";
         }
@@ -149,7 +169,12 @@ fn an_independent_script_finds_the_same_units() {
     for (case, expected) in cases.iter().zip(oracle(&cases)) {
         let work = Workplace::new(&scenario(case));
         let file = work.scenario();
-        let mut arguments = vec!["plan".to_owned(), file.to_str().expect("UTF-8").to_owned(), "--format".to_owned(), "json".to_owned()];
+        let mut arguments = vec![
+            "plan".to_owned(),
+            file.to_str().expect("UTF-8").to_owned(),
+            "--format".to_owned(),
+            "json".to_owned(),
+        ];
         if let Some(headroom) = case["headroom"].as_str() {
             arguments.push(format!("--headroom={}%", headroom.parse::<f64>().expect("a number") * 100.0));
         }
@@ -165,8 +190,13 @@ fn an_independent_script_finds_the_same_units() {
             if expected["fits"] != true {
                 continue;
             }
-            assert_eq!((&found["units"], &found["hubs"]), (&expected["units"], &expected["hubs"]), "{tier}: {case}\n{found}");
-            let messages = if tier == "F1" { &plan["day"]["messages_free"] } else { &plan["day"]["messages"] };
+            assert_eq!(
+                (&found["units"], &found["hubs"]),
+                (&expected["units"], &expected["hubs"]),
+                "{tier}: {case}\n{found}"
+            );
+            let messages =
+                if tier == "F1" { &plan["day"]["messages_free"] } else { &plan["day"]["messages"] };
             assert_eq!(messages, &expected["messages"], "{tier}: {case}");
             for (found, key) in [
                 (&found["price"]["amount"], "price"),
@@ -176,7 +206,9 @@ fn an_independent_script_finds_the_same_units() {
             ] {
                 assert!(close(found, &expected[key]), "{tier} {key}: {found} {expected}: {case}");
             }
-            for limit in found["limits"].as_array().expect("a list").iter().filter(|limit| limit["class"] != "devices") {
+            for limit in
+                found["limits"].as_array().expect("a list").iter().filter(|limit| limit["class"] != "devices")
+            {
                 let share = &expected["shares"][limit["class"].as_str().expect("text")];
                 assert!(close(&limit["share"], share), "{tier}: {limit} {expected}: {case}");
             }
@@ -192,18 +224,30 @@ fn forty_thousand_meters_are_equal_to_the_message() {
     let plan = parsed(finished.exits(0));
     assert_eq!(plan["schema"], "hubstorm.plan.v1");
     assert_eq!(plan["day"]["messages"], 230_400_000);
-    let d2c = plan["demand"].as_array().unwrap().iter().find(|row| row["class"] == "d2c" && row["phase"] == "steady");
+    let d2c = plan["demand"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["class"] == "d2c" && row["phase"] == "steady");
     assert!((d2c.unwrap()["peak"].as_f64().unwrap() - 40_000.0 / 15.0).abs() < 1e-6, "{d2c:?}");
     for (tier, units, hubs) in [("S1", 576, 3), ("S2", 39, 1), ("S3", 1, 1)] {
         let option = option(&plan, tier);
         assert_eq!((&option["units"], &option["hubs"]), (&json!(units), &json!(hubs)), "{tier}");
-        assert_eq!((&option["bound_by"], &option["fits"]), (&json!("messages_per_day"), &json!(true)), "{tier}");
+        assert_eq!(
+            (&option["bound_by"], &option["fits"]),
+            (&json!("messages_per_day"), &json!(true)),
+            "{tier}"
+        );
     }
     let schema = parsed(hubstorm(&["schema", "plan"]).exits(0));
     assert_eq!(schema["title"], "hubstorm.plan.v1");
     jsonschema::validator_for(&schema).expect("a schema").validate(&plan).expect("a valid plan");
-    let amounts: Vec<f64> =
-        plan["options"].as_array().unwrap().iter().filter_map(|option| option["price"]["amount"].as_f64()).collect();
+    let amounts: Vec<f64> = plan["options"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|option| option["price"]["amount"].as_f64())
+        .collect();
     assert!(amounts[..6].is_sorted() && amounts.len() == 7, "cheapest first; F1 does not fit: {amounts:?}");
 }
 
@@ -225,7 +269,11 @@ fn every_format_says_that_built_in_prices_are_unverified() {
     }
     assert!(texts[2].contains("data-chart=\"limits\""), "the page has a chart");
     let list = path("prices.toml");
-    fs::write(&list, "currency = \"EUR\"\nas_of = \"2026-11-01\"\n[tier.S1]\nprice = 20\n[tier.S2]\nprice = 200.5\n").unwrap();
+    fs::write(
+        &list,
+        "currency = \"EUR\"\nas_of = \"2026-11-01\"\n[tier.S1]\nprice = 20\n[tier.S2]\nprice = 200.5\n",
+    )
+    .unwrap();
     let finished = meters(&["--prices", &list]);
     let text = &finished.exits(0).stdout;
     assert!(!text.contains("unverified") && text.contains("7,819.50 EUR"), "{text}");
@@ -251,7 +299,10 @@ fn assertions_decide_the_exit_code() {
         assert_eq!(finished.stderr.contains("assertion failed: "), code == 99, "{}", finished.stderr);
     }
     let finished = meters(&["--assert", "latency(S2) <= 40"]);
-    assert!(finished.exits(2).stderr.contains("unknown metric; known metrics: units(TIER), hubs(TIER)"), "{finished:?}");
+    assert!(
+        finished.exits(2).stderr.contains("unknown metric; known metrics: units(TIER), hubs(TIER)"),
+        "{finished:?}"
+    );
     assert_eq!(finished.stdout, "");
 }
 
@@ -263,11 +314,20 @@ fn wrong_usage_exits_2() {
         (&["plan", "--devices", "0", "--every", "1s", "--size", "1"], "0 is not in"),
         (&["plan", "--devices", "10", "--every", "0s", "--size", "1"], "--every: must be longer than zero"),
         (&["plan", "--devices", "10", "--every", "15", "--size", "1"], "--every: \"15\" is not a duration"),
-        (&["plan", "--devices", "10", "--every", "1s", "--size", "1", "--headroom", "0%"], "--headroom \"0%\" is not valid"),
+        (
+            &["plan", "--devices", "10", "--every", "1s", "--size", "1", "--headroom", "0%"],
+            "--headroom \"0%\" is not valid",
+        ),
         (&["plan", "--devices", "10", "--every", "1s", "--size", "1", "--sdk", "rust"], "python"),
-        (&["plan", "--devices", "10", "--every", "1s", "--size", "1", "--twin-reads", "4"], "for a day: 4/1d"),
+        (
+            &["plan", "--devices", "10", "--every", "1s", "--size", "1", "--twin-reads", "4"],
+            "for a day: 4/1d",
+        ),
         (&["plan", "x.toml", "--devices", "10", "--every", "1s", "--size", "1"], "cannot be used with"),
-        (&["plan", "--devices", "10", "--every", "1s", "--size", "1", "--export", "x.xml"], "no format junit"),
+        (
+            &["plan", "--devices", "10", "--every", "1s", "--size", "1", "--export", "x.xml"],
+            "no format junit",
+        ),
     ] {
         let finished = hubstorm(arguments);
         assert!(finished.exits(2).stderr.contains(part), "{part}: {finished:?}");
@@ -282,10 +342,21 @@ fn invalid_input_exits_104_with_place_and_fix() {
     for (text, parts) in [
         (
             format!("{fleet}{PHASE}[[day.part]]\nphase = \"steady\"\nhours = 20\n"),
-            &["scenario.toml:6:", "day.part: the parts of the day do not total 24 hours", "20 hours", "the other 4 hours"][..],
+            &[
+                "scenario.toml:6:",
+                "day.part: the parts of the day do not total 24 hours",
+                "20 hours",
+                "the other 4 hours",
+            ][..],
         ),
-        (format!("{fleet}{PHASE}[[day.part]]\nphase = \"night\"\nhours = 24\n"), &["scenario.toml:7:9", "unknown phase", "steady"]),
-        (format!("{broker}{fleet}{PHASE}"), &["scenario.toml: the target is an MQTT broker", "needs a scenario for an IoT hub"]),
+        (
+            format!("{fleet}{PHASE}[[day.part]]\nphase = \"night\"\nhours = 24\n"),
+            &["scenario.toml:7:9", "unknown phase", "steady"],
+        ),
+        (
+            format!("{broker}{fleet}{PHASE}"),
+            &["scenario.toml: the target is an MQTT broker", "needs a scenario for an IoT hub"],
+        ),
         ("[fleet.a]\ndevices = 0\n".to_owned(), &["scenario.toml:2:"]),
     ] {
         let work = Workplace::new(&text);
@@ -298,7 +369,10 @@ fn invalid_input_exits_104_with_place_and_fix() {
     let list = folder.path().join("prices.toml");
     fs::write(&list, "as_of = \"2026-11-01\"\n[tier.S1]\nprice = 25\n").unwrap();
     let finished = meters(&["--prices", list.to_str().expect("UTF-8")]);
-    assert!(finished.exits(104).stderr.contains("prices.toml:1:1: currency: missing; write the currency"), "{finished:?}");
+    assert!(
+        finished.exits(104).stderr.contains("prices.toml:1:1: currency: missing; write the currency"),
+        "{finished:?}"
+    );
     let missing = meters(&["--prices", "no-such-file.toml"]);
     assert!(missing.exits(104).stderr.contains("no-such-file.toml"), "{missing:?}");
 }

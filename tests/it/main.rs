@@ -8,8 +8,8 @@ mod support;
 
 mod aedes;
 mod browser;
-mod check;
 mod capacity_plan;
+mod check;
 mod ci;
 mod cli;
 mod clock_steps;

@@ -13,7 +13,8 @@ const ROUNDING: f64 = 1e-6;
 /// Resolves the parts of a day. Empty if the scenario has none.
 pub(super) fn resolve(spec: Option<&DaySpec>, schedule: &Schedule, errors: &mut Errors) -> Vec<DayPart> {
     let Some(spec) = spec else { return Vec::new() };
-    let parts: Vec<DayPart> = spec.parts.iter().filter_map(|part| self::part(part, schedule, errors)).collect();
+    let parts: Vec<DayPart> =
+        spec.parts.iter().filter_map(|part| self::part(part, schedule, errors)).collect();
     let hours: Option<f64> = spec.parts.iter().map(|part| part.hours).sum();
     if let Some(hours) = hours.filter(|hours| (hours - DAY_HOURS).abs() > ROUNDING) {
         let total = (hours * 1e6).round() / 1e6;
@@ -73,11 +74,11 @@ mod tests {
         for (parts, expected) in [
             (
                 &[("steady", "20")][..],
-                "day.part: the parts of the day do not total 24 hours\n  found: 20 hours\n  allowed: 24 hours in all\n  \
-                 fix: add a [[day.part]] for the other 4 hours",
+                "test.toml:9:3: day.part: the parts of the day do not total 24 hours\n    found:   20 hours\n    allowed: 24 hours in \
+                 all\n    fix:     add a [[day.part]] for the other 4 hours",
             ),
-            (&[("steady", "20"), ("evening", "5")], "fix: shorten the parts by 1 hours"),
-            (&[("steedy", "24")], "test.toml:8:9: day.part.0.phase: unknown phase"),
+            (&[("steady", "20"), ("evening", "5")], "fix:     shorten the parts by 1 hours"),
+            (&[("steedy", "24")], "test.toml:10:9: day.part.0.phase: unknown phase"),
             (&[("steedy", "24")], "did you mean steady?"),
             (&[("steady", "0")], "day.part.0.hours: out of range"),
             (&[("steady", "25")], "allowed: a number above 0 and up to 24"),

@@ -24,10 +24,13 @@ pub fn markdown(plan: &CapacityPlan) -> String {
     let recommended = plan.recommended.as_ref().map_or_else(|| words::NO_CHOICE.to_owned(), words::choice);
     out.push_str(&format!("\n**Recommended: {}.**\n", prose(&recommended)));
     let option = plan.recommended_option();
-    let mut facts: Vec<String> = plan.runner_up.iter().map(|choice| format!("Runner-up: {}", words::choice(choice))).collect();
+    let mut facts: Vec<String> =
+        plan.runner_up.iter().map(|choice| format!("Runner-up: {}", words::choice(choice))).collect();
     facts.extend(option.map(|option| format!("Why this size: {}", option.reason)));
     facts.extend(option.map(words::consequences).unwrap_or_default());
-    facts.extend(plan.current.as_ref().map(|current| format!("The hub of the scenario: {}", words::current(current))));
+    facts.extend(
+        plan.current.as_ref().map(|current| format!("The hub of the scenario: {}", words::current(current))),
+    );
     facts.push(format!("Load generator: {}", words::generator(&plan.generator)));
     let facts: Vec<String> = facts.iter().map(|fact| format!("- {}.", item(fact))).collect();
     section(&mut out, "\n", &facts, NOTES_BYTES);
@@ -52,11 +55,17 @@ fn assertions(out: &mut String, plan: &CapacityPlan) {
         .map(|result| {
             let word = if result.passed { "passed" } else { "failed" };
             let value = words::assertion_words(result);
-            let value = value.strip_prefix(result.expression.as_str()).and_then(|rest| rest.strip_prefix(": "));
+            let value =
+                value.strip_prefix(result.expression.as_str()).and_then(|rest| rest.strip_prefix(": "));
             row(&[word.to_owned(), code(&result.expression), prose(value.unwrap_or(NONE))])
         })
         .collect();
-    section(out, &format!("\n### Assertions\n\n{}", table(&["Result", "Condition", "Value"], 0)), &rows, ASSERTIONS_BYTES);
+    section(
+        out,
+        &format!("\n### Assertions\n\n{}", table(&["Result", "Condition", "Value"], 0)),
+        &rows,
+        ASSERTIONS_BYTES,
+    );
 }
 
 fn options(out: &mut String, plan: &CapacityPlan) {
@@ -68,7 +77,11 @@ fn options(out: &mut String, plan: &CapacityPlan) {
         .map(|option| {
             let number = |text: String| if option.fits { text } else { NONE.to_owned() };
             row(&[
-                if option.fits { prose(&option.tier) } else { format!("{} (does not fit)", prose(&option.tier)) },
+                if option.fits {
+                    prose(&option.tier)
+                } else {
+                    format!("{} (does not fit)", prose(&option.tier))
+                },
                 number(human_count(option.units)),
                 number(human_count(option.hubs)),
                 number(prose(&words::price(option.price.as_ref()))),
@@ -96,7 +109,12 @@ fn demand(out: &mut String, plan: &CapacityPlan) {
             ])
         })
         .collect();
-    section(out, &format!("\n### Demand\n\n{}", table(&["Phase", "Class", "Average", "Peak"], 2)), &rows, DEMAND_BYTES);
+    section(
+        out,
+        &format!("\n### Demand\n\n{}", table(&["Phase", "Class", "Average", "Peak"], 2)),
+        &rows,
+        DEMAND_BYTES,
+    );
 }
 
 fn prices(out: &mut String, plan: &CapacityPlan) {

@@ -20,10 +20,13 @@ pub fn html(plan: &CapacityPlan) -> Result<String, ReportError> {
         (Some(choice), true) => ("pass", "✓", words::size(&choice.tier, choice.units, choice.hubs)),
     };
     let option = plan.recommended_option();
-    let mut facts: Vec<String> = plan.runner_up.iter().map(|choice| format!("Runner-up: {}", words::choice(choice))).collect();
+    let mut facts: Vec<String> =
+        plan.runner_up.iter().map(|choice| format!("Runner-up: {}", words::choice(choice))).collect();
     facts.extend(option.map(|option| format!("Why this size: {}", plain(&option.reason))));
     facts.extend(option.map(words::consequences).unwrap_or_default());
-    facts.extend(plan.current.as_ref().map(|current| format!("The hub of the scenario: {}", words::current(current))));
+    facts.extend(
+        plan.current.as_ref().map(|current| format!("The hub of the scenario: {}", words::current(current))),
+    );
     let page = Page {
         palette: theme::css(),
         class,
@@ -37,7 +40,12 @@ pub fn html(plan: &CapacityPlan) -> Result<String, ReportError> {
         assertions: plan
             .assertions
             .iter()
-            .map(|result| (if result.passed { ("passed", "✓") } else { ("failed", "✗") }, words::assertion_words(result)))
+            .map(|result| {
+                (
+                    if result.passed { ("passed", "✓") } else { ("failed", "✗") },
+                    words::assertion_words(result),
+                )
+            })
             .map(|((class, mark), words)| Assertion { class, mark, words })
             .collect(),
         panels: charts::limits(plan)?.into_iter().collect(),

@@ -59,7 +59,11 @@ pub fn text(plan: &CapacityPlan, color: bool, width: Width) -> String {
         writer.heading("Notes");
     }
     for note in &plan.notes {
-        writer.marked("  ", ("! ", WARNING), (&format!("{}.", plain(note)), crate::report::text::writer::PLAIN));
+        writer.marked(
+            "  ",
+            ("! ", WARNING),
+            (&format!("{}.", plain(note)), crate::report::text::writer::PLAIN),
+        );
     }
     writer.text
 }
@@ -94,9 +98,8 @@ fn options(writer: &mut Writer, plan: &CapacityPlan) {
             words::seconds(option.online_seconds),
         ]
     }));
-    let widths: [usize; 7] = std::array::from_fn(|cell| {
-        rows.iter().map(|row| columns(&row[cell])).max().unwrap_or(0)
-    });
+    let widths: [usize; 7] =
+        std::array::from_fn(|cell| rows.iter().map(|row| columns(&row[cell])).max().unwrap_or(0));
     for row in &rows {
         let mut line = String::new();
         for (cell, (text, width)) in row.iter().zip(widths).enumerate() {

@@ -115,10 +115,15 @@ pub(super) fn consequences(option: &SizeOption) -> Vec<String> {
     )];
     if reconnect.messages > 0 {
         let messages = plural(reconnect.messages, "billed message", "billed messages");
-        out.push(format!("A full reconnect costs {messages}, because devices read their twin after each connect"));
+        out.push(format!(
+            "A full reconnect costs {messages}, because devices read their twin after each connect"
+        ));
     }
     out.push(match option.quota_hours {
-        Some(hours) => format!("At the highest rate of the phases, the daily quota is used up after {}", seconds(hours * 3_600.0)),
+        Some(hours) => format!(
+            "At the highest rate of the phases, the daily quota is used up after {}",
+            seconds(hours * 3_600.0)
+        ),
         None => "At the highest rate of the phases, the daily quota lasts the whole day".to_owned(),
     });
     out
@@ -177,8 +182,12 @@ pub(super) fn headroom(plan: &CapacityPlan) -> Option<String> {
 pub fn assertion_words(result: &AssertionResult) -> String {
     let expression = plain(&result.expression);
     match result.value {
-        None => format!("{expression}: there is no value, because no such option fits or the price list lacks it"),
-        Some(value) if expression.trim_start().starts_with("share") => format!("{expression}: it is {:.1}%", value * 100.0),
+        None => {
+            format!("{expression}: there is no value, because no such option fits or the price list lacks it")
+        }
+        Some(value) if expression.trim_start().starts_with("share") => {
+            format!("{expression}: it is {:.1}%", value * 100.0)
+        }
         Some(value) => {
             let digits = if value.fract() == 0.0 { 0 } else { 2 };
             format!("{expression}: it is {}", grouped(&format!("{value:.digits$}")))

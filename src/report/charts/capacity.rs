@@ -61,7 +61,10 @@ pub(in crate::report) fn limits(plan: &CapacityPlan) -> Result<Option<Panel>, Re
         title: "Demand against limits".to_owned(),
         unit: "used share, by limit".to_owned(),
         words: text(&options),
-        x: Horizontal::Other { label: "limit", axis: Box::new(move |width, font| classes_axis(&names, width, font)) },
+        x: Horizontal::Other {
+            label: "limit",
+            axis: Box::new(move |width, font| classes_axis(&names, width, font)),
+        },
         plots: vec![plot],
         markers: Vec::new(),
     };
@@ -75,7 +78,13 @@ fn classes_axis(names: &[String], width: f64, font: f64) -> Axis {
     let fits = |name: &str| number(name.chars().count() as u64) * font * 0.58 <= room;
     let tick = |(at, name): (u64, &String)| {
         let short = name.split(' ').next_back().unwrap_or(name);
-        let label = if fits(name) { name.as_str() } else if fits(short) { short } else { "" };
+        let label = if fits(name) {
+            name.as_str()
+        } else if fits(short) {
+            short
+        } else {
+            ""
+        };
         (number(at) + 0.5, label.to_owned())
     };
     Axis::fixed(0.0, count, (0_u64..).zip(names).map(tick).collect())
@@ -84,7 +93,10 @@ fn classes_axis(names: &[String], width: f64, font: f64) -> Axis {
 /// Describes the chart in words.
 fn text(options: &[&SizeOption]) -> String {
     let each = options.iter().map(|option| {
-        let shares = option.limits.iter().map(|limit| format!("{} {}", words::class(&limit.class), words::share(limit.share)));
+        let shares = option
+            .limits
+            .iter()
+            .map(|limit| format!("{} {}", words::class(&limit.class), words::share(limit.share)));
         format!("{} x {}: {}.", option.tier, human_count(option.units), shares.collect::<Vec<_>>().join(", "))
     });
     each.collect::<Vec<_>>().join(" ")
