@@ -9,10 +9,11 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The subcommands.
-pub const COMMANDS: [&str; 11] = [
+pub const COMMANDS: [&str; 12] = [
     "run",
     "init",
     "check",
+    "plan",
     "emulator",
     "report",
     "doctor",
