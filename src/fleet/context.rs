@@ -3,6 +3,7 @@
 
 use super::command::Command;
 use super::delivery_tracker::DeliveryTracker;
+use super::device_faults::{DeviceFaults, WorkerFaults};
 use super::heartbeat_timer::HeartbeatTimer;
 use super::observer::Observer;
 use super::trace::Tracer;
@@ -61,6 +62,10 @@ pub struct Context {
     pub trace: Option<Tracer>,
     /// Receives the end of each operation of a staged run. Set by [`observe`](Context::observe).
     pub(super) observer: Option<Observer>,
+    /// The faults of this worker's devices on the generator's side.
+    faults: Option<Box<WorkerFaults>>,
+    /// Whether something besides the recorder must know the end of each operation: the observer, or faults.
+    pub(super) watches_ends: bool,
     /// Deadlines of the worker's tasks. A command wakes all of them.
     pub deadlines: Rc<Deadlines>,
     /// Due time of the worker's next heartbeat.
@@ -89,6 +94,8 @@ impl Context {
         let delivery_tracker = RefCell::new(DeliveryTracker::new(&plan));
         let loads = plan.run_loads();
         let load_end_ns = Cell::new(nanos(plan.schedule.end()));
+        let faults = WorkerFaults::of(&plan);
+        let watches_ends = faults.is_some();
         Context {
             plan,
             endpoint,
@@ -106,6 +113,8 @@ impl Context {
             topic: RefCell::default(),
             trace: None,
             observer: None,
+            faults,
+            watches_ends,
             deadlines,
             heartbeat_timer,
             flags: Cell::default(),
@@ -119,12 +128,23 @@ impl Context {
     /// Makes this a staged run: reports the end of each operation, and holds messages until they are released.
     pub(crate) fn observe(&mut self, observer: Option<Observer>) {
         self.released_ns.set(if observer.is_some() { 0 } else { u64::MAX });
+        self.watches_ends = observer.is_some() || self.faults.is_some();
         self.observer = observer;
     }
 
     /// Returns the tracer of this device, if it is traced.
     pub(crate) fn tracer(&self, device: DeviceRef) -> Option<&Tracer> {
         self.trace.as_ref().filter(|trace| trace.device == device)
+    }
+
+    /// Returns the faults of a device on the generator's side; `None` if no fault affects it.
+    pub(crate) fn faults_of(&self, device: DeviceRef) -> Option<Rc<DeviceFaults>> {
+        self.faults.as_ref()?.of_device(device, &self.plan, &self.clock, &self.deadlines)
+    }
+
+    /// Returns, by fleet, how many connections or packets each fault affected.
+    pub(crate) fn faults_applied(&self) -> Option<Vec<Vec<u64>>> {
+        self.faults.as_ref().map(|faults| faults.applied(&self.plan))
     }
 
     /// Reads the clock. Records this worker's stalls before anything else happens at that instant.

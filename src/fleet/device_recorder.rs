@@ -7,7 +7,7 @@ use super::observer::Observed;
 use super::open::Open;
 use super::{Context, DeviceRef, nanos};
 use crate::link::{DialError, Step, Steps};
-use crate::measure::{Culprit, FleetCounts, Key, Operation, Outcome, Recorder};
+use crate::measure::{Culprit, FleetCounts, Key, Operation, Outcome, Recorder, Times};
 use crate::plan::{SendPlan, Spread};
 use std::time::{Duration, Instant};
 
@@ -61,14 +61,14 @@ impl DeviceRecorder<'_> {
     /// Ends an operation with success.
     pub(crate) fn ok(&self, open: Open, sent: Instant, acked: Instant) {
         let (sent_ns, acked_ns) = (self.context.ns(sent), self.context.ns(acked));
-        self.observe(open.key(), Outcome::Ok, [sent_ns, acked_ns]);
+        self.note_end(&open, Outcome::Ok, [sent_ns, acked_ns]);
         open.ok(&mut self.context.recorder.borrow_mut(), sent_ns, acked_ns);
     }
 
     /// Records the success of an operation that was sent as soon as it was picked.
     pub(crate) fn done(&self, open: Open, at: Instant) {
         let (picked_ns, at_ns) = (open.picked_ns(), self.context.ns(at));
-        self.observe(open.key(), Outcome::Ok, [picked_ns, at_ns]);
+        self.note_end(&open, Outcome::Ok, [picked_ns, at_ns]);
         open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, at_ns);
     }
 
@@ -81,8 +81,48 @@ impl DeviceRecorder<'_> {
             Excuse::Stall => at_ns < self.context.stall_excuse_ns.get(),
             Excuse::Machine => true,
         };
-        self.observe(open.key(), outcome, [open.picked_ns(), at_ns]);
+        if self.context.watches_ends {
+            self.note_other_end(&open, outcome, at_ns, excused);
+        }
         open.ended(&mut self.context.recorder.borrow_mut(), outcome, at_ns, excused);
+    }
+
+    /// Tells the end of an operation to the observer and to the faults of the device, if the run has any.
+    #[inline]
+    fn note_end(&self, open: &Open, outcome: Outcome, sent_and_ended_ns: [u64; 2]) {
+        if self.context.watches_ends {
+            self.observe(open.key(), outcome, sent_and_ended_ns);
+            self.note_ok_under_fault(open, sent_and_ended_ns);
+        }
+    }
+
+    #[cold]
+    fn note_ok_under_fault(&self, open: &Open, [sent, acked]: [u64; 2]) {
+        let Some(faults) = self.context.faults_of(self.device) else { return };
+        let times = Times { due: open.due_ns(), picked: open.picked_ns(), sent, acked };
+        if faults.note_end(open.operation(), Outcome::Ok, &times) {
+            self.context.recorder.borrow_mut().ok_under_fault(open.key(), &times);
+        }
+    }
+
+    #[cold]
+    fn note_other_end(&self, open: &Open, outcome: Outcome, at_ns: u64, excused: bool) {
+        let (due, picked) = (open.due_ns(), open.picked_ns());
+        self.observe(open.key(), outcome, [picked, at_ns]);
+        let Some(faults) = self.context.faults_of(self.device) else { return };
+        let times = Times { due, picked, sent: picked, acked: at_ns };
+        if faults.note_end(open.operation(), outcome, &times) {
+            let times_ns = (due, open.is_picked().then_some(picked), at_ns);
+            let mut recorder = self.context.recorder.borrow_mut();
+            recorder.ended_under_fault(open.key(), outcome, times_ns, excused);
+        }
+    }
+
+    /// Returns whether a failure at this time is the effect of a fault of the device on the generator's side: nothing passes its network, or
+    /// its connection has become silent.
+    pub(crate) fn is_cut_off(&self, at: Instant) -> bool {
+        self.context.watches_ends
+            && self.context.faults_of(self.device).is_some_and(|faults| faults.link.is_cut_off(at))
     }
 
     /// Reports the end of an operation to the observer, if the run has one.
@@ -127,6 +167,14 @@ impl DeviceRecorder<'_> {
         let key = self.context.key(step, self.device.fleet, due_ns);
         let (at_ns, took_ns) = (self.context.ns(at), nanos(took));
         self.observe(key, Outcome::Ok, [at_ns.saturating_sub(took_ns), at_ns]);
+        if self.context.watches_ends {
+            let due = at_ns.saturating_sub(took_ns);
+            let faults = self.context.faults_of(self.device);
+            if faults.is_some_and(|faults| faults.affects(due_ns, at_ns)) {
+                let times = Times { due, picked: due, sent: due, acked: at_ns };
+                self.context.recorder.borrow_mut().ok_under_fault(key, &times);
+            }
+        }
         self.context.recorder.borrow_mut().duration(key, at_ns, took_ns);
     }
 

@@ -15,6 +15,7 @@ pub use config::{ClientOptions, TlsError, TlsFacts, client, server, server_with_
 pub(super) use failure::{NO_CLIENT_CERTIFICATE, TlsFailure};
 pub(super) use records::Records;
 pub use server_certificates::{Identity, MakeRsa};
+pub(super) use stream::Socket;
 pub use stream::TlsStream;
 pub(super) use stream::tls_io_error;
 

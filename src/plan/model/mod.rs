@@ -11,7 +11,7 @@ mod threshold;
 mod twin_methods;
 
 pub use crate::scenario::{Sdk, TargetKind};
-pub use fault::FaultPlan;
+pub use fault::{FaultPlan, FleetFault};
 pub use fleet::{FleetPlan, Offline};
 pub use message::{SendPlan, WillPlan};
 pub use plan::{Plan, Source};

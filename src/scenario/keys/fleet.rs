@@ -1,6 +1,6 @@
 //! Reads `[fleet.NAME]`. Used by `keys`; `auth`, messages, twins and methods have separate files.
 
-use super::{auth, messages, twin_methods};
+use super::{auth, faults, messages, twin_methods};
 use crate::policy::backoff::Jitter;
 use crate::scenario::model::{FleetSpec, ReconnectSpec, Sdk};
 use crate::scenario::node::{Entry, Node};
@@ -43,6 +43,10 @@ pub(super) fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec>
         twin: fields.take("twin").and_then(|node| twin_methods::twin(reader, node)),
         reports: twin_methods::reports(reader, &mut fields),
         methods: twin_methods::methods(reader, &mut fields),
+        faults: fields.take("fault").map_or_else(Vec::new, |node| {
+            let elements = reader.list(node, "a list of tables: [[fleet.NAME.fault]]");
+            elements.iter().filter_map(|element| faults::fleet_fault(reader, element)).collect()
+        }),
     };
     fields.finish(reader, &[("modules", "module identities")]);
     Some(spec)

@@ -1,0 +1,1 @@
+//! Faults, as a peer sees them.
