@@ -88,7 +88,8 @@ fn write_thresholds((out, layout): (&mut String, Layout), plan: &Plan) {
         let fleet = threshold.fleet.and_then(|index| plan.fleets.get(usize::from(index)));
         let phase = phase.map_or_else(String::new, |phase| format!(" in phase {}", phase.name));
         let fleet = fleet.map_or_else(String::new, |fleet| format!(" of fleet {}", fleet.name));
-        let text = format!("{}{phase}{fleet}{}", threshold.expression, aborts(plan, threshold));
+        let faults = if threshold.without_faults { ", without operations under a fault" } else { "" };
+        let text = format!("{}{phase}{fleet}{faults}{}", threshold.expression, aborts(plan, threshold));
         *out += &layout.labelled(columns, threshold.metric.name(), &text);
     }
     *out += "  every fleet connects at least once\n";

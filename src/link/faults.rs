@@ -123,7 +123,7 @@ impl Faults {
         })
     }
 
-    /// Counts a connection that starts to use the network.
+    /// Counts a connection that begins to use a slow network.
     pub(super) fn count_network(&self, now: Instant) {
         for kind in [FaultKind::Latency, FaultKind::Bandwidth, FaultKind::Profile] {
             self.count(kind, now, 1);

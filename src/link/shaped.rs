@@ -19,6 +19,7 @@ use super::faults::{Faults, InjectedFault};
 use super::tls::Socket;
 use crate::clock;
 use crate::policy::fault::FaultKind;
+use crate::policy::network::Network;
 
 /// The maximum number of bytes that a direction holds. A peer or a device that sends more is slowed down.
 const HELD_BYTES_MAX: usize = 64 * 1024;
@@ -102,6 +103,8 @@ pub(super) struct ShapedSocket {
     has_started: bool,
     /// True once a stall has been counted, until it is over.
     is_stalled: bool,
+    /// True once a slow network has been counted, until it is over.
+    is_slow: bool,
     /// True once nothing passes any more, for ever.
     is_silent: bool,
     is_reset: bool,
@@ -109,18 +112,17 @@ pub(super) struct ShapedSocket {
 
 impl ShapedSocket {
     pub(super) fn new(tcp: TcpStream, faults: Rc<Faults>) -> ShapedSocket {
-        let since = clock::now();
-        faults.count_network(since);
         ShapedSocket {
             tcp,
             alarm: faults.deadlines.alarm(),
             faults,
-            since,
+            since: clock::now(),
             up: Direction::default(),
             down: Direction::default(),
             end: None,
             has_started: false,
             is_stalled: false,
+            is_slow: false,
             is_silent: false,
             is_reset: false,
         }
@@ -179,6 +181,16 @@ impl ShapedSocket {
         Poll::Ready(Ok(()))
     }
 
+    /// Returns the network, and counts a connection that begins to use a slow one.
+    fn network(&mut self, now: Instant) -> Network {
+        let network = self.faults.network(now);
+        if network.is_some() && !self.is_slow {
+            self.faults.count_network(now);
+        }
+        self.is_slow = network.is_some();
+        network.unwrap_or_default()
+    }
+
     /// Writes everything that has arrived at the peer's side. `Pending` if the socket does not accept it.
     fn poll_drain(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
         while let Some((arrives, piece)) = self.up.held.front() {
@@ -201,7 +213,7 @@ impl ShapedSocket {
         while self.end.is_none() && self.down.bytes < HELD_BYTES_MAX {
             let mut room = ReadBuf::new(&mut buffer);
             let Poll::Ready(read) = Pin::new(&mut self.tcp).poll_read(cx, &mut room) else { return };
-            let network = self.faults.network(now).unwrap_or_default();
+            let network = self.network(now);
             let delay = self.faults.one_way(&network);
             match read {
                 Ok(()) if !room.filled().is_empty() => {
@@ -297,7 +309,7 @@ impl AsyncWrite for ShapedSocket {
         }
         ready!(passes)?;
         ready!(self.poll_drain(cx, now))?;
-        let network = self.faults.network(now).unwrap_or_default();
+        let network = self.network(now);
         let delay = self.faults.one_way(&network);
         if !std::mem::replace(&mut self.has_started, true)
             && let Some(by) = self.faults.slow_handshake(now)

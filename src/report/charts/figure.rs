@@ -363,7 +363,7 @@ fn fault_names(canvas: &mut Canvas, size: &Size, faults: &[Fault], area: &Area<'
         let until = starts.get(index + 1).map_or(end, |(next, _)| *next);
         let (left, right) = (area.x(*from), area.x(until));
         let room = fitting(size, right - left - 6.0);
-        let kind = plain(&fault.kind);
+        let kind = faults::kind(fault);
         let long = format!("{kind}, {}", faults::share(fault));
         let text = if long.chars().count() <= room { long } else { shorten(&kind, room) };
         if room >= FAULT_CHARS_MIN {
