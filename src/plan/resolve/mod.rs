@@ -11,6 +11,7 @@ mod device_ids;
 mod device_lists;
 mod drives;
 mod faults;
+mod fleet_faults;
 mod fleets;
 mod hosts;
 mod mqtt_limits;
@@ -103,6 +104,7 @@ pub fn resolve(
     }
     let drives = drives::resolve(&scenario.drives, &fleets, &context, &mut errors);
     let seed = scenario.seed.unwrap_or(SEED);
+    fleet_faults::resolve(&scenario.fleets, &schedule, seed, &mut fleets, &mut errors);
     let fault_context = FaultContext { schedule: &schedule, fleets: &fleets, seed };
     let (faults, chaos) = faults::resolve(scenario, fault_context, &mut errors);
     let tier = tier::emulator(&scenario.emulator, &mut errors);

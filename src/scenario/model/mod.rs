@@ -178,6 +178,8 @@ pub struct FleetSpec {
     pub reports: Vec<ReportSpec>,
     /// `[fleet.NAME.methods.*]`, in file order.
     pub methods: Vec<MethodSpec>,
+    /// `[[fleet.NAME.fault]]`.
+    pub faults: Vec<FaultSpec>,
 }
 
 /// `sdk`: the Azure SDK whose defaults the devices use.
