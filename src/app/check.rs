@@ -7,9 +7,7 @@ mod fleet;
 use super::columns::Layout;
 use super::{AppError, Env, consent, cost, plan_warnings, preflight, print, read_scenario};
 use crate::cli::CheckArgs;
-use crate::plan::{
-    CallPlan, DrivePlan, FleetPlan, Needs, PhasePlan, Plan, Spread, TargetKind, Threshold,
-};
+use crate::plan::{CallPlan, DrivePlan, FleetPlan, Needs, PhasePlan, Plan, Spread, TargetKind, Threshold};
 use crate::report::exit;
 use crate::units::{
     Percent, Rate, human_bytes, human_count, human_duration, plural, whole, written_duration,

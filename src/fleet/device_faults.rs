@@ -40,7 +40,8 @@ impl WorkerFaults {
 
     /// Returns, by fleet, how many connections or packets each fault affected.
     pub(crate) fn applied(&self, plan: &Plan) -> Vec<Vec<u64>> {
-        let mut applied: Vec<Vec<u64>> = plan.fleets.iter().map(|fleet| vec![0; fleet.faults.len()]).collect();
+        let mut applied: Vec<Vec<u64>> =
+            plan.fleets.iter().map(|fleet| vec![0; fleet.faults.len()]).collect();
         for (device, faults) in self.devices.borrow().iter() {
             let Some(faults) = faults else { continue };
             for (number, count) in faults.numbers.iter().zip(faults.link.take_applied()) {

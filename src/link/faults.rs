@@ -32,7 +32,13 @@ pub struct FaultWindow {
 impl FaultWindow {
     /// Creates a window that has affected nothing yet.
     #[must_use]
-    pub fn new(kind: FaultKind, by: Duration, network: Network, from: Instant, until: Instant) -> FaultWindow {
+    pub fn new(
+        kind: FaultKind,
+        by: Duration,
+        network: Network,
+        from: Instant,
+        until: Instant,
+    ) -> FaultWindow {
         FaultWindow { kind, by, network, from, until, applied: Cell::new(0) }
     }
 
@@ -155,6 +161,12 @@ impl Faults {
         Some(window.kind)
     }
 
+    /// Breaks the connection that was open when a fault started, for tests without one.
+    #[cfg(test)]
+    pub(crate) fn break_connection(&self, now: Instant) {
+        self.ending(now, now, |_| true);
+    }
+
     /// Returns when the next fault that acts by itself starts.
     pub(super) fn next_start(&self, now: Instant) -> Option<Instant> {
         let acts = |window: &&FaultWindow| {
@@ -165,7 +177,8 @@ impl Faults {
 
     /// Returns how long this network takes in one direction this time.
     pub(super) fn one_way(&self, network: &Network) -> Duration {
-        let factor = if network.jitter.is_zero() { 0.0 } else { self.rng.borrow_mut().random_range(-1.0..=1.0) };
+        let factor =
+            if network.jitter.is_zero() { 0.0 } else { self.rng.borrow_mut().random_range(-1.0..=1.0) };
         let deviation = network.jitter.mul_f64(f64::abs(factor) / 2.0);
         let half = network.round_trip / 2;
         if factor < 0.0 { half.saturating_sub(deviation) } else { half + deviation }

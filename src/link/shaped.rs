@@ -50,7 +50,8 @@ impl Direction {
             let mut arrives = now + delay;
             if rate > 0 {
                 let from = self.free_at.filter(|at| *at + IDLE > now).unwrap_or(now);
-                let left = from + Duration::from_secs(8 * piece.len() as u64) / u32::try_from(rate).unwrap_or(u32::MAX);
+                let left = from
+                    + Duration::from_secs(8 * piece.len() as u64) / u32::try_from(rate).unwrap_or(u32::MAX);
                 self.free_at = Some(left);
                 arrives = left + delay;
             }
@@ -297,11 +298,7 @@ impl AsyncRead for ShapedSocket {
 }
 
 impl AsyncWrite for ShapedSocket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let now = self.now();
         let passes = self.poll_passes(cx, now);
         if self.is_silent {

@@ -235,13 +235,7 @@ impl Recorder {
     }
 
     /// Returns whether the load generator may have caused an outcome other than ok, and by how much it delayed the operation.
-    fn excuse(
-        &self,
-        key: Key,
-        outcome: Outcome,
-        (due_ns, at_ns): (u64, u64),
-        is_known: bool,
-    ) -> (bool, u64) {
+    fn excuse(&self, key: Key, outcome: Outcome, (due_ns, at_ns): (u64, u64), is_known: bool) -> (bool, u64) {
         let age_ns = at_ns.saturating_sub(due_ns);
         // The shortest timeout that may have led to this outcome.
         let timeout_ns = match outcome {

@@ -60,7 +60,12 @@ impl Rule {
 
 /// Returns the key of a threshold as written in a scenario: `telemetry{phase:steady,fleet:meter}`.
 #[must_use]
-pub fn threshold_label(metric: &str, phase: Option<&str>, fleet: Option<&str>, without_faults: bool) -> String {
+pub fn threshold_label(
+    metric: &str,
+    phase: Option<&str>,
+    fleet: Option<&str>,
+    without_faults: bool,
+) -> String {
     let selectors = [("phase", phase), ("fleet", fleet), ("fault", without_faults.then_some("none"))];
     let selectors: Vec<String> =
         selectors.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name?))).collect();

@@ -133,10 +133,7 @@ impl FaultKind {
     /// Returns whether a fault of this kind ends connections.
     #[must_use]
     pub fn ends_connections(self) -> bool {
-        matches!(
-            self,
-            FaultKind::Close | FaultKind::Reset | FaultKind::HalfOpen | FaultKind::CloseMidFrame
-        )
+        matches!(self, FaultKind::Close | FaultKind::Reset | FaultKind::HalfOpen | FaultKind::CloseMidFrame)
     }
 
     /// Returns whether a fault of this kind has a length.

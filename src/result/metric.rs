@@ -155,7 +155,8 @@ impl MetricSpec {
     pub fn defaults(result: &RunResult) -> Vec<MetricSpec> {
         let mut specs: Vec<MetricSpec> = Vec::new();
         // Batches, from which a comparison estimates the noise, do not tell operations under a fault apart.
-        let rules = result.rules.iter().flat_map(|rules| &rules.thresholds).filter(|rule| !rule.without_faults);
+        let rules =
+            result.rules.iter().flat_map(|rules| &rules.thresholds).filter(|rule| !rule.without_faults);
         for rule in rules {
             let only_happened =
                 Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 };

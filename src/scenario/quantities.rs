@@ -250,7 +250,8 @@ fn meant_rate(text: &str) -> Option<Suggested> {
 fn meant_bits_per_s(text: &str) -> Option<Suggested> {
     let lower = text.trim().to_ascii_lowercase();
     let spellings = [("kbps", "kbit/s"), ("kb/s", "kbit/s"), ("kbit", "kbit/s"), ("kbit/s", "kbit/s")];
-    let spellings = spellings.into_iter().chain([("mbps", "Mbit/s"), ("mbit", "Mbit/s"), ("mbit/s", "Mbit/s")]);
+    let spellings =
+        spellings.into_iter().chain([("mbps", "Mbit/s"), ("mbit", "Mbit/s"), ("mbit/s", "Mbit/s")]);
     let meant = |(spelling, unit)| Some(format!("{}{unit}", lower.strip_suffix(spelling)?.trim_end()));
     let mut meant = spellings.filter_map(meant);
     meant

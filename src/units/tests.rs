@@ -118,7 +118,9 @@ fn bandwidths_have_a_unit() {
         assert_eq!(parse_bits_per_s(text), Ok(bits_per_s), "{text}");
         assert_eq!(human_bits_per_s(bits_per_s), human);
     }
-    for text in ["250", "250kbps", "250 KB/s", "0kbit/s", "1.5Mbit/s", "-1kbit/s", "kbit/s", "", "1000000kbit/s"] {
+    for text in
+        ["250", "250kbps", "250 KB/s", "0kbit/s", "1.5Mbit/s", "-1kbit/s", "kbit/s", "", "1000000kbit/s"]
+    {
         assert!(parse_bits_per_s(text).is_err(), "{text}");
     }
 }

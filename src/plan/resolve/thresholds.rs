@@ -64,7 +64,9 @@ pub(in crate::plan) fn resolve(
         if let (Selected::LeftOut, Some(_)) = (selected, test) {
             left_out.push(format!("{} {}", spec.metric.value.trim(), spec.expression.value.trim()));
         }
-        if let (Selected::Known(Selector { metric, phase, fleet, without_faults }), Some(test)) = (selected, test) {
+        if let (Selected::Known(Selector { metric, phase, fleet, without_faults }), Some(test)) =
+            (selected, test)
+        {
             if metric == Operation::C2d && never_fails(test) {
                 reject_c2d(spec, errors);
                 continue;
@@ -72,7 +74,16 @@ pub(in crate::plan) fn resolve(
             let expression = spec.expression.value.trim().to_owned();
             let abort_after = spec.abort.then(|| spec.after.unwrap_or_default());
             let line = spec.expression.place.line();
-            found.push(Threshold { metric, phase, fleet, without_faults, expression, test, abort_after, line });
+            found.push(Threshold {
+                metric,
+                phase,
+                fleet,
+                without_faults,
+                expression,
+                test,
+                abort_after,
+                line,
+            });
         }
     }
     (found, left_out)
@@ -127,8 +138,10 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
             "phase" => (&mut phase, known.phases),
             "fleet" => (&mut fleet, known.fleets),
             _ => {
-                let problem =
-                    errors.add(place, "unknown selector").found(tag).allowed("phase:NAME, fleet:NAME, fault:none");
+                let problem = errors
+                    .add(place, "unknown selector")
+                    .found(tag)
+                    .allowed("phase:NAME, fleet:NAME, fault:none");
                 problem.fix = meant_tag(tag, known).map(|meant| format!("did you mean {meant}?"));
                 complete = false;
                 continue;
@@ -155,7 +168,9 @@ fn is_none(value: &str, place: &Place, errors: &mut Errors) -> bool {
     let is_none = value == "none";
     if !is_none {
         let problem = errors.add(place, "unknown selector").found(format!("fault:{value}"));
-        problem.allowed("fault:none").fix("use fault:none, for the operations that no fault of a fleet affected");
+        problem
+            .allowed("fault:none")
+            .fix("use fault:none, for the operations that no fault of a fleet affected");
     }
     is_none
 }

@@ -44,11 +44,7 @@ pub(super) fn sum_covered(measurement: &Measurement, rule: &Rule, covers: impl F
             && rule.fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
             && covers(&part.phase)
     };
-    if rule.without_faults {
-        measurement.sum_without_faults(is_covered)
-    } else {
-        measurement.sum(is_covered)
-    }
+    if rule.without_faults { measurement.sum_without_faults(is_covered) } else { measurement.sum(is_covered) }
 }
 
 /// Evaluates `test` on `totals`.
