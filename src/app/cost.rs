@@ -64,8 +64,11 @@ pub(super) fn blocks_each(plan: &Plan, fleet: usize, operation: Operation, tier:
     }
 }
 
-/// Returns the number of blocks billed for a message of a stream.
+/// Returns the number of blocks billed for a message of a stream; for a recording, the mean.
 fn message_blocks(fleet: &FleetPlan, send: &SendPlan, tier: Tier) -> f64 {
+    if let Some(recording) = send.payload.recording() {
+        return recording.blocks_mean(tier.block_bytes());
+    }
     blocks(fleet, &send.payload, send.properties_bytes, tier)
 }
 

@@ -49,6 +49,7 @@ mod pipelines;
 mod preflight;
 mod rabbitmq;
 mod regression;
+mod replay;
 mod report;
 mod result_doc;
 mod run_compare;

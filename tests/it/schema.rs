@@ -17,7 +17,7 @@ const UNKNOWN: &str = "no-such-key";
 const REFERENCE: &str = "${env.EXAMPLE}";
 
 /// Errors in the meaning of a scenario. The schema may accept them, but must refuse every other error.
-const MEANING: [&str; 11] = [
+const MEANING: [&str; 12] = [
     "not allowed with arrival = \"closed\"",
     "think_time requires arrival = \"closed\"",
     "rate and every are mutually exclusive",
@@ -25,6 +25,7 @@ const MEANING: [&str; 11] = [
     "more than one source of keys",
     "shorter than base",
     "too long",
+    "not a speed for a replay",
     "not a keep-alive that MQTT can express",
     "not a timeout that IoT Hub supports",
     "invalid reference to an environment variable",
@@ -41,7 +42,7 @@ const TEXTS: &str = "| |x|a b|zzz|7|10|-2m|never|${device}|${env.}|x${env.EXAMPL
     50|0%|0.5%|50%|+5%| 5 % |99.95%|100%|100.0%|100.5%|101%|1e1%|10000%|10001%|-1%|%|\
     0% -> 100%|0%->50%|0% -> 50% in 10 steps|0% -> 50% in 1 steps|0% -> 50% in 1000 steps |0% -> 50% in 1001 steps|\
     50% in 10 steps|0% -> 50% in 07 steps|0% -> 50% in +7 steps|0% -> 50%  in 7 steps|0% -> 50% in  7 steps|0% -> 50% in 7|0% ->|-> 5%|0% -> 101%|50% -> 10001%|0% -> 50% -> 100%|\
-    10.0.0.1|::1|fe80::1|10.0.0|10.0.0.0/8|1:2";
+    2x| 2 x |2X|+2x|0x|0.0x|2e1x|.5x|5.x|10000x|10001x|x|10.0.0.1|::1|fe80::1|10.0.0|10.0.0.0/8|1:2";
 
 fn environment(name: &str, example: &str) -> Option<String> {
     let value = match name {

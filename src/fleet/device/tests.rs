@@ -9,6 +9,7 @@ mod disconnecting;
 mod excuses;
 mod frozen_hub;
 mod iot_hub;
+mod replay;
 mod sending;
 mod staged;
 mod storms;
