@@ -27,7 +27,9 @@ fn rows_are_due_whether_or_not_the_device_is_ready() {
     let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
         pairs.iter().map(|(bag, payload)| ((*bag).to_owned(), (*payload).to_owned())).collect()
     };
-    for (offline, late, skipped) in [("queue", &[("", "three"), ("n=4", "four")][..], 0), ("skip", &[], 2)] {
+    let (first, late) = (("n=0", "zero"), [("", "three"), ("n=4", "four")]);
+    // With "skip", the first row is skipped, too: it is due while the device connects.
+    for (offline, first, late, skipped) in [("queue", &[first][..], &late[..], 0), ("skip", &[], &[], 3)] {
         let fleet = format!("id = \"a-{{index:05}}\"\noffline = \"{offline}\"");
         let mut wire = Wire::online(60, &fleet, &send);
         wire.pass(2.5).unwrap();
