@@ -13,6 +13,7 @@ pub mod local_broker;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod nats;
+pub mod outage;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod readers;

@@ -107,7 +107,7 @@ fn sdk_preset(sdk: Sdk, fleet: &FleetPlan) -> String {
 
 fn reconnect_policy(reconnect: &Reconnect) -> String {
     let human = human_duration;
-    let Some([least, most]) = reconnect.back_off.first_between() else {
+    let Some([least, most]) = reconnect.back_off.between(0) else {
         return "never reconnects".to_owned();
     };
     let grows = match reconnect.back_off {
