@@ -202,7 +202,8 @@ fn first_line<R: Read>(
 ) -> u64 {
     let within: usize = record.iter().map(|field| memchr::memchr_iter(b'\n', field).count()).sum();
     let (read, input) = (reader.position(), reader.get_ref().get_ref());
-    let ends_without_lf = read.byte() == input.bytes && input.last != Some(b'\n');
+    let is_in_quotes = input.quotes % 2 == 1;
+    let ends_without_lf = read.byte() == input.bytes && (is_in_quotes || input.last != Some(b'\n'));
     let has_read_lf = !style.is_crlf && !ends_without_lf;
     read.line().saturating_sub(within as u64 + u64::from(has_read_lf))
 }
