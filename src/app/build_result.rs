@@ -220,6 +220,7 @@ fn target(plan: &Plan, tls: Option<model::Tls>) -> model::Target {
         port: plan.target.port,
         embedded: plan.emulator.is_some(),
         tls_wanted: plan.target.tls.is_some(),
+        tls_resumption: plan.target.tls.as_ref().is_some_and(|tls| tls.resumption),
         tls,
         tier: limits::tier_name(plan),
         units: plan.hub_size().map(|size| size.units),

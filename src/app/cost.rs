@@ -2,10 +2,11 @@
 //! hub's size is not known. `check`, `run` and `consent` print it before the load, and `limits` compares a run with the daily quota. Uses
 //! only the plan.
 
+use crate::capacity::{call_blocks, message_blocks};
 use crate::iothub::limits::Tier;
 use crate::iothub::throttles::HubSize;
 use crate::measure::Operation;
-use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan, SendPlan};
+use crate::plan::{DrivePlan, FleetPlan, Plan, SendPlan};
 use crate::units::{grouped, human_count, plural};
 
 /// Returns the number of billed messages of a run. A hub bills in blocks of 4 KB (0.5 KB in the tier F1). Reading a twin counts as one
@@ -61,38 +62,6 @@ pub(super) fn blocks_each(plan: &Plan, fleet: usize, operation: Operation, tier:
         // Twins that are read only on connect have no stream.
         Operation::TwinGet => 1.0,
         _ => 0.0,
-    }
-}
-
-/// Returns the number of blocks billed for a message of a stream; for a recording, the mean.
-fn message_blocks(fleet: &FleetPlan, send: &SendPlan, tier: Tier) -> f64 {
-    if let Some(recording) = send.payload.recording() {
-        return recording.blocks_mean(tier.block_bytes());
-    }
-    blocks(fleet, &send.payload, send.properties_bytes, tier)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a message has few blocks")]
-fn blocks(fleet: &FleetPlan, payload: &Payload, more_bytes: usize, tier: Tier) -> f64 {
-    let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
-    tier.billed((payload.bytes_max(id_bytes) + more_bytes) as u64) as f64
-}
-
-/// Returns the number of blocks billed for one call, including the answer to a method call, or the update message to the device for
-/// desired properties (Azure: "Azure IoT Hub pricing information").
-fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan, tier: Tier) -> f64 {
-    match &drive.call {
-        CallPlan::Method { name, .. } => {
-            let method = fleet.methods.iter().find(|method| method.name == *name);
-            let answer = match method.map(|method| &method.answer) {
-                Some(Some(answer)) => blocks(fleet, &answer.payload, 0, tier),
-                Some(None) => 0.0,
-                None => 1.0,
-            };
-            blocks(fleet, &drive.payload, 0, tier) + answer
-        }
-        CallPlan::Desired => 2.0 * blocks(fleet, &drive.payload, 0, tier),
-        CallPlan::C2d { .. } => blocks(fleet, &drive.payload, drive.call.properties_bytes_max(), tier),
     }
 }
 

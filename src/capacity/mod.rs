@@ -28,3 +28,6 @@ pub use model::{CapacityPlan, schema};
 pub use plan_capacity::{Settings, plan_capacity};
 pub use prices::{PriceError, PriceList};
 pub use simple_fleet::SimpleFleet;
+
+#[cfg(test)]
+mod tests;

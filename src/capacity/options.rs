@@ -210,6 +210,9 @@ fn margin(headroom: f64) -> String {
 
 /// Says why a class binds.
 fn reason(size: &Size, option: &SizeOption, headroom: f64) -> String {
+    if size.bound == Bound::Missing {
+        return missing(size.bound_by);
+    }
     let Some(row) = option.limits.iter().find(|row| row.class == size.bound_by) else { return String::new() };
     let [demand, limit] = [row.demand, row.limit.unwrap_or(0.0)].map(|number| amount(&row.class, number));
     let noun = noun(&row.class);
@@ -218,7 +221,6 @@ fn reason(size: &Size, option: &SizeOption, headroom: f64) -> String {
         units => format!("{} units allow", human_count(units)),
     };
     let text = match size.bound {
-        Bound::Missing => return missing(&row.class),
         Bound::OneHub => {
             let limit = match row.class.as_str() {
                 DEVICES => human_count(units::devices_of_hubs(size.tier, 1)),
@@ -228,7 +230,7 @@ fn reason(size: &Size, option: &SizeOption, headroom: f64) -> String {
             return format!("the only hub of this tier allows {limit} {noun}; the load is {demand}");
         }
         Bound::Hubs => format!("{} hubs allow {limit} {noun}; the load is {demand}", human_count(size.hubs)),
-        Bound::Units => format!("{units} {limit} {noun}; the load is {demand}"),
+        Bound::Units | Bound::Missing => format!("{units} {limit} {noun}; the load is {demand}"),
     };
     let hubs = match size.hubs_by {
         Some(class) if class != size.bound_by => format!("; {} need {} hubs", self::noun(class), size.hubs),
@@ -253,20 +255,16 @@ pub(super) fn choices(options: &[SizeOption]) -> [Option<Choice>; 2] {
     [recommended, runner_up]
 }
 
-fn is_basic(option: &SizeOption) -> bool {
+/// Returns whether an option is of a Basic tier.
+pub(super) fn is_basic(option: &SizeOption) -> bool {
     option.tier.starts_with('B')
 }
 
 fn why_first(first: &SizeOption) -> String {
-    let price = match &first.price {
+    match &first.price {
         Some(price) => format!("the lowest price that holds the load, {}", price_words(price)),
         None => "the first tier that holds the load; the price list has no prices for such tiers".to_owned(),
-    };
-    let lacks = match is_basic(first) {
-        true => "; Basic tiers have no twins, direct methods or cloud-to-device messages",
-        false => "",
-    };
-    price + lacks
+    }
 }
 
 fn why_second(first: &SizeOption, second: &SizeOption) -> String {
@@ -274,8 +272,11 @@ fn why_second(first: &SizeOption, second: &SizeOption) -> String {
     match (&first.price, &second.price) {
         (Some(one), Some(two)) if one.amount > 0.0 => {
             let times = two.amount / one.amount;
-            let more =
-                if times < 1.005 { "the same".to_owned() } else { format!("{times:.1} times as much") };
+            let times = format!("{times:.1}");
+            let more = match times.trim_end_matches(".0") {
+                "1" => "the same".to_owned(),
+                times => format!("{times} times as much"),
+            };
             parts.push(format!("{}, {more}", price_words(two)));
         }
         (_, Some(two)) => parts.push(price_words(two)),
@@ -293,7 +294,6 @@ fn why_second(first: &SizeOption, second: &SizeOption) -> String {
 }
 
 /// Formats a price: `2,500 USD a month (unverified)`.
-#[must_use]
 pub(super) fn price_words(price: &Price) -> String {
     let digits = if price.amount.fract() == 0.0 { 0 } else { 2 };
     let unverified = if price.status == super::prices::UNVERIFIED { " (unverified)" } else { "" };

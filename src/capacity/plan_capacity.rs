@@ -4,11 +4,11 @@ use super::assertion::Assertion;
 use super::demand::{CLASSES, Load, PhaseLoad, phase_loads};
 use super::generator::generator;
 use super::model::{CapacityPlan, Day, Demand, Part, QUOTA, SCHEMA, SizeOption};
-use super::options::{Case, choices, tightest, unit};
+use super::options::{Case, choices, is_basic, price_words, tightest, unit};
 use super::prices::{PriceList, UNVERIFIED};
 use super::units::Target;
 use crate::iothub::throttles::{Class, HubSize};
-use crate::plan::{DayPart, Plan};
+use crate::plan::{DayPart, Plan, Subscription};
 use crate::result::model::Tool;
 use crate::units::{human_count, whole};
 use std::time::Duration;
@@ -51,6 +51,7 @@ pub fn plan_capacity(plan: &Plan, settings: Settings, tool: Tool) -> CapacityPla
         target: Target {
             devices: plan.devices(),
             rates: rates(plan, &counted, settings.reconnect_within, twin_devices),
+            subscribed: subscribed(plan),
             messages: day.messages,
             headroom: settings.headroom,
         },
@@ -148,6 +149,18 @@ fn rates(
     CLASSES.into_iter().map(|class| (class, rate(class))).filter(|(_, rate)| *rate > 0.0).collect()
 }
 
+/// Returns the classes that fleets subscribe to.
+fn subscribed(plan: &Plan) -> Vec<Class> {
+    let subscriptions = plan.fleets.iter().flat_map(|fleet| &fleet.subscribe);
+    let classes = subscriptions.filter_map(|subscription| match subscription {
+        Subscription::C2d => Some(Class::C2d),
+        Subscription::Twin => Some(Class::TwinReads),
+        Subscription::Methods => Some(Class::Methods),
+        Subscription::Filter(..) => None,
+    });
+    classes.collect()
+}
+
 /// Returns the rows of a phase.
 fn demand(load: &PhaseLoad) -> Vec<Demand> {
     let row = |class: &str, rate: Load, per: f64| Demand {
@@ -216,6 +229,17 @@ fn size_notes(capacity: &CapacityPlan) -> Vec<String> {
     let mut notes = Vec::new();
     let size = |option: &SizeOption| format!("{} x {}", option.tier, human_count(option.units));
     if let Some(option) = capacity.recommended_option() {
+        let mut fitting = capacity.options.iter().filter(|option| option.fits);
+        if let Some(standard) =
+            fitting.find(|option| option.tier.starts_with('S')).filter(|_| is_basic(option))
+        {
+            let price =
+                standard.price.as_ref().map_or_else(String::new, |price| format!(", {}", price_words(price)));
+            notes.push(format!(
+                "Basic tiers have no twins, direct methods or cloud-to-device messages. The cheapest Standard size is {}{price}",
+                size(standard)
+            ));
+        }
         let share = tightest(option);
         if share > TIGHT && capacity.headroom > TIGHT {
             notes.push(format!(

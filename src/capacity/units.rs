@@ -20,6 +20,8 @@ pub(super) struct Target {
     pub(super) devices: u64,
     /// Rate of each class with a load, per second (KiB/s for methods).
     pub(super) rates: Vec<(Class, f64)>,
+    /// Classes that the devices subscribe to, whether there is a load or not.
+    pub(super) subscribed: Vec<Class>,
     /// Billed messages of a day.
     pub(super) messages: u64,
     /// Share of each limit to use at most.
@@ -61,8 +63,9 @@ pub(super) fn size(tier: Tier, target: &Target) -> Size {
     let mut needs: Vec<Need> = vec![(QUOTA, quota_units(tier, target), 1)];
     let devices_max = if tier == Tier::F1 { FREE_DEVICES_MAX } else { HUB_DEVICES_MAX };
     needs.push((DEVICES, 1, target.devices.div_ceil(devices_max).max(1)));
-    for (class, rate) in &target.rates {
-        match needed(tier, *class, rate / target.headroom) {
+    let subscribed = target.subscribed.iter().map(|class| (*class, 0.0));
+    for (class, rate) in target.rates.iter().copied().chain(subscribed) {
+        match needed(tier, class, rate / target.headroom) {
             Some((units, hubs)) => needs.push((class.name(), units, hubs)),
             None => {
                 let bound_by = class.name();

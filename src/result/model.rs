@@ -216,6 +216,9 @@ pub struct Target {
     /// True if the plan uses TLS.
     #[serde(default)]
     pub tls_wanted: bool,
+    /// True if devices resume their TLS sessions.
+    #[serde(default)]
+    pub tls_resumption: bool,
     /// Negotiated TLS parameters; null over plain TCP, and if no handshake succeeded.
     pub tls: Option<Tls>,
     /// Tier of the IoT hub, such as `S1`; `unlimited` for a built-in hub without a tier. Null if it is not known, and in files from earlier

@@ -24,6 +24,7 @@ const MEANING: [&str; 12] = [
     "not allowed with answer = false",
     "more than one source of keys",
     "shorter than base",
+    "a fixed delay cannot have decorrelated jitter",
     "too long",
     "not a speed for a replay",
     "not a keep-alive that MQTT can express",

@@ -74,11 +74,11 @@ mod tests {
         for (parts, expected) in [
             (
                 &[("steady", "20")][..],
-                "day.part: the parts of the day do not total 24 hours\n  found: 20 hours\n  allowed: 24 hours in all\n  \
-                 fix: add a [[day.part]] for the other 4 hours",
+                "test.toml:9:3: day.part: the parts of the day do not total 24 hours\n    found:   20 hours\n    allowed: 24 hours in \
+                 all\n    fix:     add a [[day.part]] for the other 4 hours",
             ),
-            (&[("steady", "20"), ("evening", "5")], "fix: shorten the parts by 1 hours"),
-            (&[("steedy", "24")], "test.toml:8:9: day.part.0.phase: unknown phase"),
+            (&[("steady", "20"), ("evening", "5")], "fix:     shorten the parts by 1 hours"),
+            (&[("steedy", "24")], "test.toml:10:9: day.part.0.phase: unknown phase"),
             (&[("steedy", "24")], "did you mean steady?"),
             (&[("steady", "0")], "day.part.0.hours: out of range"),
             (&[("steady", "25")], "allowed: a number above 0 and up to 24"),

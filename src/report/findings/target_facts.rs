@@ -12,6 +12,8 @@ pub struct TargetFacts {
     pub is_hub: bool,
     /// Whether devices use TLS.
     pub tls_wanted: bool,
+    /// Whether devices resume their TLS sessions.
+    pub tls_resumption: bool,
     /// Whether devices sent a password over plain TCP.
     pub cleartext_password: bool,
     /// Tier and units of the IoT hub, if known.
@@ -32,6 +34,7 @@ impl TargetFacts {
         TargetFacts {
             is_hub: target.kind == "iot-hub",
             tls_wanted: target.tls_wanted,
+            tls_resumption: target.tls_resumption,
             cleartext_password: target.cleartext_password,
             preflight_passed: target.preflight_passed,
             size: size(target),

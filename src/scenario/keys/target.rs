@@ -64,12 +64,14 @@ fn tls(reader: &mut Reader<'_>, node: &Node) -> Option<TlsSpec> {
 /// Reads `resumption`: true for `"on"`.
 fn resumption(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> bool {
     let Some(node) = fields.take("resumption") else { return false };
-    if let Value::Boolean(on) = node.value {
-        let word = if on { "on" } else { "off" };
-        reader.wrong_type(node, "\"off\", \"on\"").fix(format!("did you mean {word:?}?"));
-        return false;
-    }
-    reader.choice(node, &[("off", false), ("on", true)], &[]).unwrap_or(false)
+    let on = match &node.value {
+        Value::Boolean(on) => *on,
+        Value::String(text) if text == "true" || text == "yes" => true,
+        _ => return reader.choice(node, &[("off", false), ("on", true)], &[]).unwrap_or(false),
+    };
+    let word = if on { "on" } else { "off" };
+    reader.invalid(node, "unknown value", "\"off\", \"on\"").fix(format!("did you mean {word:?}?"));
+    false
 }
 
 /// Reads `tls` of the built-in hub, which always has TLS.

@@ -7,6 +7,7 @@ use crate::result::model::Severity;
 const HUB: TargetFacts = TargetFacts {
     is_hub: true,
     tls_wanted: true,
+    tls_resumption: false,
     cleartext_password: false,
     preflight_passed: false,
     size: None,
