@@ -109,7 +109,7 @@ pub(super) fn consequences(option: &SizeOption) -> Vec<String> {
         other => format!("the limit for {}", class(other)),
     };
     let mut out = vec![format!(
-        "{} need at least {} to connect ({limit}), at the start and after a full reconnect; until then, the hub delays connections",
+        "{} need at least {} to connect ({limit}), at the start and after a full reconnect; until then, the hub throttles the others",
         plural(reconnect.devices, "device", "devices"),
         seconds(option.online_seconds)
     )];
