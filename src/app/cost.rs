@@ -121,12 +121,28 @@ impl Cost {
     /// Returns the hub in words.
     #[must_use]
     pub(super) fn hub(self) -> String {
-        let HubSize { tier, units } = self.size;
-        if units == 1 {
-            format!("one {} unit", tier.name())
-        } else {
-            format!("{units} {} units", tier.name())
+        units(f64::from(self.size.units), self.size.tier)
+    }
+
+    /// Returns hubs whose daily quota is enough, in words.
+    fn enough(self) -> String {
+        let own = self.size.tier;
+        let needed = |tier: Tier| (self.day / f64_of(tier.messages_per_day())).ceil();
+        let most = |tier: Tier| f64::from(tier.units_max());
+        let fits = |tier: &Tier| needed(*tier) <= most(*tier);
+        if fits(&own) {
+            return units(needed(own), own);
         }
+        let larger = own.larger().iter().copied();
+        let enough: Vec<String> = larger.clone().filter(fits).map(|tier| units(needed(tier), tier)).collect();
+        let text = if enough.is_empty() {
+            let largest = larger.last().unwrap_or(own);
+            let hubs = count((needed(largest) / most(largest)).ceil());
+            format!("{hubs} hubs with {} each", units(most(largest), largest))
+        } else {
+            enough.join(" or ")
+        };
+        format!("{text} (a hub can have at most {})", units(most(own), own))
     }
 
     fn each_day(self) -> &'static str {
@@ -138,13 +154,7 @@ impl Cost {
     pub(super) fn description(self) -> [String; 2] {
         let hub = self.hub();
         let each_day = self.each_day();
-        let tier = self.size.tier;
-        let units = self.day / f64_of(tier.messages_per_day());
-        let more = if self.day > self.per_day() && tier.units_max() > 1 {
-            format!(", or {} {} units", count(units.ceil()), tier.name())
-        } else {
-            String::new()
-        };
+        let more = if self.day > self.per_day() { format!(", or {}", self.enough()) } else { String::new() };
         [
             format!(
                 "about {} in the run: {} of the {} a day of {hub}{each_day}",
@@ -162,6 +172,14 @@ impl Cost {
 
     fn per_day(self) -> f64 {
         f64_of(self.size.messages_per_day())
+    }
+}
+
+/// Returns a number of units in words.
+fn units(number: f64, tier: Tier) -> String {
+    match count(number).as_str() {
+        "1" => format!("one {} unit", tier.name()),
+        number => format!("{number} {} units", tier.name()),
     }
 }
 

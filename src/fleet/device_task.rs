@@ -81,8 +81,9 @@ async fn dial(
     device: &mut Device,
     deadline: Instant,
 ) -> Option<Result<Dialed, link::DialError>> {
+    let (global, hosts) = (device.global_index(), &context.hosts);
     let mut dialling =
-        pin!(link::dial(&context.endpoint, &context.resolver, device.global_index(), deadline));
+        pin!(link::dial(hosts.endpoint(global), &context.resolver, hosts.turn(global), deadline));
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
         if let Poll::Ready(dialed) = dialling.as_mut().poll(cx) {

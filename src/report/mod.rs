@@ -29,6 +29,7 @@ mod page;
 mod sources;
 mod standing;
 mod summary;
+mod targets;
 mod text;
 mod width;
 

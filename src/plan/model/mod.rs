@@ -19,6 +19,6 @@ pub use message::{SendPlan, WillPlan};
 pub use plan::{Plan, Source};
 pub use service::{CallPlan, DrivePlan};
 pub use subscription::{SubscribeQos, Subscription};
-pub use target::{Target, TlsPlan};
+pub use target::{HostPort, Target, TlsPlan, address_of, is_loopback_host};
 pub use threshold::Threshold;
 pub use twin_methods::{AnswerPlan, MethodPlan, TwinPlan};

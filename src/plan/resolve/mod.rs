@@ -12,6 +12,7 @@ mod device_lists;
 mod drives;
 mod faults;
 mod fleets;
+mod hosts;
 mod mqtt_limits;
 mod payloads;
 mod phases;
@@ -78,12 +79,16 @@ pub fn resolve(
         return Err(errors);
     }
     let (target, kind) = target::target(scenario, &mut errors);
+    let hosts: Vec<&str> = match scenario.target {
+        Some(_) => target.hosts().map(|(host, _)| host).collect(),
+        None => Vec::new(),
+    };
     let schedule = phases::resolve(scenario, &mut errors);
     let context = ResolveContext {
         kind,
         is_built_in_hub: scenario.target.is_none(),
         group_key: sas::Key::random(rng),
-        host: &target.host,
+        hosts: &hosts,
         scenario: &scenario.file,
         files,
     };
