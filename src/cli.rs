@@ -4,6 +4,7 @@
 mod compare;
 mod examples;
 mod hints;
+mod plan;
 
 use crate::report::{Export, Format, exit};
 use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
@@ -11,9 +12,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 pub use compare::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
 use examples::FIRST_STEPS;
+pub use plan::{PlanArgs, PlanFormat};
 use std::fmt::Write as _;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The exit codes in `--help`.
@@ -62,6 +64,9 @@ pub enum Command {
     /// Validate a scenario and print its plan and needs
     #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
+    /// Plan the units of a hub on paper: throttles, quota and price against the load. Starts nothing
+    #[command(after_help = examples::PLAN)]
+    Plan(PlanArgs),
     /// Start an IoT Hub emulator on this machine (MQTT over TLS)
     #[command(after_help = examples::EMULATOR)]
     Emulator(EmulatorArgs),
@@ -221,7 +226,12 @@ pub struct CheckArgs {
 
 /// Parses a socket address. The standard library's error has no example.
 fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8883 or [::1]:8883; port 0 picks a free port")
+    // RFC 6761: localhost is a loopback address. Other names would need a lookup.
+    let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+    let local = local.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    local.or_else(|| text.parse().ok()).ok_or(
+        "expected an IP address or localhost, and a port, such as 127.0.0.1:8883, localhost:8883 or [::1]:8883; port 0 picks a free port",
+    )
 }
 
 /// `hubstorm emulator`.
@@ -353,6 +363,8 @@ pub enum SchemaFormat {
     Result,
     /// Comparison, hubstorm.compare.v1
     Compare,
+    /// Capacity plan, hubstorm.plan.v1
+    Plan,
     /// Scenario file
     Scenario,
 }

@@ -176,7 +176,7 @@ async fn serve(
     }
     print(out, &ready)?;
     let notices = notice_printer::print_from(hub.notices(), io::stderr(), notice_printer::ALONE)?;
-    let stats = options.stats.map(|interval| StatsLines::start(Arc::clone(&hub), interval, io::stderr()));
+    let stats = options.stats.map(|interval| StatsLines::start(&hub, interval, io::stderr()));
     let stats = stats.transpose()?;
     // Make the RSA certificate now, so that the first device that needs it does not wait. The built-in hub of a run makes it only on
     // demand: the devices of a run do not need it, and the CPU time would count as the hub's.
@@ -194,9 +194,12 @@ async fn serve(
         }
     };
     let served = running.serve_and_drain(listener, stop, limit).await;
-    stats.into_iter().for_each(StatsLines::finish);
+    let totals = stats::totals(&hub);
     drop(hub);
     notices.finish();
+    if let Some(stats) = stats {
+        stats.finish(totals);
+    }
     // Wait for the thread: aws-lc clears its random number generators at exit, and a process that exits during key generation may
     // abort.
     if let Err(panic) = rsa.join() {

@@ -4,7 +4,8 @@
 use super::columns::Layout;
 use crate::measure::{Compare, Test, threshold_label};
 use crate::plan::{
-    CallPlan, DrivePlan, FleetPlan, Offline, Plan, Remedy, Subscription, TargetKind, Threshold,
+    CallPlan, DrivePlan, FleetPlan, Offline, Plan, Remedy, Subscription, TargetKind, Threshold, address_of,
+    is_loopback_host,
 };
 use crate::scenario::masked;
 use crate::units::{Percent, human_count, human_duration, plural, set_duration, written_duration};
@@ -47,7 +48,7 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
     let fleets = plan.fleets.iter().zip(0..);
     let from_scenario = plan.warnings.iter().cloned().map(warning);
     from_scenario
-        .chain(incomplete_host(plan).map(warning))
+        .chain(incomplete_hosts(plan).map(warning))
         .chain(cleartext_password(plan).map(warning))
         .chain(thin_thresholds(plan).map(warning))
         .chain(impossible_thresholds(plan).map(warning))
@@ -60,10 +61,14 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
         .collect()
 }
 
-/// Warns about the name of an IoT hub without its domain, or with a misspelled one.
-fn incomplete_host(plan: &Plan) -> Option<String> {
-    let host = plan.target.host.as_str();
-    if plan.target.kind != TargetKind::IotHub || plan.emulator.is_some() || plan.target.is_loopback() {
+/// Warns about names of IoT hubs without their domain, or with a misspelled one.
+fn incomplete_hosts(plan: &Plan) -> impl Iterator<Item = String> {
+    let is_hub = plan.target.kind == TargetKind::IotHub && plan.emulator.is_none();
+    plan.target.hosts().filter(move |_| is_hub).filter_map(|(host, _)| incomplete_host(host))
+}
+
+fn incomplete_host(host: &str) -> Option<String> {
+    if is_loopback_host(host) {
         return None;
     }
     if !host.contains(['.', ':']) {
@@ -82,10 +87,12 @@ fn incomplete_host(plan: &Plan) -> Option<String> {
 #[must_use]
 pub(super) fn cleartext_password(plan: &Plan) -> Option<String> {
     let has_password = plan.fleets.iter().any(|fleet| fleet.auth.has_password());
-    (has_password && plan.target.tls.is_none() && !plan.target.is_loopback()).then(|| {
+    let remote = plan.target.hosts().filter(|(host, _)| !is_loopback_host(host));
+    let remote: Vec<String> = remote.map(|(host, port)| address_of(host, port)).collect();
+    (has_password && plan.target.tls.is_none() && !remote.is_empty()).then(|| {
         format!(
             "passwords are sent to {} in clear text over plain TCP; set tls = true in [target]",
-            plan.target.address()
+            remote.join(", ")
         )
     })
 }

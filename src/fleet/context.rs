@@ -4,6 +4,7 @@
 use super::command::Command;
 use super::delivery_tracker::DeliveryTracker;
 use super::heartbeat_timer::HeartbeatTimer;
+use super::hosts::Hosts;
 use super::observer::Observer;
 use super::trace::Tracer;
 use super::{DeviceRef, Report, nanos};
@@ -30,8 +31,8 @@ struct CommandFlags {
 pub struct Context {
     /// Plan of the run.
     pub plan: Arc<Plan>,
-    /// Endpoint that devices connect to.
-    pub endpoint: Arc<Endpoint>,
+    /// The hosts that devices connect to.
+    pub(crate) hosts: Hosts,
     /// The start of the run on both clocks.
     pub clock: RunClock,
     /// Wall clock, for token expiry and `${now}`.
@@ -61,6 +62,9 @@ pub struct Context {
     pub trace: Option<Tracer>,
     /// Receives the end of each operation of a staged run. Set by [`observe`](Context::observe).
     pub(super) observer: Option<Observer>,
+    /// Whether the ends of operations matter to more than the recorder's totals: to the observer, or to the numbers by host. One flag,
+    /// so that other runs pay for one check.
+    pub(super) is_watched: bool,
     /// Deadlines of the worker's tasks. A command wakes all of them.
     pub deadlines: Rc<Deadlines>,
     /// Due time of the worker's next heartbeat.
@@ -78,7 +82,7 @@ impl Context {
     /// Returns the shared state of a worker.
     pub(crate) fn new(
         plan: Arc<Plan>,
-        endpoint: Arc<Endpoint>,
+        endpoints: Arc<[Endpoint]>,
         (clock, wall): (RunClock, WallClock),
         (buffers, deadlines): (SharedBuffers, Rc<Deadlines>),
         reports: mpsc::UnboundedSender<Report>,
@@ -89,9 +93,11 @@ impl Context {
         let delivery_tracker = RefCell::new(DeliveryTracker::new(&plan));
         let loads = plan.run_loads();
         let load_end_ns = Cell::new(nanos(plan.schedule.end()));
+        let hosts = Hosts::new(&plan, endpoints);
         Context {
+            is_watched: hosts.are_several(),
+            hosts,
             plan,
-            endpoint,
             clock,
             wall,
             steps: RefCell::new(StepWatch::new(clock.reading())),
@@ -119,6 +125,7 @@ impl Context {
     /// Makes this a staged run: reports the end of each operation, and holds messages until they are released.
     pub(crate) fn observe(&mut self, observer: Option<Observer>) {
         self.released_ns.set(if observer.is_some() { 0 } else { u64::MAX });
+        self.is_watched |= observer.is_some();
         self.observer = observer;
     }
 

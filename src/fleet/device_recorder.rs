@@ -7,7 +7,9 @@ use super::observer::Observed;
 use super::open::Open;
 use super::{Context, DeviceRef, nanos};
 use crate::link::{DialError, Step, Steps};
-use crate::measure::{Culprit, FleetCounts, Key, Operation, Outcome, Recorder};
+use crate::measure::{
+    Culprit, FleetCounts, Key, Offline, Operation, Outage, Outcome, Recorder, TargetRecorder,
+};
 use crate::plan::{SendPlan, Spread};
 use std::time::{Duration, Instant};
 
@@ -61,14 +63,14 @@ impl DeviceRecorder<'_> {
     /// Ends an operation with success.
     pub(crate) fn ok(&self, open: Open, sent: Instant, acked: Instant) {
         let (sent_ns, acked_ns) = (self.context.ns(sent), self.context.ns(acked));
-        self.observe(open.key(), Outcome::Ok, [sent_ns, acked_ns]);
+        self.observe(open.key(), Outcome::Ok, [open.due_ns(), sent_ns, acked_ns]);
         open.ok(&mut self.context.recorder.borrow_mut(), sent_ns, acked_ns);
     }
 
     /// Records the success of an operation that was sent as soon as it was picked.
     pub(crate) fn done(&self, open: Open, at: Instant) {
         let (picked_ns, at_ns) = (open.picked_ns(), self.context.ns(at));
-        self.observe(open.key(), Outcome::Ok, [picked_ns, at_ns]);
+        self.observe(open.key(), Outcome::Ok, [open.due_ns(), picked_ns, at_ns]);
         open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, at_ns);
     }
 
@@ -81,15 +83,38 @@ impl DeviceRecorder<'_> {
             Excuse::Stall => at_ns < self.context.stall_excuse_ns.get(),
             Excuse::Machine => true,
         };
-        self.observe(open.key(), outcome, [open.picked_ns(), at_ns]);
+        self.observe(open.key(), outcome, [open.due_ns(), open.picked_ns(), at_ns]);
         open.ended(&mut self.context.recorder.borrow_mut(), outcome, at_ns, excused);
     }
 
-    /// Reports the end of an operation to the observer, if the run has one.
+    /// Reports the end of an operation to the observer, and to the numbers by host, if the run has them.
     #[inline]
-    fn observe(&self, key: Key, outcome: Outcome, sent_and_ended_ns: [u64; 2]) {
+    fn observe(&self, key: Key, outcome: Outcome, due_sent_ended_ns: [u64; 3]) {
+        if self.context.is_watched {
+            self.observe_watched(key, outcome, due_sent_ended_ns);
+        }
+    }
+
+    #[cold]
+    fn observe_watched(&self, key: Key, outcome: Outcome, [due_ns, sent_ns, ended_ns]: [u64; 3]) {
         if let Some(observer) = &self.context.observer {
-            observer.ended(key, outcome, sent_and_ended_ns);
+            observer.ended(key, outcome, [sent_ns, ended_ns]);
+        }
+        let response_ns = ended_ns.saturating_sub(due_ns);
+        self.by_host(|targets, host| {
+            if key.operation == Operation::Connect {
+                targets.connect(host, outcome, response_ns);
+            } else if key.operation.is_message() && outcome == Outcome::Ok {
+                targets.message(host, response_ns);
+            }
+        });
+    }
+
+    /// Records something for the device's host, if the target has several.
+    fn by_host(&self, record: impl FnOnce(&mut TargetRecorder, u16)) {
+        if self.context.hosts.are_several() {
+            let host = self.context.hosts.index(self.device.global(&self.context.plan));
+            record(self.context.recorder.borrow_mut().targets(), host);
         }
     }
 
@@ -126,7 +151,8 @@ impl DeviceRecorder<'_> {
     pub(crate) fn step_ok(&self, step: Operation, due_ns: u64, at: Instant, took: Duration) {
         let key = self.context.key(step, self.device.fleet, due_ns);
         let (at_ns, took_ns) = (self.context.ns(at), nanos(took));
-        self.observe(key, Outcome::Ok, [at_ns.saturating_sub(took_ns), at_ns]);
+        let began_ns = at_ns.saturating_sub(took_ns);
+        self.observe(key, Outcome::Ok, [began_ns, began_ns, at_ns]);
         self.context.recorder.borrow_mut().duration(key, at_ns, took_ns);
     }
 
@@ -143,7 +169,8 @@ impl DeviceRecorder<'_> {
             crate::link::Culprit::Generator => Culprit::Generator,
         };
         self.error(error.class, culprit, at, || {
-            let fix = error.tls_fix(self.context.endpoint.own_roots);
+            let fix =
+                error.tls_fix(self.context.hosts.endpoint(self.device.global(&self.context.plan)).own_roots);
             let fix = fix.map_or_else(String::new, |fix| format!("; {fix}"));
             format!("{}: {error}{fix}", device())
         });
@@ -168,6 +195,7 @@ impl DeviceRecorder<'_> {
         example: impl FnOnce() -> String,
     ) {
         let at_ns = self.context.ns(at);
+        self.by_host(|targets, host| targets.error(host, class, culprit));
         let mut recorder = self.context.recorder.borrow_mut();
         if self.context.observer.is_none() {
             return recorder.error(class, culprit, at_ns, example);
@@ -182,9 +210,28 @@ impl DeviceRecorder<'_> {
         change(self.context.recorder.borrow_mut().counts(self.device.fleet));
     }
 
-    /// Records that a device went online (1) or offline (-1).
-    pub(crate) fn online(&self, delta: i64) {
-        self.context.recorder.borrow_mut().online(self.device.fleet, delta);
+    /// Counts the device as moved, if it was at another host before it went online.
+    pub(crate) fn connected_to_host(&self) {
+        let moved = self.context.hosts.connected(self.device.global(&self.context.plan));
+        if let Some([from, to]) = moved {
+            self.context.recorder.borrow_mut().targets().moved(from, to);
+        }
+    }
+
+    /// Records that the device went online.
+    pub(crate) fn went_online(&self, now: Instant) {
+        self.context.recorder.borrow_mut().went_online(self.device.fleet, self.context.ns(now));
+    }
+
+    /// Records that the device went offline.
+    pub(crate) fn went_offline(&self, now: Instant, how: Offline) {
+        self.context.recorder.borrow_mut().went_offline(self.device.fleet, self.context.ns(now), how);
+    }
+
+    /// Records the end of the time without a connection that started at `from_ns`.
+    pub(crate) fn outage(&self, from_ns: u64, to_ns: u64, attempts: u32, is_back: bool) {
+        let outage = Outage { fleet: self.device.fleet, from_ns, to_ns, attempts, is_back };
+        self.context.recorder.borrow_mut().outage(outage);
     }
 }
 

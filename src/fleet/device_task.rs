@@ -81,8 +81,9 @@ async fn dial(
     device: &mut Device,
     deadline: Instant,
 ) -> Option<Result<Dialed, link::DialError>> {
-    let mut dialling =
-        pin!(link::dial(&context.endpoint, &context.resolver, device.global_index(), deadline));
+    let (global, hosts) = (device.global_index(), &context.hosts);
+    let (endpoint, turn) = (hosts.endpoint(global), hosts.turn(global));
+    let mut dialling = pin!(link::dial_device(endpoint, &context.resolver, global, turn, deadline));
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
         if let Poll::Ready(dialed) = dialling.as_mut().poll(cx) {

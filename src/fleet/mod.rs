@@ -16,6 +16,7 @@ mod device_recorder;
 mod device_ref;
 mod device_task;
 mod heartbeat_timer;
+mod hosts;
 mod messages;
 mod observer;
 mod open;

@@ -31,20 +31,45 @@ pub struct Dialed {
     pub tls: Option<TlsFacts>,
 }
 
-/// Connects to `endpoint`. All steps must finish by `deadline`. `turn` is the number of the device, or of the caller's connection:
-/// consecutive numbers use the source and target addresses in turn, and a device resumes only sessions of its own number.
+/// Connects to `endpoint` with a full TLS handshake. All steps must finish by `deadline`. `turn` is the number of the caller's connection:
+/// consecutive connections use the source and target addresses in turn.
 ///
 /// # Errors
 /// A step failed or did not finish in time.
-pub async fn dial(
+pub fn dial(
     endpoint: &Endpoint,
+    resolver: &Resolver,
+    turn: u64,
+    deadline: Instant,
+) -> impl Future<Output = Result<Dialed, DialError>> {
+    dial_with(endpoint, endpoint.tls.as_ref(), resolver, turn, deadline)
+}
+
+/// Connects a device like [`dial`]. If the endpoint has sessions, the device, which is given by its index over all fleets, resumes its own.
+///
+/// # Errors
+/// Returns the same errors as [`dial`].
+pub fn dial_device(
+    endpoint: &Endpoint,
+    resolver: &Resolver,
+    device: u64,
+    turn: u64,
+    deadline: Instant,
+) -> impl Future<Output = Result<Dialed, DialError>> {
+    let own = endpoint.sessions.as_ref().map(|sessions| sessions.config_of(device));
+    dial_with(endpoint, own.or(endpoint.tls.as_ref()), resolver, turn, deadline)
+}
+
+async fn dial_with(
+    endpoint: &Endpoint,
+    tls: Option<&Arc<ClientConfig>>,
     resolver: &Resolver,
     turn: u64,
     deadline: Instant,
 ) -> Result<Dialed, DialError> {
     let mut steps = Steps::default();
     // Boxed, because the device's task would otherwise reserve memory for a handshake until the task ends.
-    let connecting = Box::pin(connect(endpoint, resolver, turn, deadline, &mut steps));
+    let connecting = Box::pin(connect(endpoint, tls, resolver, turn, deadline, &mut steps));
     match connecting.await {
         Ok(transport) => Ok(Dialed { tls: transport.tls_facts(), transport, steps }),
         Err((step, source)) => Err(DialError::new(step, steps, source)),
@@ -54,6 +79,7 @@ pub async fn dial(
 /// Connects, and stores the duration of each finished step in `steps`.
 async fn connect(
     endpoint: &Endpoint,
+    tls_config: Option<&Arc<ClientConfig>>,
     resolver: &Resolver,
     turn: u64,
     deadline: Instant,
@@ -86,8 +112,7 @@ async fn connect(
         None => (Step::AfterTcp, error),
     })?;
 
-    let Some(config) = &endpoint.tls else { return Ok(Transport::Tcp(stream)) };
-    let config = endpoint.sessions.as_ref().map_or(config, |sessions| sessions.config_of(turn));
+    let Some(config) = tls_config else { return Ok(Transport::Tcp(stream)) };
     let stream = tls(endpoint, config, stream, deadline).await.map_err(|error| (Step::Tls, error))?;
     steps.tls = Some(lap());
     Ok(Transport::Tls(Box::new(stream)))

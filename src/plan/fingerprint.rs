@@ -26,6 +26,10 @@ impl Plan {
     /// Writes one line for each part of the plan.
     fn describe(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "kind {:?}, tls {}", self.target.kind, self.target.tls.is_some())?;
+        // The number of hosts is a fact about the target. Failover decides which host gets the load.
+        if self.target.failover {
+            writeln!(out, "failover next")?;
+        }
         if self.target.tls.as_ref().is_some_and(|tls| tls.resumption) {
             writeln!(out, "tls resumption")?;
         }

@@ -102,6 +102,7 @@ pub(crate) fn result() -> RunResult {
         emulator: Some(Emulator { accepted: 1, ..Emulator::default() }),
         measurement: measurement(),
         totals: Vec::new(),
+        recoveries: Vec::new(),
         limits: Vec::new(),
         faults: Vec::new(),
         findings: vec![Finding {

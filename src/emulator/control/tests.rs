@@ -157,10 +157,11 @@ fn an_invalid_configuration_is_refused_with_its_reason() {
         config.to_config().unwrap_err()
     };
     assert_eq!(with(|c| c.tier = "S9".to_owned()), ControlError::UnknownTier);
+    assert_eq!(with(|c| c.tier = "s2".to_owned()), ControlError::TierCase("S2"));
+    assert_eq!(with(|c| c.tier = "Unlimited".to_owned()), ControlError::TierCase("unlimited"));
     for tier in Tier::ALL {
         let units_max = tier.units_max();
-        let of =
-            |units| ControlConfig { tier: tier.name().to_lowercase(), units, ..ControlConfig::default() };
+        let of = |units| ControlConfig { tier: tier.name().to_owned(), units, ..ControlConfig::default() };
         for units in [None, Some(units_max)] {
             let options = of(units).to_config().unwrap().options.tier.unwrap();
             assert_eq!(options, TierOptions::of(HubSize { tier, units: units.unwrap_or(1) }));

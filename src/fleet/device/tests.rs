@@ -44,12 +44,12 @@ fn context_of(text: &str) -> Rc<Context> {
         files: &crate::scenario::no_files,
     };
     let plan = Arc::new(plan::load(&input, &mut rand::rng()).unwrap());
-    let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() });
+    let endpoints = Arc::new([Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() }]);
     let (reports, _) = tokio::sync::mpsc::unbounded_channel();
     let (zero, zero_unix) = (crate::clock::now(), Duration::from_secs(1_800_000_000));
     let clock = RunClock { zero, zero_unix };
     let wall = WallClock::of(zero, zero_unix);
-    Rc::new(Context::new(plan, endpoint, (clock, wall), (Buffers::shared(), Deadlines::new()), reports))
+    Rc::new(Context::new(plan, endpoints, (clock, wall), (Buffers::shared(), Deadlines::new()), reports))
 }
 
 /// A device within its span, and the bytes between it and the hub.

@@ -95,7 +95,8 @@ impl Plan {
             .zip(&connects)
             .map(|(phase, (_, seconds))| (self.renewals_in(fleet, phase), *seconds))
             .collect();
-        let uses_dns = self.emulator.is_some() || self.target.host.parse::<core::net::IpAddr>().is_err();
+        let uses_dns = self.emulator.is_some()
+            || self.target.hosts().any(|(host, _)| host.parse::<core::net::IpAddr>().is_err());
         let measured = [
             (Online, true),
             (Connect, true),

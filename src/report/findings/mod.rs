@@ -1,6 +1,6 @@
 //! The findings of a run: observations in addition to the verdict, each with evidence and advice. The input is a measurement and facts
-//! about the target; the output is a list of findings. Most findings are in this file; the others are in `connecting`, `closings` and
-//! `clock_steps`. Called by `judge`. Pure.
+//! about the target; the output is a list of findings. Most findings are in this file; the others are in `connecting`, `closings`, `targets`
+//! and `clock_steps`. Called by `judge`. Pure.
 //!
 //! If the traffic does not show the cause, a finding describes the symptoms and does not claim a cause.
 
@@ -11,6 +11,7 @@ mod finding;
 mod limits;
 mod resumption;
 pub(super) mod target_facts;
+mod targets;
 
 pub(super) use limits::limits;
 pub use target_facts::TargetFacts;
@@ -32,6 +33,7 @@ pub(super) fn findings(measurement: &Measurement, target: TargetFacts) -> Vec<Fi
     findings.extend(local_errors(measurement));
     findings.extend(closings(measurement, target, &messages));
     findings.extend(connecting(measurement, target));
+    findings.extend(targets::targets(measurement));
     findings.extend(resumption::resumption(measurement, target));
     findings.extend(qos_0_on_dead_connections(measurement));
     findings.extend(unexpected_sessions(measurement));

@@ -1,6 +1,6 @@
 //! Reads `[target]` and `[emulator]`. Used by `keys`.
 
-use super::faults;
+use super::{faults, hosts};
 use crate::scenario::model::{EmulatorSpec, SizeSpec, TargetKind, TargetSpec, ThrottleSpec, TlsSpec};
 use crate::scenario::node::{Node, Value};
 use crate::scenario::reader::{Fields, Reader};
@@ -22,7 +22,8 @@ pub(super) fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec>
     let spec = TargetSpec {
         place: node.place.clone(),
         kind: kind.and_then(|node| reader.choice(node, &kinds, &[])),
-        host: host.and_then(|node| reader.host(node)),
+        hosts: host.map_or_else(Vec::new, |node| hosts::hosts(reader, node)),
+        failover: fields.take("failover").and_then(|node| failover(reader, node)),
         port: fields.take("port").and_then(|node| reader.integer(node, 1..=65_535)).map(|port| port.value),
         tls: fields.take("tls").and_then(|node| tls(reader, node)),
         ca: fields.take("ca").and_then(|node| reader.path(node, "the path of a PEM file")),
@@ -34,6 +35,12 @@ pub(super) fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec>
     };
     fields.finish(reader, &[("transport", "MQTT over WebSocket"), ("websocket", "MQTT over WebSocket")]);
     Some(spec)
+}
+
+fn failover(reader: &mut Reader<'_>, node: &Node) -> Option<Written<bool>> {
+    let value = reader.choice(node, &[("none", false), ("next", true)], &[])?;
+    let text = if value { "next" } else { "none" };
+    Some(Written { value, text: text.to_owned(), place: node.place.clone() })
 }
 
 fn source_ips(reader: &mut Reader<'_>, node: &Node) -> Vec<Written<IpAddr>> {

@@ -3,11 +3,13 @@
 //! JSON.
 
 mod auth;
+mod day;
 mod emulator;
 mod phase;
 mod reconnect;
 
 pub use auth::{AuthSpec, RenewSpec, TokenSpec};
+pub use day::{DayPartSpec, DaySpec};
 pub(super) use emulator::ThrottleSpec;
 pub use emulator::{ChaosSpec, EmulatorSpec, FaultSpec};
 pub use phase::{ChurnSpec, CourseSpec, DisconnectSpec, LoadSpec, PhaseFleetSpec, PhaseSpec};
@@ -45,6 +47,8 @@ pub struct Scenario {
     pub drives: Vec<DriveSpec>,
     /// `[[phase]]`.
     pub phases: Vec<PhaseSpec>,
+    /// `day`.
+    pub day: Option<DaySpec>,
     /// `drain`.
     pub drain: Option<Duration>,
     /// `abort_when_unreachable`; `None` for `"never"`.
@@ -82,8 +86,10 @@ pub struct TargetSpec {
     pub place: Place,
     /// `kind`; `None` if invalid.
     pub kind: Option<TargetKind>,
-    /// `host`; `None` if invalid.
-    pub host: Option<Written<String>>,
+    /// `host`: one host, or the elements of a list. Empty if invalid.
+    pub hosts: Vec<HostSpec>,
+    /// `failover`; true for `"next"`.
+    pub failover: Option<Written<bool>>,
     /// `port`.
     pub port: Option<u16>,
     /// `tls`.
@@ -94,6 +100,15 @@ pub struct TargetSpec {
     pub source_ips: Vec<Written<IpAddr>>,
     /// `tier` and `units`.
     pub size: SizeSpec,
+}
+
+/// A host of `[target]`.
+#[derive(Clone, Debug)]
+pub struct HostSpec {
+    /// Host name or address.
+    pub host: Written<String>,
+    /// The port after the host in a list such as `["a", "b:8884"]`.
+    pub port: Option<u16>,
 }
 
 /// `tier` and `units` of a hub.

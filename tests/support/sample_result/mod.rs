@@ -133,6 +133,7 @@ pub(crate) fn pass() -> RunResult {
             ..Emulator::default()
         }),
         totals: operation_sums(&measurement),
+        recoveries: Vec::new(),
         measurement,
         limits: Vec::new(),
         faults: Vec::new(),

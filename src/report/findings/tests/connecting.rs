@@ -12,6 +12,7 @@ const HUB: TargetFacts = TargetFacts {
     preflight_passed: false,
     size: None,
     reached_limit: false,
+    faults_closed: false,
 };
 const BROKER: TargetFacts = TargetFacts { is_hub: false, tls_wanted: false, ..HUB };
 const BROKER_TLS: TargetFacts = TargetFacts { tls_wanted: true, ..BROKER };
