@@ -26,7 +26,6 @@ const MEANING: [&str; 12] = [
     "shorter than base",
     "a fixed delay cannot have decorrelated jitter",
     "too long",
-    "not a speed for a replay",
     "not a keep-alive that MQTT can express",
     "not a timeout that IoT Hub supports",
     "invalid reference to an environment variable",
@@ -34,7 +33,7 @@ const MEANING: [&str; 12] = [
 ];
 
 /// The start of further errors in the meaning.
-const MEANING_OF: [&str; 2] = ["the environment variable ", "cannot read a secret from "];
+const MEANING_OF: [&str; 3] = ["the environment variable ", "cannot read a secret from ", "not a speed "];
 
 /// Edge cases of units, names and addresses, separated by bars.
 const TEXTS: &str = "| |x|a b|zzz|7|10|-2m|never|${device}|${env.}|x${env.EXAMPLE|${file.key.txt}|x${file.key.txt}|\
