@@ -421,7 +421,7 @@ fn schema_lists_the_plans_subscriptions_and_metrics() {
 fn planned(document: &Value) -> Result<String, String> {
     let text = document.to_string();
     let env = |name: &str| environment(name, "");
-    let input = Input { file: "x.json", text: &text, overrides: &[], env: &env, files: &files };
+    let input = Input { file: "tests/support/x.json", text: &text, overrides: &[], env: &env, files: &files };
     let mut plan =
         plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).map_err(|errors| errors.to_string())?;
     plan.source.text.clear();
