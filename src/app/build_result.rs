@@ -10,6 +10,7 @@ use crate::policy::fault::Fault;
 use crate::policy::network::Network;
 use crate::report::{self, exit};
 use crate::result::model::{self, EndedBy};
+use crate::result::recoveries;
 use crate::stalls::StallEntry;
 use jiff::Timestamp;
 use std::path::PathBuf;
@@ -90,7 +91,8 @@ pub(super) fn before(
         },
         emulator: None,
         totals: Vec::new(),
-        measurement: Measurement { breakdowns, ..empty },
+        recoveries: Vec::new(),
+        measurement: Measurement { breakdowns, disturbances: plan.disturbances(), ..empty },
         limits: Vec::new(),
         faults: faults(plan),
         findings: Vec::new(),
@@ -215,6 +217,7 @@ pub(super) fn result(
     });
     result.generator = generator(&finished, workers);
     result.totals = model::operation_sums(&finished.measurement);
+    result.recoveries = recoveries(&finished.measurement);
     result.measurement = finished.measurement;
     if let Some(judged) = report::judge_again(&result) {
         (result.verdict, result.thresholds, result.findings) =
@@ -250,6 +253,7 @@ fn target(plan: &Plan, tls: Option<model::Tls>) -> model::Target {
         port: plan.target.port,
         embedded: plan.emulator.is_some(),
         tls_wanted: plan.target.tls.is_some(),
+        tls_resumption: plan.target.tls.as_ref().is_some_and(|tls| tls.resumption),
         tls,
         tier: limits::tier_name(plan),
         units: plan.hub_size().map(|size| size.units),

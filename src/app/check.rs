@@ -56,6 +56,7 @@ fn describe(plan: &Plan, workers: usize, layout: Layout) -> String {
     out.extend(plan.source.overrides.iter().map(|text| layout.wrapped("  with ", "    ", text)));
     out += "\ntarget\n";
     out += &layout.wrapped("  ", "    ", &target(plan));
+    out.extend(hosts(plan).map(|text| layout.wrapped("  ", "    ", &text)));
     out += "\nfleets\n";
     for (fleet, number) in plan.fleets.iter().zip(0..) {
         write_fleet((&mut out, layout), fleet, number, &plan.deliveries);
@@ -139,6 +140,22 @@ fn target(plan: &Plan) -> String {
         }
     };
     format!("{kind} {} over {transport}", plan.target.address())
+}
+
+/// Returns how devices use the hosts of a target that has several.
+fn hosts(plan: &Plan) -> impl Iterator<Item = String> {
+    let (devices, count) = (plan.devices(), u64::from(plan.target.host_count()));
+    let (fewest, most) = (devices / count, devices.div_ceil(count));
+    let each = if fewest == most {
+        plural(most, "device", "devices")
+    } else {
+        format!("{fewest} or {most} devices")
+    };
+    let turns = (count > 1).then(|| format!("devices use the {count} hosts in turn, {each} each"));
+    let failover = plan.target.failover.then(|| {
+        "failover: a device tries the next host after it could not connect or lost its connection".to_owned()
+    });
+    turns.into_iter().chain(failover)
 }
 
 fn drive(drive: &DrivePlan, fleets: &[FleetPlan]) -> String {

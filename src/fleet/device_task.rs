@@ -84,10 +84,11 @@ async fn dial(
     device: &mut Device,
     deadline: Instant,
 ) -> Option<Result<Dialed, link::DialError>> {
+    let (global, hosts) = (device.global_index(), &context.hosts);
     let faults = device.faults(context);
     let faults = faults.as_ref().map(|faults| &faults.link);
-    let (endpoint, resolver, turn) = (&context.endpoint, &context.resolver, device.global_index());
-    let mut dialling = pin!(link::dial_with_faults(endpoint, resolver, turn, deadline, faults));
+    let (endpoint, turn) = (hosts.endpoint(global), hosts.turn(global));
+    let mut dialling = pin!(link::dial_with_faults(endpoint, &context.resolver, turn, deadline, faults));
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
         if let Poll::Ready(dialed) = dialling.as_mut().poll(cx) {

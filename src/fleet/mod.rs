@@ -17,6 +17,7 @@ mod device_recorder;
 mod device_ref;
 mod device_task;
 mod heartbeat_timer;
+mod hosts;
 mod messages;
 mod never_ack;
 mod observer;

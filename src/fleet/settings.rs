@@ -17,8 +17,8 @@ use std::time::Duration;
 pub struct Settings {
     /// Number of worker threads.
     pub workers: usize,
-    /// The endpoint that devices connect to.
-    pub endpoint: Arc<Endpoint>,
+    /// The hosts that devices connect to, in the order of the plan; at least one.
+    pub endpoints: Arc<[Endpoint]>,
     /// Traces the packets of one device, if set.
     pub trace: Option<Tracer>,
     /// Whether to send the measurement so far as an event once per second.

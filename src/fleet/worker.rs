@@ -161,7 +161,7 @@ impl WorkerThread {
         let WorkerThread { worker, plan, settings, mut commands, reports, spares } = self;
         let shared = (Buffers::shared(), Deadlines::precise());
         let clocks = (clock, settings.wall.clone());
-        let mut context = Context::new(plan, settings.endpoint.clone(), clocks, shared, reports);
+        let mut context = Context::new(plan, settings.endpoints.clone(), clocks, shared, reports);
         context.trace = settings.trace.clone();
         context.observe(settings.observer.clone());
         let context = Rc::new(context);

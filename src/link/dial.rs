@@ -35,8 +35,8 @@ pub struct Dialed {
     pub tls: Option<TlsFacts>,
 }
 
-/// Connects to `endpoint`. All steps must finish by `deadline`. `turn` is the number of the caller's connection:
-/// consecutive connections use the source and target addresses in turn.
+/// Connects to `endpoint`. All steps must finish by `deadline`. `turn` is the number of the device, or of the caller's connection:
+/// consecutive numbers use the source and target addresses in turn, and a device resumes only sessions of its own number.
 ///
 /// # Errors
 /// A step failed or did not finish in time.
@@ -114,6 +114,7 @@ async fn connect(
         None => (Step::AfterTcp, error),
     })?;
 
+    let of_device = |config| endpoint.sessions.as_ref().map_or(config, |sessions| sessions.config_of(turn));
     let transport = match (&endpoint.tls, faults) {
         (None, None) => return Ok(Transport::Tcp(stream)),
         (None, Some(faults)) => {
@@ -121,12 +122,12 @@ async fn connect(
             return Ok(Transport::Shaped(Box::new(ShapedStream::tcp(socket))));
         }
         (Some(config), None) => {
-            let stream = tls(endpoint, config, stream, deadline).await;
+            let stream = tls(endpoint, of_device(config), stream, deadline).await;
             Transport::Tls(Box::new(stream.map_err(|error| (Step::Tls, error))?))
         }
         (Some(config), Some(faults)) => {
             let socket = ShapedSocket::new(stream, faults.clone());
-            let stream = tls(endpoint, config, socket, deadline).await;
+            let stream = tls(endpoint, of_device(config), socket, deadline).await;
             let stream = stream.map_err(|error| (Step::Tls, error))?;
             Transport::Shaped(Box::new(ShapedStream::tls(stream)))
         }

@@ -3,6 +3,7 @@
 //! vector, and the histograms in snapshots are reused.
 
 use super::cells::{Cell, Cells};
+use super::connections::{Connections, Offline, Outage};
 use super::echo::Echoes;
 use super::errors::ErrorTotals;
 use super::fleet_counts::FleetCounts;
@@ -13,6 +14,7 @@ use super::operation::{Culprit, Key, Operation, Outcome, Times};
 use super::seconds::Seconds;
 use super::snapshot::{Divergence, Online, Snapshot};
 use super::strays::Strays;
+use super::target_recorder::TargetRecorder;
 use super::totals::Totals;
 use crate::stalls::Stalls;
 use std::rc::Rc;
@@ -47,11 +49,13 @@ pub struct Recorder {
     strays: Strays,
     fleets: Vec<(FleetCounts, Online)>,
     errors: Vec<ErrorTotals>,
+    targets: TargetRecorder,
     heartbeat: Latency,
     /// Busy time by phase.
     busy: Vec<Busy>,
     saturated: Vec<[u64; 2]>,
     divergences: Vec<Divergence>,
+    connections: Connections,
     totals_pool: Pool,
     /// For unfinished operations, and for operations that the load generator delayed.
     rare_pool: Pool,
@@ -76,10 +80,12 @@ impl Recorder {
             strays: Strays::new(layout.highest_us),
             fleets: vec![Default::default(); layout.fleets],
             errors: Vec::new(),
+            targets: TargetRecorder::new(layout.highest_us),
             heartbeat: Latency::default(),
             busy: vec![Busy::default(); layout.phases],
             saturated: Vec::new(),
             divergences: Vec::new(),
+            connections: Connections::default(),
             totals_pool: Pool::new(DIGITS_TOTAL, layout.highest_us),
             rare_pool: Pool::growing(DIGITS_TOTAL, layout.highest_us),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
@@ -339,10 +345,37 @@ impl Recorder {
         &mut self.fleets[usize::from(fleet)].0
     }
 
-    /// Adds `delta` to the number of a fleet's online devices.
-    #[inline]
-    pub fn online(&mut self, fleet: u16, delta: i64) {
+    /// Returns the recorder of the numbers by host.
+    pub fn targets(&mut self) -> &mut TargetRecorder {
+        &mut self.targets
+    }
+
+    /// Changes the number of a fleet's online devices, for tests of other numbers.
+    #[cfg(test)]
+    pub(crate) fn online(&mut self, fleet: u16, delta: i64) {
         self.fleets[usize::from(fleet)].1.change(delta);
+    }
+
+    /// Records that a device went online.
+    pub fn went_online(&mut self, fleet: u16, at_ns: u64) {
+        self.fleets[usize::from(fleet)].1.change(1);
+        self.connections.connected(fleet, at_ns);
+    }
+
+    /// Records that a device went offline.
+    pub fn went_offline(&mut self, fleet: u16, at_ns: u64, how: Offline) {
+        self.fleets[usize::from(fleet)].1.change(-1);
+        self.connections.disconnected(fleet, at_ns, how);
+    }
+
+    /// Records the start of a connection attempt.
+    pub fn connection_attempt(&mut self, fleet: u16, at_ns: u64) {
+        self.connections.attempt(fleet, at_ns);
+    }
+
+    /// Records the end of a device's time without a connection.
+    pub fn outage(&mut self, outage: Outage) {
+        self.connections.outage(outage);
     }
 
     /// Records a heartbeat of this worker at `at_ns`, which was `late_ns` late.
@@ -382,11 +415,13 @@ impl Recorder {
         }
         std::mem::swap(&mut self.seconds, &mut snapshot.seconds);
         self.strays.swap(&mut snapshot.strays, &mut snapshot.second);
+        self.targets.swap(&mut snapshot.targets);
         snapshot.heartbeat = std::mem::take(&mut self.heartbeat);
         snapshot.busy.extend(self.busy.iter_mut().map(std::mem::take));
         snapshot.stalls = self.stalls.take();
         snapshot.saturated = std::mem::take(&mut self.saturated);
         std::mem::swap(&mut self.divergences, &mut snapshot.divergences);
+        std::mem::swap(&mut self.connections, &mut snapshot.connections);
         for (counts, online) in &mut self.fleets {
             snapshot.fleets.push((std::mem::take(counts), *online));
             online.peak = online.now;
@@ -413,10 +448,12 @@ impl Recorder {
         snapshot.seconds.recycle(&mut self.rows_pool);
         self.strays.recycle(&mut snapshot.strays);
         self.totals_pool.recycle(&mut snapshot.heartbeat);
+        self.targets.recycle(&mut snapshot.targets);
         snapshot.busy.clear();
         snapshot.fleets.clear();
         snapshot.errors.clear();
         snapshot.divergences.clear();
+        snapshot.connections.clear();
         self.spare.push(snapshot);
     }
 }

@@ -1,5 +1,6 @@
 //! The numbers that a worker counted since its last snapshot. Created by the recorder; added up by the collector.
 
+use super::connections::Connections;
 use super::errors::ErrorTotals;
 use super::fleet_counts::FleetCounts;
 use super::health::Busy;
@@ -8,6 +9,7 @@ use super::layout::Layout;
 use super::operation::Key;
 use super::seconds::Seconds;
 use super::strays::Stray;
+use super::target_totals::TargetTotals;
 use super::totals::Totals;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,9 @@ pub struct Snapshot {
     pub(super) strays: Vec<Stray>,
     pub(super) fleets: Vec<(FleetCounts, Online)>,
     pub(super) errors: Vec<ErrorTotals>,
+    /// The numbers by host. Left out of journals of runs with one host, and of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) targets: Vec<TargetTotals>,
     pub(super) heartbeat: Latency,
     /// Busy time by phase.
     pub(super) busy: Vec<Busy>,
@@ -35,6 +40,9 @@ pub struct Snapshot {
     pub(super) saturated: Vec<[u64; 2]>,
     /// All steps, and divergences that were larger than all previous ones.
     pub(super) divergences: Vec<Divergence>,
+    /// Connects and disconnects. Journals from earlier versions have none.
+    #[serde(default)]
+    pub(super) connections: Connections,
 }
 
 impl Snapshot {
@@ -49,6 +57,7 @@ impl Snapshot {
         self.cells.iter().chain(&self.under_fault).all(|(key, _)| is_known(key))
             && self.second < second_max
             && self.strays.iter().all(is_stray)
+            && self.connections.fits(layout.fleets, second_max)
             && self.seconds.iter().all(|(second, _)| second < second_max)
             && self.fleets.iter().all(|(_, online)| is_online(online))
             && self.stalls.iter().chain(&self.saturated).all(|[from_ns, to_ns]| from_ns <= to_ns)

@@ -137,7 +137,9 @@ impl Device {
         let loss = Loss { online_for: self.online_for, offline_for, refused: self.refused };
         let policy = self.plan().reconnect;
         let delay = retries.next_delay(&policy, loss, &mut self.rng);
-        if delay.is_none() {
+        if delay.is_some() {
+            self.context.hosts.fail_over(self.global_index());
+        } else {
             self.recorder().count(|counts| counts.gave_up += 1);
             self.recorder().report(|fleet| Observed::GaveUp { fleet });
         }

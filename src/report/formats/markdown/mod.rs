@@ -6,7 +6,7 @@ pub(in crate::report) mod escape;
 use super::super::banner::Banner;
 use super::super::format::{self, NONE};
 use super::super::summary::{OperationSummary, Summary};
-use super::super::{margin, text};
+use super::super::{margin, targets, text};
 use super::threshold::{limit, most_important_first, status_word};
 use crate::measure::Totals;
 use crate::result::model::{RunResult, Severity};
@@ -17,6 +17,7 @@ use escape::{code, item, prose};
 const REASONS_BYTES: usize = 8_000;
 const THRESHOLDS_BYTES: usize = 16_000;
 const OPERATIONS_BYTES: usize = 12_000;
+const HOSTS_BYTES: usize = 3_000;
 const FINDINGS_BYTES: usize = 8_000;
 const ERRORS_BYTES: usize = 8_000;
 const ENVIRONMENT_BYTES: usize = 4_000;
@@ -27,6 +28,7 @@ pub(super) fn markdown(result: &RunResult) -> String {
     verdict(&mut out, result);
     thresholds(&mut out, result);
     operations(&mut out, &Summary::of(result));
+    hosts(&mut out, result);
     findings(&mut out, result);
     errors(&mut out, result);
     environment(&mut out, result);
@@ -143,6 +145,17 @@ fn operation_row(name: &str, scope: &str, totals: &Totals) -> String {
         response(0.999),
         format::us(totals.response.max()),
     ])
+}
+
+/// Adds the hosts of a target that has several.
+fn hosts(out: &mut String, result: &RunResult) {
+    let rows = targets::rows(result);
+    if rows.is_empty() {
+        return;
+    }
+    let rows: Vec<String> = rows.iter().map(|cells| row(&cells.each_ref().map(|cell| prose(cell)))).collect();
+    let heading = format!("\n### Hosts\n\n{}", table(&targets::COLUMNS, targets::COLUMNS.len() - 1));
+    section(out, &heading, &rows, HOSTS_BYTES);
 }
 
 fn findings(out: &mut String, result: &RunResult) {

@@ -1,6 +1,8 @@
 //! Thresholds: the operations that they cover, and their effect on the verdict.
 
-use super::{Case, LATER, MS, STEADY, WARM, assert_verdict, key, latency, messages};
+use super::{
+    Case, LATER, MS, Recorder, STEADY, WARM, assert_verdict, key, latency, messages, sum_covered, testing,
+};
 use crate::measure::{
     ClockStep, Compare, Culprit, Key, Measurement, Operation, Outcome, Rule, Source, Test, Times,
 };
