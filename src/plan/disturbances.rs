@@ -4,6 +4,7 @@
 use super::model::Plan;
 use super::schedule::{PhasePlan, ns};
 use crate::measure::{BIN_US, Cause, Disturbance};
+use crate::policy::fault::{Fault, FaultKind};
 use std::time::Duration;
 
 /// Number of bins in a second.
@@ -18,10 +19,14 @@ impl Plan {
             let settled = self.last_disconnect(number)?;
             Some(known(Cause::Disconnect, phase, [phase.start, settled]))
         });
-        let faults = self.faults.iter().filter_map(|plan| {
-            let (at, end) = (plan.fault.at, plan.fault.end());
-            let phase = phases.get(usize::from(self.schedule.phase_at(ns(at))))?;
-            Some(known(Cause::Hub, phase, [at, end]))
+        // A slow network takes no device offline.
+        let cuts_off = |fault: &&Fault| fault.kind.ends_connections() || fault.kind == FaultKind::Stall;
+        let of_fleets = self.fleets.iter().flat_map(|fleet| &fleet.faults).map(|plan| &plan.fault);
+        let of_fleets = of_fleets.filter(cuts_off).map(|fault| (Cause::Fault, fault));
+        let of_hub = self.faults.iter().map(|plan| (Cause::Hub, &plan.fault));
+        let faults = of_hub.chain(of_fleets).filter_map(|(cause, fault)| {
+            let phase = phases.get(usize::from(self.schedule.phase_at(ns(fault.at))))?;
+            Some(known(cause, phase, [fault.at, fault.end()]))
         });
         let mut found: Vec<Disturbance> = disconnects.chain(faults).collect();
         found.sort_by_key(|one| one.start_us);
@@ -75,6 +80,7 @@ mod tests {
         let plan = plan(
             "[fleet.a]\ndevices = 10\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
              [[emulator.fault]]\nkind = \"hold-acks\"\nat = \"5s\"\nfor = \"4s\"\n\
+             [[fleet.a.fault]]\nprofile = \"3g\"\n[[fleet.a.fault]]\nkind = \"reset\"\nat = \"7s\"\n\
              [[phase]]\nname = \"calm\"\nduration = \"10s\"\n\
              [[phase]]\nname = \"storm\"\nduration = \"20s\"\ndisconnect = { share = \"50%\", over = \"2s\" }\n",
         );
@@ -88,6 +94,7 @@ mod tests {
             found,
             [
                 (Cause::Hub, "calm".to_owned(), [5 * S, 9 * S, 10 * S]),
+                (Cause::Fault, "calm".to_owned(), [7 * S, 7 * S, 10 * S]),
                 (Cause::Disconnect, "storm".to_owned(), [10 * S, 11_600_000, 30 * S]),
             ]
         );
