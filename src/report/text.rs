@@ -14,7 +14,7 @@ use super::sources::{is_emulator, sources, stalls};
 use super::standing::{self, Standing};
 use super::summary::Summary;
 use super::width::{Width, columns, pad};
-use super::{faults as fault_words, from_hub, limits, margin};
+use super::{connects, faults as fault_words, from_hub, limits, margin, recoveries as recovery_words};
 use crate::measure::{Culprit, Operation, Stream, threshold_label};
 use crate::result::model::{RunResult, Severity, ThresholdResult};
 use crate::units::{human_bytes, human_count};
@@ -35,6 +35,7 @@ pub fn text(result: &RunResult, color: bool, width: Width) -> String {
     operations(&mut out, &summary);
     run(&mut out, result, &summary);
     faults(&mut out, result);
+    recoveries(&mut out, result);
     streams(&mut out, result);
     errors(&mut out, result);
     findings(&mut out, result);
@@ -158,6 +159,9 @@ fn run(out: &mut Writer, result: &RunResult, summary: &Summary) {
     fact("devices", format!("{} of {} online at peak", devices[0], devices[1]));
     if summary.messages.due > 0 {
         fact("messages", load(summary));
+    }
+    if let Some(connects) = connects::description(result) {
+        fact("connects", connects);
     }
     let measurement = &result.measurement;
     let disconnects = match measurement.count(|counts| counts.disconnects) {
@@ -323,6 +327,17 @@ fn faults(out: &mut Writer, result: &RunResult) {
     }
     out.heading("Faults");
     for line in fault_words::lines(result) {
+        out.wrapped("  ", "      ", &line);
+    }
+}
+
+/// Writes the recoveries from disturbances.
+fn recoveries(out: &mut Writer, result: &RunResult) {
+    let lines = recovery_words::lines(result);
+    if !lines.is_empty() {
+        out.heading("Recoveries");
+    }
+    for line in lines {
         out.wrapped("  ", "      ", &line);
     }
 }

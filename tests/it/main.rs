@@ -48,6 +48,7 @@ mod part;
 mod pipelines;
 mod preflight;
 mod rabbitmq;
+mod recoveries;
 mod regression;
 mod report;
 mod result_doc;
