@@ -77,7 +77,7 @@ mod tests {
             "[fleet.a]\ndevices = 10\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
              [[emulator.fault]]\nkind = \"hold-acks\"\nat = \"5s\"\nfor = \"4s\"\n\
              [[phase]]\nname = \"calm\"\nduration = \"10s\"\n\
-             [[phase]]\nname = \"storm\"\nduration = \"20s\"\ndisconnect = { share = \"50%\", over = \"2s\" }\n",
+             [[phase]]\nname = \"storm\"\nduration = \"20s\"\ndisconnect = { how = \"close\", share = \"50%\", over = \"2s\" }\n",
         );
         let found: Vec<(Cause, String, [u64; 3])> = plan
             .disturbances()

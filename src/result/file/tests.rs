@@ -172,7 +172,7 @@ fn readers_ignore_unknown_fields_and_operations() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("newer.json");
     let mut newer = serde_json::to_value(result()).unwrap();
-    newer["recoveries"] = serde_json::json!([]);
+    newer["predictions"] = serde_json::json!([]);
     newer["run"]["shards"] = serde_json::json!([1]);
     let mut unknown = newer["operations"][0].clone();
     unknown["operation"] = "connect.ws".into();
