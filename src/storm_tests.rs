@@ -9,8 +9,8 @@ use crate::measure::{
 };
 use crate::plan::{self, Plan};
 use crate::policy::backoff::Retries;
-use crate::sansio::{Closed, Machine};
 use crate::result::{StormRecovery, recoveries};
+use crate::sansio::{Closed, Machine};
 use crate::scenario::Input;
 use crate::wire::{self, Packet, Strictness};
 use bytes::BytesMut;

@@ -3,7 +3,7 @@
 //! is open, so its memory does not grow with the run.
 
 use super::connections::{BIN_NS, Changes, Connections, Outage};
-use super::disturbance::{BIN_US, Cause, DisturbedFleet, Disturbance, SEARCH_MAX_US};
+use super::disturbance::{BIN_US, Cause, Disturbance, DisturbedFleet, SEARCH_MAX_US};
 use super::latency::{Pool, to_us};
 use super::layout::DIGITS_TOTAL;
 use super::measurement::Measurement;

@@ -150,7 +150,11 @@ impl RecoveryBins {
     #[must_use]
     pub fn attempts_per_s_peak(&self) -> u64 {
         let sums = (0..self.attempts.len()).map(|first| {
-            self.attempts.iter().skip(first).take(SECOND_BINS).fold(0_u64, |sum, count| sum.saturating_add(*count))
+            self.attempts
+                .iter()
+                .skip(first)
+                .take(SECOND_BINS)
+                .fold(0_u64, |sum, count| sum.saturating_add(*count))
         });
         sums.max().unwrap_or(0)
     }
@@ -208,7 +212,8 @@ mod tests {
     #[test]
     fn recovery_is_exact_for_storms_computed_by_hand() {
         // All devices are away at 10.5 s. 60 return at 15 s, 95 at 20.05 s, all at 30.2 s.
-        let usual = storm(10_500_000, 60 * S, &[(10 * S, 0), (15 * S, 60), (20_050_000, 95), (30_150_000, 100)]);
+        let usual =
+            storm(10_500_000, 60 * S, &[(10 * S, 0), (15 * S, 60), (20_050_000, 95), (30_150_000, 100)]);
         let shares = [0.5, 0.9, 0.99, 1.0].map(|share| usual.reached(share));
         assert_eq!(shares, [after(5_100_000), after(10_100_000), after(20_200_000), after(20_200_000)]);
         assert_eq!((usual.lowest_online(), usual.planned_at_start()), (0, 100));
@@ -219,7 +224,13 @@ mod tests {
             ("never below the share", 10 * S, 60 * S, &[(11 * S, 99)], Reached::NotDisturbed),
             ("not reached", 10 * S, 60 * S, &[(10 * S, 50)], never(50 * S)),
             ("not before the last disconnect", 20 * S, 60 * S, &[(11 * S, 50), (12 * S, 100)], after(10 * S)),
-            ("1.9 s are too short", 10 * S, 60 * S, &[(10 * S, 0), (12 * S, 100), (13_900_000, 0)], never(50 * S)),
+            (
+                "1.9 s are too short",
+                10 * S,
+                60 * S,
+                &[(10 * S, 0), (12 * S, 100), (13_900_000, 0)],
+                never(50 * S),
+            ),
             ("the 2 s fit exactly", 10 * S, 22_100_000, &[(10 * S, 0), (20 * S, 100)], after(10_100_000)),
             ("the 2 s do not fit", 10 * S, 22 * S, &[(10 * S, 0), (20 * S, 100)], never(12 * S)),
             ("a late dip counts", 10 * S, 60 * S, &[(30 * S, 10), (31 * S, 100)], after(21_100_000)),

@@ -14,11 +14,10 @@ impl Plan {
     #[must_use]
     pub fn disturbances(&self) -> Vec<Disturbance> {
         let phases = self.schedule.phases();
-        let disconnects =
-            phases.iter().enumerate().filter_map(|(number, phase)| {
-                let settled = self.last_disconnect(number)?;
-                Some(known(Cause::Disconnect, phase, [phase.start, settled]))
-            });
+        let disconnects = phases.iter().enumerate().filter_map(|(number, phase)| {
+            let settled = self.last_disconnect(number)?;
+            Some(known(Cause::Disconnect, phase, [phase.start, settled]))
+        });
         let faults = self.faults.iter().filter_map(|plan| {
             let (at, end) = (plan.fault.at, plan.fault.end());
             let phase = phases.get(usize::from(self.schedule.phase_at(ns(at))))?;

@@ -155,8 +155,16 @@ mod tests {
         let mut result = crate::result::testing::result();
         assert!(lines(&result).is_empty());
         let calm = StormRecovery { not_disturbed: true, cause: Cause::Hub, ..storm() };
-        let slight = StormRecovery { lowest_online: 185, cause: Cause::Observed, fleet: Some("m".to_owned()), ..storm() };
-        let slight = StormRecovery { reached_us: ReachedShares { nearly_all: Some(100_000), ..Default::default() }, ..slight };
+        let slight = StormRecovery {
+            lowest_online: 185,
+            cause: Cause::Observed,
+            fleet: Some("m".to_owned()),
+            ..storm()
+        };
+        let slight = StormRecovery {
+            reached_us: ReachedShares { nearly_all: Some(100_000), ..Default::default() },
+            ..slight
+        };
         result.recoveries = vec![storm(), calm, slight];
         assert_eq!(
             lines(&result),

@@ -155,7 +155,10 @@ mod tests {
     fn percentiles_of_attempts_are_exact() {
         let outages = BTreeMap::from([(1, 90), (2, 8), (7, 2)]);
         let attempts = AttemptsPerDevice::of(&outages);
-        assert_eq!((attempts.count, attempts.p50, attempts.p90, attempts.p99, attempts.max), (100, 1, 1, 7, 7));
+        assert_eq!(
+            (attempts.count, attempts.p50, attempts.p90, attempts.p99, attempts.max),
+            (100, 1, 1, 7, 7)
+        );
         assert!((attempts.mean - 1.2).abs() < 1e-9, "{}", attempts.mean);
         assert_eq!(AttemptsPerDevice::of(&BTreeMap::new()), AttemptsPerDevice::default());
     }
@@ -177,7 +180,10 @@ mod tests {
         let mut measurement = Measurement { disturbances: vec![storm], ..Measurement::default() };
         let found = recoveries(&measurement);
         assert_eq!((found.len(), found[0].fleet.as_deref()), (1, None));
-        assert_eq!((found[0].lowest_online, found[0].planned_online, found[0].attempts_per_s_peak), (0, 10, 9));
+        assert_eq!(
+            (found[0].lowest_online, found[0].planned_online, found[0].attempts_per_s_peak),
+            (0, 10, 9)
+        );
         assert_eq!(found[0].reached_us.list().map(|(_, us)| us), [Some(300_000); 4]);
         measurement.disturbances[0].fleets.push(fleet("b", [10; 3]));
         let found = recoveries(&measurement);

@@ -64,7 +64,8 @@ impl Bench {
         }
         self.tracker.finish(end_s * S_US, &mut self.measurement);
         let found = self.measurement.disturbances;
-        let facts = found.iter().map(|one| (one.cause, one.start_us / 1_000, one.settled_us / 1_000)).collect();
+        let facts =
+            found.iter().map(|one| (one.cause, one.start_us / 1_000, one.settled_us / 1_000)).collect();
         (facts, found)
     }
 }
@@ -105,8 +106,14 @@ fn observed_loss_keeps_bins_outages_and_attempts() {
     bench.connections.outage(Outage { from_ns: 19_000 * MS, ..outage });
     let (_, found) = bench.finish(60);
     let fleet = &found[0].fleets[0];
-    assert_eq!((found[0].phase.as_str(), found[0].until_us, found[0].bins_from_us), ("calm", 60 * S_US, 20 * S_US));
-    assert_eq!((fleet.online_before, fleet.online[0], fleet.online[49], fleet.online[50]), (100, 50, 50, 100));
+    assert_eq!(
+        (found[0].phase.as_str(), found[0].until_us, found[0].bins_from_us),
+        ("calm", 60 * S_US, 20 * S_US)
+    );
+    assert_eq!(
+        (fleet.online_before, fleet.online[0], fleet.online[49], fleet.online[50]),
+        (100, 50, 50, 100)
+    );
     assert_eq!(fleet.online.len(), 71, "until all were online for 2 s");
     assert_eq!((fleet.disconnects[0], fleet.attempts[49]), (50, 1));
     assert_eq!(fleet.attempts_per_device, BTreeMap::from([(3, 1)]), "the other outage started before");
@@ -126,7 +133,11 @@ fn losses_of_a_known_disturbance_are_a_part_of_it() {
     let (facts, found) = bench.finish(120);
     assert_eq!(
         facts,
-        [(Cause::Hub, 10_000, 21_100), (Cause::Observed, 40_000, 40_100), (Cause::Disconnect, 60_000, 61_000)]
+        [
+            (Cause::Hub, 10_000, 21_100),
+            (Cause::Observed, 40_000, 40_100),
+            (Cause::Disconnect, 60_000, 61_000)
+        ]
     );
     let ends: Vec<u64> = found.iter().map(|one| one.until_us / S_US).collect();
     assert_eq!(ends, [40, 60, 120], "the next disturbance ends the search");
@@ -136,7 +147,8 @@ fn losses_of_a_known_disturbance_are_a_part_of_it() {
 #[test]
 fn end_of_the_load_drops_and_cuts_disturbances() {
     let mut bench = Bench::new();
-    let known = |start_s: u64| Disturbance::known(Cause::Hub, "calm", [start_s * S_US, start_s * S_US, 60 * S_US]);
+    let known =
+        |start_s: u64| Disturbance::known(Cause::Hub, "calm", [start_s * S_US, start_s * S_US, 60 * S_US]);
     bench.tracker.schedule(vec![known(10), known(40)]);
     bench.lose(50, 10_000);
     let (facts, found) = bench.finish(30);

@@ -95,8 +95,8 @@ fn parse(text: &str) -> Result<Test, ExpressionError> {
         }
         ("rate" | "count", None) => Err(wrong("the outcome is missing", &outcomes())),
         _ => {
-            let near =
-                nearest(name, ["p", "med", "avg", "max", "rate", "count", "recovery"]).filter(|near| *near != name);
+            let near = nearest(name, ["p", "med", "avg", "max", "rate", "count", "recovery"])
+                .filter(|near| *near != name);
             let fix = near.map(|near| format!("did you mean {near}?"));
             Err(ExpressionError { fix, ..wrong("unknown aggregation", ALLOWED) })
         }

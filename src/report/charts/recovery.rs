@@ -20,8 +20,8 @@ const IDS: [[&str; 2]; 3] =
 /// The shares that are marked.
 const SHARES: [(f64, &str); 4] = [(0.5, "50%"), (0.9, "90%"), (0.99, "99%"), (1.0, "100%")];
 
-/// Markers that are closer than this share of the width have a common label.
-const MARKER_GAP: f64 = 0.07;
+/// Of markers that are closer than this share of the width, only the last one has a label.
+const MARKER_GAP: f64 = 0.15;
 
 /// Number of bars in the distribution of outages.
 const BARS: u32 = 24;
@@ -33,7 +33,8 @@ const BARS: u32 = 24;
 pub(in crate::report) fn panels(result: &RunResult) -> Result<Vec<Panel>, ReportError> {
     let disturbances = result.measurement.disturbances.iter();
     let bins = disturbances.filter_map(|one| Some((one, RecoveryBins::of(one, None)?)));
-    let disturbed = bins.filter(|(_, bins)| !matches!(bins.reached(1.0), Reached::NotDisturbed | Reached::NonePlanned));
+    let disturbed =
+        bins.filter(|(_, bins)| !matches!(bins.reached(1.0), Reached::NotDisturbed | Reached::NonePlanned));
     let mut panels = Vec::new();
     for ((disturbance, bins), [recovery, outage]) in disturbed.zip(IDS) {
         panels.push(online(recovery, disturbance, &bins).draw()?);
@@ -65,7 +66,11 @@ fn online(id: &'static str, disturbance: &Disturbance, bins: &RecoveryBins) -> F
     let attempts = bins.attempts.chunks(per_second).enumerate().map(|(index, chunk)| {
         let from = end(index * per_second) - seconds(BIN_US);
         let to = end(index * per_second + chunk.len() - 1);
-        [from.max(0.0), to, number(chunk.iter().sum()) * number(per_second as u64) / number(chunk.len() as u64)]
+        [
+            from.max(0.0),
+            to,
+            number(chunk.iter().sum()) * number(per_second as u64) / number(chunk.len() as u64),
+        ]
     });
     let plot = |name: &str, label: &str, unit, scale, series| Plot {
         name: name.to_owned(),
@@ -96,10 +101,14 @@ fn online(id: &'static str, disturbance: &Disturbance, bins: &RecoveryBins) -> F
             ),
             plot(
                 "attempts",
-                "connection attempts per second",
+                "attempts/s",
                 Unit::Rate,
                 Scale::Linear { ticks: 3, at_least: 1.0 },
-                vec![Series::bars("attempts", theme::FIRST, attempts.collect())],
+                vec![Series::bars(
+                    "attempts",
+                    theme::FIRST,
+                    attempts.filter(|[.., count]| *count > 0.0).collect(),
+                )],
             ),
         ],
         markers: markers(bins, last),
@@ -111,23 +120,16 @@ fn axis(last: f64) -> Axis {
     Axis::fixed(0.0, last, whole.ticks().to_vec())
 }
 
-/// Returns a marker at the start and at each share that was reached. Close ones have one label.
+/// Returns a marker at the start and at each share that was reached. The label of a higher share replaces that of a lower one beside it.
 fn markers(bins: &RecoveryBins, last: f64) -> Vec<Marker> {
-    let reached = SHARES.iter().filter_map(|(share, label)| match bins.reached(*share) {
-        Reached::After { us } => Some((seconds(us), *label)),
-        _ => None,
-    });
     let mut markers = vec![Marker { at: 0.0, label: String::new() }];
-    for (at, label) in reached {
-        let close = |marker: &&mut Marker| !marker.label.is_empty() && at - marker.at < MARKER_GAP * last;
-        match markers.last_mut().filter(close) {
-            Some(marker) if (at - marker.at).abs() < 1e-9 => marker.label = format!("{}, {label}", marker.label),
-            Some(marker) => {
-                let label = format!("{}, {label}", std::mem::take(&mut marker.label));
-                markers.push(Marker { at, label });
-            }
-            None => markers.push(Marker { at, label: label.to_owned() }),
+    for (share, label) in SHARES {
+        let Reached::After { us } = bins.reached(share) else { continue };
+        let at = seconds(us);
+        if let Some(before) = markers.last_mut().filter(|before| at - before.at < MARKER_GAP * last) {
+            before.label.clear();
         }
+        markers.push(Marker { at, label: label.to_owned() });
     }
     markers
 }
@@ -175,7 +177,10 @@ fn outages(id: &'static str, disturbance: &Disturbance, outage: &Latency) -> Opt
             quantile(0.99),
             human_us(max_us)
         ),
-        x: Horizontal::Other { label: "seconds without a connection", axis: Box::new(move |_, _| axis(last)) },
+        x: Horizontal::Other {
+            label: "seconds without a connection",
+            axis: Box::new(move |_, _| axis(last)),
+        },
         plots: vec![Plot {
             name: "outages".to_owned(),
             label: "devices".to_owned(),
@@ -226,7 +231,7 @@ mod tests {
             "20 of 100 planned devices were online at the lowest. Online again: 50% after 5.10 s, 90% after 5.10 s, 99% after 5.10 s, 100% \
              after 5.10 s. At most 40 connection attempts in one second."
         );
-        assert!(panel.svg.contains(">50%, 90%, 99%, 100%</text>"), "{}", panel.svg);
+        assert!(panel.svg.contains(">100%</text>") && !panel.svg.contains(">99%</text>"), "{}", panel.svg);
         assert!(drawn(0).is_empty() || !drawn(0)[0].words.contains("not reached"));
     }
 

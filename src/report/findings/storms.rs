@@ -120,7 +120,10 @@ mod tests {
     }
 
     fn texts(measurement: &Measurement, size: Option<HubSize>) -> Vec<String> {
-        storms(measurement, size).into_iter().map(|found| format!("{} ({})", found.text, found.evidence)).collect()
+        storms(measurement, size)
+            .into_iter()
+            .map(|found| format!("{} ({})", found.text, found.evidence))
+            .collect()
     }
 
     #[test]
@@ -131,7 +134,12 @@ mod tests {
         assert_eq!(texts(&storm(50, &[4; 20]), size), [expected]);
         let never = &storms(&storm(1_000, &[4; 20]), None)[0];
         assert_eq!(never.severity, Severity::Warning);
-        assert!(never.text.starts_with("The devices did not recover from the planned disconnect at 0:10.0 to 99% within 30.0 s"), "{never:?}");
+        assert!(
+            never.text.starts_with(
+                "The devices did not recover from the planned disconnect at 0:10.0 to 99% within 30.0 s"
+            ),
+            "{never:?}"
+        );
     }
 
     #[test]

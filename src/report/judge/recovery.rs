@@ -66,7 +66,12 @@ impl RecoveryTest {
     }
 
     /// Returns the recovery from a disturbance. `None` if there is none, because the devices were never disturbed.
-    fn found(&self, measurement: &Measurement, disturbance: &Disturbance, fleet: Option<&str>) -> Option<Found> {
+    fn found(
+        &self,
+        measurement: &Measurement,
+        disturbance: &Disturbance,
+        fleet: Option<&str>,
+    ) -> Option<Found> {
         let start_us = disturbance.start_us;
         let lower = |us: u64| {
             let stalled_us = stalled_us(measurement, start_us, start_us.saturating_add(us));
@@ -83,7 +88,8 @@ impl RecoveryTest {
                 let excluded_us = lower(excluded_us);
                 // Without stalls, devices would have returned earlier by at most the length of the stalls. A phase that is shorter
                 // than the limit cannot show a recovery in time.
-                let is_certain = excluded_us >= self.limit_us || (self.is_over && searched_us < self.limit_us);
+                let is_certain =
+                    excluded_us >= self.limit_us || (self.is_over && searched_us < self.limit_us);
                 let low = if is_certain { Bound::AboveLimit } else { Bound::At(float(excluded_us)) };
                 Some(Found { low, high: Bound::AboveLimit, searched_us: Some(searched_us) })
             }
@@ -94,7 +100,8 @@ impl RecoveryTest {
 /// Returns the longest time that a worker and a shard of the built-in hub stalled in this interval.
 fn stalled_us(measurement: &Measurement, from_us: u64, to_us: u64) -> u64 {
     let longest = |is_counted: fn(Source) -> bool| {
-        let sources = measurement.health.iter().map(|health| health.source).filter(|source| is_counted(*source));
+        let sources =
+            measurement.health.iter().map(|health| health.source).filter(|source| is_counted(*source));
         let of = |source: Source| -> u64 {
             let health = measurement.health.iter().filter(|health| health.source == source);
             let entries = health.flat_map(|health| health.stalls.entries());
@@ -117,7 +124,10 @@ pub(super) fn undecided(label: &str, observation: &Observation) -> (String, Vec<
         _ => BIN_US,
     };
     if stalled_us == 0 {
-        let text = format!("{label} is undecided: {interval}, because recoveries are measured to {}", human_us(BIN_US));
+        let text = format!(
+            "{label} is undecided: {interval}, because recoveries are measured to {}",
+            human_us(BIN_US)
+        );
         return (text, vec![LocalCause::Bin]);
     }
     let text = format!("{label} is undecided: {interval}, because this machine stalled in between");
@@ -154,7 +164,8 @@ mod tests {
 
     fn seen(measurement: &Measurement, limit_s: f64, fleet: Option<&str>, is_over: bool) -> Observation {
         let limit_us = whole(limit_s * 1e6);
-        let test = RecoveryTest { share: 0.99, compare: Compare::Less, limit_us, is_over, clocks_diverged: false };
+        let test =
+            RecoveryTest { share: 0.99, compare: Compare::Less, limit_us, is_over, clocks_diverged: false };
         let rule = Rule {
             metric: Operation::Online,
             phase: Some("storm".to_owned()),
@@ -178,7 +189,10 @@ mod tests {
         let statuses = [21.0, 20.2, 20.1, 20.05, 19.9].map(|limit_s| status(&storm, limit_s));
         assert_eq!(statuses, [Passed, Passed, Undecided, Undecided, Failed]);
         let observed = seen(&storm, 21.0, None, true);
-        assert_eq!((observed.best, observed.worst, observed.text.as_str()), (Some(20e6), Some(20.1e6), "20.1 s"));
+        assert_eq!(
+            (observed.best, observed.worst, observed.text.as_str()),
+            (Some(20e6), Some(20.1e6), "20.1 s")
+        );
         let why = undecided("online recovery(99%) < 20.1s", &seen(&storm, 20.1, None, true));
         assert_eq!(why.1, [LocalCause::Bin], "{}", why.0);
     }
@@ -212,7 +226,8 @@ mod tests {
         assert_eq!((observed.status, observed.text.as_str()), (Failed, "> 60.0 s (not reached)"));
         assert_eq!(status(&never, 90.0), Failed, "the phase is too short");
         let mut stalled = storms(&[1_000.0]);
-        stalled.add_stall(Source::Worker(0), StallEntry { from_us: 20 * S, to_us: 25 * S, stalled_us: 5 * S });
+        stalled
+            .add_stall(Source::Worker(0), StallEntry { from_us: 20 * S, to_us: 25 * S, stalled_us: 5 * S });
         assert_eq!([50.0, 58.0].map(|limit_s| status(&stalled, limit_s)), [Failed, Undecided]);
     }
 
