@@ -144,11 +144,11 @@ impl DeviceRun {
 fn run(plan: &Arc<Plan>) -> Run {
     let zero = crate::clock::now();
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
-    let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() });
+    let endpoints = Arc::new([Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() }]);
     let clock = RunClock { zero, zero_unix: Duration::from_secs(1_800_000_000) };
     let clocks = (clock, WallClock::of(zero, clock.zero_unix));
     let shared = (Buffers::shared(), Deadlines::new());
-    let context = Rc::new(Context::new(plan.clone(), endpoint, clocks, shared, reports));
+    let context = Rc::new(Context::new(plan.clone(), endpoints, clocks, shared, reports));
     let (mut online, mut sent) = (Vec::new(), Vec::new());
     for index in 0..plan.fleets[0].devices {
         let device = Device::new(context.clone(), DeviceRef { fleet: 0, index });

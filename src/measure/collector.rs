@@ -13,6 +13,7 @@ use super::layout::{DIGITS_TOTAL, Layout};
 use super::measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
 use super::operation::{Culprit, Key, Operation, Outcome};
 use super::snapshot::{Divergence, Online, Snapshot};
+use super::target_totals::TargetTotals;
 use super::totals::Totals;
 use crate::stalls::StallEntry;
 use std::collections::BTreeMap;
@@ -103,6 +104,13 @@ impl Collector {
         }
     }
 
+    /// Adds the hosts of a target that has several.
+    #[must_use]
+    pub fn with_targets(mut self, targets: Vec<TargetTotals>) -> Collector {
+        self.measurement.targets = targets;
+        self
+    }
+
     /// Creates a collector whose fleets and phases are named after their numbers, for tests.
     #[cfg(test)]
     pub(crate) fn unnamed(layout: Layout) -> Collector {
@@ -145,6 +153,7 @@ impl Collector {
                         fleet,
                         phase,
                         totals: Totals::default(),
+                        under_fault: None,
                         batches: Batches::default(),
                     });
                     let index = operations.len() - 1;
@@ -172,6 +181,13 @@ impl Collector {
                 }
             }
         }
+        for (key, totals) in &snapshot.under_fault {
+            // The operation is in `cells` too, so its totals exist.
+            if let Some(index) = self.cell_indices[self.layout.index(*key)] {
+                let part = &mut self.measurement.operations[index as usize];
+                part.under_fault.get_or_insert_default().add(totals);
+            }
+        }
         self.add_batches(snapshot);
         for (second, interval) in snapshot.seconds.iter() {
             self.measurement.series.add(second, interval);
@@ -182,6 +198,9 @@ impl Collector {
         for ((fleet, online), (counts, now)) in fleets.zip(&snapshot.fleets) {
             fleet.counts.add(counts);
             *online = Online { now: now.now, peak: online.peak.max(now.peak) };
+        }
+        for (sum, part) in self.measurement.targets.iter_mut().zip(&snapshot.targets) {
+            sum.add(part);
         }
         self.disturbances.add(&snapshot.connections, &mut self.measurement);
         self.add_health(snapshot, source);

@@ -40,6 +40,8 @@ mod seconds;
 mod series;
 mod snapshot;
 mod strays;
+mod target_recorder;
+mod target_totals;
 mod totals;
 
 pub use batches::{BATCHES_MAX, Batch, Batches};
@@ -66,4 +68,6 @@ pub use replay::{Delta, GeneratorUse, Replay, ReplayError, Replayed, SecondEnd};
 pub use rules::{Compare, Limits, Rule, Rules, Test, threshold_label};
 pub use series::{ROWS_MAX, Row, Series};
 pub use snapshot::Snapshot;
+pub use target_recorder::TargetRecorder;
+pub use target_totals::{TargetError, TargetTotals};
 pub use totals::Totals;

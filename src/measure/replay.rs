@@ -12,6 +12,7 @@ use super::layout::Layout;
 use super::measurement::{Fleet, Measurement, Phase};
 use super::open_operations::OpenOperations;
 use super::snapshot::Snapshot;
+use super::target_totals::TargetTotals;
 use serde::{Deserialize, Serialize};
 
 /// Facts about a run at the end of a second, besides the snapshots.
@@ -123,6 +124,13 @@ impl Replay {
         let layout = Layout { fleets: fleets.len(), phases: phases.len(), highest_us };
         let collector = Collector::new(layout, fleets, phases);
         Replay { layout, collector, open: OpenOperations::default(), last: SecondEnd::default() }
+    }
+
+    /// Adds the hosts of a target that has several.
+    #[must_use]
+    pub fn with_targets(mut self, targets: Vec<TargetTotals>) -> Replay {
+        self.collector = self.collector.with_targets(targets);
+        self
     }
 
     /// Sets the disturbances with a known start.

@@ -14,8 +14,11 @@ use super::sources::{is_emulator, sources, stalls};
 use super::standing::{self, Standing};
 use super::summary::Summary;
 use super::width::{Width, columns, pad};
-use super::{connects, faults as fault_words, from_hub, limits, margin, recoveries as recovery_words};
+use super::{
+    connects, faults as fault_words, from_hub, limits, margin, recoveries as recovery_words, targets,
+};
 use crate::measure::{Culprit, Operation, Stream, threshold_label};
+use crate::plan::address_of;
 use crate::result::model::{RunResult, Severity, ThresholdResult};
 use crate::units::{human_bytes, human_count};
 use anstyle::Style;
@@ -73,7 +76,7 @@ fn verdict(out: &mut Writer, result: &RunResult) {
 /// Returns the metric of a threshold with its selectors: `telemetry{phase:steady,fleet:meter}`.
 pub(super) fn metric(threshold: &ThresholdResult) -> String {
     let [phase, fleet] = [&threshold.phase, &threshold.fleet].map(|name| name.as_deref().map(plain));
-    threshold_label(&plain(&threshold.metric), phase.as_deref(), fleet.as_deref())
+    threshold_label(&plain(&threshold.metric), phase.as_deref(), fleet.as_deref(), threshold.without_faults)
 }
 
 fn thresholds(out: &mut Writer, result: &RunResult) {
@@ -154,6 +157,9 @@ fn run(out: &mut Writer, result: &RunResult, summary: &Summary) {
     };
     fact("scenario", format!("{}, seed {}{overrides}", plain(&run.scenario.file), run.seed));
     fact("target", target(result));
+    for line in targets::lines(result) {
+        fact("", line);
+    }
     fact("when", format!("{}, for {}", format::date(&run.started), format::span(run.duration_us)));
     let devices = [summary.online_peak, summary.devices].map(human_count);
     fact("devices", format!("{} of {} online at peak", devices[0], devices[1]));
@@ -263,9 +269,12 @@ pub(super) fn target(result: &RunResult) -> String {
         None if target.tls_wanted => "TLS, no handshake succeeded".to_owned(),
         None => "plain TCP".to_owned(),
     };
-    let host = plain(&target.host);
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
-    format!("{} at {host}:{}{built_in}, {tls}", plain(&target.kind), target.port)
+    let address = address_of(&plain(&target.host), target.port);
+    let others = match result.measurement.targets.len().saturating_sub(1) {
+        0 => String::new(),
+        others => format!(" and {}", format::plural(others as u64, "other host", "other hosts")),
+    };
+    format!("{} at {address}{others}{built_in}, {tls}", plain(&target.kind))
 }
 
 fn generator(result: &RunResult) -> String {

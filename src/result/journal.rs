@@ -193,7 +193,8 @@ pub fn read(path: &Path, mut input: impl Read) -> Result<Recovered, JournalError
         return Err(bad_start("is not the start of a run".to_owned()));
     }
     let mut replay =
-        Replay::new(measurement.fleets.clone(), measurement.phases.clone(), measurement.highest_us);
+        Replay::new(measurement.fleets.clone(), measurement.phases.clone(), measurement.highest_us)
+            .with_targets(measurement.targets.clone());
     replay.schedule(measurement.disturbances.clone());
     let mut seconds = 0;
     let problem = loop {

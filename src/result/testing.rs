@@ -138,6 +138,7 @@ fn run() -> Run {
             port: 8883,
             embedded: true,
             tls_wanted: false,
+            tls_resumption: false,
             tls: None,
             tier: None,
             units: None,

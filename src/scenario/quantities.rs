@@ -107,10 +107,15 @@ impl Reader<'_> {
         };
         let value = self.parse(node, &allowed, Percent::from_str, suggest)?;
         if value > most {
-            self.invalid(node, "out of range", &allowed);
+            self.invalid(node, "out of range", &allowed).fix(format!("use at most {most}"));
             return None;
         }
         Some(value)
+    }
+
+    /// Reads a bandwidth. Returns bits per second.
+    pub(super) fn bits_per_s(&mut self, node: &Node) -> Option<u64> {
+        self.parse(node, units::EXPECTED_BITS, units::parse_bits_per_s, meant_bits_per_s)
     }
 
     /// Reads a share of devices per time: `5%/1m`. Returns the fraction per second.
@@ -209,6 +214,8 @@ impl Reader<'_> {
         let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         if let Some(Meant::Word(word)) = meant(&text.value, &words) {
             problem.fix(format!("did you mean {}?", quoted(word)));
+        } else if let Some(word) = words.first() {
+            problem.fix(format!("use {}, or another of the allowed values", quoted(word)));
         }
         None
     }
@@ -239,6 +246,19 @@ fn meant_rate(text: &str) -> Option<Suggested> {
         let every = suggestion::duration(text)?;
         Some(Suggested::instead(format!("write every = {:?}, which is for each device", every.value)))
     })
+}
+
+/// Returns the fix for a bandwidth with another spelling of its unit: `250kbps`.
+fn meant_bits_per_s(text: &str) -> Option<Suggested> {
+    let lower = text.trim().to_ascii_lowercase();
+    let spellings = [("kbps", "kbit/s"), ("kb/s", "kbit/s"), ("kbit", "kbit/s"), ("kbit/s", "kbit/s")];
+    let spellings =
+        spellings.into_iter().chain([("mbps", "Mbit/s"), ("mbit", "Mbit/s"), ("mbit/s", "Mbit/s")]);
+    let meant = |(spelling, unit)| Some(format!("{}{unit}", lower.strip_suffix(spelling)?.trim_end()));
+    let mut meant = spellings.filter_map(meant);
+    meant
+        .find(|text| units::parse_bits_per_s(text).is_ok())
+        .map(|text| Suggested::instead(format!("did you mean {text:?}?")))
 }
 
 /// Returns the fix for a duration. A rate in `every` belongs to `rate`, and the SDKs give lifetimes and keep-alives in seconds.

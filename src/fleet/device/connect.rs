@@ -26,6 +26,7 @@ impl Device {
             recorder.step_ok(Operation::ConnectMqtt, due_ns, now, now.saturating_duration_since(sent));
         }
         recorder.went_online(now);
+        recorder.connected_to_host();
         match self.connect_reason {
             ConnectionEnd::Finished | ConnectionEnd::Left | ConnectionEnd::Failed => {}
             ConnectionEnd::Lost | ConnectionEnd::Method | ConnectionEnd::Disconnected => {
@@ -49,8 +50,8 @@ impl Device {
         let plan = &context.plan;
         let fleet = &plan.fleets[usize::from(self.device.fleet)];
         let id = self.id();
-        let credentials =
-            fleet.auth.credentials(&plan.target, &id, self.device.index, context.compare_clocks(now));
+        let host = &context.hosts.endpoint(self.global_index()).host;
+        let credentials = fleet.auth.credentials(host, &id, self.device.index, context.compare_clocks(now));
         self.token_expiry_unix = credentials.expiry_unix.unwrap_or(0);
         if let Some(life) = fleet.auth.tokens() {
             self.plan_renewal(life, now);

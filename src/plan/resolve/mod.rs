@@ -6,11 +6,14 @@
 
 mod authentication;
 mod context;
+mod day;
 mod device_ids;
 mod device_lists;
 mod drives;
 mod faults;
+mod fleet_faults;
 mod fleets;
+mod hosts;
 mod mqtt_limits;
 mod payloads;
 mod phases;
@@ -77,12 +80,16 @@ pub fn resolve(
         return Err(errors);
     }
     let (target, kind) = target::target(scenario, &mut errors);
+    let hosts: Vec<&str> = match scenario.target {
+        Some(_) => target.hosts().map(|(host, _)| host).collect(),
+        None => Vec::new(),
+    };
     let schedule = phases::resolve(scenario, &mut errors);
     let context = ResolveContext {
         kind,
         is_built_in_hub: scenario.target.is_none(),
         group_key: sas::Key::random(rng),
-        host: &target.host,
+        hosts: &hosts,
         scenario: &scenario.file,
         files,
     };
@@ -97,6 +104,7 @@ pub fn resolve(
     }
     let drives = drives::resolve(&scenario.drives, &fleets, &context, &mut errors);
     let seed = scenario.seed.unwrap_or(SEED);
+    fleet_faults::resolve(&scenario.fleets, &schedule, seed, &mut fleets, &mut errors);
     let fault_context = FaultContext { schedule: &schedule, fleets: &fleets, seed };
     let (faults, chaos) = faults::resolve(scenario, fault_context, &mut errors);
     let tier = tier::emulator(&scenario.emulator, &mut errors);
@@ -113,6 +121,7 @@ pub fn resolve(
         true => warnings::warnings(scenario, &fleets, &drives),
         false => Vec::new(),
     };
+    let day = day::resolve(scenario.day.as_ref(), &schedule, &mut errors);
     let longest_ack = fleets.iter().map(|fleet| fleet.ack_timeout).max().unwrap_or(DRAIN_MAX);
     let plan = Plan {
         name: scenario.name.clone().unwrap_or_else(|| stem(&scenario.file)),
@@ -126,6 +135,7 @@ pub fn resolve(
         fleets,
         drives,
         schedule,
+        day,
         deliveries,
         drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
         abort_when_unreachable: scenario.abort_when_unreachable,

@@ -130,7 +130,7 @@ fn chaos_has_its_rate_its_kinds_and_its_seed() {
 
 #[test]
 fn each_kind_has_one_name() {
-    for kind in FaultKind::ALL {
+    for kind in FaultKind::HUB {
         assert_eq!(FaultKind::from_name(kind.name()), Some(kind));
     }
     assert_eq!(FaultKind::from_name("Close"), None);

@@ -25,7 +25,7 @@ use super::format::{self, plain, plain_lines};
 use super::recoveries::{self, RecoveryWords};
 use super::summary::Summary;
 use super::text::{culprit, target};
-use super::{ReportError, connects, from_hub, limits, margin, standing};
+use super::{ReportError, connects, from_hub, limits, margin, standing, targets};
 use crate::measure::Operation;
 use crate::result::model::{RunResult, Severity};
 use crate::units::human_count;
@@ -90,6 +90,8 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         phases: phases::phases(result, &summary),
         spectrum,
         operations: operations::operations(result, &summary, fold),
+        target_columns: targets::COLUMNS,
+        targets: targets::rows(result),
         fleets: fleets::fleets(result),
         all_fleets: fleets::all_fleets(result, &summary),
         from_hub: from_hub::table(result),
@@ -138,6 +140,8 @@ struct Page<'a> {
     phases: Phases,
     spectrum: Option<Panel>,
     operations: Operations,
+    target_columns: [&'static str; targets::COLUMNS.len()],
+    targets: Vec<[String; targets::COLUMNS.len()]>,
     fleets: Vec<FleetRow>,
     all_fleets: Option<FleetRow>,
     from_hub: from_hub::FromHubTable,

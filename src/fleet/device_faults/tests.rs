@@ -1,0 +1,1 @@
+//! Which operations count as under a fault.

@@ -1,0 +1,1 @@
+//! Faults of fleets: their keys, times, devices and contradictions.
