@@ -104,6 +104,7 @@ mod tests {
             first(7, 1, Purpose::Churn),
             first(7, 1, Purpose::Fault(0)),
             first(7, 1, Purpose::Chaos),
+            first(7, 1, Purpose::Jitter),
         ] {
             assert_ne!(base, other);
         }

@@ -35,18 +35,19 @@ pub struct Dialed {
     pub tls: Option<TlsFacts>,
 }
 
-/// Connects to `endpoint`. All steps must finish by `deadline`. `turn` is the number of the device, or of the caller's connection:
-/// consecutive numbers use the source and target addresses in turn, and a device resumes only sessions of its own number.
+/// Connects to `endpoint`. All steps must finish by `deadline`. `device` is the number of the device among those of all
+/// hosts, or of the caller's connection: consecutive devices of a host use the source and target addresses in turn, and a device resumes only
+/// sessions of its own number.
 ///
 /// # Errors
 /// A step failed or did not finish in time.
 pub async fn dial(
     endpoint: &Endpoint,
     resolver: &Resolver,
-    turn: u64,
+    device: u64,
     deadline: Instant,
 ) -> Result<Dialed, DialError> {
-    dial_with_faults(endpoint, resolver, turn, deadline, None).await
+    dial_with_faults(endpoint, resolver, device, deadline, None).await
 }
 
 /// Like [`dial`], for a device with faults.
@@ -56,13 +57,13 @@ pub async fn dial(
 pub async fn dial_with_faults(
     endpoint: &Endpoint,
     resolver: &Resolver,
-    turn: u64,
+    device: u64,
     deadline: Instant,
     faults: Option<&Rc<Faults>>,
 ) -> Result<Dialed, DialError> {
     let mut steps = Steps::default();
     // Boxed, because the device's task would otherwise reserve memory for a handshake until the task ends.
-    let connecting = Box::pin(connect(endpoint, resolver, turn, deadline, faults, &mut steps));
+    let connecting = Box::pin(connect(endpoint, resolver, device, deadline, faults, &mut steps));
     match connecting.await {
         Ok(transport) => Ok(Dialed { tls: transport.tls_facts(), transport, steps }),
         Err((step, source)) => {
@@ -78,7 +79,7 @@ pub async fn dial_with_faults(
 async fn connect(
     endpoint: &Endpoint,
     resolver: &Resolver,
-    turn: u64,
+    device: u64,
     deadline: Instant,
     faults: Option<&Rc<Faults>>,
     steps: &mut Steps,
@@ -100,7 +101,7 @@ async fn connect(
         let now = clock::now();
         now.duration_since(std::mem::replace(&mut began, now))
     };
-    let mut connected = tcp(endpoint, &found, turn, deadline).await;
+    let mut connected = tcp(endpoint, &found, endpoint.turn(device), deadline).await;
     if let (Ok(_), Some(faults)) = (&connected, faults) {
         let passed = within(deadline, async { Ok(faults.pass_tcp_handshake().await) }).await;
         connected = connected.and_then(|stream| passed.map(|()| stream));
@@ -114,7 +115,7 @@ async fn connect(
         None => (Step::AfterTcp, error),
     })?;
 
-    let of_device = |config| endpoint.sessions.as_ref().map_or(config, |sessions| sessions.config_of(turn));
+    let of_device = |config| endpoint.sessions.as_ref().map_or(config, |sessions| sessions.config_of(device));
     let transport = match (&endpoint.tls, faults) {
         (None, None) => return Ok(Transport::Tcp(stream)),
         (None, Some(faults)) => {

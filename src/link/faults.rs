@@ -161,6 +161,12 @@ impl Faults {
         Some(window.kind)
     }
 
+    /// Breaks the connection that was open when a fault started, for tests without one.
+    #[cfg(test)]
+    pub(crate) fn break_connection(&self, now: Instant) {
+        self.ending(now, now, |_| true);
+    }
+
     /// Returns when the next fault that acts by itself starts.
     pub(super) fn next_start(&self, now: Instant) -> Option<Instant> {
         let acts = |window: &&FaultWindow| {

@@ -42,7 +42,7 @@ pub struct RunResult {
     /// Use of each limit of the hub's tier. Empty without a tier, in recovered results, and in files from earlier versions.
     #[serde(default)]
     pub limits: Vec<LimitUse>,
-    /// Faults on the built-in hub that the scenario asked for. Empty in files from earlier versions.
+    /// Faults that the scenario asked for, on the built-in hub and then on the side of the devices. Empty in files from earlier versions.
     #[serde(default)]
     pub faults: Vec<Fault>,
     /// Findings: facts that a reader should know in addition to the verdict.

@@ -53,6 +53,7 @@ mod rabbitmq;
 mod reconnect;
 mod recoveries;
 mod regression;
+mod replay;
 mod report;
 mod result_doc;
 mod resumption;
