@@ -2,7 +2,7 @@
 
 use crate::support::address::{listen, own_address};
 use crate::support::emulator::Emulator;
-use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, finish, read_result, totals};
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, command, finish, read_result, totals};
 use hubstorm::measure::{Outcome, TargetTotals};
 use hubstorm::result::model::RunResult;
 use nix::sys::signal::{Signal, killpg};
@@ -84,8 +84,8 @@ fn every_host_is_checked_before_the_load() {
     for part in ["preflight check failed", &address] {
         assert!(finished.exits(1).stderr.contains(part), "{part}: {}", finished.stderr);
     }
-    let mut check = work.run_command();
-    check.arg("--once");
+    let mut check = command([Path::new("run"), Path::new("--once"), &work.scenario()]);
+    check.env("HUB_KEY", KEY);
     let finished = finish(check);
     let text = &finished.exits(99).stdout;
     let (first, second) = text.split_once(&format!("host localhost:{dead}")).expect("a list for each host");
