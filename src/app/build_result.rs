@@ -8,6 +8,7 @@ use crate::measure::{Latency, Limits, Measurement, Operation, Source};
 use crate::plan::{FaultPlan, Plan, TargetKind};
 use crate::report::{self, exit};
 use crate::result::model::{self, EndedBy};
+use crate::result::recoveries;
 use crate::stalls::StallEntry;
 use jiff::Timestamp;
 use std::path::PathBuf;
@@ -88,7 +89,8 @@ pub(super) fn before(
         },
         emulator: None,
         totals: Vec::new(),
-        measurement: Measurement { breakdowns, ..empty },
+        recoveries: Vec::new(),
+        measurement: Measurement { breakdowns, disturbances: plan.disturbances(), ..empty },
         limits: Vec::new(),
         faults: faults(plan),
         findings: Vec::new(),
@@ -182,6 +184,7 @@ pub(super) fn result(
     });
     result.generator = generator(&finished, workers);
     result.totals = model::operation_sums(&finished.measurement);
+    result.recoveries = recoveries(&finished.measurement);
     result.measurement = finished.measurement;
     if let Some(judged) = report::judge_again(&result) {
         (result.verdict, result.thresholds, result.findings) =
@@ -217,6 +220,7 @@ fn target(plan: &Plan, tls: Option<model::Tls>) -> model::Target {
         port: plan.target.port,
         embedded: plan.emulator.is_some(),
         tls_wanted: plan.target.tls.is_some(),
+        tls_resumption: plan.target.tls.as_ref().is_some_and(|tls| tls.resumption),
         tls,
         tier: limits::tier_name(plan),
         units: plan.hub_size().map(|size| size.units),

@@ -84,9 +84,10 @@ impl Listening {
     ) -> Result<Listening, EmulatorCommandError> {
         let listener = listen::bind(address)?;
         let certificate = certificate::make(&config.host_names, clock::unix())?;
-        let tls = tls_config((certificate.chain, certificate.key), &certificate.rsa)?;
+        let resumption = config.options.tls_resumption;
+        let tls = tls_config((certificate.chain, certificate.key), &certificate.rsa, resumption)?;
         let second = certificate.second;
-        config.second_tls = Some(tls_config((second.chain, second.key), &second.rsa)?);
+        config.second_tls = Some(tls_config((second.chain, second.key), &second.rsa, resumption)?);
         let address = listener.local_addr()?;
         let ready = Ready {
             mqtt: address.to_string(),
@@ -109,9 +110,10 @@ impl Listening {
 fn tls_config(
     certificate: (Vec<Vec<u8>>, Vec<u8>),
     rsa: &Arc<RsaCertificate>,
+    resumption: bool,
 ) -> Result<Arc<rustls::ServerConfig>, EmulatorCommandError> {
     let rsa = Arc::clone(rsa);
-    Ok(tls::server_with_rsa(certificate, Box::new(move || rsa.get()))?)
+    Ok(tls::server_with_rsa(certificate, Box::new(move || rsa.get()), resumption)?)
 }
 
 /// Serves with `--control`, as the built-in hub of a run, until stdin ends. Ignores Ctrl-C, because the hub must keep serving until the run
@@ -174,7 +176,7 @@ async fn serve(
     }
     print(out, &ready)?;
     let notices = notice_printer::print_from(hub.notices(), io::stderr(), notice_printer::ALONE)?;
-    let stats = options.stats.map(|interval| StatsLines::start(Arc::clone(&hub), interval, io::stderr()));
+    let stats = options.stats.map(|interval| StatsLines::start(&hub, interval, io::stderr()));
     let stats = stats.transpose()?;
     // Make the RSA certificate now, so that the first device that needs it does not wait. The built-in hub of a run makes it only on
     // demand: the devices of a run do not need it, and the CPU time would count as the hub's.
@@ -192,9 +194,12 @@ async fn serve(
         }
     };
     let served = running.serve_and_drain(listener, stop, limit).await;
-    stats.into_iter().for_each(StatsLines::finish);
+    let totals = stats::totals(&hub);
     drop(hub);
     notices.finish();
+    if let Some(stats) = stats {
+        stats.finish(totals);
+    }
     // Wait for the thread: aws-lc clears its random number generators at exit, and a process that exits during key generation may
     // abort.
     if let Err(panic) = rsa.join() {
@@ -228,6 +233,7 @@ fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandE
     let options = EmulatorOptions {
         expiry_grace: grace,
         lenient_properties: args.lenient_properties,
+        tls_resumption: args.tls_resumption,
         ..EmulatorOptions::default()
     };
     let mut config = ControlConfig {

@@ -6,6 +6,7 @@
 
 mod build_result;
 mod ca_file;
+mod capacity_plan;
 mod certs;
 mod check;
 mod ci;
@@ -69,6 +70,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
         Command::Run(args) => run::run(&args, &mut env).await,
         Command::Init(args) => init::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Check(args) => check::run(&args, &mut env).await.map(|()| exit::PASSED),
+        Command::Plan(args) => capacity_plan::run(&args, &mut env).await,
         Command::Emulator(args) => emulator::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Compare(args) => compare::run(&args, &mut env),
         Command::Report(args) => report::run(&args, &mut env).await,
@@ -102,6 +104,7 @@ fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
     let schema = match args.format {
         SchemaFormat::Result => crate::result::schema(),
         SchemaFormat::Compare => crate::compare::schema(),
+        SchemaFormat::Plan => crate::capacity::schema(),
         SchemaFormat::Scenario => crate::scenario::schema(),
     };
     let text = serde_json::to_string_pretty(&schema)

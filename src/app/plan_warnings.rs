@@ -4,11 +4,11 @@
 use super::columns::Layout;
 use crate::measure::{Compare, Test, threshold_label};
 use crate::plan::{
-    CallPlan, DrivePlan, FleetPlan, Plan, Remedy, Subscription, TargetKind, Threshold, address_of,
+    CallPlan, DrivePlan, FleetPlan, Offline, Plan, Remedy, Subscription, TargetKind, Threshold, address_of,
     is_loopback_host,
 };
 use crate::scenario::masked;
-use crate::units::{Percent, human_count, human_duration, plural, written_duration};
+use crate::units::{Percent, human_count, human_duration, plural, set_duration, written_duration};
 use std::collections::BTreeSet;
 
 /// The severity of a message about a plan.
@@ -57,6 +57,7 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
         .chain(plan.drives.iter().filter_map(|drive| unhandled_calls(plan, drive)))
         .chain(fleets.flat_map(|(fleet, number)| untracked(plan, fleet, number)))
         .chain(device_lists(plan))
+        .chain(plan.fleets.iter().filter_map(|fleet| gives_up(plan, fleet)).map(|text| (Weight::Note, text)))
         .collect()
 }
 
@@ -134,6 +135,32 @@ fn impossible_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
         let threshold = format_threshold(plan, threshold);
         Some(format!("threshold {threshold} can only fail: {range}; {fix}"))
     })
+}
+
+/// Returns a note about a fleet whose devices can give up reconnecting before the end of the load.
+fn gives_up(plan: &Plan, fleet: &FleetPlan) -> Option<String> {
+    let (policy, load) = (&fleet.reconnect, plan.schedule.end());
+    let earliest = policy.gives_up_after_at_least().filter(|earliest| *earliest < load)?;
+    let limit = match (policy.gives_up_attempts, policy.gives_up_after) {
+        (Some(attempts), _) => plural(attempts.into(), "failed attempt in a row", "failed attempts in a row"),
+        (None, limit) => format!("{} offline", set_duration(limit.unwrap_or_default())),
+    };
+    let earliest = match policy.gives_up_attempts {
+        Some(_) if earliest.is_zero() => ", which jitter can make arbitrarily short".to_owned(),
+        Some(_) => format!(", at the earliest {} after a connection loss", set_duration(earliest)),
+        None => String::new(),
+    };
+    let outcome = match fleet.offline {
+        Offline::Queue => "expired",
+        Offline::Skip => "offline",
+    };
+    Some(format!(
+        "devices of fleet {} can give up reconnecting within the load of {}: after {limit}{earliest}. They then stay offline until the \
+         plan connects them again, and their due messages end as {outcome}; for devices that retry without end, set `reconnect` \
+         without `give_up`",
+        fleet.name,
+        set_duration(load)
+    ))
 }
 
 /// Warns about fleets whose devices never connect, because `online` is too small in every phase.

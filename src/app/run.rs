@@ -244,11 +244,16 @@ pub(super) fn endpoints(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Arc<[Endp
         }
         None => None,
     };
+    let resumption = target.tls.as_ref().is_some_and(|tls| tls.resumption);
+    let sessions = tls.as_ref().filter(|_| resumption);
+    let sessions = sessions.map(|config| Arc::new(tls::DeviceSessions::new(config, plan.devices())));
     let own_roots = target.tls.as_ref().is_some_and(|tls| tls.ca.is_some());
     let endpoint = |(host, port): (&str, u16)| Endpoint {
         host: host.to_owned(),
         port,
+        hosts: target.host_count().into(),
         tls: tls.clone(),
+        sessions: sessions.clone(),
         own_roots,
         sources: target.source_ips.clone(),
     };

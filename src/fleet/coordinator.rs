@@ -200,6 +200,7 @@ impl Coordinator {
             until_ns: nanos(ended.unwrap_or(at)),
             cpu_percent,
             planned_online: self.plan.planned_online(nanos(at)),
+            planned_by_fleet: self.plan.planned_by_fleet(nanos(at)),
             load_end_us: nanos(self.load_end) / 1_000,
             generator: (&self.usage).into(),
             tls: self.tls.map(tls_text),

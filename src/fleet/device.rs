@@ -31,7 +31,7 @@ use super::messages::Messages;
 use super::open::{Open, Outgoing};
 use super::trace::Tracer;
 use super::{Context, DeviceRef};
-use crate::measure::{Culprit, Operation, Outcome};
+use crate::measure::{Culprit, Offline, Operation, Outcome};
 use crate::plan::{FleetPlan, Span, Stay};
 use crate::policy::disconnect::Disconnect;
 use crate::rng::{Purpose, Rng, generator};
@@ -73,6 +73,8 @@ pub struct Device {
     ping: Option<Box<Open>>,
     /// State that only devices of an IoT hub have. Allocated when first needed.
     iot_hub: Option<Box<IotHubState>>,
+    /// Number of connection attempts since the latest connection ended.
+    attempts: u16,
     /// Number of successive connections that the peer closed soon after CONNACK.
     short_connections: u8,
     /// Number of QoS 0 messages flushed since the last received byte.
@@ -134,6 +136,7 @@ impl Device {
             subscribe: SubscribeState::Done,
             ping: None,
             iot_hub: None,
+            attempts: 0,
             short_connections: 0,
             qos0_unconfirmed: 0,
             refused: false,
@@ -206,6 +209,8 @@ impl Device {
         let deadline = now + self.plan().connect_timeout;
         let picked_ns = self.context.ns(now).max(due_ns);
         let open = self.recorder().due(Operation::Connect, due_ns).picked(picked_ns);
+        self.context.recorder.borrow_mut().connection_attempt(self.device.fleet, picked_ns);
+        self.attempts = self.attempts.saturating_add(1);
         self.connection = ConnectionState::Connecting(Attempt { open, deadline, reached: Reached::Nothing });
         (self.end, self.online_for) = (ConnectionEnd::Failed, None);
         self.refused = false;
@@ -244,6 +249,9 @@ impl Device {
         }
         if let Some(facts) = &dialed.tls {
             self.context.report_tls(*facts);
+            if let Some(took) = dialed.steps.tls.filter(|_| facts.resumed) {
+                self.recorder().step_ok(Operation::ConnectTlsResumed, due_ns, now, took);
+            }
         }
     }
 
@@ -261,7 +269,7 @@ impl Device {
     /// Aborts the run for this device. Open operations end in `settle`.
     pub(crate) fn abort(&mut self) {
         if self.online_since().is_some() {
-            self.recorder().online(-1);
+            self.recorder().went_offline(self.context.now(), Offline::Planned);
         }
         if !matches!(self.connection, ConnectionState::Connecting(_)) {
             self.connection = ConnectionState::Offline;
@@ -297,7 +305,7 @@ impl Device {
     fn expect_online(&mut self, reason: Option<ConnectionEnd>, now_ns: u64) {
         if let Some(reason) = reason.filter(|_| now_ns < self.offline_at_ns()) {
             self.online_operation = Some(self.recorder().due(Operation::Online, now_ns));
-            self.connect_reason = reason;
+            (self.connect_reason, self.attempts) = (reason, 0);
         }
     }
 
@@ -394,7 +402,8 @@ impl Machine for Device {
             self.connect_reason = planned.unwrap_or(self.connect_reason);
         }
         if online_for.is_some() {
-            self.recorder().online(-1);
+            let how = if planned.is_some() { Offline::Planned } else { Offline::Lost };
+            self.recorder().went_offline(now, how);
             self.messages.block(now_ns);
         }
         if let Some(requests) = self.messages.requests_mut() {

@@ -7,7 +7,9 @@ use super::observer::Observed;
 use super::open::Open;
 use super::{Context, DeviceRef, nanos};
 use crate::link::{DialError, Step, Steps};
-use crate::measure::{Culprit, FleetCounts, Key, Operation, Outcome, Recorder, TargetRecorder};
+use crate::measure::{
+    Culprit, FleetCounts, Key, Offline, Operation, Outage, Outcome, Recorder, TargetRecorder,
+};
 use crate::plan::{SendPlan, Spread};
 use std::time::{Duration, Instant};
 
@@ -216,9 +218,20 @@ impl DeviceRecorder<'_> {
         }
     }
 
-    /// Records that a device went online (1) or offline (-1).
-    pub(crate) fn online(&self, delta: i64) {
-        self.context.recorder.borrow_mut().online(self.device.fleet, delta);
+    /// Records that the device went online.
+    pub(crate) fn went_online(&self, now: Instant) {
+        self.context.recorder.borrow_mut().went_online(self.device.fleet, self.context.ns(now));
+    }
+
+    /// Records that the device went offline.
+    pub(crate) fn went_offline(&self, now: Instant, how: Offline) {
+        self.context.recorder.borrow_mut().went_offline(self.device.fleet, self.context.ns(now), how);
+    }
+
+    /// Records the end of the time without a connection that started at `from_ns`.
+    pub(crate) fn outage(&self, from_ns: u64, to_ns: u64, attempts: u32, is_back: bool) {
+        let outage = Outage { fleet: self.device.fleet, from_ns, to_ns, attempts, is_back };
+        self.context.recorder.borrow_mut().outage(outage);
     }
 }
 

@@ -82,8 +82,7 @@ async fn dial(
     deadline: Instant,
 ) -> Option<Result<Dialed, link::DialError>> {
     let (global, hosts) = (device.global_index(), &context.hosts);
-    let mut dialling =
-        pin!(link::dial(hosts.endpoint(global), &context.resolver, hosts.turn(global), deadline));
+    let mut dialling = pin!(link::dial(hosts.endpoint(global), &context.resolver, global, deadline));
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
         if let Poll::Ready(dialed) = dialling.as_mut().poll(cx) {

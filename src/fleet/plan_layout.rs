@@ -32,8 +32,10 @@ pub fn collector(plan: &Plan) -> Collector {
         fleets: fleet_phases(plan, number),
     };
     let fleets = plan.fleets.iter().map(fleet).collect();
-    Collector::new(layout(plan), fleets, plan.schedule.phases().iter().zip(0..).map(phase).collect())
-        .with_targets(targets(plan))
+    let phases = plan.schedule.phases().iter().zip(0..).map(phase).collect();
+    let mut collector = Collector::new(layout(plan), fleets, phases);
+    collector.schedule(plan.disturbances());
+    collector.with_targets(targets(plan))
 }
 
 /// Returns the hosts of a target that has several, with the number of devices that start at each.

@@ -31,8 +31,8 @@ pub struct Dialed {
     pub tls: Option<TlsFacts>,
 }
 
-/// Connects to `endpoint`. All steps must finish by `deadline`. `turn` is the number of the caller's connection:
-/// consecutive connections use the source and target addresses in turn.
+/// Connects to `endpoint`. All steps must finish by `deadline`. `turn` is the number of the device, or of the caller's connection:
+/// consecutive numbers use the source and target addresses in turn, and a device resumes only sessions of its own number.
 ///
 /// # Errors
 /// A step failed or did not finish in time.
@@ -87,6 +87,7 @@ async fn connect(
     })?;
 
     let Some(config) = &endpoint.tls else { return Ok(Transport::Tcp(stream)) };
+    let config = endpoint.sessions.as_ref().map_or(config, |sessions| sessions.config_of(turn));
     let stream = tls(endpoint, config, stream, deadline).await.map_err(|error| (Step::Tls, error))?;
     steps.tls = Some(lap());
     Ok(Transport::Tls(Box::new(stream)))
@@ -102,7 +103,8 @@ async fn tcp(
     turn: u64,
     deadline: Instant,
 ) -> io::Result<TcpStream> {
-    let routes = addresses::routes(found, &endpoint.sources, turn);
+    // Of the consecutive devices, this host has every n-th one. Their own numbers are consecutive, too.
+    let routes = addresses::routes(found, &endpoint.sources, turn / endpoint.hosts.max(1));
     if routes.is_empty() && !found.is_empty() {
         let what = "none is of the same family (IPv4 or IPv6) as the host's addresses";
         return Err(addresses::source_address_error(what.to_owned()));

@@ -5,6 +5,8 @@ use rustls::ClientConfig;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::tls::DeviceSessions;
+
 /// The target of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoint {
@@ -13,8 +15,12 @@ pub struct Endpoint {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// Number of hosts of the target, if consecutive devices use them in turn. 0 and 1 mean that all devices use this host.
+    pub hosts: u64,
     /// TLS configuration, shared by the whole fleet; `None` for plain TCP.
     pub tls: Option<Arc<ClientConfig>>,
+    /// The TLS configurations of devices that resume their sessions. If `None`, every handshake is a full one.
+    pub sessions: Option<Arc<DeviceSessions>>,
     /// True if the trusted roots come from a `ca` file. In that case, advice must not ask for such a file.
     pub own_roots: bool,
     /// Local addresses to connect from, in turn. If empty, the operating system chooses.

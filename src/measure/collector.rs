@@ -2,6 +2,8 @@
 //! it once per second. Independent of devices: it only distinguishes sources.
 
 use super::batches::{Batch, Batches};
+use super::disturbance::Disturbance;
+use super::disturbance_tracker::DisturbanceTracker;
 use super::errors::{self, ErrorTotals};
 use super::fleet_row::{FLEETS_MAX, FleetRow};
 use super::health::{Busy, ClockStep, Source};
@@ -68,6 +70,7 @@ pub struct Collector {
     busy: BTreeMap<(Source, usize), Busy>,
     /// Number of online devices, by source and fleet.
     online: BTreeMap<Source, Vec<Online>>,
+    disturbances: DisturbanceTracker,
     since_tick: Interval,
     /// The numbers of each fleet since the last tick. Empty if the run has one fleet, or too many for a chart.
     fleets_since_tick: Vec<FleetRow>,
@@ -89,6 +92,7 @@ impl Collector {
             heartbeat: Latency::default(),
             busy: BTreeMap::new(),
             online: BTreeMap::new(),
+            disturbances: DisturbanceTracker::new(layout.fleets),
             since_tick: Interval::default(),
             fleets_since_tick: match layout.fleets {
                 2..=FLEETS_MAX => vec![FleetRow::default(); layout.fleets],
@@ -122,6 +126,17 @@ impl Collector {
             (0..layout.fleets).map(fleet).collect(),
             (0..layout.phases).map(phase).collect(),
         )
+    }
+
+    /// Sets the disturbances with a known start: planned disconnects and faults.
+    pub fn schedule(&mut self, known: Vec<Disturbance>) {
+        self.disturbances.schedule(known);
+    }
+
+    /// Ends a second of the disturbances. `planned` is the planned number of online devices of each fleet: at the end of each 100 ms of
+    /// the second, or a single number if they are equal.
+    pub fn tick_planned(&mut self, t_ns: u64, planned: &[Vec<u64>]) {
+        self.disturbances.tick(t_ns, planned, &mut self.measurement);
     }
 
     /// Adds a snapshot from a source.
@@ -179,6 +194,7 @@ impl Collector {
         for (sum, part) in self.measurement.targets.iter_mut().zip(&snapshot.targets) {
             sum.add(part);
         }
+        self.disturbances.add(&snapshot.connections, &mut self.measurement);
         self.add_health(snapshot, source);
     }
 
@@ -353,6 +369,7 @@ impl Collector {
         breakdowns: Vec<String>,
     ) -> Measurement {
         self.update_peaks();
+        self.disturbances.finish(load_ended_us, &mut self.measurement);
         let mut measurement = self.measurement;
         measurement.streams = streams;
         measurement.breakdowns = breakdowns;

@@ -3,13 +3,14 @@
 //! without the plan.
 
 use super::batches::{BATCHES_MAX, Batches, FINE_MAX, TOTAL_MAX};
+use super::disturbance::Disturbance;
 use super::errors::{self, ErrorTotals};
 use super::fleet_counts::FleetCounts;
 use super::health::{ClockStep, Health, Source};
 use super::operation::{Key, Operation};
 use super::series::Series;
 use super::target_totals::TargetTotals;
-use super::totals::Totals;
+use super::totals::{Totals, is_zero};
 use crate::stalls::StallEntry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,13 @@ pub struct Measurement {
     pub streams: Vec<Stream>,
     /// The run over time.
     pub series: Series,
+    /// Moments from which devices lost their connections, with the number of online devices after each. `recoveries` are computed from
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disturbances: Vec<Disturbance>,
+    /// Number of further disturbances, of which nothing was kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disturbances_left_out: u64,
     /// Errors by class, most frequent first.
     pub errors: Vec<ErrorTotals>,
     /// The hosts of a target that has several, in the order of the scenario. Left out for a target with one host.
@@ -294,6 +302,13 @@ impl Measurement {
             }
         }
         self.series.merge(&other.series);
+        for theirs in &other.disturbances {
+            match self.disturbances.iter_mut().find(|mine| mine.is_same(theirs)) {
+                Some(mine) => mine.merge(theirs),
+                None => self.disturbances.push(theirs.clone()),
+            }
+        }
+        self.disturbances_left_out = self.disturbances_left_out.max(other.disturbances_left_out);
         other.errors.iter().for_each(|error| errors::merge(&mut self.errors, error));
         TargetTotals::merge_list(&mut self.targets, &other.targets);
         for theirs in &other.health {
@@ -350,6 +365,7 @@ impl Measurement {
         });
         self.targets.iter_mut().for_each(TargetTotals::sort);
         self.clock_steps.sort_by_key(|step| step.at_us);
+        self.disturbances.sort_by_key(|one| (one.start_us, one.cause));
         self.breakdowns.sort();
     }
 

@@ -3,6 +3,7 @@
 //! vector, and the histograms in snapshots are reused.
 
 use super::cells::{Cell, Cells};
+use super::connections::{Connections, Offline, Outage};
 use super::echo::Echoes;
 use super::errors::ErrorTotals;
 use super::fleet_counts::FleetCounts;
@@ -52,6 +53,7 @@ pub struct Recorder {
     busy: Vec<Busy>,
     saturated: Vec<[u64; 2]>,
     divergences: Vec<Divergence>,
+    connections: Connections,
     totals_pool: Pool,
     /// For unfinished operations, and for operations that the load generator delayed.
     rare_pool: Pool,
@@ -83,6 +85,7 @@ impl Recorder {
             busy: vec![Busy::default(); layout.phases],
             saturated: Vec::new(),
             divergences: Vec::new(),
+            connections: Connections::default(),
             totals_pool: Pool::new(DIGITS_TOTAL, layout.highest_us),
             rare_pool: Pool::growing(DIGITS_TOTAL, layout.highest_us),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
@@ -318,10 +321,32 @@ impl Recorder {
         &mut self.targets
     }
 
-    /// Adds `delta` to the number of a fleet's online devices.
-    #[inline]
-    pub fn online(&mut self, fleet: u16, delta: i64) {
+    /// Changes the number of a fleet's online devices, for tests of other numbers.
+    #[cfg(test)]
+    pub(crate) fn online(&mut self, fleet: u16, delta: i64) {
         self.fleets[usize::from(fleet)].1.change(delta);
+    }
+
+    /// Records that a device went online.
+    pub fn went_online(&mut self, fleet: u16, at_ns: u64) {
+        self.fleets[usize::from(fleet)].1.change(1);
+        self.connections.connected(fleet, at_ns);
+    }
+
+    /// Records that a device went offline.
+    pub fn went_offline(&mut self, fleet: u16, at_ns: u64, how: Offline) {
+        self.fleets[usize::from(fleet)].1.change(-1);
+        self.connections.disconnected(fleet, at_ns, how);
+    }
+
+    /// Records the start of a connection attempt.
+    pub fn connection_attempt(&mut self, fleet: u16, at_ns: u64) {
+        self.connections.attempt(fleet, at_ns);
+    }
+
+    /// Records the end of a device's time without a connection.
+    pub fn outage(&mut self, outage: Outage) {
+        self.connections.outage(outage);
     }
 
     /// Records a heartbeat of this worker at `at_ns`, which was `late_ns` late.
@@ -371,6 +396,7 @@ impl Recorder {
         snapshot.stalls = self.stalls.take();
         snapshot.saturated = std::mem::take(&mut self.saturated);
         std::mem::swap(&mut self.divergences, &mut snapshot.divergences);
+        std::mem::swap(&mut self.connections, &mut snapshot.connections);
         for (counts, online) in &mut self.fleets {
             snapshot.fleets.push((std::mem::take(counts), *online));
             online.peak = online.now;
@@ -402,6 +428,7 @@ impl Recorder {
         snapshot.fleets.clear();
         snapshot.errors.clear();
         snapshot.divergences.clear();
+        snapshot.connections.clear();
         self.spare.push(snapshot);
     }
 }

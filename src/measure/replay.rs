@@ -5,6 +5,7 @@
 
 use super::bounded::Bounded;
 use super::collector::Collector;
+use super::disturbance::Disturbance;
 use super::health::Source;
 use super::latency::Latency;
 use super::layout::Layout;
@@ -25,6 +26,10 @@ pub struct SecondEnd {
     pub cpu_percent: Option<f64>,
     /// Number of devices that should be online according to the plan.
     pub planned_online: u64,
+    /// The same for each fleet: at the end of each 100 ms of the second, or a single number if they are equal. Journals from earlier
+    /// versions have none.
+    #[serde(default)]
+    pub planned_by_fleet: Vec<Vec<u64>>,
     /// End of the load, as far as it is known.
     pub load_end_us: u64,
     /// Resource use of the load generator.
@@ -128,6 +133,11 @@ impl Replay {
         self
     }
 
+    /// Sets the disturbances with a known start.
+    pub fn schedule(&mut self, known: Vec<Disturbance>) {
+        self.collector.schedule(known);
+    }
+
     /// Adds the bytes of the next second.
     ///
     /// # Errors
@@ -146,6 +156,7 @@ impl Replay {
             self.open.add(snapshot);
         }
         self.collector.tick(end.row_ns, end.cpu_percent, end.planned_online);
+        self.collector.tick_planned(end.row_ns, &end.planned_by_fleet);
         self.last = end;
         Ok(())
     }

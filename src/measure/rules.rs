@@ -109,17 +109,26 @@ pub enum Test {
         /// Limit.
         limit: u64,
     },
+    /// `recovery(99%) < 60s`: the time from a disturbance until a share of the planned devices is online again, for 2 s.
+    Recovery {
+        /// Share, as a fraction of 1.
+        share: f64,
+        /// Operator: `<` or `<=`.
+        compare: Compare,
+        /// Limit.
+        limit_us: u64,
+    },
 }
 
 impl Test {
-    /// Returns the limit, if this tests latencies.
+    /// Returns the limit, if this tests latencies of operations.
     #[must_use]
     pub fn latency_limit_us(&self) -> Option<u64> {
         match *self {
             Test::Percentile { limit_us, .. } | Test::Mean { limit_us, .. } | Test::Max { limit_us, .. } => {
                 Some(limit_us)
             }
-            Test::Rate { .. } | Test::Count { .. } => None,
+            Test::Rate { .. } | Test::Count { .. } | Test::Recovery { .. } => None,
         }
     }
 
@@ -131,7 +140,8 @@ impl Test {
             | Test::Mean { compare, .. }
             | Test::Max { compare, .. }
             | Test::Rate { compare, .. }
-            | Test::Count { compare, .. } => compare,
+            | Test::Count { compare, .. }
+            | Test::Recovery { compare, .. } => compare,
         }
     }
 }

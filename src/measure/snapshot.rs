@@ -1,5 +1,6 @@
 //! The numbers that a worker counted since its last snapshot. Created by the recorder; added up by the collector.
 
+use super::connections::Connections;
 use super::errors::ErrorTotals;
 use super::fleet_counts::FleetCounts;
 use super::health::Busy;
@@ -36,6 +37,9 @@ pub struct Snapshot {
     pub(super) saturated: Vec<[u64; 2]>,
     /// All steps, and divergences that were larger than all previous ones.
     pub(super) divergences: Vec<Divergence>,
+    /// Connects and disconnects. Journals from earlier versions have none.
+    #[serde(default)]
+    pub(super) connections: Connections,
 }
 
 impl Snapshot {
@@ -50,6 +54,7 @@ impl Snapshot {
         self.cells.iter().all(|(key, _)| is_known(key))
             && self.second < second_max
             && self.strays.iter().all(is_stray)
+            && self.connections.fits(layout.fleets, second_max)
             && self.seconds.iter().all(|(second, _)| second < second_max)
             && self.fleets.iter().all(|(_, online)| is_online(online))
             && self.stalls.iter().chain(&self.saturated).all(|[from_ns, to_ns]| from_ns <= to_ns)

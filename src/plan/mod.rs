@@ -11,6 +11,7 @@
 //! - `payload`: message payloads, and templates for ids and topics.
 //! - `credentials`: tokens, keys, passwords and device lists.
 //! - `device_file`: a device list for the emulator.
+//! - `disturbances`: planned disconnects and faults, after which devices have to return.
 //! - `deliveries`: messages that the run's subscribers should receive.
 //! - `forecast`: the resources that a run needs, and the samples that it produces.
 //! - `once`: the plan in which one device of each fleet does every operation once.
@@ -21,6 +22,7 @@
 mod credentials;
 mod deliveries;
 mod device_file;
+mod disturbances;
 mod duplicates;
 mod fingerprint;
 mod forecast;

@@ -10,6 +10,7 @@ pub mod exit;
 
 mod annotations;
 mod banner;
+mod capacity_plan;
 mod charts;
 mod comparison;
 mod connected;
@@ -37,6 +38,9 @@ pub(crate) mod testing;
 
 pub use crate::plan::in_json;
 pub use annotations::{CiSystem, annotations, without_commands};
+pub use capacity_plan::{
+    assertion_words, html as capacity_page, markdown as capacity_markdown, text as capacity_text,
+};
 pub use comparison::{html as comparison_page, markdown as comparison_markdown};
 pub use error_fix::{Connecting, connack_fix, dial_fix, error_fix};
 pub use findings::TargetFacts;

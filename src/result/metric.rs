@@ -135,18 +135,19 @@ impl MetricSpec {
         Ok(MetricSpec { operation, phase, fleet, aggregate })
     }
 
-    /// Returns the metric that a threshold tests.
+    /// Returns the metric that a threshold tests. `None` for a recovery, which is not a number of operations.
     #[must_use]
-    pub fn of_rule(rule: &Rule) -> MetricSpec {
+    pub fn of_rule(rule: &Rule) -> Option<MetricSpec> {
         let aggregate = match rule.test {
             Test::Percentile { quantile, .. } => Aggregate::Percentile(quantile),
             Test::Mean { .. } => Aggregate::Mean,
             Test::Max { .. } => Aggregate::Max,
             Test::Rate { outcome, .. } => Aggregate::Rate(outcome),
             Test::Count { outcome, .. } => Aggregate::Count(outcome),
+            Test::Recovery { .. } => return None,
         };
         let (phase, fleet) = (rule.phase.clone(), rule.fleet.clone());
-        MetricSpec { operation: rule.metric, phase, fleet, aggregate }
+        Some(MetricSpec { operation: rule.metric, phase, fleet, aggregate })
     }
 
     /// Returns the default metrics of a result: those of its thresholds, each once, except thresholds that only test whether anything
@@ -157,7 +158,7 @@ impl MetricSpec {
         for rule in result.rules.iter().flat_map(|rules| &rules.thresholds) {
             let only_happened =
                 Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 };
-            let spec = MetricSpec::of_rule(rule);
+            let Some(spec) = MetricSpec::of_rule(rule) else { continue };
             if rule.test != only_happened && !specs.contains(&spec) {
                 specs.push(spec);
             }

@@ -4,6 +4,7 @@
 //! Durations are integers in microseconds whose names end in `_us`. Times within the run are measured from the
 //! start of the run; dates are RFC 3339 in UTC.
 
+use super::recoveries::StormRecovery;
 use crate::measure::{Latency, Measurement, Operation, Outcomes, Rules, Test};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,10 @@ pub struct RunResult {
     /// Operations over all fleets, and over all phases except warm-ups.
     #[serde(default)]
     pub totals: Vec<OperationSum>,
+    /// Recovery from each of the `disturbances`: over all fleets, and for each fleet if there are several. Empty in files from earlier
+    /// versions.
+    #[serde(default)]
+    pub recoveries: Vec<StormRecovery>,
     /// Use of each limit of the hub's tier. Empty without a tier, in recovered results, and in files from earlier versions.
     #[serde(default)]
     pub limits: Vec<LimitUse>,
@@ -211,6 +216,9 @@ pub struct Target {
     /// True if the plan uses TLS.
     #[serde(default)]
     pub tls_wanted: bool,
+    /// True if devices resume their TLS sessions.
+    #[serde(default)]
+    pub tls_resumption: bool,
     /// Negotiated TLS parameters; null over plain TCP, and if no handshake succeeded.
     pub tls: Option<Tls>,
     /// Tier of the IoT hub, such as `S1`; `unlimited` for a built-in hub without a tier. Null if it is not known, and in files from earlier

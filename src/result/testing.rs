@@ -102,6 +102,7 @@ pub(crate) fn result() -> RunResult {
         emulator: Some(Emulator { accepted: 1, ..Emulator::default() }),
         measurement: measurement(),
         totals: Vec::new(),
+        recoveries: Vec::new(),
         limits: Vec::new(),
         faults: Vec::new(),
         findings: vec![Finding {
@@ -137,6 +138,7 @@ fn run() -> Run {
             port: 8883,
             embedded: true,
             tls_wanted: false,
+            tls_resumption: false,
             tls: None,
             tier: None,
             units: None,

@@ -209,6 +209,8 @@ impl Reader<'_> {
         let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         if let Some(Meant::Word(word)) = meant(&text.value, &words) {
             problem.fix(format!("did you mean {}?", quoted(word)));
+        } else if let Some(word) = words.first() {
+            problem.fix(format!("use {}, or another of the allowed values", quoted(word)));
         }
         None
     }

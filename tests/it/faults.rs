@@ -5,7 +5,8 @@ use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, command, finish, hubsto
 use hubstorm::measure::Operation;
 use hubstorm::result::model::{Fault, RunResult};
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Runs a scenario. A busy machine may start messages late, so the verdict ignores that.
 fn run(scenario: &str, code: i32) -> (RunResult, String) {
@@ -103,6 +104,47 @@ fn control_lines_cause_faults_and_refuse_wrong_ones() {
             assert!(found.contains(answer), "{line}: {found}");
         }
     }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+/// Returns the certificate that the hub presents, which OpenSSL has verified.
+fn presented(port: u64, ca: &Path, offer: &[&str]) -> String {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", "localhost"]);
+    openssl.args(["-verify_hostname", "localhost", "-verify_return_error", "-CAfile"]).arg(ca).args(offer);
+    let output = openssl.stdin(Stdio::null()).output().expect("tests/run installs openssl");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("Verify return code: 0 (ok)"), "{offer:?}: {output:?}");
+    let pem = text.split_once("-----BEGIN CERTIFICATE-----").expect("the server has a certificate").1;
+    pem.split_once("-----END CERTIFICATE-----").expect("PEM has an end").0.to_owned()
+}
+
+#[test]
+fn certificate_change_presents_another_certificate() {
+    let mut child =
+        command(["emulator", "--control"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut answer = |line: &str| -> serde_json::Value {
+        writeln!(stdin, "{line}").unwrap();
+        serde_json::from_str(&lines.next().unwrap()).unwrap()
+    };
+    let ready = answer(r#"{"config":{"shards":1}}"#);
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, ready["ca_pem"].as_str().unwrap()).unwrap();
+    let port = ready["port"].as_u64().unwrap();
+    let rsa = ["-sigalgs", "rsa_pss_rsae_sha256:rsa_pkcs1_sha256"];
+    let both = || [presented(port, &ca, &[]), presented(port, &ca, &rsa)];
+    let before = both();
+    assert_ne!(before[0], before[1], "a device without ECDSA gets the RSA certificate");
+    let change = r#"{"fault":{"kind":"certificate-change"}}"#;
+    answer(change);
+    let after = both();
+    assert!(before.iter().all(|certificate| !after.contains(certificate)), "{before:?} {after:?}");
+    answer(change);
+    assert_eq!(both(), before, "the second change returns to the first certificate");
     drop(stdin);
     assert!(child.wait().unwrap().success());
 }

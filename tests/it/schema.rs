@@ -17,13 +17,14 @@ const UNKNOWN: &str = "no-such-key";
 const REFERENCE: &str = "${env.EXAMPLE}";
 
 /// Errors in the meaning of a scenario. The schema may accept them, but must refuse every other error.
-const MEANING: [&str; 11] = [
+const MEANING: [&str; 12] = [
     "not allowed with arrival = \"closed\"",
     "think_time requires arrival = \"closed\"",
     "rate and every are mutually exclusive",
     "not allowed with answer = false",
     "more than one source of keys",
     "shorter than base",
+    "a fixed delay cannot have decorrelated jitter",
     "too long",
     "not a keep-alive that MQTT can express",
     "not a timeout that IoT Hub supports",

@@ -280,10 +280,11 @@ fn cannot_connect_while_disabled(sdk: Sdk) {
     let why = device.fails(json!({"do": "connect"}));
     assert!(why.contains(refused(sdk)), "{why}");
     hub.ask(ID, json!({"disable": false})).expect("it is known");
-    device.execute(json!({"do": "connect"}), "connected");
+    let attempts = device.connect_after_refusal();
     device.leave();
     let stats = hub.stop();
-    assert_eq!((stats.accepted, stats.refused), (2, 1), "{stats:?}");
+    assert!((2..=1 + attempts).contains(&stats.accepted), "{stats:?}");
+    assert_eq!(stats.refused, 1, "{stats:?}");
 }
 
 /// Forced closes, a reset and a new certificate end the connection. The SDK reconnects, and the hub counts every message.
@@ -318,18 +319,20 @@ fn reconnects_after_a_disable_fault(sdk: Sdk) {
     let end = hubstorm::clock::now() + std::time::Duration::from_secs(2);
     device.wait_for("disconnected");
     // On a slow machine, the fault may be over at the first attempt.
+    let mut attempts = 1;
     if !device.connects() {
         // The event to wait for is the time itself at which the fault ends.
         while let Some(left) = end.checked_duration_since(hubstorm::clock::now()) {
             std::thread::park_timeout(left);
         }
-        assert!(device.connects(), "the fault is over");
+        attempts = device.connect_after_refusal();
     }
     device.execute(json!({"do": "send", "body": "after"}), "sent");
     device.leave();
     let (applied, stats) = (hub.applied(), hub.stop());
     assert_eq!(applied, [1 + stats.refused], "the closed connection, and each refused CONNECT");
-    assert_eq!((stats.accepted, stats.telemetry), (2, 2), "{stats:?}");
+    assert!((2..=1 + attempts).contains(&stats.accepted), "{stats:?}");
+    assert_eq!(stats.telemetry, 2, "{stats:?}");
 }
 
 /// Except for `#` and `+`, which the MQTT clients of the SDKs refuse, and `;`, which ends a field of a connection string.

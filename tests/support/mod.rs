@@ -14,6 +14,7 @@ pub mod mosquitto;
 pub mod mqtt;
 pub mod nats;
 pub mod outage;
+pub mod project;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod readers;

@@ -2,6 +2,7 @@
 
 use super::address::own_address;
 use super::local_broker::{LocalBroker, Place};
+use super::proxy::Proxy;
 use super::sys::Witness;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -48,6 +49,18 @@ impl Mosquitto {
     /// Like [`Mosquitto::open`], with a further setting for each listener.
     pub fn open_with(setting: &str) -> Mosquitto {
         Mosquitto::launch([], "the witness's", true, setting)
+    }
+
+    /// Returns the start of a scenario with `dev-0`, `dev-1` and so on, which connect to a proxy of this broker without TLS. The password is
+    /// in `BROKER_PASSWORD`.
+    pub fn sensors(&self, proxy: &Proxy, devices: u32) -> String {
+        format!(
+            "[target]\nkind = \"mqtt\"\nhost = \"{}\"\nport = {}\ntls = false\n[fleet.sensor]\ndevices = {devices}\n\
+             id = \"dev-{{index}}\"\n\
+             auth = {{ kind = \"password\", username = \"${{device}}\", password = \"${{env.BROKER_PASSWORD}}\" }}",
+            self.host(),
+            proxy.port(),
+        )
     }
 
     fn launch(

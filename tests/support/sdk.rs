@@ -59,6 +59,14 @@ impl SdkDevice {
         self.0.succeeds(json!({"do": "connect"}), "connected")
     }
 
+    /// Connects after a refused CONNECT, and returns the number of attempts. The Python SDK handles the end of the refused connection
+    /// late: if it does so during the next attempt, it drops the new connection and reports that the attempt failed.
+    #[track_caller]
+    pub fn connect_after_refusal(&mut self) -> u64 {
+        const ATTEMPTS_MAX: u64 = 10;
+        (1..=ATTEMPTS_MAX).find(|_| self.connects()).expect("the hub admits the device")
+    }
+
     /// Waits for a fact with this name and removes it. Panics at once if a command fails.
     #[track_caller]
     pub fn wait_for(&mut self, fact: &str) -> Value {

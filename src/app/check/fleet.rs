@@ -3,9 +3,9 @@
 use crate::app::columns::Layout;
 use crate::plan::{
     Auth, Deliveries, FleetPlan, Keys, MethodPlan, Offline, Renew, Sdk, SendPlan, Spread, SubscribeQos,
-    Subscription, TokenLife,
+    Subscription, TokenLife, device_preset,
 };
-use crate::policy::backoff::{BackOff, Reconnect};
+use crate::policy::backoff::{BackOff, Jitter, Reconnect};
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
 use crate::wire::QoS;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(super) fn write_fleet(
     line("credentials", &credentials(&fleet.auth));
     if let Some(sdk) = fleet.sdk {
         line("SDK preset", &sdk_preset(sdk, fleet));
+    } else if fleet.reconnect != device_preset(None).reconnect {
+        line("reconnect", &reconnect_policy(&fleet.reconnect));
     }
     if !fleet.subscribe.is_empty() {
         let names: Vec<String> = fleet.subscribe.iter().map(subscription).collect();
@@ -105,33 +107,48 @@ fn sdk_preset(sdk: Sdk, fleet: &FleetPlan) -> String {
     )
 }
 
+/// Describes a reconnect policy.
 fn reconnect_policy(reconnect: &Reconnect) -> String {
     let human = human_duration;
-    let Some([least, most]) = reconnect.back_off.first_between() else {
-        return "never reconnects".to_owned();
-    };
-    let grows = match reconnect.back_off {
-        BackOff::Never | BackOff::Fixed { .. } => String::new(),
-        BackOff::Exponential { max, .. } => format!(", doubled up to {}", human(max)),
-        BackOff::Stepped { max, .. } => format!(", growing up to {}", human(max)),
-    };
-    let waits = match least {
-        least if least == most => format!("after {}{grows}", human(most)),
-        Duration::ZERO => format!("after up to {}{grows}", human(most)),
-        least => format!("after {} to {}{grows}", human(least), human(most)),
-    };
+    let Some(waits) = delays(&reconnect.back_off) else { return "never reconnects".to_owned() };
     let first = match reconnect.first {
         None => String::new(),
         Some(Duration::ZERO) => "immediately, then ".to_owned(),
         Some(first) => format!("after {}, then ", human(first)),
     };
-    let gives_up = match (reconnect.gives_up_after, reconnect.gives_up_refused) {
-        (None, false) => String::new(),
-        (None, true) => " (gives up when refused)".to_owned(),
-        (Some(after), false) => format!(" (gives up after {})", human(after)),
-        (Some(after), true) => format!(" (gives up after {}, or when refused)", human(after)),
+    let refused = reconnect.refused.as_ref().and_then(delays);
+    let refused = refused.map_or_else(String::new, |waits| format!("; when refused, {waits}"));
+    let limits = [
+        reconnect.gives_up_after.map(|after| format!("after {}", human(after))),
+        reconnect.gives_up_attempts.map(|attempts| {
+            format!("after {}", plural(attempts.into(), "failed attempt", "failed attempts"))
+        }),
+        reconnect.gives_up_refused.then(|| "when refused".to_owned()),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    let gives_up =
+        if limits.is_empty() { String::new() } else { format!(" (gives up {})", limits.join(", or ")) };
+    format!("reconnects {first}{waits}{refused}{gives_up}")
+}
+
+/// Describes the delays of a back-off; `None` if there are no retries.
+fn delays(back_off: &BackOff) -> Option<String> {
+    let human = human_duration;
+    let [least, most] = back_off.between(0)?;
+    let grows = match *back_off {
+        BackOff::Never | BackOff::Fixed { .. } => String::new(),
+        BackOff::Exponential { max, jitter: Jitter::Decorrelated, .. } => {
+            format!(", then up to three times the delay before, up to {}", human(max))
+        }
+        BackOff::Exponential { base, max, .. } if base == max => String::new(),
+        BackOff::Exponential { max, .. } => format!(", doubled up to {}", human(max)),
+        BackOff::Stepped { max, .. } => format!(", growing up to {}", human(max)),
     };
-    format!("reconnects {first}{waits}{gives_up}")
+    Some(match least {
+        least if least == most => format!("after {}{grows}", human(most)),
+        Duration::ZERO => format!("after up to {}{grows}", human(most)),
+        least => format!("after {} to {}{grows}", human(least), human(most)),
+    })
 }
 
 fn subscription(subscription: &Subscription) -> String {

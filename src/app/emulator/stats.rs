@@ -17,7 +17,8 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A handle to the printing thread.
 pub(super) struct StatsLines {
-    stop: Sender<()>,
+    /// Takes the last line.
+    last: Sender<String>,
     /// Disconnects when the thread ends.
     ended: Receiver<()>,
 }
@@ -28,43 +29,57 @@ impl StatsLines {
     /// # Errors
     /// The system cannot start a thread.
     pub(super) fn start(
-        hub: Arc<Hub>,
+        hub: &Arc<Hub>,
         interval: Duration,
         mut out: impl Write + Send + 'static,
     ) -> io::Result<StatsLines> {
-        let (stop, stopped) = mpsc::channel();
+        let (last, ending) = mpsc::channel::<String>();
         let (end, ended) = mpsc::channel::<()>();
+        // The notices end when the hub is dropped, and the totals come after them.
+        let mut earlier = (clock::now(), Counted::of(hub));
+        let hub = Arc::downgrade(hub);
         let print = move || {
             let _end = end;
-            let mut last = (clock::now(), Counted::of(&hub));
-            let mut next = last.0 + interval;
+            let mut next = earlier.0 + interval;
             loop {
-                let waited = stopped.recv_timeout(next.saturating_duration_since(clock::now()));
-                let now = (clock::now(), Counted::of(&hub));
-                let text = match waited {
-                    Err(RecvTimeoutError::Timeout) => now.1.since(&last.1).line(elapsed(last.0, now.0)),
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => now.1.total(),
-                };
-                if out.write_all(format!("{text}\n").as_bytes()).is_err()
-                    || waited != Err(RecvTimeoutError::Timeout)
+                let (line, is_last) = match ending.recv_timeout(next.saturating_duration_since(clock::now()))
                 {
+                    Ok(line) => (line, true),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => {
+                        let Some(hub) = hub.upgrade() else {
+                            next += interval;
+                            continue;
+                        };
+                        let now = (clock::now(), Counted::of(&hub));
+                        let line = now.1.since(&earlier.1).line(elapsed(earlier.0, now.0));
+                        earlier = now;
+                        (line, false)
+                    }
+                };
+                if out.write_all(format!("{line}\n").as_bytes()).is_err() || is_last {
                     return;
                 }
                 // A line that was late is not made up for.
-                next = (next + interval).max(now.0);
-                last = now;
+                next = (next + interval).max(earlier.0);
             }
         };
         std::thread::Builder::new().name("stats".to_owned()).spawn(print)?;
-        Ok(StatsLines { stop, ended })
+        Ok(StatsLines { last, ended })
     }
 
     /// Prints the totals, and waits up to [`FINISH_TIMEOUT`] for them.
-    pub(super) fn finish(self) {
-        drop(self.stop);
+    pub(super) fn finish(self, totals: String) {
+        // Fails only if the thread ended because stderr is closed.
+        let _ = self.last.send(totals);
         // Ignore a timeout: it means that stderr is not being read.
         let _ = self.ended.recv_timeout(FINISH_TIMEOUT);
     }
+}
+
+/// Returns the line with everything that the hub has counted.
+pub(super) fn totals(hub: &Hub) -> String {
+    Counted::of(hub).total()
 }
 
 fn elapsed(from: Instant, to: Instant) -> f64 {
@@ -212,11 +227,11 @@ mod tests {
                 Ok(())
             }
         }
-        let lines =
-            StatsLines::start(Hub::new(Config::default()), Duration::from_millis(1), Lines(out)).unwrap();
+        let hub = Hub::new(Config::default());
+        let lines = StatsLines::start(&hub, Duration::from_millis(1), Lines(out)).unwrap();
         let first = String::from_utf8(printed.recv().unwrap()).unwrap();
         assert!(first.starts_with("hub: 0 online"), "{first}");
-        lines.finish();
+        lines.finish(totals(&hub));
         let last = String::from_utf8(printed.iter().last().unwrap()).unwrap();
         assert_eq!(last, "hub: total 0 connections, 0 msgs, 0 acks, 0 throttled, 0 refused\n");
     }

@@ -25,7 +25,7 @@ impl Device {
         if let Reached::Connect(sent) = reached {
             recorder.step_ok(Operation::ConnectMqtt, due_ns, now, now.saturating_duration_since(sent));
         }
-        recorder.online(1);
+        recorder.went_online(now);
         recorder.connected_to_host();
         match self.connect_reason {
             ConnectionEnd::Finished | ConnectionEnd::Left | ConnectionEnd::Failed => {}
@@ -39,6 +39,7 @@ impl Device {
         self.subscribe = SubscribeState::Due;
         if let Some(open) = self.online_operation.take() {
             let due_ns = open.due_ns();
+            self.end_outage(due_ns, now, true);
             self.recorder().done(open, now);
             self.skip_due(due_ns, self.context.ns(now));
         }

@@ -9,6 +9,7 @@ mod disconnecting;
 mod excuses;
 mod frozen_hub;
 mod iot_hub;
+mod reconnecting;
 mod sending;
 mod staged;
 mod storms;
@@ -31,9 +32,13 @@ fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
         "seed = 1\ndrain = \"2s\"\n[fleet.a]\ndevices = 1\n{fleet}\n\
          [[fleet.a.send]]\n{send}\n[[phase]]\nname = \"p\"\nduration = \"{load_s}s\"\n"
     );
+    context_of(&text)
+}
+
+fn context_of(text: &str) -> Rc<Context> {
     let input = Input {
         file: "device.toml",
-        text: &text,
+        text,
         overrides: &[],
         env: &|_| None,
         files: &crate::scenario::no_files,
@@ -69,7 +74,11 @@ impl Wire {
     }
 
     fn of(context: Rc<Context>) -> Wire {
-        let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index: 0 });
+        Wire::of_device(context, 0)
+    }
+
+    fn of_device(context: Rc<Context>, index: u32) -> Wire {
+        let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });
         device.start_span(context.plan.schedule.online_spans(0, 1)[0]);
         let now = context.clock.zero;
         let mut wire = Wire { context, device, now, out: BytesMut::new(), to_device: BytesMut::new() };

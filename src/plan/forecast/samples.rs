@@ -30,7 +30,7 @@ impl Plan {
         let found = self.thresholds.iter().filter_map(|threshold| {
             let needed = match threshold.test {
                 Test::Percentile { quantile, .. } => samples_needed(quantile),
-                Test::Count { .. } => 0,
+                Test::Count { .. } | Test::Recovery { .. } => 0,
                 _ => 1,
             };
             let planned = self.planned_samples(threshold)?;

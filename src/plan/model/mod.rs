@@ -1,5 +1,6 @@
 //! The plain types of a plan. `resolve` fills them in; the rest of `plan`, `fleet`, `report` and `app` read them. Start with `plan`.
 
+mod day;
 mod fault;
 mod fleet;
 mod message;
@@ -11,6 +12,7 @@ mod threshold;
 mod twin_methods;
 
 pub use crate::scenario::{Sdk, TargetKind};
+pub use day::DayPart;
 pub use fault::FaultPlan;
 pub use fleet::{FleetPlan, Offline};
 pub use message::{SendPlan, WillPlan};

@@ -87,4 +87,6 @@ pub struct TlsPlan {
     pub ca: Option<PathBuf>,
     /// Whether to verify the server's certificate. If not, the report says so.
     pub verify: bool,
+    /// Whether each device resumes its own TLS sessions.
+    pub resumption: bool,
 }

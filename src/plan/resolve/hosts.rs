@@ -62,14 +62,23 @@ fn check_kinds(hosts: &[HostSpec], errors: &mut Errors) {
 /// Reports settings of the built-in hub, which is a single host and does not run if there is a target.
 fn check_emulator(emulator: &EmulatorSpec, hosts: &[HostSpec], errors: &mut Errors) {
     // Faults have an error of their own, with any target.
-    let EmulatorSpec { expiry_grace, lenient_properties, size, quota_used, throttle, faults: _, chaos: _ } =
-        emulator;
+    let EmulatorSpec {
+        expiry_grace,
+        lenient_properties,
+        size,
+        quota_used,
+        throttle,
+        resumption,
+        faults: _,
+        chaos: _,
+    } = emulator;
     let is_set = expiry_grace.is_some()
         || lenient_properties.is_some()
         || size.tier.is_some()
         || size.units.is_some()
         || quota_used.is_some()
-        || throttle.is_some();
+        || throttle.is_some()
+        || *resumption;
     if let (true, Some(first)) = (is_set, hosts.first()) {
         let what = "[emulator] is for the built-in hub, which is a single host: it cannot be one of several";
         let problem = errors.add(&first.host.place, what);

@@ -6,6 +6,7 @@
 
 mod authentication;
 mod context;
+mod day;
 mod device_ids;
 mod device_lists;
 mod drives;
@@ -118,6 +119,7 @@ pub fn resolve(
         true => warnings::warnings(scenario, &fleets, &drives),
         false => Vec::new(),
     };
+    let day = day::resolve(scenario.day.as_ref(), &schedule, &mut errors);
     let longest_ack = fleets.iter().map(|fleet| fleet.ack_timeout).max().unwrap_or(DRAIN_MAX);
     let plan = Plan {
         name: scenario.name.clone().unwrap_or_else(|| stem(&scenario.file)),
@@ -131,6 +133,7 @@ pub fn resolve(
         fleets,
         drives,
         schedule,
+        day,
         deliveries,
         drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
         abort_when_unreachable: scenario.abort_when_unreachable,

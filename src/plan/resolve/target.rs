@@ -14,7 +14,7 @@ const PLAIN_PORT: u16 = 1883;
 /// kind.
 pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKind>) {
     let Some(spec) = &scenario.target else {
-        let tls = Some(TlsPlan { ca: None, verify: true });
+        let tls = Some(TlsPlan { ca: None, verify: true, resumption: scenario.emulator.resumption });
         let target = Target {
             kind: TargetKind::IotHub,
             host: String::new(),
@@ -44,6 +44,7 @@ pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Optio
     let tls = on.then(|| TlsPlan {
         ca: spec.ca.as_ref().map(|ca| resolve_path(&scenario.file, &ca.place, &ca.value)),
         verify: spec.tls.as_ref().is_none_or(|tls| tls.verify),
+        resumption: spec.tls.as_ref().is_some_and(|tls| tls.resumption),
     });
     let port = spec.port.unwrap_or(if on { TLS_PORT } else { PLAIN_PORT });
     let mut hosts = hosts::hosts(scenario, spec, port, errors).into_iter();
@@ -90,6 +91,7 @@ pub(super) fn emulator(scenario: &Scenario, tier: Option<TierOptions>) -> Option
     scenario.target.is_none().then(|| EmulatorOptions {
         expiry_grace: spec.expiry_grace.unwrap_or(default.expiry_grace),
         lenient_properties: spec.lenient_properties.unwrap_or(default.lenient_properties),
+        tls_resumption: spec.resumption,
         tier,
     })
 }

@@ -68,6 +68,13 @@ pub(in crate::plan) fn resolve(
                 reject_c2d(spec, errors);
                 continue;
             }
+            if metric != Operation::Online && matches!(test, Test::Recovery { .. }) {
+                let problem = errors.add(&spec.expression.place, "only online has recoveries");
+                let key = spec.metric.value.trim();
+                let online = key.find('{').map_or(String::new(), |brace| key[brace..].to_owned());
+                problem.found(&spec.expression.text).fix(format!("write it under \"online{online}\""));
+                continue;
+            }
             let expression = spec.expression.value.trim().to_owned();
             let abort_after = spec.abort.then(|| spec.after.unwrap_or_default());
             let line = spec.expression.place.line();
@@ -82,7 +89,7 @@ fn never_fails(test: Test) -> bool {
     match test {
         Test::Rate { .. } => true,
         Test::Count { outcome, .. } => outcome != Outcome::Ok,
-        Test::Percentile { .. } | Test::Mean { .. } | Test::Max { .. } => false,
+        Test::Percentile { .. } | Test::Mean { .. } | Test::Max { .. } | Test::Recovery { .. } => false,
     }
 }
 

@@ -9,6 +9,7 @@ mod closings;
 mod connecting;
 mod finding;
 mod limits;
+mod resumption;
 pub(super) mod target_facts;
 mod targets;
 
@@ -33,6 +34,7 @@ pub(super) fn findings(measurement: &Measurement, target: TargetFacts) -> Vec<Fi
     findings.extend(closings(measurement, target, &messages));
     findings.extend(connecting(measurement, target));
     findings.extend(targets::targets(measurement));
+    findings.extend(resumption::resumption(measurement, target));
     findings.extend(qos_0_on_dead_connections(measurement));
     findings.extend(unexpected_sessions(measurement));
     findings.extend(never_online(measurement));
@@ -168,7 +170,8 @@ fn never_online(measurement: &Measurement) -> Option<Finding> {
 fn gave_up(measurement: &Measurement) -> Option<Finding> {
     let gave_up = measurement.count(|counts| counts.gave_up);
     (gave_up > 0).then(|| {
-        let text = "Devices gave up reconnecting, as their reconnect policy or sdk preset specifies. They stayed offline";
+        let text = "Devices gave up reconnecting, as their reconnect policy or sdk preset specifies. They stayed offline, and their \
+                    due messages expired or were skipped";
         finding(Severity::Note, text, plural(gave_up, "time", "times"))
     })
 }

@@ -14,6 +14,7 @@ mod failure_cause;
 mod numbers;
 mod offered;
 mod reason;
+mod recovery;
 mod threshold;
 mod unattributed;
 mod undecided;
@@ -37,6 +38,7 @@ use crate::result::model::{
 use failure_cause::failure_cause;
 use offered::shortcomings;
 use reason::reason;
+use recovery::RecoveryTest;
 use threshold::{Observation, evaluate, sum_covered};
 use unattributed::UnattributedDelay;
 use undecided::{LocalCause, UndecidedThreshold};
@@ -80,7 +82,7 @@ pub fn judge_again(result: &RunResult) -> Option<Judgment> {
         ended_by: result.run.ended_by?,
         recovery: result.run.recovery.as_ref(),
         emulator: result.emulator.as_ref(),
-        target: TargetFacts::of(&result.run.target),
+        target: TargetFacts::of(result),
         limits: &result.limits,
     });
     let scenario = &result.run.scenario;
@@ -220,7 +222,14 @@ impl JudgeInput<'_> {
         let unattributed = UnattributedDelay::of(self.measurement, self.rules, &covers);
         let phases = self.measurement.phases.iter().map(|phase| phase.name.clone());
         let phases = phases.filter(|name| covers(name)).collect();
-        let observation = evaluate(&rule.test, &covered, &unattributed);
+        let observation = match rule.test {
+            Test::Recovery { share, compare, limit_us } => {
+                let clocks_diverged = unattributed.clocks_diverged;
+                let test = RecoveryTest { share, compare, limit_us, is_over: true, clocks_diverged };
+                test.evaluate(self.measurement, rule, &covers)
+            }
+            test => evaluate(&test, &covered, &unattributed),
+        };
         let result = ThresholdResult {
             metric: rule.metric.name().to_owned(),
             expression: rule.expression.clone(),
@@ -244,6 +253,9 @@ impl JudgeInput<'_> {
 
     /// Returns why a threshold is undecided: the reason in words, and the causes.
     fn undecided(&self, threshold: &Evaluated) -> (String, Vec<LocalCause>) {
+        if matches!(threshold.rule.test, Test::Recovery { .. }) {
+            return recovery::undecided(&label(&threshold.result), &threshold.observation);
+        }
         let undecided = UndecidedThreshold {
             measurement: self.measurement,
             rules: self.rules,

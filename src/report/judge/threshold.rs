@@ -56,6 +56,8 @@ pub(super) fn evaluate(test: &Test, totals: &Totals, unattributed: &Unattributed
         Test::Max { compare, limit_us } => Latencies::of(totals, limit_us, unattributed).max(compare),
         Test::Rate { outcome, compare, limit } => rate(outcome, compare, limit, totals, unattributed),
         Test::Count { outcome, compare, limit } => count(outcome, compare, limit, totals, unattributed),
+        // `recovery` evaluates these: they do not depend on operations.
+        Test::Recovery { limit_us, .. } => Observation::latency(limit_us, 0).missing(),
     }
 }
 
@@ -280,7 +282,7 @@ impl Observation {
         Observation { limit, unit, observed, best, worst, text, interval_text, margin, samples, status }
     }
 
-    fn latency(limit_us: u64, samples: u64) -> Observation {
+    pub(super) fn latency(limit_us: u64, samples: u64) -> Observation {
         Observation::of(float(limit_us), "us", samples)
     }
 
@@ -288,7 +290,7 @@ impl Observation {
         Observation { text: "no data".to_owned(), ..self }
     }
 
-    fn observed_latency(self, compare: Compare, limit_us: u64, interval: Interval) -> Observation {
+    pub(super) fn observed_latency(self, compare: Compare, limit_us: u64, interval: Interval) -> Observation {
         let us = |end: Bound| match end {
             Bound::At(us) => human_us(whole(us)),
             Bound::AboveLimit => format!("> {}", human_us(limit_us)),

@@ -3,7 +3,7 @@
 use super::{faults, hosts};
 use crate::scenario::model::{EmulatorSpec, SizeSpec, TargetKind, TargetSpec, ThrottleSpec, TlsSpec};
 use crate::scenario::node::{Node, Value};
-use crate::scenario::reader::Reader;
+use crate::scenario::reader::{Fields, Reader};
 use crate::scenario::value::Written;
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
 
@@ -51,12 +51,37 @@ fn source_ips(reader: &mut Reader<'_>, node: &Node) -> Vec<Written<IpAddr>> {
 fn tls(reader: &mut Reader<'_>, node: &Node) -> Option<TlsSpec> {
     let place = node.place.clone();
     if let Value::Boolean(on) = node.value {
-        return Some(TlsSpec { place, on, verify: true });
+        return Some(TlsSpec { place, on, verify: true, resumption: false });
     }
-    let mut fields = reader.table(node, "true, false, or a table such as { verify = true }")?;
+    let mut fields =
+        reader.table(node, "true, false, or a table such as { verify = true, resumption = \"on\" }")?;
     let verify = fields.take("verify").and_then(|node| reader.boolean(node)).unwrap_or(true);
-    fields.finish(reader, &[("resumption", "TLS session resumption")]);
-    Some(TlsSpec { place, on: true, verify })
+    let resumption = resumption(reader, &mut fields);
+    fields.finish(reader, &[]);
+    Some(TlsSpec { place, on: true, verify, resumption })
+}
+
+/// Reads `resumption`: true for `"on"`.
+fn resumption(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> bool {
+    let Some(node) = fields.take("resumption") else { return false };
+    let on = match &node.value {
+        Value::Boolean(on) => *on,
+        Value::String(text) if text == "true" || text == "yes" => true,
+        _ => return reader.choice(node, &[("off", false), ("on", true)], &[]).unwrap_or(false),
+    };
+    let word = if on { "on" } else { "off" };
+    reader.invalid(node, "unknown value", "\"off\", \"on\"").fix(format!("did you mean {word:?}?"));
+    false
+}
+
+/// Reads `tls` of the built-in hub, which always has TLS.
+fn emulator_tls(reader: &mut Reader<'_>, node: &Node) -> bool {
+    let Some(mut fields) = reader.table(node, "a table such as { resumption = \"on\" }") else {
+        return false;
+    };
+    let resumption = resumption(reader, &mut fields);
+    fields.finish(reader, &[]);
+    resumption
 }
 
 /// Reads `[emulator]`.
@@ -68,6 +93,7 @@ pub(super) fn emulator(reader: &mut Reader<'_>, node: &Node) -> EmulatorSpec {
     let spec = EmulatorSpec {
         expiry_grace: fields.take("expiry_grace").and_then(|node| reader.duration_or_zero(node)),
         lenient_properties: fields.take("lenient_properties").and_then(|node| reader.boolean(node)),
+        resumption: fields.take("tls").is_some_and(|node| emulator_tls(reader, node)),
         size: SizeSpec {
             tier: fields.take("tier").and_then(|node| tier(reader, node, &tiers)),
             units: fields.take("units").and_then(|node| reader.integer(node, 1..=UNITS_MAX)),

@@ -14,6 +14,8 @@ pub struct EmulatorSpec {
     pub expiry_grace: Option<Duration>,
     /// `lenient_properties`.
     pub lenient_properties: Option<bool>,
+    /// `tls`: true for `{ resumption = "on" }`.
+    pub resumption: bool,
     /// `tier` and `units`.
     pub size: SizeSpec,
     /// `quota_used`.

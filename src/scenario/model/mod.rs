@@ -3,17 +3,20 @@
 //! JSON.
 
 mod auth;
+mod day;
 mod emulator;
 mod phase;
+mod reconnect;
 
 pub use auth::{AuthSpec, RenewSpec, TokenSpec};
+pub use day::{DayPartSpec, DaySpec};
 pub(super) use emulator::ThrottleSpec;
 pub use emulator::{ChaosSpec, EmulatorSpec, FaultSpec};
 pub use phase::{ChurnSpec, CourseSpec, DisconnectSpec, LoadSpec, PhaseFleetSpec, PhaseSpec};
+pub use reconnect::{BackOffSpec, GiveUpSpec, ReconnectSpec};
 
 use super::error::Place;
 use super::value::Written;
-use crate::policy::backoff::Jitter;
 use crate::units::{Percent, Rate};
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
 use std::path::PathBuf;
@@ -44,6 +47,8 @@ pub struct Scenario {
     pub drives: Vec<DriveSpec>,
     /// `[[phase]]`.
     pub phases: Vec<PhaseSpec>,
+    /// `day`.
+    pub day: Option<DaySpec>,
     /// `drain`.
     pub drain: Option<Duration>,
     /// `abort_when_unreachable`; `None` for `"never"`.
@@ -115,7 +120,7 @@ pub struct SizeSpec {
     pub units: Option<Written<u32>>,
 }
 
-/// `tls = true`, `tls = false` or `tls = { verify = ... }`.
+/// `tls = true`, `tls = false` or `tls = { verify = .., resumption = .. }`.
 #[derive(Clone, Debug)]
 pub struct TlsSpec {
     /// Place of the value.
@@ -124,6 +129,8 @@ pub struct TlsSpec {
     pub on: bool,
     /// `verify`.
     pub verify: bool,
+    /// `resumption`: true for `"on"`.
+    pub resumption: bool,
 }
 
 /// `[fleet.NAME]`.
@@ -186,11 +193,13 @@ pub enum Sdk {
     Java,
     /// `azure-iot-sdk-c`.
     C,
+    /// The folder `c` of `azure-iot-sdk`, the unified SDK.
+    CUnified,
 }
 
 impl Sdk {
     /// All SDKs.
-    pub const ALL: [Sdk; 5] = [Sdk::Python, Sdk::Node, Sdk::DotNet, Sdk::Java, Sdk::C];
+    pub const ALL: [Sdk; 6] = [Sdk::Python, Sdk::Node, Sdk::DotNet, Sdk::Java, Sdk::C, Sdk::CUnified];
 
     /// Returns the SDK's name in scenarios.
     #[must_use]
@@ -201,29 +210,9 @@ impl Sdk {
             Sdk::DotNet => "dotnet",
             Sdk::Java => "java",
             Sdk::C => "c",
+            Sdk::CUnified => "c-unified",
         }
     }
-}
-
-/// `reconnect`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ReconnectSpec {
-    /// `kind = "never"`.
-    Never,
-    /// `kind = "fixed"`.
-    Fixed {
-        /// `delay`.
-        delay: Option<Duration>,
-    },
-    /// `kind = "exponential"`.
-    Exponential {
-        /// `base`.
-        base: Option<Duration>,
-        /// `max`.
-        max: Option<Duration>,
-        /// `jitter`.
-        jitter: Option<Jitter>,
-    },
 }
 
 /// One element of `subscribe`: a string, or a table with a QoS.

@@ -81,6 +81,7 @@ fn run() -> Run {
             port: 43_117,
             embedded: true,
             tls_wanted: true,
+            tls_resumption: false,
             tls: Some(Tls {
                 version: "1.3".to_owned(),
                 suite: "TLS13_AES_256_GCM_SHA384".to_owned(),
@@ -132,6 +133,7 @@ pub(crate) fn pass() -> RunResult {
             ..Emulator::default()
         }),
         totals: operation_sums(&measurement),
+        recoveries: Vec::new(),
         measurement,
         limits: Vec::new(),
         faults: Vec::new(),
