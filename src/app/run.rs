@@ -251,11 +251,11 @@ pub(super) fn endpoints(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Arc<[Endp
     let endpoint = |(host, port): (&str, u16)| Endpoint {
         host: host.to_owned(),
         port,
+        hosts: target.host_count().into(),
         tls: tls.clone(),
         sessions: sessions.clone(),
         own_roots,
         sources: target.source_ips.clone(),
-        hosts: target.host_count().into(),
     };
     Ok(target.hosts().map(endpoint).collect())
 }

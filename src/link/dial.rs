@@ -36,7 +36,7 @@ pub struct Dialed {
 }
 
 /// Connects to `endpoint` with a full TLS handshake. All steps must finish by `deadline`. `turn` is the number of the caller's connection:
-/// consecutive connections use the source and target addresses in turn.
+/// consecutive connections to a host use the source and target addresses in turn.
 ///
 /// # Errors
 /// A step failed or did not finish in time.
@@ -62,7 +62,7 @@ pub fn dial_device(
     faults: Option<&Rc<Faults>>,
 ) -> impl Future<Output = Result<Dialed, DialError>> {
     let own = endpoint.sessions.as_ref().map(|sessions| sessions.config_of(device));
-    dial_with(endpoint, own.or(endpoint.tls.as_ref()), resolver, endpoint.turn(device), deadline, faults)
+    dial_with(endpoint, own.or(endpoint.tls.as_ref()), resolver, device, deadline, faults)
 }
 
 async fn dial_with(
@@ -158,7 +158,8 @@ async fn tcp(
     turn: u64,
     deadline: Instant,
 ) -> io::Result<TcpStream> {
-    let routes = addresses::routes(found, &endpoint.sources, turn);
+    // Of the consecutive devices, this host has every n-th one. Their own numbers are consecutive, too.
+    let routes = addresses::routes(found, &endpoint.sources, turn / endpoint.hosts.max(1));
     if routes.is_empty() && !found.is_empty() {
         let what = "none is of the same family (IPv4 or IPv6) as the host's addresses";
         return Err(addresses::source_address_error(what.to_owned()));
