@@ -26,6 +26,7 @@ mod tests;
 pub(crate) use connect::connack_class;
 
 use super::delivery_tracker::Inbox;
+use super::device_faults::DeviceFaults;
 use super::device_recorder::{DeviceRecorder, Excuse};
 use super::messages::Messages;
 use super::open::{Open, Outgoing};
@@ -175,6 +176,11 @@ impl Device {
         context.tracer(self.device)
     }
 
+    /// Returns the faults of this device on the generator's side; `None` if no fault affects it.
+    pub(crate) fn faults(&self, context: &Context) -> Option<Rc<DeviceFaults>> {
+        context.faults_of(self.device)
+    }
+
     /// Starts a stay: a span during which the device should be online.
     pub(crate) fn start_stay(&mut self, stay: Stay) {
         self.start_span(stay.span);
@@ -287,7 +293,12 @@ impl Device {
 
     /// Records an error that the session reported.
     pub(crate) fn record_session_error(&self, error: &SessionError, now: Instant) {
-        self.recorder().error(error.class(), Culprit::Target, now, || format!("{}: {error}", self.id()));
+        // A fault that cuts a device off is the reason, not the target.
+        let (class, culprit) = match self.recorder().is_cut_off(now) {
+            true => ("fault", Culprit::Network),
+            false => (error.class(), Culprit::Target),
+        };
+        self.recorder().error(class, culprit, now, || format!("{}: {error}", self.id()));
     }
 
     // State of the current connection.
@@ -366,7 +377,7 @@ impl Machine for Device {
         let stepped = match why {
             _ if planned.is_some() => None,
             Closed::Eof | Closed::Reset => self.clock_step_behind_close(now),
-            Closed::Unreachable | Closed::TlsAlert(_) | Closed::Local => None,
+            Closed::Unreachable | Closed::TlsAlert(_) | Closed::Fault | Closed::Local => None,
         };
         if stepped.is_some() {
             self.excuse = Excuse::Machine;

@@ -73,7 +73,7 @@ fn verdict(out: &mut Writer, result: &RunResult) {
 /// Returns the metric of a threshold with its selectors: `telemetry{phase:steady,fleet:meter}`.
 pub(super) fn metric(threshold: &ThresholdResult) -> String {
     let [phase, fleet] = [&threshold.phase, &threshold.fleet].map(|name| name.as_deref().map(plain));
-    threshold_label(&plain(&threshold.metric), phase.as_deref(), fleet.as_deref())
+    threshold_label(&plain(&threshold.metric), phase.as_deref(), fleet.as_deref(), threshold.without_faults)
 }
 
 fn thresholds(out: &mut Writer, result: &RunResult) {

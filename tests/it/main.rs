@@ -52,6 +52,7 @@ mod preflight;
 mod rabbitmq;
 mod reconnect;
 mod regression;
+mod replay;
 mod report;
 mod result_doc;
 mod resumption;

@@ -26,6 +26,7 @@ const MEANING: [&str; 12] = [
     "shorter than base",
     "a fixed delay cannot have decorrelated jitter",
     "too long",
+    "not a speed for a replay",
     "not a keep-alive that MQTT can express",
     "not a timeout that IoT Hub supports",
     "invalid reference to an environment variable",
@@ -42,7 +43,7 @@ const TEXTS: &str = "| |x|a b|zzz|7|10|-2m|never|${device}|${env.}|x${env.EXAMPL
     50|0%|0.5%|50%|+5%| 5 % |99.95%|100%|100.0%|100.5%|101%|1e1%|10000%|10001%|-1%|%|\
     0% -> 100%|0%->50%|0% -> 50% in 10 steps|0% -> 50% in 1 steps|0% -> 50% in 1000 steps |0% -> 50% in 1001 steps|\
     50% in 10 steps|0% -> 50% in 07 steps|0% -> 50% in +7 steps|0% -> 50%  in 7 steps|0% -> 50% in  7 steps|0% -> 50% in 7|0% ->|-> 5%|0% -> 101%|50% -> 10001%|0% -> 50% -> 100%|\
-    10.0.0.1|::1|fe80::1|10.0.0|10.0.0.0/8|1:2";
+    2x| 2 x |2X|+2x|0x|0.0x|2e1x|.5x|5.x|10000x|10001x|x|10.0.0.1|::1|fe80::1|10.0.0|10.0.0.0/8|1:2";
 
 fn environment(name: &str, example: &str) -> Option<String> {
     let value = match name {

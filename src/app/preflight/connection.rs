@@ -182,7 +182,7 @@ fn closed(why: Closed) -> &'static str {
         Closed::Reset => "the connection was reset before CONNACK",
         Closed::Unreachable => "the server became unreachable before CONNACK",
         Closed::TlsAlert(end) => end.cause,
-        Closed::Local => "the connection ended before CONNACK",
+        Closed::Fault | Closed::Local => "the connection ended before CONNACK",
     }
 }
 

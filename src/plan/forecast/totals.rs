@@ -98,13 +98,6 @@ impl Plan {
 
     /// Like [`load_seconds`](Plan::load_seconds), but only from `start` to `end`, in nanoseconds since the start of the run.
     pub(super) fn load_seconds_between(&self, fleet: &FleetPlan, start: u64, end: u64) -> f64 {
-        let schedule = self.schedule_of(fleet);
-        let (load, devices) = (schedule.load(), u64::from(fleet.devices));
-        let spans = (0..devices).flat_map(|rank| schedule.online_spans(rank, devices));
-        let seconds = spans.map(|span| {
-            let (from, to) = (span.from_ns.clamp(start, end), span.to_ns.clamp(start, end));
-            load.integral(to) - load.integral(from)
-        });
-        seconds.sum()
+        self.schedule_of(fleet).load_seconds(fleet.devices.into(), start, end)
     }
 }

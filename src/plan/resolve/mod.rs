@@ -2,7 +2,7 @@
 //! errors go out. Start here, then read `fleets` and `context`. All errors in a scenario are reported together, so errors found
 //! here are added to the `Errors` from parsing.
 //!
-//! Must not depend on clocks, and must read files only through the function that the caller passes.
+//! Must not depend on clocks, and must read files only through the function that the caller passes. `recordings` is the exception.
 
 mod authentication;
 mod context;
@@ -11,12 +11,14 @@ mod device_ids;
 mod device_lists;
 mod drives;
 mod faults;
+mod fleet_faults;
 mod fleets;
 mod hosts;
 mod mqtt_limits;
 mod payloads;
 mod phases;
 mod quoting;
+mod recordings;
 mod sends;
 mod subscriptions;
 mod target;
@@ -97,12 +99,17 @@ pub fn resolve(
     if errors.is_empty() {
         phases::share_connect_rates(scenario, &schedule, &mut fleets, &mut errors);
     }
+    let seed = scenario.seed.unwrap_or(SEED);
+    let recordings = match errors.is_empty() {
+        true => recordings::resolve(scenario, &mut fleets, (&schedule, seed), &context, &mut errors),
+        false => Vec::new(),
+    };
     let deliveries = deliveries(kind, &mut fleets, &schedule, rng, &errors);
     if errors.is_empty() {
         check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
     }
     let drives = drives::resolve(&scenario.drives, &fleets, &context, &mut errors);
-    let seed = scenario.seed.unwrap_or(SEED);
+    fleet_faults::resolve(&scenario.fleets, &schedule, seed, &mut fleets, &mut errors);
     let fault_context = FaultContext { schedule: &schedule, fleets: &fleets, seed };
     let (faults, chaos) = faults::resolve(scenario, fault_context, &mut errors);
     let tier = tier::emulator(&scenario.emulator, &mut errors);
@@ -116,7 +123,7 @@ pub fn resolve(
         thresholds::resolve(&scenario.thresholds, &known, &mut errors)
     };
     let warnings = match errors.is_empty() {
-        true => warnings::warnings(scenario, &fleets, &drives),
+        true => recordings.into_iter().chain(warnings::warnings(scenario, &fleets, &drives)).collect(),
         false => Vec::new(),
     };
     let day = day::resolve(scenario.day.as_ref(), &schedule, &mut errors);

@@ -11,6 +11,7 @@ use crate::iothub::{limits, properties, topics};
 use crate::measure::Operation;
 use crate::plan::model::{SendPlan, TargetKind};
 use crate::plan::payload::{Payload, Template, TemplateContext};
+use crate::plan::schedule::{Arrival, Spread};
 use crate::scenario::{Errors, MessageSpec, SendSpec, Timing, Written};
 use crate::units::exact_bytes;
 
@@ -23,21 +24,25 @@ pub(super) fn resolve(
     errors: &mut Errors,
 ) -> Option<SendPlan> {
     let hub = context.kind == Some(TargetKind::IotHub);
-    let payload = spec.payload.as_ref().and_then(|written| {
-        let parsed = match &written.value {
-            MessageSpec::FileLines { path, shuffled } => {
-                return payloads::read_lines(path, context, errors)
-                    .map(|lines| Payload::lines(lines, *shuffled));
+    // The rows of a recording are read when the schedules are known.
+    let recorded = spec.replay.as_ref().map(|_| Payload::empty());
+    let payload = recorded.or_else(|| {
+        spec.payload.as_ref().and_then(|written| {
+            let parsed = match &written.value {
+                MessageSpec::FileLines { path, shuffled } => {
+                    return payloads::read_lines(path, context, errors)
+                        .map(|lines| Payload::lines(lines, *shuffled));
+                }
+                MessageSpec::Payload(value) => {
+                    Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
+                }
+            };
+            if hub {
+                payloads::payload_without_stamp(&parsed, errors)
+            } else {
+                payloads::payload(&parsed, errors)
             }
-            MessageSpec::Payload(value) => {
-                Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
-            }
-        };
-        if hub {
-            payloads::payload_without_stamp(&parsed, errors)
-        } else {
-            payloads::payload(&parsed, errors)
-        }
+        })
     });
     let (topic, bag) =
         if hub { hub_topic(spec, errors) } else { (broker_topic(spec, context, errors), String::new()) };
@@ -62,9 +67,17 @@ pub(super) fn resolve(
         }
     }
     let qos = spec.qos.as_ref().map_or(1, |qos| check_qos(qos, context.kind, errors));
-    let timing = Timing { spacing: spec.spacing, arrival: spec.arrival, burst: spec.burst };
+    let arrival = match &spec.replay {
+        Some(replay) => {
+            replay.file.as_ref().map(|_| Arrival { spread: Spread::Replay, rate_hz: 0.0, burst: 1 })
+        }
+        None => {
+            let timing = Timing { spacing: spec.spacing, arrival: spec.arrival, burst: spec.burst };
+            arrival(&timing, &spec.place, devices, errors)
+        }
+    };
     Some(SendPlan {
-        arrival: arrival(&timing, &spec.place, devices, errors)?,
+        arrival: arrival?,
         operation: match (hub, qos) {
             (true, 0) => Operation::TelemetryQos0,
             (true, _) => Operation::Telemetry,
@@ -108,10 +121,14 @@ fn broker_topic(spec: &SendSpec, context: &ResolveContext<'_>, errors: &mut Erro
                 errors.add(&value.place, "MQTT 3.1.1 has no properties; the target is a plain broker");
             problem.fix("remove them, or put them into the payload");
         }
-        if spec.topic.is_none() {
+        // The rows of a recording may have topics.
+        if spec.topic.is_none() && spec.replay.is_none() {
             let problem = errors.add(&spec.place.below("topic"), "missing: a plain broker needs a topic");
             problem.fix("add topic = \"bench/${device}\"");
         }
     }
-    parse_template(spec.topic.as_ref()?, errors)
+    match &spec.topic {
+        Some(topic) => parse_template(topic, errors),
+        None => spec.replay.as_ref().and_then(|_| Template::parse("").ok()),
+    }
 }
