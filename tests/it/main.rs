@@ -51,6 +51,7 @@ mod pipelines;
 mod preflight;
 mod rabbitmq;
 mod reconnect;
+mod recoveries;
 mod regression;
 mod replay;
 mod report;
