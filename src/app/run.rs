@@ -251,7 +251,6 @@ pub(super) fn endpoints(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Arc<[Endp
     let endpoint = |(host, port): (&str, u16)| Endpoint {
         host: host.to_owned(),
         port,
-        hosts: target.host_count().into(),
         tls: tls.clone(),
         sessions: sessions.clone(),
         own_roots,

@@ -183,18 +183,13 @@ mod tests {
             sources: from(&["127.0.0.2", "127.0.0.3"]),
             ..Endpoint::default()
         };
-        let of_three = Endpoint { hosts: 3, ..endpoint.clone() };
-        // The devices of one of three hosts use all addresses, too.
-        for (endpoint, turns) in [(endpoint, [0, 1, 2]), (of_three, [1, 4, 7])] {
-            let mut sources_seen = Vec::new();
-            for turn in turns {
-                let (dialed, accepted) =
-                    tokio::join!(dial(&endpoint, turn, test_deadline()), listener.accept());
-                dialed.unwrap();
-                sources_seen.push(accepted.unwrap().1.ip());
-            }
-            assert_eq!(sources_seen, from(&["127.0.0.2", "127.0.0.3", "127.0.0.2"]));
+        let mut sources_seen = Vec::new();
+        for turn in [0, 1, 2] {
+            let (dialed, accepted) = tokio::join!(dial(&endpoint, turn, test_deadline()), listener.accept());
+            dialed.unwrap();
+            sources_seen.push(accepted.unwrap().1.ip());
         }
+        assert_eq!(sources_seen, from(&["127.0.0.2", "127.0.0.3", "127.0.0.2"]));
     }
 
     #[tokio::test]

@@ -158,8 +158,7 @@ async fn tcp(
     turn: u64,
     deadline: Instant,
 ) -> io::Result<TcpStream> {
-    // Of the consecutive devices, this host has every n-th one. Their own numbers are consecutive, too.
-    let routes = addresses::routes(found, &endpoint.sources, turn / endpoint.hosts.max(1));
+    let routes = addresses::routes(found, &endpoint.sources, turn);
     if routes.is_empty() && !found.is_empty() {
         let what = "none is of the same family (IPv4 or IPv6) as the host's addresses";
         return Err(addresses::source_address_error(what.to_owned()));

@@ -15,8 +15,6 @@ pub struct Endpoint {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Number of hosts of the target, if consecutive devices use them in turn. 0 and 1 mean that all devices use this host.
-    pub hosts: u64,
     /// TLS configuration, shared by the whole fleet; `None` for plain TCP.
     pub tls: Option<Arc<ClientConfig>>,
     /// The TLS configurations of devices that resume their sessions. If `None`, every handshake is a full one.
