@@ -60,6 +60,9 @@ pub async fn dial_with_faults(
     deadline: Instant,
     faults: Option<&Rc<Faults>>,
 ) -> Result<Dialed, DialError> {
+    if let Some(faults) = faults {
+        faults.dials();
+    }
     let mut steps = Steps::default();
     // Boxed, because the device's task would otherwise reserve memory for a handshake until the task ends.
     let connecting = Box::pin(connect(endpoint, resolver, turn, deadline, faults, &mut steps));
