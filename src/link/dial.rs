@@ -73,6 +73,9 @@ async fn dial_with(
     deadline: Instant,
     faults: Option<&Rc<Faults>>,
 ) -> Result<Dialed, DialError> {
+    if let Some(faults) = faults {
+        faults.dials();
+    }
     let mut steps = Steps::default();
     // Boxed, because the device's task would otherwise reserve memory for a handshake until the task ends.
     let connecting = Box::pin(connect(endpoint, tls, (resolver, turn), deadline, faults, &mut steps));
