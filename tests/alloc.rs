@@ -206,7 +206,7 @@ fn idle_tls_connection_owns_no_buffers() {
     let deadline = clock::now() + Duration::from_secs(60);
 
     // Only the client's thread is counted. The first connection allocates the shared memory.
-    let (measured, wait) = std::sync::mpsc::channel::<()>();
+    let (measured, is_measured) = std::sync::mpsc::channel::<()>();
     let accepting = std::thread::spawn(move || {
         block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("inside a runtime");
@@ -215,9 +215,9 @@ fn idle_tls_connection_owns_no_buffers() {
                 let (socket, _) = listener.accept().await.expect("a client connects");
                 accepted.push(accept_tls(socket, &server, deadline).await.expect("a handshake"));
             }
-            // The connections stay open until the client is measured.
-            let _ = wait.recv();
-        })
+            // Keep the connections open until the client has dropped its end of the channel.
+            let _ = is_measured.recv();
+        });
     });
     block_on(async {
         let mut dialled = Vec::with_capacity(CONNECTIONS + 1);

@@ -88,7 +88,7 @@ async fn dial(
     let faults = device.faults(context);
     let faults = faults.as_ref().map(|faults| &faults.link);
     let (endpoint, resolver) = (hosts.endpoint(global), &context.resolver);
-    let mut dialling = pin!(link::dial_with_faults(endpoint, resolver, global, deadline, faults));
+    let mut dialling = pin!(link::dial_device(endpoint, resolver, global, deadline, faults));
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
         if let Poll::Ready(dialed) = dialling.as_mut().poll(cx) {

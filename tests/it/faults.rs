@@ -110,47 +110,6 @@ fn control_lines_cause_faults_and_refuse_wrong_ones() {
     assert!(child.wait().unwrap().success());
 }
 
-/// Returns the certificate that the hub presents, which OpenSSL has verified.
-fn presented(port: u64, ca: &Path, offer: &[&str]) -> String {
-    let mut openssl = Command::new("openssl");
-    openssl.args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", "localhost"]);
-    openssl.args(["-verify_hostname", "localhost", "-verify_return_error", "-CAfile"]).arg(ca).args(offer);
-    let output = openssl.stdin(Stdio::null()).output().expect("tests/run installs openssl");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && text.contains("Verify return code: 0 (ok)"), "{offer:?}: {output:?}");
-    let pem = text.split_once("-----BEGIN CERTIFICATE-----").expect("the server has a certificate").1;
-    pem.split_once("-----END CERTIFICATE-----").expect("PEM has an end").0.to_owned()
-}
-
-#[test]
-fn certificate_change_presents_another_certificate() {
-    let mut child =
-        command(["emulator", "--control"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut answer = |line: &str| -> serde_json::Value {
-        writeln!(stdin, "{line}").unwrap();
-        serde_json::from_str(&lines.next().unwrap()).unwrap()
-    };
-    let ready = answer(r#"{"config":{"shards":1}}"#);
-    let folder = tempfile::tempdir().unwrap();
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, ready["ca_pem"].as_str().unwrap()).unwrap();
-    let port = ready["port"].as_u64().unwrap();
-    let rsa = ["-sigalgs", "rsa_pss_rsae_sha256:rsa_pkcs1_sha256"];
-    let both = || [presented(port, &ca, &[]), presented(port, &ca, &rsa)];
-    let before = both();
-    assert_ne!(before[0], before[1], "a device without ECDSA gets the RSA certificate");
-    let change = r#"{"fault":{"kind":"certificate-change"}}"#;
-    answer(change);
-    let after = both();
-    assert!(before.iter().all(|certificate| !after.contains(certificate)), "{before:?} {after:?}");
-    answer(change);
-    assert_eq!(both(), before, "the second change returns to the first certificate");
-    drop(stdin);
-    assert!(child.wait().unwrap().success());
-}
-
 #[test]
 fn flaky_network_scenario_shows_each_fault_and_its_operations() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/flaky-network.toml");
@@ -234,4 +193,45 @@ fn broker_finds_half_open_devices_by_its_keep_alive() {
     let applied: Vec<_> = result.faults.iter().map(|it| (it.fleet.as_deref(), it.applied)).collect();
     assert_eq!(applied, [(Some("early"), Some(3)), (Some("late"), Some(3))]);
     assert_eq!(result.measurement.of(Operation::Connect).ok(), 8, "nobody connected again");
+}
+
+/// Returns the certificate that the hub presents, which OpenSSL has verified.
+fn presented(port: u64, ca: &Path, offer: &[&str]) -> String {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", "localhost"]);
+    openssl.args(["-verify_hostname", "localhost", "-verify_return_error", "-CAfile"]).arg(ca).args(offer);
+    let output = openssl.stdin(Stdio::null()).output().expect("tests/run installs openssl");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("Verify return code: 0 (ok)"), "{offer:?}: {output:?}");
+    let pem = text.split_once("-----BEGIN CERTIFICATE-----").expect("the server has a certificate").1;
+    pem.split_once("-----END CERTIFICATE-----").expect("PEM has an end").0.to_owned()
+}
+
+#[test]
+fn certificate_change_presents_another_certificate() {
+    let mut child =
+        command(["emulator", "--control"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut answer = |line: &str| -> serde_json::Value {
+        writeln!(stdin, "{line}").unwrap();
+        serde_json::from_str(&lines.next().unwrap()).unwrap()
+    };
+    let ready = answer(r#"{"config":{"shards":1}}"#);
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, ready["ca_pem"].as_str().unwrap()).unwrap();
+    let port = ready["port"].as_u64().unwrap();
+    let rsa = ["-sigalgs", "rsa_pss_rsae_sha256:rsa_pkcs1_sha256"];
+    let both = || [presented(port, &ca, &[]), presented(port, &ca, &rsa)];
+    let before = both();
+    assert_ne!(before[0], before[1], "a device without ECDSA gets the RSA certificate");
+    let change = r#"{"fault":{"kind":"certificate-change"}}"#;
+    answer(change);
+    let after = both();
+    assert!(before.iter().all(|certificate| !after.contains(certificate)), "{before:?} {after:?}");
+    answer(change);
+    assert_eq!(both(), before, "the second change returns to the first certificate");
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
 }

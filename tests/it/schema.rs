@@ -26,7 +26,6 @@ const MEANING: [&str; 13] = [
     "shorter than base",
     "a fixed delay cannot have decorrelated jitter",
     "too long",
-    "not a speed for a replay",
     "not a keep-alive that MQTT can express",
     "not a timeout that IoT Hub supports",
     "invalid reference to an environment variable",
@@ -34,7 +33,7 @@ const MEANING: [&str; 13] = [
 ];
 
 /// The start of further errors in the meaning.
-const MEANING_OF: [&str; 2] = ["the environment variable ", "cannot read a secret from "];
+const MEANING_OF: [&str; 3] = ["the environment variable ", "cannot read a secret from ", "not a speed "];
 
 /// Edge cases of units, names and addresses, separated by bars.
 const TEXTS: &str = "| |x|a b|zzz|7|10|-2m|never|${device}|${env.}|x${env.EXAMPLE|${file.key.txt}|x${file.key.txt}|\
@@ -422,7 +421,7 @@ fn schema_lists_the_plans_subscriptions_and_metrics() {
 fn planned(document: &Value) -> Result<String, String> {
     let text = document.to_string();
     let env = |name: &str| environment(name, "");
-    let input = Input { file: "x.json", text: &text, overrides: &[], env: &env, files: &files };
+    let input = Input { file: "tests/support/x.json", text: &text, overrides: &[], env: &env, files: &files };
     let mut plan =
         plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).map_err(|errors| errors.to_string())?;
     plan.source.text.clear();

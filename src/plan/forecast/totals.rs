@@ -12,13 +12,16 @@ use std::time::Duration;
 /// count the backlog one by one.
 const RATE_MAX: f64 = 10_000_000.0;
 
-/// Checks the total message rate. A higher rate is probably a wrong unit or an extra zero.
+/// Checks the total message rate. A higher rate is probably a wrong unit or an extra zero. Does nothing after an error.
 pub(in crate::plan) fn check_rate(
     specs: &[FleetSpec],
     fleets: &[FleetPlan],
     schedule: &Schedule,
     errors: &mut Errors,
 ) {
+    if !errors.is_empty() {
+        return;
+    }
     let rates = fleets.iter().map(|fleet| {
         let phases = fleet.own_schedule.as_ref().unwrap_or(schedule).phases();
         let factor = phases.iter().flat_map(|phase| phase.load).fold(0.0, f64::max);

@@ -96,18 +96,11 @@ pub fn resolve(
     };
     let mut fleets = fleets::resolve(&scenario.fleets, &context, &mut errors);
     phases::resolve_fleets(scenario, &schedule, &mut fleets, &mut errors);
-    if errors.is_empty() {
-        phases::share_connect_rates(scenario, &schedule, &mut fleets, &mut errors);
-    }
+    phases::share_connect_rates(scenario, &schedule, &mut fleets, &mut errors);
     let seed = scenario.seed.unwrap_or(SEED);
-    let recordings = match errors.is_empty() {
-        true => recordings::resolve(scenario, &mut fleets, (&schedule, seed), &context, &mut errors),
-        false => Vec::new(),
-    };
+    let mut warnings = recordings::resolve(scenario, &mut fleets, (&schedule, seed), &context, &mut errors);
     let deliveries = deliveries(kind, &mut fleets, &schedule, rng, &errors);
-    if errors.is_empty() {
-        check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
-    }
+    check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
     let drives = drives::resolve(&scenario.drives, &fleets, &context, &mut errors);
     fleet_faults::resolve(&scenario.fleets, &schedule, seed, &mut fleets, &mut errors);
     let fault_context = FaultContext { schedule: &schedule, fleets: &fleets, seed };
@@ -122,10 +115,9 @@ pub fn resolve(
         let known = KnownNames { phases: &phases, fleets: &names, left_out, unmeasured: &unmeasured };
         thresholds::resolve(&scenario.thresholds, &known, &mut errors)
     };
-    let warnings = match errors.is_empty() {
-        true => recordings.into_iter().chain(warnings::warnings(scenario, &fleets, &drives)).collect(),
-        false => Vec::new(),
-    };
+    if errors.is_empty() {
+        warnings.extend(warnings::warnings(scenario, &fleets, &drives));
+    }
     let day = day::resolve(scenario.day.as_ref(), &schedule, &mut errors);
     let longest_ack = fleets.iter().map(|fleet| fleet.ack_timeout).max().unwrap_or(DRAIN_MAX);
     let plan = Plan {

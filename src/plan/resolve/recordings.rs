@@ -22,7 +22,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Reads the recordings of all fleets. Returns warnings about rows that are not sent.
+/// Reads the recordings of all fleets. Returns warnings about rows that are not sent. Does nothing after an error, because the devices
+/// may then be wrong.
 pub(super) fn resolve(
     scenario: &Scenario,
     fleets: &mut [FleetPlan],
@@ -31,6 +32,9 @@ pub(super) fn resolve(
     errors: &mut Errors,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
+    if !errors.is_empty() {
+        return warnings;
+    }
     for (spec, fleet) in scenario.fleets.iter().zip(fleets) {
         for (number, send) in spec.sends.iter().enumerate() {
             let Some(ReplaySpec { file: Some(file), speed, repeat }) = &send.replay else { continue };

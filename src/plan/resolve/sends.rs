@@ -24,26 +24,7 @@ pub(super) fn resolve(
     errors: &mut Errors,
 ) -> Option<SendPlan> {
     let hub = context.kind == Some(TargetKind::IotHub);
-    // The rows of a recording are read when the schedules are known.
-    let recorded = spec.replay.as_ref().map(|_| Payload::empty());
-    let payload = recorded.or_else(|| {
-        spec.payload.as_ref().and_then(|written| {
-            let parsed = match &written.value {
-                MessageSpec::FileLines { path, shuffled } => {
-                    return payloads::read_lines(path, context, errors)
-                        .map(|lines| Payload::lines(lines, *shuffled));
-                }
-                MessageSpec::Payload(value) => {
-                    Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
-                }
-            };
-            if hub {
-                payloads::payload_without_stamp(&parsed, errors)
-            } else {
-                payloads::payload(&parsed, errors)
-            }
-        })
-    });
+    let payload = payload(spec, hub, context, errors);
     let (topic, bag) =
         if hub { hub_topic(spec, errors) } else { (broker_topic(spec, context, errors), String::new()) };
     if let (Some(payload), true) = (&payload, hub) {
@@ -90,6 +71,23 @@ pub(super) fn resolve(
         payload: payload?,
         properties_bytes: message_bytes(0, &bag),
     })
+}
+
+/// Returns the payload. That of a replay is empty: the rows of a recording are read when the schedules are known.
+fn payload(spec: &SendSpec, hub: bool, context: &ResolveContext<'_>, errors: &mut Errors) -> Option<Payload> {
+    if spec.replay.is_some() {
+        return Some(Payload::empty());
+    }
+    let written = spec.payload.as_ref()?;
+    let parsed = match &written.value {
+        MessageSpec::FileLines { path, shuffled } => {
+            return payloads::read_lines(path, context, errors).map(|lines| Payload::lines(lines, *shuffled));
+        }
+        MessageSpec::Payload(value) => {
+            Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
+        }
+    };
+    if hub { payloads::payload_without_stamp(&parsed, errors) } else { payloads::payload(&parsed, errors) }
 }
 
 /// Returns the telemetry topic, including the property bag, and the encoded bag.
