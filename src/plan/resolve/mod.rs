@@ -81,10 +81,8 @@ pub fn resolve(
         return Err(errors);
     }
     let (target, kind) = target::target(scenario, &mut errors);
-    let hosts: Vec<&str> = match scenario.target {
-        Some(_) => target.hosts().map(|(host, _)| host).collect(),
-        None => Vec::new(),
-    };
+    let hosts: Vec<&str> =
+        scenario.target.iter().flat_map(|_| target.hosts()).map(|(host, _)| host).collect();
     let schedule = phases::resolve(scenario, &mut errors);
     let context = ResolveContext {
         kind,
