@@ -44,6 +44,7 @@ fn unit(name: &str, kind: &str) -> &'static str {
     match name {
         _ if !is_number => "",
         _ if name.ends_with("_us") => "µs",
+        _ if name.ends_with("_bits_per_s") => "bit/s",
         _ if name.ends_with("_percent") => "% of one core",
         _ if name.contains("bytes") => "bytes",
         "rate_ok" | "margin" | "planned_online" | "planned_load" | "quantile" => "fraction of 1",
