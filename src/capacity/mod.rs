@@ -26,7 +26,7 @@ pub use assertion::{Assertion, AssertionError};
 pub use blocks::{call_blocks, message_blocks};
 pub use model::{CapacityPlan, schema};
 pub use plan_capacity::{Settings, plan_capacity};
-pub use prices::{PriceError, PriceList};
+pub use prices::{PriceError, PriceList, money};
 pub use simple_fleet::SimpleFleet;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! `plan_capacity`. Pure.
 
 use super::model::{Choice, DEVICES, Limit, Price, Prices, QUOTA, Reconnect, SizeOption};
+use super::prices::{UNVERIFIED, money};
 use super::units::{self, Bound, Size, Target};
 use crate::iothub::limits::Tier;
 use crate::iothub::throttles::{Class, HubSize};
@@ -60,17 +61,14 @@ impl Case {
     pub(super) fn existing(&self, size: HubSize) -> SizeOption {
         let target = self.target(size.tier);
         let option = self.option(size.tier, (size.units.into(), 1), &target);
-        let limits = option.limits.iter();
-        let most = limits.max_by(|one, two| used(one).total_cmp(&used(two)));
+        let allowed = |limit: &Limit| if limit.class == DEVICES { 1.0 } else { self.target.headroom };
+        let use_of = |limit: &Limit| used(limit) / allowed(limit);
+        let most = option.limits.iter().max_by(|one, two| use_of(one).total_cmp(&use_of(two)));
         let Some(most) = most else { return option };
-        let most_used = match most.class.as_str() {
-            DEVICES => 1.0,
-            _ => self.target.headroom,
-        };
-        let fits = used(most) <= most_used * (1.0 + 1e-9);
-        let reason = match (most.limit, fits) {
-            (None, _) => missing(&most.class),
-            (Some(limit), _) => format!(
+        let fits = use_of(most) <= 1.0 + 1e-9;
+        let reason = match most.limit {
+            None => missing(&most.class),
+            Some(limit) => format!(
                 "{size} allows {} {}; the load is {}{}",
                 amount(&most.class, limit),
                 noun(&most.class),
@@ -295,7 +293,6 @@ fn why_second(first: &SizeOption, second: &SizeOption) -> String {
 
 /// Formats a price: `2,500 USD a month (unverified)`.
 pub(super) fn price_words(price: &Price) -> String {
-    let digits = if price.amount.fract() == 0.0 { 0 } else { 2 };
-    let unverified = if price.status == super::prices::UNVERIFIED { " (unverified)" } else { "" };
-    format!("{} {} a month{unverified}", grouped(&format!("{:.digits$}", price.amount)), price.currency)
+    let unverified = if price.status == UNVERIFIED { " (unverified)" } else { "" };
+    format!("{} a month{unverified}", money(price.amount, &price.currency))
 }

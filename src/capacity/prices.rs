@@ -2,6 +2,7 @@
 
 use super::model::{Prices, UnitPrice};
 use crate::iothub::limits::Tier;
+use crate::units::grouped;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -13,6 +14,13 @@ const BUILT_IN: &str = include_str!("prices.toml");
 pub(super) const UNVERIFIED: &str = "unverified";
 /// The status of a list from a file.
 const FROM_FILE: &str = "from_file";
+
+/// Formats an amount of money: `2,500 USD`, `7,819.50 EUR`.
+#[must_use]
+pub fn money(amount: f64, currency: &str) -> String {
+    let digits = if amount.fract() == 0.0 { 0 } else { 2 };
+    format!("{} {currency}", grouped(&format!("{amount:.digits$}")))
+}
 
 /// A price list cannot be used. The text begins with the place in the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -87,8 +87,8 @@ async fn dial(
     let (global, hosts) = (device.global_index(), &context.hosts);
     let faults = device.faults(context);
     let faults = faults.as_ref().map(|faults| &faults.link);
-    let (endpoint, turn) = (hosts.endpoint(global), hosts.turn(global));
-    let mut dialling = pin!(link::dial_with_faults(endpoint, &context.resolver, turn, deadline, faults));
+    let (endpoint, resolver) = (hosts.endpoint(global), &context.resolver);
+    let mut dialling = pin!(link::dial_device(endpoint, resolver, global, deadline, faults));
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
         if let Poll::Ready(dialed) = dialling.as_mut().poll(cx) {

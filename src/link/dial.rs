@@ -35,26 +35,39 @@ pub struct Dialed {
     pub tls: Option<TlsFacts>,
 }
 
-/// Connects to `endpoint`. All steps must finish by `deadline`. `turn` is the number of the device, or of the caller's connection:
-/// consecutive numbers use the source and target addresses in turn, and a device resumes only sessions of its own number.
+/// Connects to `endpoint` with a full TLS handshake. All steps must finish by `deadline`. `turn` is the number of the caller's connection:
+/// consecutive connections to a host use the source and target addresses in turn.
 ///
 /// # Errors
 /// A step failed or did not finish in time.
-pub async fn dial(
+pub fn dial(
     endpoint: &Endpoint,
     resolver: &Resolver,
     turn: u64,
     deadline: Instant,
-) -> Result<Dialed, DialError> {
-    dial_with_faults(endpoint, resolver, turn, deadline, None).await
+) -> impl Future<Output = Result<Dialed, DialError>> {
+    dial_with(endpoint, endpoint.tls.as_ref(), resolver, turn, deadline, None)
 }
 
-/// Like [`dial`], for a device with faults.
+/// Connects a device, which is given by its index over all fleets, like [`dial`]. If the endpoint has sessions, the device resumes its own.
+/// `faults` act on its connection.
 ///
 /// # Errors
-/// A step failed or did not finish in time.
-pub async fn dial_with_faults(
+/// Returns the same errors as [`dial`].
+pub fn dial_device(
     endpoint: &Endpoint,
+    resolver: &Resolver,
+    device: u64,
+    deadline: Instant,
+    faults: Option<&Rc<Faults>>,
+) -> impl Future<Output = Result<Dialed, DialError>> {
+    let own = endpoint.sessions.as_ref().map(|sessions| sessions.config_of(device));
+    dial_with(endpoint, own.or(endpoint.tls.as_ref()), resolver, device, deadline, faults)
+}
+
+async fn dial_with(
+    endpoint: &Endpoint,
+    tls: Option<&Arc<ClientConfig>>,
     resolver: &Resolver,
     turn: u64,
     deadline: Instant,
@@ -65,7 +78,7 @@ pub async fn dial_with_faults(
     }
     let mut steps = Steps::default();
     // Boxed, because the device's task would otherwise reserve memory for a handshake until the task ends.
-    let connecting = Box::pin(connect(endpoint, resolver, turn, deadline, faults, &mut steps));
+    let connecting = Box::pin(connect(endpoint, tls, (resolver, turn), deadline, faults, &mut steps));
     match connecting.await {
         Ok(transport) => Ok(Dialed { tls: transport.tls_facts(), transport, steps }),
         Err((step, source)) => {
@@ -80,8 +93,8 @@ pub async fn dial_with_faults(
 /// Connects, and stores the duration of each finished step in `steps`.
 async fn connect(
     endpoint: &Endpoint,
-    resolver: &Resolver,
-    turn: u64,
+    tls_config: Option<&Arc<ClientConfig>>,
+    (resolver, turn): (&Resolver, u64),
     deadline: Instant,
     faults: Option<&Rc<Faults>>,
     steps: &mut Steps,
@@ -117,20 +130,19 @@ async fn connect(
         None => (Step::AfterTcp, error),
     })?;
 
-    let of_device = |config| endpoint.sessions.as_ref().map_or(config, |sessions| sessions.config_of(turn));
-    let transport = match (&endpoint.tls, faults) {
+    let transport = match (tls_config, faults) {
         (None, None) => return Ok(Transport::Tcp(stream)),
         (None, Some(faults)) => {
             let socket = ShapedSocket::new(stream, faults.clone());
             return Ok(Transport::Shaped(Box::new(ShapedStream::tcp(socket))));
         }
         (Some(config), None) => {
-            let stream = tls(endpoint, of_device(config), stream, deadline).await;
+            let stream = tls(endpoint, config, stream, deadline).await;
             Transport::Tls(Box::new(stream.map_err(|error| (Step::Tls, error))?))
         }
         (Some(config), Some(faults)) => {
             let socket = ShapedSocket::new(stream, faults.clone());
-            let stream = tls(endpoint, of_device(config), socket, deadline).await;
+            let stream = tls(endpoint, config, socket, deadline).await;
             let stream = stream.map_err(|error| (Step::Tls, error))?;
             Transport::Shaped(Box::new(ShapedStream::tls(stream)))
         }

@@ -28,7 +28,7 @@ pub use accept::{AcceptError, accept_tls, accept_tls_bounded};
 pub use addresses::{address_pairs, check_source_address};
 pub use buffers::{Buffers, SharedBuffers};
 pub use deadlines::{Alarm, Deadlines, STALL_AFTER};
-pub use dial::{Dialed, dial, dial_with_faults};
+pub use dial::{Dialed, dial, dial_device};
 pub use dial_error::{Culprit, DialError, Step, Steps};
 pub use driver::{End, Link};
 pub use endpoint::Endpoint;

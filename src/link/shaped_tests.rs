@@ -1,9 +1,7 @@
 //! Each fault, as a peer on loopback sees it: the silence, the late bytes, the slow bytes, the reset, and the cut packet.
 
 use super::testing::{endpoint, identity, listener, test_deadline};
-use super::{
-    Buffers, Deadlines, Dialed, End, Endpoint, FaultWindow, Faults, Link, Resolver, dial_with_faults,
-};
+use super::{Buffers, Deadlines, Dialed, End, Endpoint, FaultWindow, Faults, Link, Resolver, dial_device};
 use crate::clock;
 use crate::policy::fault::FaultKind;
 use crate::policy::network::Network;
@@ -134,7 +132,7 @@ async fn connect(faults: &Rc<Faults>) -> (Dialed, TcpStream) {
     let (listener, address) = listener();
     let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: address.port(), ..Endpoint::default() };
     let resolver = Resolver::default();
-    let dialing = dial_with_faults(&endpoint, &resolver, 0, test_deadline(), Some(faults));
+    let dialing = dial_device(&endpoint, &resolver, 0, test_deadline(), Some(faults));
     let (dialed, accepted) = tokio::join!(dialing, listener.accept());
     (dialed.expect("it connects"), accepted.expect("a client").0)
 }
@@ -209,7 +207,7 @@ fn a_stall_passes_nothing_until_its_end_and_loses_nothing() {
         let (listener, address) = listener();
         let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: address.port(), ..Endpoint::default() };
         let resolver = Resolver::default();
-        let dialing = dial_with_faults(&endpoint, &resolver, 0, clock::now() + 50 * MS, Some(&faults));
+        let dialing = dial_device(&endpoint, &resolver, 0, clock::now() + 50 * MS, Some(&faults));
         let error = dialing.await.unwrap_err();
         assert_eq!((error.class, error.is_timeout()), ("fault", true), "{error}");
         drop(listener);
@@ -330,7 +328,7 @@ async fn connect_tls<T>(
         let (stream, _) = listener.accept().await.expect("a client connects");
         serve(stream, TlsAcceptor::from(identity.server())).await
     };
-    let dialing = dial_with_faults(&endpoint, &resolver, 0, test_deadline(), Some(faults));
+    let dialing = dial_device(&endpoint, &resolver, 0, test_deadline(), Some(faults));
     let (dialed, served) = tokio::join!(dialing, serve);
     (dialed.expect("it connects"), served)
 }

@@ -17,6 +17,9 @@ pub const DURATION_MAX: Duration = Duration::from_secs(100 * 86_400);
 /// The largest number of steps of a load. More steps are as good as a line.
 const STEPS_MAX: u32 = 1000;
 
+/// The speeds of a replay. Others are probably typos.
+const SPEEDS: RangeInclusive<f64> = 0.001..=10_000.0;
+
 impl Reader<'_> {
     /// Reads a whole number in a range.
     pub(super) fn integer<T>(&mut self, node: &Node, range: RangeInclusive<i64>) -> Option<Written<T>>
@@ -191,6 +194,26 @@ impl Reader<'_> {
             return None;
         }
         Some((ends, steps))
+    }
+
+    /// Reads the speed of a replay: a number above zero with an x, such as `2x`.
+    pub(super) fn speed(&mut self, node: &Node) -> Option<f64> {
+        let allowed = "a number above zero with an x, such as 2x or 0.5x";
+        let parse = |text: &str| {
+            let number = text.trim().strip_suffix('x')?.trim_end();
+            let is_decimal = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            number.parse::<f64>().ok().filter(|speed| is_decimal && *speed > 0.0)
+        };
+        let suggest = |text: &str| {
+            let value = format!("{}x", text.trim().trim_end_matches(['X', 'x', '×', ' ']));
+            parse(&value).map(|_| Suggested::new(&value))
+        };
+        let speed = self.parse(node, allowed, |text| parse(text).ok_or(""), suggest)?;
+        if !SPEEDS.contains(&speed) {
+            self.invalid(node, "not a speed for a replay", "from 0.001x to 10000x");
+            return None;
+        }
+        Some(speed)
     }
 
     /// Reads one of `words`. `later` lists words that a later version will support, each with its meaning.

@@ -17,7 +17,9 @@ pub fn html(plan: &CapacityPlan) -> Result<String, ReportError> {
     let (class, mark, word) = match (&plan.recommended, plan.assertions.iter().all(|one| one.passed)) {
         (_, false) => ("fail", "✗", "Assertion failed".to_owned()),
         (None, _) => ("fail", "✗", "No tier fits".to_owned()),
-        (Some(choice), true) => ("pass", "✓", words::size(&choice.tier, choice.units, choice.hubs)),
+        (Some(choice), true) => {
+            ("pass", "✓", words::size(&choice.tier, choice.units, choice.hubs).replacen(" x ", " × ", 1))
+        }
     };
     let option = plan.recommended_option();
     let mut facts: Vec<String> =

@@ -3,7 +3,7 @@
 use super::words;
 use crate::capacity::model::{CapacityPlan, SizeOption};
 use crate::report::format::plain;
-use crate::report::text::writer::{BOLD, FAILED, PASSED, WARNING, Writer};
+use crate::report::text::writer::{BOLD, FAILED, PASSED, PLAIN, WARNING, Writer};
 use crate::report::width::{Width, columns, pad, pad_left};
 use crate::units::human_count;
 
@@ -59,11 +59,7 @@ pub fn text(plan: &CapacityPlan, color: bool, width: Width) -> String {
         writer.heading("Notes");
     }
     for note in &plan.notes {
-        writer.marked(
-            "  ",
-            ("! ", WARNING),
-            (&format!("{}.", plain(note)), crate::report::text::writer::PLAIN),
-        );
+        writer.marked("  ", ("! ", WARNING), (&format!("{}.", plain(note)), PLAIN));
     }
     writer.text
 }

@@ -4,6 +4,7 @@
 use crate::capacity::model::{
     AssertionResult, CapacityPlan, Choice, Demand, Generator, Limit, Price, Prices, SizeOption,
 };
+use crate::capacity::money;
 use crate::report::format::{NONE, plain};
 use crate::report::limits::QUOTA;
 use crate::units::{Percent, grouped, human_bytes, human_count, human_duration, plural, whole};
@@ -56,12 +57,7 @@ pub(in crate::report) fn share(share: Option<f64>) -> String {
 /// Formats a price: `2,500 USD`.
 pub(super) fn price(price: Option<&Price>) -> String {
     let Some(price) = price else { return NONE.to_owned() };
-    money(price.amount, &price.currency)
-}
-
-fn money(amount: f64, currency: &str) -> String {
-    let digits = if amount.fract() == 0.0 { 0 } else { 2 };
-    format!("{} {}", grouped(&format!("{amount:.digits$}")), plain(currency))
+    plain(&money(price.amount, &price.currency))
 }
 
 /// Formats seconds.
@@ -109,7 +105,7 @@ pub(super) fn consequences(option: &SizeOption) -> Vec<String> {
         other => format!("the limit for {}", class(other)),
     };
     let mut out = vec![format!(
-        "{} need at least {} to connect ({limit}), at the start and after a full reconnect; until then, the hub delays connections",
+        "{} need at least {} to connect ({limit}), at the start and after a full reconnect; until then, the hub throttles the others",
         plural(reconnect.devices, "device", "devices"),
         seconds(option.online_seconds)
     )];
@@ -168,7 +164,7 @@ pub(super) fn prices(prices: &Prices) -> String {
 
 /// Returns the price of a unit.
 pub(super) fn unit_price(prices: &Prices, price: f64) -> String {
-    money(price, &prices.currency)
+    plain(&money(price, &prices.currency))
 }
 
 /// Returns the margin in words, if there is one.

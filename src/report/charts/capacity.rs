@@ -77,17 +77,21 @@ fn classes_axis(names: &[String], width: f64, font: f64) -> Axis {
     let room = width / count.max(1.0);
     let fits = |name: &str| number(name.chars().count() as u64) * font * 0.58 <= room;
     let tick = |(at, name): (u64, &String)| {
-        let short = name.split(' ').next_back().unwrap_or(name);
-        let label = if fits(name) {
-            name.as_str()
-        } else if fits(short) {
-            short
-        } else {
-            ""
-        };
-        (number(at) + 0.5, label.to_owned())
+        let label = [name.as_str(), short(name)].into_iter().find(|label| fits(label));
+        (number(at) + 0.5, label.unwrap_or_default().to_owned())
     };
     Axis::fixed(0.0, count, (0_u64..).zip(names).map(tick).collect())
+}
+
+/// Returns a shorter name of a class for a narrow screen.
+fn short(name: &str) -> &str {
+    match name {
+        "new connections" => "connect",
+        "D2C messages" => "D2C",
+        "C2D messages" => "C2D",
+        "method calls" => "methods",
+        name => name.split(' ').next_back().unwrap_or(name),
+    }
 }
 
 /// Describes the chart in words.
