@@ -224,7 +224,8 @@ fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
     let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
     let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
     let (phase, fleet) = (phase.map(|phase| &*phase.name), fleet.map(|fleet| &*fleet.name));
-    format!("{} {}", threshold_label(threshold.metric.name(), phase, fleet), threshold.expression)
+    let label = threshold_label(threshold.metric.name(), phase, fleet, threshold.without_faults);
+    format!("{label} {}", threshold.expression)
 }
 
 /// Returns a warning about calls to a fleet that does not subscribe to them, or a note if it does not implement the method.

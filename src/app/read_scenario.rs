@@ -6,11 +6,12 @@ use crate::cli::ScenarioArgs;
 use crate::plan::{self, Part, Plan};
 use crate::scenario::{
     self, DriveSpec, FileText, Input, MeantHost, Scenario, TargetKind, TargetSpec, check_host, meant_host,
+    resolve_path,
 };
 use crate::text_file;
 use std::cell::RefCell;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads and resolves a scenario.
 pub(super) async fn plan(args: &ScenarioArgs, env: &Env) -> Result<Plan, AppError> {
@@ -71,8 +72,17 @@ async fn resolve(
         AppError::Scenario(format!("the scenario is invalid; nothing was started\n{errors}"))
     })?;
     plan.source.files = files.into_inner();
+    plan.source.files.extend(recordings(&scenario));
     plan.source.files.extend(plan.target.tls.iter().filter_map(|tls| tls.ca.clone()));
     Ok(plan)
+}
+
+/// Returns the paths of the recordings that a scenario replays.
+fn recordings(scenario: &Scenario) -> impl Iterator<Item = PathBuf> {
+    let replays =
+        scenario.fleets.iter().flat_map(|fleet| &fleet.sends).filter_map(|send| send.replay.as_ref());
+    let files = replays.filter_map(|replay| replay.file.as_ref());
+    files.map(|file| resolve_path(&scenario.file, &file.place, &file.value))
 }
 
 /// Reads the text of a scenario. Returns it after the name of the file for messages.

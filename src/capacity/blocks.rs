@@ -18,6 +18,9 @@ const DAY_S: f64 = 86_400.0;
 /// Returns the mean number of billed messages for a message of a stream. Reading a twin counts as one, because the size of the twin is not known.
 #[must_use]
 pub fn message_blocks(fleet: &FleetPlan, send: &SendPlan, tier: Tier) -> f64 {
+    if let Some(recording) = send.payload.recording() {
+        return recording.blocks_mean(tier.block_bytes());
+    }
     let per_day = send.arrival.rate_hz * DAY_S;
     mean(fleet, &send.payload, per_day, tier, send.properties_bytes)
 }

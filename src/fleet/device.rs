@@ -26,6 +26,7 @@ mod tests;
 pub(crate) use connect::connack_class;
 
 use super::delivery_tracker::Inbox;
+use super::device_faults::DeviceFaults;
 use super::device_recorder::{DeviceRecorder, Excuse};
 use super::messages::Messages;
 use super::open::{Open, Outgoing};
@@ -173,6 +174,11 @@ impl Device {
     /// Returns the tracer of this device, if it is traced.
     pub(crate) fn tracer<'a>(&self, context: &'a Context) -> Option<&'a Tracer> {
         context.tracer(self.device)
+    }
+
+    /// Returns the faults of this device on the generator's side; `None` if no fault affects it.
+    pub(crate) fn faults(&self, context: &Context) -> Option<Rc<DeviceFaults>> {
+        context.faults_of(self.device)
     }
 
     /// Starts a stay: a span during which the device should be online.
@@ -366,7 +372,7 @@ impl Machine for Device {
         let stepped = match why {
             _ if planned.is_some() => None,
             Closed::Eof | Closed::Reset => self.clock_step_behind_close(now),
-            Closed::Unreachable | Closed::TlsAlert(_) | Closed::Local => None,
+            Closed::Unreachable | Closed::TlsAlert(_) | Closed::Fault | Closed::Local => None,
         };
         if stepped.is_some() {
             self.excuse = Excuse::Machine;

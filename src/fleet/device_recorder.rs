@@ -8,7 +8,7 @@ use super::open::Open;
 use super::{Context, DeviceRef, nanos};
 use crate::link::{DialError, Step, Steps};
 use crate::measure::{
-    Culprit, FleetCounts, Key, Offline, Operation, Outage, Outcome, Recorder, TargetRecorder,
+    Culprit, FleetCounts, Key, Offline, Operation, Outage, Outcome, Recorder, TargetRecorder, Times,
 };
 use crate::plan::{SendPlan, Spread};
 use std::time::{Duration, Instant};
@@ -63,14 +63,14 @@ impl DeviceRecorder<'_> {
     /// Ends an operation with success.
     pub(crate) fn ok(&self, open: Open, sent: Instant, acked: Instant) {
         let (sent_ns, acked_ns) = (self.context.ns(sent), self.context.ns(acked));
-        self.observe(open.key(), Outcome::Ok, [open.due_ns(), sent_ns, acked_ns]);
+        self.note_end(&open, Outcome::Ok, [sent_ns, acked_ns]);
         open.ok(&mut self.context.recorder.borrow_mut(), sent_ns, acked_ns);
     }
 
     /// Records the success of an operation that was sent as soon as it was picked.
     pub(crate) fn done(&self, open: Open, at: Instant) {
         let (picked_ns, at_ns) = (open.picked_ns(), self.context.ns(at));
-        self.observe(open.key(), Outcome::Ok, [open.due_ns(), picked_ns, at_ns]);
+        self.note_end(&open, Outcome::Ok, [picked_ns, at_ns]);
         open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, at_ns);
     }
 
@@ -83,20 +83,54 @@ impl DeviceRecorder<'_> {
             Excuse::Stall => at_ns < self.context.stall_excuse_ns.get(),
             Excuse::Machine => true,
         };
-        self.observe(open.key(), outcome, [open.due_ns(), open.picked_ns(), at_ns]);
+        if self.context.watches_ends {
+            self.note_other_end(&open, outcome, at_ns, excused);
+        }
         open.ended(&mut self.context.recorder.borrow_mut(), outcome, at_ns, excused);
     }
 
-    /// Reports the end of an operation to the observer, and to the numbers by host, if the run has them.
+    /// Reports the end of an operation to the observer, to the faults of the device and to the numbers by host, if the run has them.
     #[inline]
-    fn observe(&self, key: Key, outcome: Outcome, due_sent_ended_ns: [u64; 3]) {
-        if self.context.is_watched {
-            self.observe_watched(key, outcome, due_sent_ended_ns);
+    fn note_end(&self, open: &Open, outcome: Outcome, sent_and_ended_ns: [u64; 2]) {
+        if self.context.watches_ends {
+            let [sent_ns, ended_ns] = sent_and_ended_ns;
+            self.observe(open.key(), outcome, [open.due_ns(), sent_ns, ended_ns]);
+            self.note_ok_under_fault(open, sent_and_ended_ns);
         }
     }
 
     #[cold]
-    fn observe_watched(&self, key: Key, outcome: Outcome, [due_ns, sent_ns, ended_ns]: [u64; 3]) {
+    fn note_ok_under_fault(&self, open: &Open, [sent, acked]: [u64; 2]) {
+        let Some(faults) = self.context.faults_of(self.device) else { return };
+        let times = Times { due: open.due_ns(), picked: open.picked_ns(), sent, acked };
+        if faults.note_end(open.operation(), Outcome::Ok, &times) {
+            self.context.recorder.borrow_mut().ok_under_fault(open.key(), &times);
+        }
+    }
+
+    #[cold]
+    fn note_other_end(&self, open: &Open, outcome: Outcome, at_ns: u64, excused: bool) {
+        let (due, picked) = (open.due_ns(), open.picked_ns());
+        self.observe(open.key(), outcome, [due, picked, at_ns]);
+        let Some(faults) = self.context.faults_of(self.device) else { return };
+        let times = Times { due, picked, sent: picked, acked: at_ns };
+        if faults.note_end(open.operation(), outcome, &times) {
+            let times_ns = (due, open.is_picked().then_some(picked), at_ns);
+            let mut recorder = self.context.recorder.borrow_mut();
+            recorder.ended_under_fault(open.key(), outcome, times_ns, excused);
+        }
+    }
+
+    /// Returns whether a failure at this time is the effect of a fault of the device on the generator's side: nothing passes its network, or
+    /// its connection has become silent.
+    fn is_cut_off(&self, at: Instant) -> bool {
+        self.context.watches_ends
+            && self.context.faults_of(self.device).is_some_and(|faults| faults.link.is_cut_off(at))
+    }
+
+    /// Reports the end of an operation to the observer, and to the numbers by host, if the run has them.
+    #[cold]
+    fn observe(&self, key: Key, outcome: Outcome, [due_ns, sent_ns, ended_ns]: [u64; 3]) {
         if let Some(observer) = &self.context.observer {
             observer.ended(key, outcome, [sent_ns, ended_ns]);
         }
@@ -151,8 +185,15 @@ impl DeviceRecorder<'_> {
     pub(crate) fn step_ok(&self, step: Operation, due_ns: u64, at: Instant, took: Duration) {
         let key = self.context.key(step, self.device.fleet, due_ns);
         let (at_ns, took_ns) = (self.context.ns(at), nanos(took));
-        let began_ns = at_ns.saturating_sub(took_ns);
-        self.observe(key, Outcome::Ok, [began_ns, began_ns, at_ns]);
+        if self.context.watches_ends {
+            let began_ns = at_ns.saturating_sub(took_ns);
+            self.observe(key, Outcome::Ok, [began_ns, began_ns, at_ns]);
+            let faults = self.context.faults_of(self.device);
+            if faults.is_some_and(|faults| faults.affects(due_ns, at_ns)) {
+                let times = Times { due: began_ns, picked: began_ns, sent: began_ns, acked: at_ns };
+                self.context.recorder.borrow_mut().ok_under_fault(key, &times);
+            }
+        }
         self.context.recorder.borrow_mut().duration(key, at_ns, took_ns);
     }
 
@@ -186,7 +227,7 @@ impl DeviceRecorder<'_> {
         }
     }
 
-    /// Records an error with an example.
+    /// Records an error with an example. While a fault of the scenario cuts the device off, the fault is the cause, not the target.
     pub(crate) fn error(
         &self,
         class: &'static str,
@@ -195,6 +236,10 @@ impl DeviceRecorder<'_> {
         example: impl FnOnce() -> String,
     ) {
         let at_ns = self.context.ns(at);
+        let (class, culprit) = match culprit {
+            Culprit::Target | Culprit::Network if self.is_cut_off(at) => ("fault", Culprit::Network),
+            culprit => (class, culprit),
+        };
         self.by_host(|targets, host| targets.error(host, class, culprit));
         let mut recorder = self.context.recorder.borrow_mut();
         if self.context.observer.is_none() {

@@ -50,12 +50,6 @@ impl Hosts {
         &self.endpoints[usize::from(self.index(global))]
     }
 
-    /// Returns the number of a device among those of its host, which chooses its source address. The index over all fleets would give
-    /// a host only some of the addresses.
-    pub(crate) fn turn(&self, global: u64) -> u64 {
-        global / self.endpoints.len() as u64
-    }
-
     /// Moves a device to the next host, if the scenario says so. Call this when the device will reconnect after it could not connect or
     /// lost its connection.
     pub(crate) fn fail_over(&self, global: u64) {
@@ -105,8 +99,6 @@ mod tests {
         assert_eq!(ports(&hosts(1, false)), [1, 1, 1, 1, 1]);
         assert_eq!(ports(&hosts(2, false)), [1, 2, 1, 2, 1]);
         assert_eq!(ports(&hosts(3, false)), [1, 2, 3, 1, 2]);
-        // Each host's devices use all source addresses.
-        assert_eq!((0..5).map(|device| hosts(2, false).turn(device)).collect::<Vec<_>>(), [0, 0, 1, 1, 2]);
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Finished {
     pub complete: bool,
     /// TLS parameters of the first connection.
     pub tls: Option<TlsFacts>,
+    /// By fleet, how many connections or packets each fault on the generator's side affected. Empty without such faults.
+    pub faults_applied: Vec<Vec<u64>>,
     /// Resource usage of the load generator.
     pub usage: Usage,
 }

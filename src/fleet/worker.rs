@@ -197,6 +197,9 @@ impl WorkerThread {
         }
         heartbeat.report_progress(&context);
         heartbeat.swap(&context);
+        if let Some(applied) = context.faults_applied() {
+            context.report(Report::FaultsApplied(applied));
+        }
         let empty = DeliveryTracker::new(&context.plan);
         context.report(Report::Deliveries(Box::new(context.delivery_tracker.replace(empty))));
         Ok(())

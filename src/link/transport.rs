@@ -11,12 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
+use super::buffers::READ_BYTES_MAX;
+use super::shaped_stream::ShapedStream;
 use super::tls::{NO_CLIENT_CERTIFICATE, TlsFacts, TlsFailure, TlsStream};
 use crate::sansio::TlsEnd;
-
-/// The maximum size of one read, as under TLS. Without this limit, a flooding peer would make the buffer grow with
-/// every read.
-const READ_BYTES_MAX: usize = 16 * 1024;
 
 /// An established connection.
 #[derive(Debug)]
@@ -25,6 +23,8 @@ pub enum Transport {
     Tcp(TcpStream),
     /// TLS over TCP, as a client or as a server.
     Tls(Box<TlsStream>),
+    /// Either of them, for a device with faults.
+    Shaped(Box<ShapedStream>),
     /// A pipe in memory, for tests in virtual time.
     #[cfg(test)]
     Duplex(tokio::io::DuplexStream),
@@ -36,6 +36,7 @@ impl Transport {
     pub fn tls_facts(&self) -> Option<TlsFacts> {
         match self {
             Transport::Tls(stream) => stream.common().map(TlsFacts::of),
+            Transport::Shaped(stream) => stream.tls_facts(),
             _ => None,
         }
     }
@@ -64,6 +65,7 @@ impl Transport {
     pub(super) fn owned_bytes(&self) -> usize {
         match self {
             Transport::Tls(stream) => stream.owned_bytes(),
+            Transport::Shaped(stream) => stream.owned_bytes(),
             _ => 0,
         }
     }
@@ -73,6 +75,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => Some(stream),
             Transport::Tls(stream) => Some(stream.socket()),
+            Transport::Shaped(stream) => Some(stream.socket()),
             #[cfg(test)]
             Transport::Duplex(_) => None,
         }
@@ -83,6 +86,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
             Transport::Tls(stream) => stream.poll_read_ready(cx),
+            Transport::Shaped(stream) => stream.socket().poll_read_ready(cx).map(drop),
             #[cfg(test)]
             Transport::Duplex(_) => Poll::Ready(()),
         }
@@ -93,6 +97,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => pin!(stream.read_buf(&mut into.limit(READ_BYTES_MAX))).poll(cx),
             Transport::Tls(stream) => stream.poll_read(cx, into),
+            Transport::Shaped(stream) => stream.poll_read(cx, into),
             #[cfg(test)]
             Transport::Duplex(stream) => pin!(stream.read_buf(&mut into.limit(READ_BYTES_MAX))).poll(cx),
         }
@@ -104,6 +109,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Transport::Tls(stream) => stream.poll_write(cx, bytes),
+            Transport::Shaped(stream) => stream.poll_write(cx, bytes),
             #[cfg(test)]
             Transport::Duplex(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
@@ -114,6 +120,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Tls(stream) => stream.poll_flush(cx),
+            Transport::Shaped(stream) => stream.poll_flush(cx),
             #[cfg(test)]
             Transport::Duplex(stream) => Pin::new(stream).poll_flush(cx),
         }
@@ -124,9 +131,15 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Tls(stream) => stream.poll_shutdown(cx),
+            Transport::Shaped(stream) => stream.poll_shutdown(cx),
             #[cfg(test)]
             Transport::Duplex(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+
+    /// Returns true if a fault has silenced the connection, so that the peer must not learn its end.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self, Transport::Shaped(stream) if stream.is_silent())
     }
 
     /// Resets the connection: the peer sees a reset instead of an end of stream.

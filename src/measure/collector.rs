@@ -153,6 +153,7 @@ impl Collector {
                         fleet,
                         phase,
                         totals: Totals::default(),
+                        under_fault: None,
                         batches: Batches::default(),
                     });
                     let index = operations.len() - 1;
@@ -178,6 +179,13 @@ impl Collector {
                 if key.operation.is_message() {
                     health.lag.add(&totals.lag);
                 }
+            }
+        }
+        for (key, totals) in &snapshot.under_fault {
+            // The operation is in `cells` too, so its totals exist.
+            if let Some(index) = self.cell_indices[self.layout.index(*key)] {
+                let part = &mut self.measurement.operations[index as usize];
+                part.under_fault.get_or_insert_default().add(totals);
             }
         }
         self.add_batches(snapshot);

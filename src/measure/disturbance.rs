@@ -61,8 +61,9 @@ pub struct DisturbedFleet {
     pub disconnects: Vec<u64>,
     /// Number of connection attempts that started in each bin.
     pub attempts: Vec<u64>,
-    /// Number of outages, by the number of connection attempts in them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Number of outages by the number of connection attempts in them, as pairs: attempts, outages.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "pairs")]
+    #[schemars(with = "Vec<[u64; 2]>")]
     pub attempts_per_device: BTreeMap<u32, u64>,
     /// Time without a connection. One value for each device that disconnected, or several if it disconnected again.
     #[serde(default)]
@@ -145,6 +146,25 @@ fn add_bins(mine: &mut Vec<u64>, theirs: &[u64], after: impl Fn(&[u64]) -> u64) 
     mine.resize(mine.len().max(theirs.len()), rest);
     for (index, sum) in mine.iter_mut().enumerate() {
         *sum = sum.saturating_add(theirs.get(index).copied().unwrap_or(their_rest));
+    }
+}
+
+/// A map as a list of pairs. In JSON, a map would have text as keys, which cannot be read back as numbers in a flattened struct.
+mod pairs {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<u32, u64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        map.iter().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<u32, u64>, D::Error> {
+        Ok(Vec::<(u32, u64)>::deserialize(deserializer)?.into_iter().collect())
     }
 }
 

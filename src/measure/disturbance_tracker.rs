@@ -105,8 +105,8 @@ impl DisturbanceTracker {
 
     /// Closes the remaining bins at the end of the run, and cuts off everything from the end of the load on.
     pub(super) fn finish(&mut self, load_end_us: u64, measurement: &mut Measurement) {
-        let end = load_end_us.div_ceil(BIN_US);
-        self.close_until(end.max(self.next), measurement);
+        let phases_end_us = measurement.phases.last().map_or(0, |phase| phase.end_us);
+        self.close_until(load_end_us.min(phases_end_us).div_ceil(BIN_US), measurement);
         self.assign_all(measurement);
         measurement.disturbances.retain(|one| one.start_us < load_end_us);
         measurement.disturbances.iter_mut().for_each(|one| one.cut(load_end_us));
@@ -114,6 +114,14 @@ impl DisturbanceTracker {
 
     fn close_until(&mut self, end: u64, measurement: &mut Measurement) {
         while self.next < end {
+            // Without devices that connect, there is nothing to count, however long the run is.
+            let bins = self.bins.keys().next().copied();
+            let known = self.scheduled.front().map(|known| known.start_us / BIN_US);
+            let busy = bins.into_iter().chain(known).min().unwrap_or(u64::MAX);
+            if self.open.is_empty() && busy > self.next {
+                self.next = busy.min(end);
+                continue;
+            }
             self.close(measurement);
         }
         self.assign_outages(measurement);

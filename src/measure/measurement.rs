@@ -121,6 +121,10 @@ pub struct OperationTotals {
     /// Outcomes and latencies.
     #[serde(flatten)]
     pub totals: Totals,
+    /// The part of these operations that a fault on the generator's side affected: the device was under the fault at some time between
+    /// the due time and the end, or had a backlog from it. Left out if there are none, and in files from earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_fault: Option<Box<Totals>>,
     /// The same operations over time, by due time. Left out for the steps of connection attempts, and in files from earlier
     /// versions.
     #[serde(default, skip_serializing_if = "Batches::is_empty")]
@@ -162,6 +166,19 @@ impl Measurement {
         let mut sum = Totals::default();
         for part in self.operations.iter().filter(|part| wanted(part)) {
             sum.add(&part.totals);
+        }
+        sum
+    }
+
+    /// Like [`sum`](Measurement::sum), without the operations that a fault on the generator's side affected.
+    #[must_use]
+    pub fn sum_without_faults(&self, wanted: impl Fn(&OperationTotals) -> bool) -> Totals {
+        let mut sum = Totals::default();
+        for part in self.operations.iter().filter(|part| wanted(part)) {
+            match &part.under_fault {
+                Some(under_fault) => sum.add(&part.totals.without(under_fault)),
+                None => sum.add(&part.totals),
+            }
         }
         sum
     }
@@ -287,6 +304,9 @@ impl Measurement {
         for theirs in &other.operations {
             let mine = self.operation_mut(theirs.operation, &theirs.fleet, &theirs.phase);
             mine.totals.add(&theirs.totals);
+            if let Some(under_fault) = &theirs.under_fault {
+                mine.under_fault.get_or_insert_default().add(under_fault);
+            }
             mine.batches.merge(&theirs.batches);
         }
         for theirs in &other.streams {
@@ -344,7 +364,8 @@ impl Measurement {
         let index = self.operations.iter().position(same).unwrap_or_else(|| {
             let (fleet, phase) = (fleet.to_owned(), phase.to_owned());
             let (totals, batches) = (Totals::default(), Batches::default());
-            self.operations.push(OperationTotals { operation, fleet, phase, totals, batches });
+            let under_fault = None;
+            self.operations.push(OperationTotals { operation, fleet, phase, totals, under_fault, batches });
             self.operations.len() - 1
         });
         &mut self.operations[index]

@@ -32,6 +32,9 @@ pub struct Rule {
     pub phase: Option<String>,
     /// Fleet in the threshold's key; null for all fleets.
     pub fleet: Option<String>,
+    /// True for `fault:none` in the threshold's key: it covers only operations that no fault on the generator's side affected.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_faults: bool,
     /// Expression, as written in the scenario.
     pub expression: String,
     /// Comparison.
@@ -57,8 +60,13 @@ impl Rule {
 
 /// Returns the key of a threshold as written in a scenario: `telemetry{phase:steady,fleet:meter}`.
 #[must_use]
-pub fn threshold_label(metric: &str, phase: Option<&str>, fleet: Option<&str>) -> String {
-    let selectors = [("phase", phase), ("fleet", fleet)];
+pub fn threshold_label(
+    metric: &str,
+    phase: Option<&str>,
+    fleet: Option<&str>,
+    without_faults: bool,
+) -> String {
+    let selectors = [("phase", phase), ("fleet", fleet), ("fault", without_faults.then_some("none"))];
     let selectors: Vec<String> =
         selectors.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name?))).collect();
     if selectors.is_empty() { metric.to_owned() } else { format!("{metric}{{{}}}", selectors.join(",")) }

@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Snapshot {
     pub(super) cells: Vec<(Key, Totals)>,
+    /// The part of `cells` whose devices were under a fault of the scenario.
+    #[serde(default)]
+    pub(super) under_fault: Vec<(Key, Totals)>,
     pub(super) seconds: Seconds,
     /// The second in which all operations in `cells` were due, except those in `strays`.
     pub(super) second: u64,
@@ -51,7 +54,7 @@ impl Snapshot {
         let (second_max, online_max) = (1_u64 << 32, 1_i64 << 32);
         let is_online = |online: &Online| [online.now, online.peak].iter().all(|n| n.abs() < online_max);
         let is_stray = |stray: &Stray| is_known(&stray.key) && stray.second < second_max;
-        self.cells.iter().all(|(key, _)| is_known(key))
+        self.cells.iter().chain(&self.under_fault).all(|(key, _)| is_known(key))
             && self.second < second_max
             && self.strays.iter().all(is_stray)
             && self.connections.fits(layout.fleets, second_max)

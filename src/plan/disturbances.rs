@@ -4,6 +4,7 @@
 use super::model::Plan;
 use super::schedule::{PhasePlan, ns};
 use crate::measure::{BIN_US, Cause, Disturbance};
+use crate::policy::fault::FaultKind;
 use std::time::Duration;
 
 /// Number of bins in a second.
@@ -18,11 +19,16 @@ impl Plan {
             let settled = self.last_disconnect(number)?;
             Some(known(Cause::Disconnect, phase, [phase.start, settled]))
         });
-        let faults = self.faults.iter().filter_map(|plan| {
-            let (at, end) = (plan.fault.at, plan.fault.end());
-            let phase = phases.get(usize::from(self.schedule.phase_at(ns(at))))?;
-            Some(known(Cause::Hub, phase, [at, end]))
-        });
+        let hub = self.faults.iter().map(|plan| (Cause::Hub, &plan.fault));
+        // The other kinds slow a device down. If that ends many connections, it is a mass loss.
+        let disconnects_devices = |kind: FaultKind| kind.ends_connections() || kind == FaultKind::Stall;
+        let fleets = self.fleets.iter().flat_map(|fleet| &fleet.faults);
+        let fleets = fleets.filter(|plan| disconnects_devices(plan.fault.kind));
+        let faults =
+            hub.chain(fleets.map(|plan| (Cause::Fault, &plan.fault))).filter_map(|(cause, fault)| {
+                let phase = phases.get(usize::from(self.schedule.phase_at(ns(fault.at))))?;
+                Some(known(cause, phase, [fault.at, fault.end()]))
+            });
         let mut found: Vec<Disturbance> = disconnects.chain(faults).collect();
         found.sort_by_key(|one| one.start_us);
         found
@@ -74,9 +80,11 @@ mod tests {
     fn planned_disconnects_and_faults_are_known() {
         let plan = plan(
             "[fleet.a]\ndevices = 10\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+             [[fleet.a.fault]]\nkind = \"reset\"\nat = \"2s\"\n\
+             [[fleet.a.fault]]\nkind = \"latency\"\nby = \"100ms\"\nat = \"3s\"\nfor = \"1s\"\n\
              [[emulator.fault]]\nkind = \"hold-acks\"\nat = \"5s\"\nfor = \"4s\"\n\
              [[phase]]\nname = \"calm\"\nduration = \"10s\"\n\
-             [[phase]]\nname = \"storm\"\nduration = \"20s\"\ndisconnect = { share = \"50%\", over = \"2s\" }\n",
+             [[phase]]\nname = \"storm\"\nduration = \"20s\"\ndisconnect = { how = \"close\", share = \"50%\", over = \"2s\" }\n",
         );
         let found: Vec<(Cause, String, [u64; 3])> = plan
             .disturbances()
@@ -87,6 +95,7 @@ mod tests {
         assert_eq!(
             found,
             [
+                (Cause::Fault, "calm".to_owned(), [2 * S, 2 * S, 10 * S]),
                 (Cause::Hub, "calm".to_owned(), [5 * S, 9 * S, 10 * S]),
                 (Cause::Disconnect, "storm".to_owned(), [10 * S, 11_600_000, 30 * S]),
             ]

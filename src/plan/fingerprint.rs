@@ -5,7 +5,7 @@
 //! results from earlier versions would no longer be comparable.
 
 use super::credentials::Auth;
-use super::model::{FaultPlan, FleetPlan, Plan};
+use super::model::{FaultPlan, FleetFault, FleetPlan, Plan};
 use super::schedule::Schedule;
 use crate::iothub::emulator_options::EmulatorOptions;
 use crate::policy::backoff::Reconnect;
@@ -113,6 +113,10 @@ fn describe_fleet(fleet: &FleetPlan, out: &mut String) -> std::fmt::Result {
     writeln!(out, "will {:?}, twin {:?}, methods {:?}", fleet.will, fleet.twin, fleet.methods)?;
     for send in &fleet.sends {
         writeln!(out, "send {send:?}")?;
+    }
+    for FleetFault { fault, share, .. } in &fleet.faults {
+        let Fault { kind, by, network, at, length, .. } = fault;
+        writeln!(out, "fault {kind:?} {by:?} {network:?} {at:?} {length:?} {share:?}")?;
     }
     Ok(())
 }

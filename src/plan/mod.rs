@@ -8,6 +8,7 @@
 //! - `part`: restricts a scenario to some fleets, or to a shorter time.
 //! - `model`: the plain types of a plan.
 //! - `schedule`: phases, load, due times.
+//! - `recording`: recorded messages that a stream replays.
 //! - `payload`: message payloads, and templates for ids and topics.
 //! - `credentials`: tokens, keys, passwords and device lists.
 //! - `device_file`: a device list for the emulator.
@@ -30,6 +31,7 @@ mod model;
 mod once;
 mod part;
 mod payload;
+mod recording;
 mod resolve;
 mod rules;
 mod schedule;
@@ -47,6 +49,7 @@ pub use part::{Part, PartError};
 pub use payload::{
     Payload, PayloadContext, PayloadError, PayloadState, Stamp, Template, TemplateContext, TemplateError,
 };
+pub use recording::{PlannedRows, RecordedLoad, Recording, Row};
 pub use resolve::{load, resolve};
 pub use rules::rules_for_run;
 pub use schedule::{

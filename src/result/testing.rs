@@ -76,6 +76,7 @@ pub(crate) fn result() -> RunResult {
             expression: "p(99) < 500ms".to_owned(),
             phase: None,
             fleet: None,
+            without_faults: false,
             limit: 500_000.0,
             unit: "us".to_owned(),
             observed: None,

@@ -28,9 +28,9 @@ pub use mask::{looks_like_key, masked, may_be_key};
 pub use model::{
     ArrivalKind, AuthSpec, BackOffSpec, CallKind, ChaosSpec, ChurnSpec, CourseSpec, DayPartSpec, DaySpec,
     DisconnectSpec, DriveSpec, EmulatorSpec, FaultSpec, FleetSpec, GiveUpSpec, HostSpec, LeftOut, LoadSpec,
-    MessageSpec, MethodSpec, PayloadSpec, PhaseFleetSpec, PhaseSpec, ReconnectSpec, RenewSpec, ReportSpec,
-    Scenario, Sdk, SendSpec, SizeSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec,
-    ThresholdsOnly, Timing, TokenSpec, TwinSpec, ValiditySpec, WillSpec,
+    MessageSpec, MethodSpec, PayloadSpec, PhaseFleetSpec, PhaseSpec, ReconnectSpec, RenewSpec, ReplaySpec,
+    ReportSpec, Scenario, Sdk, SendSpec, SizeSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec,
+    ThresholdSpec, ThresholdsOnly, Timing, TokenSpec, TwinSpec, ValiditySpec, WillSpec,
 };
 pub use node::is_json;
 pub use quantities::DURATION_MAX;

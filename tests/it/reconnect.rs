@@ -8,7 +8,7 @@ fn outage(policy: &str, offline: &str) -> String {
     format!(
         "[fleet.meter]\ndevices = 5\nreconnect = {policy}\noffline = \"{offline}\"\nsend_by = \"200ms\"\n\
          [[fleet.meter.send]]\nevery = \"250ms\"\npayload = \"x\"\n\
-         [[emulator.fault]]\nkind = \"refuse\"\nat = \"900ms\"\nfor = \"1h\"\n\
+         [[emulator.fault]]\nkind = \"refuse\"\nat = \"900ms\"\nfor = \"3100ms\"\n\
          [[emulator.fault]]\nkind = \"close\"\nat = \"1s\"\n\
          [[phase]]\nname = \"p\"\nduration = \"4s\"\n{WIDE_VALIDITY}"
     )

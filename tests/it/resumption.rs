@@ -42,6 +42,27 @@ fn each_device_of_a_storm_resumes_its_own_session() {
     );
 }
 
+/// Devices of different hosts have the same number among the devices of their host.
+#[test]
+fn devices_of_several_hosts_resume_their_own_sessions() {
+    let hubs = [0, 1].map(|_| {
+        let arguments = ["--group-key", "env:K", "--tls-resumption"];
+        Emulator::start(Ipv4Addr::LOCALHOST.into(), &arguments, &[("K", KEY)])
+    });
+    let roots = hubs.each_ref().map(|hub| std::fs::read_to_string(hub.ca()).expect("a CA file")).concat();
+    let target = format!(
+        "[target]\nkind = \"iot-hub\"\nhost = [\"localhost:{}\", \"localhost:{}\"]\nca = \"ca.pem\"\n\
+         tls = {{ resumption = \"on\" }}",
+        hubs[0].port(),
+        hubs[1].port()
+    );
+    let auth = "auth = { kind = \"sas\", group_key = \"${env.K}\" }";
+    let work = Workplace::new(&storm(&target, auth)).file("ca.pem", &roots).env("K", KEY);
+    work.run().exits(0);
+    let result = work.result();
+    assert_eq!((all_ok(&result, "connect.tls"), all_ok(&result, "connect.tls.resumed")), (12, 6));
+}
+
 #[test]
 fn handshakes_are_full_by_default() {
     let work = Workplace::new(&storm("", ""));

@@ -2,8 +2,8 @@
 
 use crate::app::columns::Layout;
 use crate::plan::{
-    Auth, Deliveries, FleetPlan, Keys, MethodPlan, Offline, Renew, Sdk, SendPlan, Spread, SubscribeQos,
-    Subscription, TokenLife, device_preset,
+    Auth, Deliveries, FleetPlan, Keys, MethodPlan, Offline, RecordedLoad, Recording, Renew, Sdk, SendPlan,
+    Spread, SubscribeQos, Subscription, TokenLife, device_preset,
 };
 use crate::policy::backoff::{BackOff, Jitter, Reconnect};
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
@@ -162,11 +162,15 @@ fn subscription(subscription: &Subscription) -> String {
 }
 
 fn send_stream(send: &SendPlan, fleet: &FleetPlan) -> String {
+    if let Some(recording) = send.payload.recording() {
+        return replayed(send, recording);
+    }
     let spread = match send.arrival.spread {
         Spread::Regular => "regular",
         Spread::Stratified(_) => "regular, in turn",
         Spread::Poisson => "poisson",
         Spread::Closed { .. } => "closed loop, not corrected for coordinated omission",
+        Spread::Replay => "replay",
     };
     let burst = match send.arrival.burst {
         1 => String::new(),
@@ -182,6 +186,34 @@ fn send_stream(send: &SendPlan, fleet: &FleetPlan) -> String {
         send.operation,
         send.qos,
         human_bytes(bytes as u64)
+    )
+}
+
+/// Describes a stream that replays a recording.
+fn replayed(send: &SendPlan, recording: &Recording) -> String {
+    let retain = if send.retain { ", retained" } else { "" };
+    let RecordedLoad { rows, length, repeats_after, peak_per_s } = recording.load();
+    let speed = match recording.speed() {
+        1.0 => String::new(),
+        speed => format!(" at {speed}x speed"),
+    };
+    let repeat = match repeats_after {
+        Some(after) => format!("repeated every {}", human_duration(after)),
+        None => "once".to_owned(),
+    };
+    let ignored = match recording.ignored_columns() {
+        [] => String::new(),
+        columns => format!("; ignores the columns {}", columns.join(", ")),
+    };
+    format!(
+        "{} at QoS {}{retain}, replay of {}: {} in {}{speed}, {repeat}, at most {} in one second at a load of 100%, up to {} each{ignored}",
+        send.operation,
+        send.qos,
+        recording.file(),
+        plural(rows, "row", "rows"),
+        human_duration(length),
+        human_count(peak_per_s),
+        human_bytes(recording.longest_bytes() as u64)
     )
 }
 

@@ -117,9 +117,8 @@ async fn connect(
     others_connected: bool,
 ) -> Result<(), Failure> {
     let deadline = clock::now() + fleet.connect_timeout;
-    // The device's first connection of the run must not resume a session of this one.
-    let full = Endpoint { sessions: None, ..endpoint.clone() };
-    let dialed = link::dial(&full, &Resolver::default(), fleet.first, deadline).await.map_err(|error| {
+    let turn = fleet.first + u64::from(*index);
+    let dialed = link::dial(endpoint, &Resolver::default(), turn, deadline).await.map_err(|error| {
         let key = if error.is_timeout() { " (connect_timeout)" } else { "" };
         let cause = error.text_within(fleet.connect_timeout) + key;
         Failure::new(cause, dial_fix(&error, endpoint))
@@ -180,7 +179,7 @@ fn closed(why: Closed) -> &'static str {
         Closed::Reset => "the connection was reset before CONNACK",
         Closed::Unreachable => "the server became unreachable before CONNACK",
         Closed::TlsAlert(end) => end.cause,
-        Closed::Local => "the connection ended before CONNACK",
+        Closed::Fault | Closed::Local => "the connection ended before CONNACK",
     }
 }
 

@@ -10,6 +10,7 @@ mod excuses;
 mod frozen_hub;
 mod iot_hub;
 mod reconnecting;
+mod replay;
 mod sending;
 mod staged;
 mod storms;

@@ -17,6 +17,7 @@ pub(super) use failure::{NO_CLIENT_CERTIFICATE, TlsFailure};
 pub(super) use records::Records;
 pub use resumption::DeviceSessions;
 pub use server_certificates::{Identity, MakeRsa};
+pub(super) use stream::Socket;
 pub use stream::TlsStream;
 pub(super) use stream::tls_io_error;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{self as tls, DeviceSessions};
 use crate::link::testing::{self, Identity, identity, listener, test_deadline};
-use crate::link::{Endpoint, Transport, accept_tls};
+use crate::link::{Endpoint, Resolver, Transport, accept_tls, dial_device};
 use bytes::BytesMut;
 use rustls::ServerConfig;
 use std::future::poll_fn;
@@ -31,11 +31,13 @@ impl Counting {
     /// Serves one connection of a device: both ends agree whether the handshake was resumed. Exchanges a byte in each direction, so that
     /// the ticket arrives.
     async fn connect(&mut self, endpoint: &Endpoint, device: u64) -> bool {
+        let resolver = Resolver::default();
         let served = async {
             let (stream, _) = self.listener.accept().await.expect("a device connects");
             accept_tls(stream, &self.config, test_deadline()).await.expect("the handshake succeeds")
         };
-        let (dialed, mut server) = tokio::join!(testing::dial(endpoint, device, test_deadline()), served);
+        let (dialed, mut server) =
+            tokio::join!(dial_device(endpoint, &resolver, device, test_deadline(), None), served);
         let mut dialed = dialed.expect("the server is trusted");
         let resumed = dialed.tls.expect("it is TLS").resumed;
         assert_eq!(server.tls_facts().expect("it is TLS").resumed, resumed);

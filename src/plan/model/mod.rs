@@ -13,7 +13,7 @@ mod twin_methods;
 
 pub use crate::scenario::{Sdk, TargetKind};
 pub use day::DayPart;
-pub use fault::FaultPlan;
+pub use fault::{FaultPlan, FleetFault};
 pub use fleet::{FleetPlan, Offline};
 pub use message::{SendPlan, WillPlan};
 pub use plan::{Plan, Source};

@@ -85,6 +85,7 @@ fn fleet(spec: &FleetSpec, first: u64, context: &ResolveContext<'_>, errors: &mu
         sends,
         twin: twin_and_methods.twin,
         methods: twin_and_methods.methods,
+        faults: Vec::new(),
         own_schedule: None,
     }
 }

@@ -365,11 +365,11 @@ fn fault_names(canvas: &mut Canvas, size: &Size, faults: &[Fault], area: &Area<'
         let joined = |name: fn(&Fault) -> String| {
             group.iter().map(|fault| name(fault)).collect::<Vec<_>>().join(" + ")
         };
-        let long = joined(|fault| format!("{}, {}", plain(&fault.kind), faults::share(fault)));
+        let long = joined(|fault| format!("{}, {}", faults::kind(fault), faults::share(fault)));
         let text = if long.chars().count() <= room {
             long
         } else {
-            shorten(&joined(|fault| plain(&fault.kind)), room)
+            shorten(&joined(|fault| faults::kind(fault)), room)
         };
         if room >= FAULT_CHARS_MIN {
             let at = (left + 3.0, area.top - 6.0 - size.font - 6.0);

@@ -43,6 +43,7 @@ mod heatmap;
 pub(super) mod history;
 mod load;
 mod plot;
+pub(super) mod recovery;
 mod response;
 mod rows;
 pub(super) mod spectrum;

@@ -451,12 +451,9 @@ fn faults_are_bands_and_the_first_chart_names_them() {
         from_us: 5_000_000,
         to_us: 15_000_000,
         share: 0.2,
-        fleet: None,
         devices: 2,
-        code: None,
-        by_us: None,
-        random: false,
         applied: Some(3),
+        ..Default::default()
     };
     let late = crate::result::model::Fault { from_us: 90_000_000, to_us: 95_000_000, ..fault.clone() };
     let once = crate::result::model::Fault { kind: "close".to_owned(), to_us: 5_000_000, ..fault.clone() };

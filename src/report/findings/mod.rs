@@ -1,6 +1,6 @@
 //! The findings of a run: observations in addition to the verdict, each with evidence and advice. The input is a measurement and facts
-//! about the target; the output is a list of findings. Most findings are in this file; the others are in `connecting`, `closings`, `targets`
-//! and `clock_steps`. Called by `judge`. Pure.
+//! about the target; the output is a list of findings. Most findings are in this file; the others are in `connecting`, `closings`,
+//! `storms`, `targets` and `clock_steps`. Called by `judge`. Pure.
 //!
 //! If the traffic does not show the cause, a finding describes the symptoms and does not claim a cause.
 
@@ -10,6 +10,7 @@ mod connecting;
 mod finding;
 mod limits;
 mod resumption;
+mod storms;
 pub(super) mod target_facts;
 mod targets;
 
@@ -37,6 +38,7 @@ pub(super) fn findings(measurement: &Measurement, target: TargetFacts) -> Vec<Fi
     findings.extend(resumption::resumption(measurement, target));
     findings.extend(qos_0_on_dead_connections(measurement));
     findings.extend(unexpected_sessions(measurement));
+    findings.extend(storms::storms(measurement, target.size));
     findings.extend(never_online(measurement));
     findings.extend(gave_up(measurement));
     findings.extend(expired(&messages));

@@ -49,7 +49,7 @@ const CLOSING: [&str; 5] = ["close", "reset", "disable-device", "quota-exhausted
 
 /// Returns whether a fault closed connections. A hub that does not count its faults may have.
 fn closes(fault: &model::Fault) -> bool {
-    fault.applied != Some(0) && CLOSING.contains(&fault.kind.as_str())
+    fault.side == model::FaultSide::Hub && fault.applied != Some(0) && CLOSING.contains(&fault.kind.as_str())
 }
 
 /// Returns the tier and the units of the target, if they are known.

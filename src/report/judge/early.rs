@@ -76,6 +76,7 @@ mod tests {
             fleet: None,
             expression: "x".to_owned(),
             test,
+            without_faults: false,
             abort_from_us: Some(1_000_000),
             line: None,
         };

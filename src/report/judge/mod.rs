@@ -177,8 +177,9 @@ struct Evaluated {
 
 /// Returns the label of a threshold: `telemetry{phase:steady} p(99) < 500ms`
 fn label(threshold: &ThresholdResult) -> String {
-    let ThresholdResult { metric, expression, phase, fleet, .. } = threshold;
-    format!("{} {expression}", threshold_label(metric, phase.as_deref(), fleet.as_deref()))
+    let ThresholdResult { metric, expression, phase, fleet, without_faults, .. } = threshold;
+    let label = threshold_label(metric, phase.as_deref(), fleet.as_deref(), *without_faults);
+    format!("{label} {expression}")
 }
 
 /// Describes a failed threshold: `telemetry{phase:steady} p(99) < 500ms: 612 ms`.
@@ -206,6 +207,7 @@ impl JudgeInput<'_> {
                 metric: Operation::Connect,
                 phase: None,
                 fleet: Some(fleet.name.clone()),
+                without_faults: false,
                 expression: IMPLICIT_EXPRESSION.to_owned(),
                 test: Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 },
                 abort_from_us: None,
@@ -235,6 +237,7 @@ impl JudgeInput<'_> {
             expression: rule.expression.clone(),
             phase: rule.phase.clone(),
             fleet: rule.fleet.clone(),
+            without_faults: rule.without_faults,
             limit: observation.limit,
             unit: observation.unit.to_owned(),
             observed: observation.observed,

@@ -172,6 +172,7 @@ mod tests {
             fleet: fleet.map(str::to_owned),
             expression: "recovery(99%) < 60s".to_owned(),
             test: Test::Recovery { share: 0.99, compare: Compare::Less, limit_us },
+            without_faults: false,
             abort_from_us: None,
             line: None,
         };

@@ -7,7 +7,7 @@
 use super::bounds::{Bound, Interval};
 use super::numbers::float;
 use super::unattributed::UnattributedDelay;
-use crate::measure::{Compare, Measurement, Outcome, Rule, Test, Totals, rank};
+use crate::measure::{Compare, Measurement, OperationTotals, Outcome, Rule, Test, Totals, rank};
 use crate::plan::samples_needed;
 use crate::result::model::ThresholdStatus;
 use crate::units::{Percent, human_count, human_us, whole};
@@ -39,11 +39,12 @@ pub(super) struct Observation {
 
 /// Adds up the operations that a rule covers in the phases that `covers` selects.
 pub(super) fn sum_covered(measurement: &Measurement, rule: &Rule, covers: impl Fn(&str) -> bool) -> Totals {
-    measurement.sum(|part| {
+    let is_covered = |part: &OperationTotals| {
         part.operation == rule.metric
             && rule.fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
             && covers(&part.phase)
-    })
+    };
+    if rule.without_faults { measurement.sum_without_faults(is_covered) } else { measurement.sum(is_covered) }
 }
 
 /// Evaluates `test` on `totals`.

@@ -1,6 +1,6 @@
 //! Reads `[fleet.NAME]`. Used by `keys`; `auth`, `reconnect`, messages, twins and methods have separate files.
 
-use super::{auth, messages, reconnect, twin_methods};
+use super::{auth, faults, messages, reconnect, twin_methods};
 use crate::scenario::model::{FleetSpec, Sdk};
 use crate::scenario::node::{Entry, Node};
 use crate::scenario::reader::Reader;
@@ -42,6 +42,10 @@ pub(super) fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec>
         twin: fields.take("twin").and_then(|node| twin_methods::twin(reader, node)),
         reports: twin_methods::reports(reader, &mut fields),
         methods: twin_methods::methods(reader, &mut fields),
+        faults: fields.take("fault").map_or_else(Vec::new, |node| {
+            let elements = reader.list(node, "a list of tables: [[fleet.NAME.fault]]");
+            elements.iter().filter_map(|element| faults::fleet_fault(reader, element)).collect()
+        }),
     };
     fields.finish(reader, &[("modules", "module identities")]);
     Some(spec)

@@ -2,6 +2,7 @@
 
 use super::SizeSpec;
 use crate::policy::fault::FaultKind;
+use crate::policy::network::Profile;
 use crate::scenario::error::Place;
 use crate::scenario::value::Written;
 use crate::units::{Percent, Rate};
@@ -41,13 +42,15 @@ pub struct ThrottleSpec {
     pub connect_wait: Option<Duration>,
 }
 
-/// `[[emulator.fault]]`.
+/// `[[emulator.fault]]` or `[[fleet.NAME.fault]]`. Each of them reads a part of the keys.
 #[derive(Clone, Debug)]
 pub struct FaultSpec {
     /// Place of the table.
     pub place: Place,
-    /// `kind`; `None` if invalid.
-    pub kind: Option<FaultKind>,
+    /// `kind`; `None` if missing or invalid.
+    pub kind: Option<Written<FaultKind>>,
+    /// `profile`.
+    pub profile: Option<Written<&'static Profile>>,
     /// `phase`.
     pub phase: Option<Written<String>>,
     /// `at`.
@@ -62,6 +65,12 @@ pub struct FaultSpec {
     pub code: Option<Written<u8>>,
     /// `by`.
     pub by: Option<Written<Duration>>,
+    /// `jitter`.
+    pub jitter: Option<Written<Duration>>,
+    /// `rate`, in bits per second.
+    pub rate: Option<Written<u64>>,
+    /// True if the table has a `kind`, `profile`, `by` or `rate` that is invalid, so that it must not be reported as missing.
+    pub is_wrong: bool,
 }
 
 /// `chaos`.

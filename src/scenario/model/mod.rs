@@ -178,6 +178,8 @@ pub struct FleetSpec {
     pub reports: Vec<ReportSpec>,
     /// `[fleet.NAME.methods.*]`, in file order.
     pub methods: Vec<MethodSpec>,
+    /// `[[fleet.NAME.fault]]`.
+    pub faults: Vec<FaultSpec>,
 }
 
 /// `sdk`: the Azure SDK whose defaults the devices use.
@@ -258,8 +260,21 @@ pub struct SendSpec {
     pub topic: Option<Written<String>>,
     /// `properties`, in file order.
     pub properties: Vec<(String, Written<String>)>,
-    /// `payload`; `None` if invalid.
+    /// `payload`; `None` if invalid, or for a replay.
     pub payload: Option<Written<MessageSpec>>,
+    /// `file`, `speed` and `repeat`, with `arrival = "replay"`.
+    pub replay: Option<ReplaySpec>,
+}
+
+/// The keys of a replay.
+#[derive(Clone, Debug)]
+pub struct ReplaySpec {
+    /// `file`; `None` if invalid.
+    pub file: Option<Written<PathBuf>>,
+    /// `speed`.
+    pub speed: f64,
+    /// `repeat`.
+    pub repeat: bool,
 }
 
 /// The keys that determine when the messages of a stream are due.
@@ -340,6 +355,8 @@ pub enum ArrivalKind {
     Poisson,
     /// Each message waits for the end of the previous one.
     Closed,
+    /// Messages from a file, at their recorded times.
+    Replay,
 }
 
 /// `payload`.

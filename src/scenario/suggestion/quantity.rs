@@ -16,7 +16,7 @@ pub struct Suggested {
 }
 
 impl Suggested {
-    fn new(value: impl Into<String>) -> Suggested {
+    pub(in crate::scenario) fn new(value: impl Into<String>) -> Suggested {
         Suggested { value: value.into(), ..Suggested::default() }
     }
 

@@ -23,6 +23,7 @@ fn rule(metric: Operation, phase: Option<&str>, expression: &str, test: Test) ->
         fleet: None,
         expression: expression.to_owned(),
         test,
+        without_faults: false,
         abort_from_us: None,
         line: None,
     }

@@ -104,3 +104,14 @@ fn errors_suggest_a_correction() {
         assert!(error.contains(expected), "{metric} {expression}: {error}");
     }
 }
+
+#[test]
+fn fault_none_is_a_selector() {
+    let resolved = resolve_one("telemetry{fault:none, phase:steady}", "p(99) < 1s").unwrap();
+    assert!(resolved.without_faults && resolved.phase == Some(1) && resolved.fleet.is_none());
+    assert!(!resolve_one("telemetry", "p(99) < 1s").unwrap().without_faults);
+    for key in ["telemetry{fault:stall}", "telemetry{fault}", "telemetry{fault:}"] {
+        let error = resolve_one(key, "p(99) < 1s").unwrap_err();
+        assert!(error.contains("use fault:none"), "{key}: {error}");
+    }
+}

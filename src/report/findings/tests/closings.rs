@@ -2,7 +2,7 @@
 
 use super::super::{TargetFacts, findings};
 use crate::measure::{Culprit, Key, Operation, Outcome, Recorder, Times};
-use crate::result::model::{Fault, Finding, Severity};
+use crate::result::model::{Fault, FaultSide, Finding, Severity};
 
 const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
 const MS: u64 = 1_000_000;
@@ -133,7 +133,9 @@ fn faults_that_closed_connections_are_facts_of_the_target() {
 
 fn fault() -> Fault {
     Fault {
+        side: FaultSide::Hub,
         kind: String::new(),
+        profile: None,
         from_us: 0,
         to_us: 0,
         share: 1.0,
@@ -141,6 +143,9 @@ fn fault() -> Fault {
         devices: 1,
         code: None,
         by_us: None,
+        jitter_us: None,
+        up_bits_per_s: None,
+        down_bits_per_s: None,
         random: false,
         applied: None,
     }
