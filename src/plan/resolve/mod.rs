@@ -116,7 +116,6 @@ pub fn resolve(
     if errors.is_empty() {
         warnings.extend(warnings::warnings(scenario, &fleets, &drives));
     }
-    let day = day::resolve(scenario.day.as_ref(), &schedule, &mut errors);
     let longest_ack = fleets.iter().map(|fleet| fleet.ack_timeout).max().unwrap_or(DRAIN_MAX);
     let plan = Plan {
         name: scenario.name.clone().unwrap_or_else(|| stem(&scenario.file)),
@@ -129,8 +128,8 @@ pub fn resolve(
         packet_mib_max: packet_mib_max(&fleets),
         fleets,
         drives,
+        day: day::resolve(scenario.day.as_ref(), &schedule, &mut errors),
         schedule,
-        day,
         deliveries,
         drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
         abort_when_unreachable: scenario.abort_when_unreachable,
