@@ -1,3 +1,5 @@
+//! Disturbances: a mass loss, known starts, bins, outages, and their limits.
+
 use super::super::connections::Offline;
 use super::super::measurement::{Fleet, Phase};
 use super::super::recovery::{Reached, RecoveryBins};
