@@ -11,6 +11,7 @@
 //! 6. [`cli`] parses the command line, and [`app`] has one file per subcommand.
 
 pub mod app;
+pub mod capacity;
 pub mod cli;
 pub mod clock;
 pub mod compare;
