@@ -1,11 +1,13 @@
 //! The command line: clap types for the arguments, and the help texts, completions and man pages generated from them. `main` parses
 //! the command line and `app` acts on it.
 
+mod capacity;
 mod compare;
 mod examples;
 mod hints;
 
 use crate::report::{Export, Format, exit};
+pub use capacity::{CapacityArgs, VaryArg};
 use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
@@ -62,6 +64,9 @@ pub enum Command {
     /// Validate a scenario and print its plan and needs
     #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
+    /// Search for the highest load that still meets the thresholds
+    #[command(after_help = examples::CAPACITY)]
+    Capacity(CapacityArgs),
     /// Start an IoT Hub emulator on this machine (MQTT over TLS)
     #[command(after_help = examples::EMULATOR)]
     Emulator(EmulatorArgs),
@@ -350,6 +355,8 @@ pub enum SchemaFormat {
     Result,
     /// Comparison, hubstorm.compare.v1
     Compare,
+    /// Capacity, hubstorm.capacity.v1
+    Capacity,
     /// Scenario file
     Scenario,
 }

@@ -10,6 +10,7 @@ pub mod exit;
 
 mod annotations;
 mod banner;
+mod capacity;
 mod charts;
 mod comparison;
 mod connected;
@@ -36,16 +37,21 @@ pub(crate) mod testing;
 
 pub use crate::plan::in_json;
 pub use annotations::{CiSystem, annotations, without_commands};
+pub use capacity::{
+    html as capacity_page, junit as capacity_junit, markdown as capacity_markdown, text as capacity_text,
+};
 pub use comparison::{html as comparison_page, markdown as comparison_markdown};
 pub use error_fix::{Connecting, connack_fix, dial_fix, error_fix};
 pub use findings::TargetFacts;
-pub use format::plain;
+pub use format::{plain, rate_text};
 pub use formats::{Export, Format, names as format_names, unknown_extension};
 pub use history::{
     Change, Group, History, HistoryInput, HistoryRun, Table, csv as history_csv, html as history_page,
     text as history_text,
 };
-pub use judge::{JudgeInput, Judgment, failed_early, judge, judge_again};
+pub use judge::{
+    JudgeInput, Judgment, PhaseJudgment, failed_early, judge, judge_again, judge_phase, phase_has_failed,
+};
 pub use metric::Reading;
 pub use page::html;
 pub use text::{comparison_text, culprit, text, verdict_text};

@@ -53,7 +53,10 @@ pub struct Span {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     phases: Vec<PhasePlan>,
+    /// It may end before the last phase: commands append the rest.
     load: Load,
+    /// A segment that commands append has this load at a factor of 1.
+    reference_load: f64,
 }
 
 impl Schedule {
@@ -67,19 +70,45 @@ impl Schedule {
 
     /// Creates a schedule from phases and their durations. Sets the start and the end of each phase.
     pub(in crate::plan) fn of_phases(parts: impl IntoIterator<Item = (Duration, PhasePlan)>) -> Schedule {
-        let mut phases = Vec::new();
-        let mut load = Load::default();
-        let mut start = Duration::ZERO;
-        for (duration, phase) in parts {
-            let end = start + duration;
-            match phase.load_steps {
-                Some(steps) => load.push_steps(ns(end), phase.load, steps),
-                None => load.push(ns(end), phase.load),
-            }
-            phases.push(PhasePlan { start, end, ..phase });
-            start = end;
+        let mut schedule = Schedule { phases: Vec::new(), load: Load::default(), reference_load: 1.0 };
+        parts.into_iter().for_each(|(duration, phase)| schedule.push(duration, phase));
+        schedule
+    }
+
+    /// Appends a phase.
+    pub(in crate::plan) fn push(&mut self, duration: Duration, phase: PhasePlan) {
+        let start = self.end();
+        let end = start + duration;
+        match phase.load_steps {
+            Some(steps) => self.load.push_steps(ns(end), phase.load, steps),
+            None => self.load.push(ns(end), phase.load),
         }
-        Schedule { phases, load }
+        self.phases.push(PhasePlan { start, end, ..phase });
+    }
+
+    /// Appends phases whose load is still unknown: commands append it while the run is in progress.
+    pub(in crate::plan) fn push_unloaded(&mut self, parts: impl IntoIterator<Item = (Duration, PhasePlan)>) {
+        for (duration, phase) in parts {
+            let start = self.end();
+            self.phases.push(PhasePlan { start, end: start + duration, ..phase });
+        }
+    }
+
+    /// Keeps only the phases before this number, and their load.
+    pub(in crate::plan) fn truncate(&mut self, phase: usize) {
+        let kept: Vec<PhasePlan> = self.phases.drain(..).take(phase).collect();
+        *self = Schedule::of_phases(kept.into_iter().map(|phase| (phase.end - phase.start, phase)));
+    }
+
+    /// Sets the load to which the load of appended segments is relative.
+    pub(in crate::plan) fn set_reference_load(&mut self, reference: f64) {
+        self.reference_load = reference;
+    }
+
+    /// Returns the load to which the load of appended segments is relative.
+    #[must_use]
+    pub fn reference_load(&self) -> f64 {
+        self.reference_load
     }
 
     /// Multiplies the rates of paced connects, for each phase with one number.
@@ -169,6 +198,12 @@ impl Schedule {
             last.to_ns = u64::MAX;
         }
         spans
+    }
+
+    /// Returns the end of the planned load: the end of the last phase, unless commands append the rest of the load.
+    #[must_use]
+    pub fn load_end(&self) -> Duration {
+        Duration::from_nanos(self.load.end_ns())
     }
 
     /// Returns the planned load.

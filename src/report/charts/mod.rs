@@ -31,6 +31,7 @@
 //! makes the colors follow the reader's color scheme, [`axis`] places the ticks, and [`data`] writes the data block.
 
 mod axis;
+pub(super) mod capacity;
 pub(super) mod comparison;
 mod data;
 mod failures;

@@ -15,12 +15,14 @@ mod numbers;
 mod offered;
 mod reason;
 mod threshold;
+mod trial;
 mod unattributed;
 mod undecided;
 
 pub(super) use bounds::RESOLUTION_US;
 pub use early::failed_early;
 pub(super) use reason::Code;
+pub use trial::{PhaseJudgment, judge_phase, phase_has_failed};
 
 use super::exit;
 use super::findings::{
