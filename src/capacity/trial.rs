@@ -54,7 +54,9 @@ pub fn judge(facts: &TrialFacts<'_>) -> Judged {
         );
     }
     if let Some(shortcoming) = facts.shortcomings.first() {
-        return judged(Verdict::Void, Some(Bound::Generator), shortcoming.text.clone());
+        // The name of the phase means nothing to the user.
+        let text = shortcoming.text.split_once(": ").map_or(&*shortcoming.text, |(_, text)| text);
+        return judged(Verdict::Void, Some(Bound::Generator), text.to_owned());
     }
     if facts.undrained {
         let reason = "the backlog did not drain within a minute after the load".to_owned();
@@ -76,7 +78,10 @@ pub fn judge(facts: &TrialFacts<'_>) -> Judged {
         Some(threshold) => {
             let word = match threshold.status {
                 Some(ThresholdStatus::InsufficientSamples) => threshold.observed_text.clone(),
-                _ => "undecided, because of delays on this machine".to_owned(),
+                _ => format!(
+                    "undecided, because of delays on this machine ({} as measured)",
+                    threshold.observed_text
+                ),
             };
             judged(Verdict::Undecided, None, format!("{}: {word}", label(threshold)))
         }
@@ -143,7 +148,7 @@ mod tests {
                 "telemetry p(99) < 500ms: 612 ms",
             ),
             (&[Failed], true, true, None, false, false, Verdict::Bad, "telemetry"),
-            (&[Passed], true, false, Some(&grown), true, false, Verdict::Void, "Phase trial 1: late"),
+            (&[Passed], true, false, Some(&grown), true, false, Verdict::Void, "late"),
             (
                 &[Passed],
                 false,

@@ -125,7 +125,7 @@ mod tests {
                 let acked = due + acked_after(n);
                 recorder.due(key, due);
                 if acked <= until_s * S {
-                    recorder.ok(key, &Times { due, picked: due, sent: due, acked, ..Times::default() });
+                    recorder.ok(key, &Times { due, picked: due, sent: due, acked });
                 }
             }
         })

@@ -185,19 +185,22 @@ fn searchable_rate(plan: &Plan, number: usize, name: &str) -> Result<f64, AppErr
     )))
 }
 
-/// Returns the thresholds that a trial is judged by, with their numbers in the plan, and notes about those that are left out.
+/// Thresholds with their numbers in the plan.
+type Numbered<'a> = Vec<(usize, &'a Threshold)>;
+
+/// Returns the thresholds that a trial is judged by, and notes about those that are left out.
 fn thresholds<'a>(
     plan: &'a Plan,
     number: usize,
     name: &str,
-) -> Result<(Vec<(usize, &'a Threshold)>, Vec<String>), AppError> {
+) -> Result<(Numbered<'a>, Vec<String>), AppError> {
     let warmup = plan.schedule.phases()[number].warmup;
     let covers = |threshold: &Threshold| match threshold.phase {
         Some(phase) => usize::from(phase) == number,
         None => !warmup,
     };
     let covering = plan.thresholds.iter().enumerate().filter(|(_, threshold)| covers(threshold));
-    let (kept, left_out): (Vec<_>, Vec<_>) =
+    let (kept, left_out): (Numbered, Numbered) =
         covering.partition(|(_, threshold)| !is_about_connections(threshold.metric));
     if kept.is_empty() {
         let others = if left_out.is_empty() {

@@ -41,7 +41,7 @@ pub(super) fn end(result: &CapacityResult) -> String {
             "The search ended because its lowest level failed: search lower levels with --from".to_owned()
         }
         EndReason::Generator => {
-            "The load generator was the limit, so the target may take more: use a machine with more cores, or several machines".to_owned()
+            "The search ended there, although the target may take more: use a machine with more cores, or with less other work".to_owned()
         }
         EndReason::Undecided => {
             "The search ended because a level stayed undecided: use a machine with less other work, or a longer --hold".to_owned()
