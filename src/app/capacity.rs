@@ -21,6 +21,7 @@ use crate::fleet::{self, Finished};
 use crate::live::Style;
 use crate::report::exit;
 use crate::result::model::RunResult;
+use crate::units::plural;
 use search_run::search_run;
 use settings::{Scale, Setup};
 use std::sync::Arc;
@@ -58,13 +59,18 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
     let (mut trials, first) = Trials::new(&setup, (setup.times(&plan), limits), resumed);
     let running =
         search_run(env, &plan, (settings, style(args, env)), emulator.as_mut(), (&mut trials, first));
-    let finished = running.await?;
+    let mut finished = running.await?;
+    let mut changed = 0;
     let mut breakdowns = finished.measurement.breakdowns.clone();
     if let Some(emulator) = emulator {
         let allowed = *interrupts.borrow();
         let stopped = until_interrupted(&interrupts, allowed, stop_emulator(emulator)).await;
         match stopped {
-            Ok(_) | Err(AppError::Interrupted) => {}
+            Ok(report) => {
+                build_result::add_shards(&mut finished, &report.shards);
+                changed = trials.judge_again(&finished.measurement);
+            }
+            Err(AppError::Interrupted) => {}
             Err(error) => {
                 breakdowns.push(format!("the built-in hub failed before the end of the search: {error}"));
             }
@@ -72,7 +78,13 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
     }
     let (end, trials, found) = trials.finish();
     let end = if breakdowns.is_empty() { end } else { EndReason::Breakdown };
-    let result = result(&setup, (before, &finished, breakdowns), (end, trials, &found));
+    let mut result = result(&setup, (before, &finished, breakdowns), (end, trials, &found));
+    if changed > 0 {
+        result.notes.push(format!(
+            "{} after the search, because this machine slowed down the built-in hub; use fewer other processes, or a remote target",
+            plural(changed as u64, "trial was judged differently", "trials were judged differently")
+        ));
+    }
     output::conclude(args, env, result)
 }
 

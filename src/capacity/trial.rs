@@ -20,8 +20,6 @@ pub struct TrialFacts<'a> {
     pub backlog: Option<&'a BacklogGrowth>,
     /// Whether operations of the trial were still open at the end of the time limit.
     pub undrained: bool,
-    /// Whether the daily quota of the hub was used up.
-    pub quota_used_up: bool,
 }
 
 /// The verdict on a trial.
@@ -42,10 +40,6 @@ pub fn judge(facts: &TrialFacts<'_>) -> Judged {
         facts.thresholds.iter().find(move |threshold| threshold.status == Some(status))
     };
     let judged = |verdict, bound, reason: String| Judged { verdict, reason, bound };
-    if facts.quota_used_up {
-        let reason = "the daily message quota of the hub was used up".to_owned();
-        return judged(Verdict::Void, Some(Bound::Quota), reason);
-    }
     if let Some(failed) = with(ThresholdStatus::Failed) {
         return judged(
             Verdict::Bad,
@@ -133,68 +127,29 @@ mod tests {
             fleet: None,
             source: None,
         };
-        // Status of the thresholds, late, saturated, backlog, undrained, quota used up; verdict, start of the reason.
-        for (statuses, is_late, saturated, backlog, undrained, quota, verdict, reason) in [
-            (&[Passed][..], false, false, Some(&flat), false, false, Verdict::Good, ""),
-            (&[Passed], false, true, None, false, false, Verdict::Good, ""),
-            (
-                &[Passed, Failed],
-                false,
-                false,
-                None,
-                false,
-                false,
-                Verdict::Bad,
-                "telemetry p(99) < 500ms: 612 ms",
-            ),
-            (&[Failed], true, true, None, false, false, Verdict::Bad, "telemetry"),
-            (&[Passed], true, false, Some(&grown), true, false, Verdict::Void, "late"),
-            (
-                &[Passed],
-                false,
-                false,
-                Some(&grown),
-                false,
-                false,
-                Verdict::Bad,
-                "the backlog grew by 900 messages",
-            ),
-            (&[Passed], false, false, None, true, false, Verdict::Bad, "the backlog did not drain"),
-            (
-                &[Undecided],
-                false,
-                false,
-                None,
-                false,
-                false,
-                Verdict::Undecided,
-                "telemetry p(99) < 500ms: undecided",
-            ),
-            (
-                &[Undecided],
-                false,
-                true,
-                None,
-                false,
-                false,
-                Verdict::Void,
-                "telemetry p(99) < 500ms is undecided: a core",
-            ),
-            (&[InsufficientSamples], false, false, None, false, false, Verdict::Undecided, "telemetry"),
-            (&[Failed], false, false, None, false, true, Verdict::Void, "the daily message quota"),
+        // Status of the thresholds, other facts, the backlog; the verdict, and the start of the reason.
+        for (statuses, facts, backlog, verdict, reason) in [
+            (&[Passed][..], "", Some(&flat), Verdict::Good, ""),
+            (&[Passed], "saturated", None, Verdict::Good, ""),
+            (&[Passed, Failed], "", None, Verdict::Bad, "telemetry p(99) < 500ms: 612 ms"),
+            (&[Failed], "late saturated", None, Verdict::Bad, "telemetry"),
+            (&[Passed], "late undrained", Some(&grown), Verdict::Void, "late"),
+            (&[Passed], "", Some(&grown), Verdict::Bad, "the backlog grew by 900 messages"),
+            (&[Passed], "undrained", None, Verdict::Bad, "the backlog did not drain"),
+            (&[Undecided], "", None, Verdict::Undecided, "telemetry p(99) < 500ms: undecided"),
+            (&[Undecided], "saturated", None, Verdict::Void, "telemetry p(99) < 500ms is undecided: a core"),
+            (&[InsufficientSamples], "", None, Verdict::Undecided, "telemetry"),
         ] {
             let thresholds: Vec<ThresholdResult> =
                 statuses.iter().map(|status| threshold("p(99) < 500ms", *status)).collect();
-            let shortcomings = if is_late { vec![late.clone()] } else { Vec::new() };
-            let facts = TrialFacts {
+            let shortcomings = if facts.contains("late") { vec![late.clone()] } else { Vec::new() };
+            let judged = judge(&TrialFacts {
                 thresholds: &thresholds,
                 shortcomings: &shortcomings,
-                saturated,
+                saturated: facts.contains("saturated"),
                 backlog,
-                undrained,
-                quota_used_up: quota,
-            };
-            let judged = judge(&facts);
+                undrained: facts.contains("undrained"),
+            });
             assert_eq!(judged.verdict, verdict, "{statuses:?}: {judged:?}");
             assert!(judged.reason.starts_with(reason), "{judged:?}");
         }

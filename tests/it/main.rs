@@ -8,6 +8,7 @@ mod support;
 
 mod aedes;
 mod browser;
+mod capacity;
 mod check;
 mod ci;
 mod cli;

@@ -379,3 +379,6 @@ fn width(text: &str) -> Result<f64, AppError> {
 pub(super) fn show(level: Level) -> String {
     crate::report::rate_text(level.per_s)
 }
+
+#[cfg(test)]
+mod tests;

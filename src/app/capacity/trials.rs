@@ -4,6 +4,7 @@
 use super::counts::Counts;
 use super::settings::{Setup, show};
 use crate::app::capacity::remaining::remaining;
+use crate::capacity::backlog::BacklogGrowth;
 use crate::capacity::measured::{Bound, EndReason, Trial, Verdict};
 use crate::capacity::pace::{EndedTrial, Pace, SlotTimes, Step, Tick};
 use crate::capacity::trial::{Judged, TrialFacts, judge};
@@ -11,7 +12,7 @@ use crate::capacity::{Answer, End, Next, Search};
 use crate::fleet::Command;
 use crate::measure::{Event, Measurement, Operation, Second, Totals};
 use crate::plan::{Segment, TrialSlots};
-use crate::report::{judge_phase, phase_has_failed};
+use crate::report::{PhaseJudgment, judge_phase, phase_has_failed};
 use crate::units::{human_count, human_us};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(super) struct Trials<'a> {
     search: Search,
     counts: Counts,
     trials: Vec<Trial>,
+    /// For each trial, its slot; `None` for a resumed trial, and if its devices were not online.
+    ended: Vec<Option<EndedTrial>>,
     /// The latest measurement.
     measurement: Option<Box<Measurement>>,
     end: Option<EndReason>,
@@ -60,6 +63,7 @@ impl<'a> Trials<'a> {
         let (pace, first) = Pace::new(times);
         let mut search = Search::new(setup.rules);
         resumed.iter().for_each(|trial| search.record(trial.level.level, trial.verdict.into()));
+        let ended = resumed.iter().map(|_| None).collect();
         let trials = Trials {
             setup,
             times,
@@ -68,6 +72,7 @@ impl<'a> Trials<'a> {
             search,
             counts: Counts::default(),
             trials: resumed,
+            ended,
             measurement: None,
             end: None,
         };
@@ -213,32 +218,54 @@ impl<'a> Trials<'a> {
             bound: Some(Bound::Offline),
         };
         let ended = EndedTrial { slot: 0, level, ended_s: 0, cut: true, undrained: false };
-        self.record(self.describe(&ended, judged, &Measurement::default()), actions);
+        self.record((self.describe(&ended, judged, &Measurement::default()), None), actions);
     }
 
     fn judge(&mut self, ended: EndedTrial, measurement: &Measurement, actions: &mut Actions) {
-        let judged = self.verdict(&ended, measurement);
-        self.record(self.describe(&ended, judged, measurement), actions);
+        let growth = self.growth(&ended, measurement);
+        let (judged, _) = self.verdict(&ended, growth.as_ref(), measurement);
+        self.record((self.describe(&ended, judged, measurement), Some(ended)), actions);
     }
 
-    fn verdict(&self, ended: &EndedTrial, measurement: &Measurement) -> Judged {
+    fn verdict(
+        &self,
+        ended: &EndedTrial,
+        backlog: Option<&BacklogGrowth>,
+        measurement: &Measurement,
+    ) -> (Judged, PhaseJudgment) {
         let phase = TrialSlots::phase_name(ended.slot);
         let found = judge_phase(measurement, &self.setup.judge, &phase);
-        judge(&TrialFacts {
+        let judged = judge(&TrialFacts {
             thresholds: &found.thresholds,
             shortcomings: &found.shortcomings,
             saturated: found.saturated,
-            backlog: self.growth(ended, measurement).as_ref(),
+            backlog,
             undrained: ended.undrained,
-            quota_used_up: false,
-        })
+        });
+        (judged, found)
     }
 
-    fn growth(
-        &self,
-        ended: &EndedTrial,
-        measurement: &Measurement,
-    ) -> Option<crate::capacity::backlog::BacklogGrowth> {
+    /// Judges all trials again, after the built-in hub has reported its stalls: a starved hub on this machine is not a slow hub. Returns
+    /// the number of verdicts that changed.
+    pub(super) fn judge_again(&mut self, measurement: &Measurement) -> usize {
+        let mut changed = 0;
+        for (number, ended) in self.ended.clone().iter().enumerate() {
+            let Some(ended) = ended else { continue };
+            let backlog = self.trials[number].backlog;
+            let (judged, found) = self.verdict(ended, backlog.as_ref(), measurement);
+            let trial = &mut self.trials[number];
+            changed += usize::from(trial.verdict != judged.verdict);
+            (trial.verdict, trial.reason, trial.bound_by) = (judged.verdict, judged.reason, judged.bound);
+            trial.thresholds = found.thresholds;
+        }
+        if changed > 0 {
+            self.search = Search::new(self.setup.rules);
+            self.trials.iter().for_each(|trial| self.search.record(trial.level.level, trial.verdict.into()));
+        }
+        changed
+    }
+
+    fn growth(&self, ended: &EndedTrial, measurement: &Measurement) -> Option<BacklogGrowth> {
         let from_s = self.times.judged_from_s(ended.slot);
         let phase = TrialSlots::phase_name(ended.slot);
         (!ended.cut).then(|| self.counts.growth(measurement, &phase, (from_s, ended.ended_s)))?
@@ -275,10 +302,11 @@ impl<'a> Trials<'a> {
         }
     }
 
-    fn record(&mut self, trial: Trial, actions: &mut Actions) {
+    fn record(&mut self, (trial, ended): (Trial, Option<EndedTrial>), actions: &mut Actions) {
         self.search.record(trial.level.level, trial.verdict.into());
         actions.lines.push(self.line(&trial));
         self.trials.push(trial);
+        self.ended.push(ended);
     }
 
     /// Describes a trial that has ended, and the interval after it, in one line.

@@ -11,3 +11,6 @@ pub use junit::junit;
 pub use markdown::markdown;
 pub use page::html;
 pub use text::text;
+
+#[cfg(test)]
+mod tests;
