@@ -5,11 +5,11 @@
 //! Pure functions and state machines. Must not depend on workers, sockets or clocks.
 
 pub mod answer;
-pub mod assertion;
 pub mod backlog;
 pub mod measured;
 pub mod pace;
 mod search;
+pub mod search_assertion;
 pub mod trial;
 
 pub use search::{Answer, End, Next, Search, SearchRules, TrialVerdict, conditional_throughput};

@@ -10,7 +10,6 @@ pub mod exit;
 
 mod annotations;
 mod banner;
-mod capacity;
 mod charts;
 mod comparison;
 mod connected;
@@ -26,6 +25,7 @@ pub mod limits;
 mod margin;
 mod metric;
 mod page;
+mod search;
 mod sources;
 mod standing;
 mod summary;
@@ -37,9 +37,6 @@ pub(crate) mod testing;
 
 pub use crate::plan::in_json;
 pub use annotations::{CiSystem, annotations, without_commands};
-pub use capacity::{
-    html as capacity_page, junit as capacity_junit, markdown as capacity_markdown, text as capacity_text,
-};
 pub use comparison::{html as comparison_page, markdown as comparison_markdown};
 pub use error_fix::{Connecting, connack_fix, dial_fix, error_fix};
 pub use findings::TargetFacts;
@@ -54,6 +51,9 @@ pub use judge::{
 };
 pub use metric::Reading;
 pub use page::html;
+pub use search::{
+    html as search_page, junit as search_junit, markdown as search_markdown, text as search_text,
+};
 pub use text::{comparison_text, culprit, text, verdict_text};
 pub use width::{Width, columns, cut, wrap, wrap_lines};
 

@@ -61,10 +61,10 @@ pub(super) fn conclude(
     }
     // Mask the names: they come from the command line and may contain a secret.
     let listed: String = files.iter().map(|file| masked(&format!("{}\n", file.display()))).collect();
-    let text = report::capacity_text(&result, true, (env.out_width)());
+    let text = report::search_text(&result, true, (env.out_width)());
     let printed = print_text(env, &format!("{text}\n{listed}"));
     if !args.no_step_summary {
-        ci::summarize(Ok::<_, std::convert::Infallible>(report::capacity_markdown(&result)), env);
+        ci::summarize(Ok::<_, std::convert::Infallible>(report::search_markdown(&result)), env);
     }
     exports::all_written(errors)?;
     printed.map(|()| result.answer.exit_code)
@@ -97,10 +97,10 @@ fn render(format: Format, result: &CapacityResult) -> Result<String, AppError> {
     let failed =
         |error: &dyn std::fmt::Display| environment_error("cannot render the capacity result", error);
     match format {
-        Format::Html => report::capacity_page(result).map_err(|error| failed(&error)),
-        Format::Text => Ok(report::capacity_text(result, false, Width::FILE)),
-        Format::Junit => report::capacity_junit(result).map_err(|error| failed(&error)),
-        Format::Markdown => Ok(report::capacity_markdown(result)),
+        Format::Html => report::search_page(result).map_err(|error| failed(&error)),
+        Format::Text => Ok(report::search_text(result, false, Width::FILE)),
+        Format::Junit => report::search_junit(result).map_err(|error| failed(&error)),
+        Format::Markdown => Ok(report::search_markdown(result)),
         _ => serde_json::to_string_pretty(result).map(|json| json + "\n").map_err(|error| failed(&error)),
     }
 }

@@ -2,8 +2,8 @@
 //! Uses only the command line and the plan.
 
 use crate::app::AppError;
-use crate::capacity::assertion::Assertion;
 use crate::capacity::measured::{Level, SearchSettings, Vary};
+use crate::capacity::search_assertion::Assertion;
 use crate::capacity::{SearchRules, pace::SlotTimes};
 use crate::cli::{CapacityArgs, VaryArg};
 use crate::iothub::throttles::Class;
