@@ -5,6 +5,7 @@ mod capacity;
 mod compare;
 mod examples;
 mod hints;
+mod plan;
 
 use crate::report::{Export, Format, exit};
 pub use capacity::{CapacityArgs, VaryArg};
@@ -13,9 +14,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 pub use compare::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
 use examples::FIRST_STEPS;
+pub use plan::{PlanArgs, PlanFormat};
 use std::fmt::Write as _;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The exit codes in `--help`.
@@ -67,6 +69,9 @@ pub enum Command {
     /// Search for the highest load that still meets the thresholds
     #[command(after_help = examples::CAPACITY)]
     Capacity(CapacityArgs),
+    /// Plan the units of a hub on paper: throttles, quota and price against the load. Starts nothing
+    #[command(after_help = examples::PLAN)]
+    Plan(PlanArgs),
     /// Start an IoT Hub emulator on this machine (MQTT over TLS)
     #[command(after_help = examples::EMULATOR)]
     Emulator(EmulatorArgs),
@@ -226,7 +231,12 @@ pub struct CheckArgs {
 
 /// Parses a socket address. The standard library's error has no example.
 fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8883 or [::1]:8883; port 0 picks a free port")
+    // RFC 6761: localhost is a loopback address. Other names would need a lookup.
+    let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+    let local = local.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    local.or_else(|| text.parse().ok()).ok_or(
+        "expected an IP address or localhost, and a port, such as 127.0.0.1:8883, localhost:8883 or [::1]:8883; port 0 picks a free port",
+    )
 }
 
 /// `hubstorm emulator`.
@@ -253,6 +263,9 @@ pub struct EmulatorArgs {
     /// Accept unescaped `#`, `+` and `/` in property bags; by default the hub closes the connection
     #[arg(long)]
     pub lenient_properties: bool,
+    /// Issue TLS session tickets, so that devices can resume their TLS sessions
+    #[arg(long)]
+    pub tls_resumption: bool,
     /// Tier whose throttles and daily quota apply: unlimited, F1, B1, B2, B3, S1, S2 or S3
     #[arg(long, value_name = "TIER", default_value = "unlimited")]
     pub tier: String,
@@ -281,7 +294,7 @@ pub struct EmulatorArgs {
     #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address, exclusive = true)]
     pub health_check: Option<SocketAddr>,
     /// Read the configuration and commands as JSON lines from stdin until it ends; replaces the other options. See docs/emulator.md
-    #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties", "tier", "units", "quota_used", "devices", "ready_file", "health_listen", "stats", "drain"])]
+    #[arg(long, conflicts_with_all = ["listen", "host", "group_key", "ca_out", "shards", "expiry_grace", "lenient_properties", "tls_resumption", "tier", "units", "quota_used", "devices", "ready_file", "health_listen", "stats", "drain"])]
     pub control: bool,
 }
 
@@ -357,6 +370,8 @@ pub enum SchemaFormat {
     Compare,
     /// Capacity, hubstorm.capacity.v1
     Capacity,
+    /// Capacity plan, hubstorm.plan.v1
+    Plan,
     /// Scenario file
     Scenario,
 }

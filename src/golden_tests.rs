@@ -109,11 +109,11 @@ fn run(devices: u32, window: u16, what: Operation) -> (Totals, Judgment) {
     let plan = Arc::new(plan_of(devices, window, what));
     let zero = crate::clock::now();
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
-    let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() });
+    let endpoints = Arc::new([Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() }]);
     let clock = RunClock { zero, zero_unix: Duration::from_secs(1_800_000_000) };
     let clocks = (clock, WallClock::of(zero, clock.zero_unix));
     let shared = (Buffers::shared(), Deadlines::new());
-    let context = Rc::new(Context::new(plan.clone(), endpoint, clocks, shared, reports));
+    let context = Rc::new(Context::new(plan.clone(), endpoints, clocks, shared, reports));
     let mut wires: Vec<Wire> = (0..devices)
         .map(|index| {
             let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });

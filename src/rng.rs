@@ -36,6 +36,8 @@ pub enum Purpose {
     Fault(u16),
     /// Random faults.
     Chaos,
+    /// Jitter of a slow network.
+    Jitter,
 }
 
 /// Except for `Connection`, the streams for purposes other than sends start at multiples of this number, which the streams for sends never
@@ -60,6 +62,7 @@ pub fn generator(seed: u64, device: u64, purpose: Purpose) -> Rng {
         Purpose::Chaos => 8 * PURPOSE_STEP,
         Purpose::Disconnect(phase) => 9 * PURPOSE_STEP + u64::from(phase),
         Purpose::Churn => 10 * PURPOSE_STEP,
+        Purpose::Jitter => 11 * PURPOSE_STEP,
     };
     Rng::seed_from_u64(mix(seed ^ mix(device ^ mix(purpose))))
 }
@@ -101,6 +104,7 @@ mod tests {
             first(7, 1, Purpose::Churn),
             first(7, 1, Purpose::Fault(0)),
             first(7, 1, Purpose::Chaos),
+            first(7, 1, Purpose::Jitter),
         ] {
             assert_ne!(base, other);
         }

@@ -68,6 +68,8 @@ pub enum Closed {
     Unreachable,
     /// TLS failed after the handshake.
     TlsAlert(&'static TlsEnd),
+    /// A fault that the scenario asks for ended the connection.
+    Fault,
     /// This side ended the connection, through `poll_close` or an error from the machine.
     Local,
 }

@@ -1,12 +1,15 @@
 //! Storms and churn in virtual time: whole fleets against a hub that answers after a fixed time. Random plans show that every due
-//! operation ends once, that all devices return, and that a seed gives the same bytes in the same order. There are no sockets.
+//! operation ends once, that all devices return, that their recovery is found, and that a seed gives the same bytes in the same order. There are no sockets.
 
 use crate::clock::{RunClock, WallClock};
 use crate::fleet::{ConnectionEnd, Context, Device, DeviceRef, collector};
 use crate::link::{Buffers, Deadlines, Endpoint};
-use crate::measure::{Measurement, Operation, Outcome, Source};
+use crate::measure::{
+    BIN_US, Disturbance, HOLD_US, Measurement, Operation, Outcome, Reached, RecoveryBins, Source,
+};
 use crate::plan::{self, Plan};
 use crate::policy::backoff::Retries;
+use crate::result::{StormRecovery, recoveries};
 use crate::sansio::{Closed, Machine};
 use crate::scenario::Input;
 use crate::wire::{self, Packet, Strictness};
@@ -141,11 +144,11 @@ impl DeviceRun {
 fn run(plan: &Arc<Plan>) -> Run {
     let zero = crate::clock::now();
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
-    let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() });
+    let endpoints = Arc::new([Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() }]);
     let clock = RunClock { zero, zero_unix: Duration::from_secs(1_800_000_000) };
     let clocks = (clock, WallClock::of(zero, clock.zero_unix));
     let shared = (Buffers::shared(), Deadlines::new());
-    let context = Rc::new(Context::new(plan.clone(), endpoint, clocks, shared, reports));
+    let context = Rc::new(Context::new(plan.clone(), endpoints, clocks, shared, reports));
     let (mut online, mut sent) = (Vec::new(), Vec::new());
     for index in 0..plan.fleets[0].devices {
         let device = Device::new(context.clone(), DeviceRef { fleet: 0, index });
@@ -158,6 +161,10 @@ fn run(plan: &Arc<Plan>) -> Run {
     assert_eq!(context.recorder.borrow().open(), 0, "every due operation has ended");
     let mut collector = collector(plan);
     collector.add(&context.recorder.borrow_mut().swap(), Source::Worker(0));
+    for second in 1..=plan.schedule.end().as_secs() {
+        let t_ns = second * 1_000_000_000;
+        collector.tick_planned(t_ns, &plan.planned_by_fleet(t_ns));
+    }
     Run { measurement: collector.finish(u64::MAX, Vec::new(), Vec::new()), online, sent }
 }
 
@@ -196,6 +203,41 @@ fn storm_recovers_as_computed_by_hand() {
     assert_eq!((online.due, between), (50, [true; 2]));
     let fleet = &run.measurement.fleets[0];
     assert_eq!((fleet.counts.disconnects, fleet.counts.reconnects), (50, 50));
+    let recoveries = recoveries(&run.measurement);
+    assert_eq!(recoveries.len(), 1);
+    let StormRecovery { reached_us, attempts_per_device, .. } = &recoveries[0];
+    let reached = reached_us.list().map(|(_, us)| us);
+    assert_eq!(reached, [None, Some(5_900_000), Some(6_100_000), Some(6_100_000)], "never below 50%");
+    assert_eq!((recoveries[0].lowest_online, recoveries[0].attempts_per_s_peak), (50, 50));
+    assert_eq!((attempts_per_device.count, attempts_per_device.max), (50, 1));
+    assert!(recoveries[0].outage.max().unwrap().abs_diff(5_100_000) < 5_000);
+}
+
+/// Returns when the devices were online as planned again after a disturbance, from the times at which each device was online.
+fn expected_recovery(plan: &Plan, run: &Run, disturbance: &Disturbance) -> Reached {
+    let Disturbance { start_us, settled_us, until_us, .. } = *disturbance;
+    let bins = start_us / BIN_US..until_us / BIN_US;
+    // At the end of a bin: whether enough devices are online, and whether they always were in the bin.
+    let states = bins.clone().map(|bin| {
+        let [from_ns, to_ns] = [bin, bin + 1].map(|bin| bin * BIN_US * 1_000);
+        let planned = plan.planned_online(to_ns - 1);
+        let ends = run.online.iter().flatten().filter(|(_, to)| (from_ns..to_ns).contains(to)).count() as u64;
+        let before = if from_ns == 0 { 0 } else { run.online_at(from_ns - 1) };
+        let online = run.online_at(to_ns - 1);
+        (online >= planned, online >= planned && before.saturating_sub(ends) >= planned)
+    });
+    let states: Vec<(bool, bool)> = states.collect();
+    let Some(below) = states.iter().position(|(_, always)| !always) else { return Reached::NotDisturbed };
+    let hold = (HOLD_US / BIN_US) as usize;
+    let is_reached = |bin: &usize| {
+        let end_us = (bins.start + *bin as u64 + 1) * BIN_US;
+        let held = states.get(*bin..=*bin + hold);
+        end_us >= settled_us && held.is_some_and(|held| held.iter().all(|(enough, _)| *enough))
+    };
+    match (below..states.len()).find(is_reached) {
+        Some(bin) => Reached::After { us: (bins.start + bin as u64 + 1) * BIN_US - start_us },
+        None => Reached::Never { searched_us: until_us - start_us, excluded_us: until_us - start_us },
+    }
 }
 
 fn phases() -> impl Strategy<Value = String> {
@@ -252,6 +294,14 @@ proptest! {
             prop_assert_eq!(run.online_at(end_ns), 12, "at the end of {}", &phase.name);
         }
         prop_assert!(run.measurement.errors.is_empty(), "{:?}", run.measurement.errors);
+        let planned = plan.schedule.phases().iter().filter(|phase| phase.disconnect.is_some()).count();
+        prop_assert!(run.measurement.disturbances.len() <= planned);
+        for disturbance in &run.measurement.disturbances {
+            let bins = RecoveryBins::of(disturbance, None).expect("all fleets");
+            if bins.planned_at_start() > 0 {
+                prop_assert_eq!(bins.reached(1.0), expected_recovery(&plan, &run, disturbance));
+            }
+        }
         prop_assert_eq!(&self::run(&plan).sent, &run.sent, "the same seed gives the same bytes");
     }
 }

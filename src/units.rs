@@ -249,6 +249,36 @@ impl fmt::Display for Rate {
     }
 }
 
+/// Description of a bandwidth, for errors.
+pub(crate) const EXPECTED_BITS: &str = "a bandwidth such as 250kbit/s or 2Mbit/s, in whole numbers";
+
+/// Parses a bandwidth: `250kbit/s`, `2 Mbit/s`. Returns bits per second, at least 1,000.
+///
+/// # Errors
+/// The number is not a whole number from 1 to 999,999, or the unit is missing or unknown.
+pub fn parse_bits_per_s(text: &str) -> Result<u64, UnitError> {
+    let error = || unit_error(text, EXPECTED_BITS);
+    let trimmed = text.trim();
+    let digits = trimmed.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
+    let (number, unit) = trimmed.split_at(digits);
+    let bits = match unit.trim_start() {
+        "kbit/s" => 1_000,
+        "Mbit/s" => 1_000_000,
+        _ => return Err(error()),
+    };
+    let number = number.parse::<u64>().ok().filter(|number| (1..1_000_000).contains(number));
+    number.map(|number| number * bits).ok_or_else(error)
+}
+
+/// Formats a bandwidth with the unit that makes the number short: `250 kbit/s`, `2 Mbit/s`.
+#[must_use]
+pub fn human_bits_per_s(bits_per_s: u64) -> String {
+    match bits_per_s {
+        1_000_000.. if bits_per_s.is_multiple_of(1_000_000) => format!("{} Mbit/s", bits_per_s / 1_000_000),
+        _ => format!("{} kbit/s", grouped(&(bits_per_s / 1_000).to_string())),
+    }
+}
+
 /// A share, stored as a fraction: `25%` is 0.25. Load factors can be above 1.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Percent(f64);

@@ -206,6 +206,7 @@ fn idle_tls_connection_owns_no_buffers() {
     let deadline = clock::now() + Duration::from_secs(60);
 
     // Only the client's thread is counted. The first connection allocates the shared memory.
+    let (measured, is_measured) = std::sync::mpsc::channel::<()>();
     let accepting = std::thread::spawn(move || {
         block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("inside a runtime");
@@ -214,8 +215,9 @@ fn idle_tls_connection_owns_no_buffers() {
                 let (socket, _) = listener.accept().await.expect("a client connects");
                 accepted.push(accept_tls(socket, &server, deadline).await.expect("a handshake"));
             }
-            accepted
-        })
+            // Keep the connections open until the client has dropped its end of the channel.
+            let _ = is_measured.recv();
+        });
     });
     block_on(async {
         let mut dialled = Vec::with_capacity(CONNECTIONS + 1);
@@ -238,6 +240,7 @@ fn idle_tls_connection_owns_no_buffers() {
         // Fewer bytes than rustls's own state mean that the test counted nothing.
         assert!((1_024..IDLE_TLS_BYTES_MAX).contains(&each), "{each} bytes per connection");
     });
+    drop(measured);
     accepting.join().expect("no panic");
 }
 

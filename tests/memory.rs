@@ -7,6 +7,8 @@
 
 #[path = "support/allocator.rs"]
 mod allocator;
+#[path = "memory/recording.rs"]
+mod recording;
 #[path = "memory/shapes.rs"]
 mod shapes;
 
@@ -20,6 +22,7 @@ use shapes::Shape;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -36,6 +39,21 @@ fn count(allocated: usize, freed: usize) {
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator(count);
+
+/// Held by each measurement, because the counters are those of the whole process.
+static MEASURING: Mutex<()> = Mutex::new(());
+
+/// Returns the highest number of bytes in use while `measured` runs, above those in use before.
+fn peak_bytes<T>(measured: impl FnOnce() -> T) -> (usize, T) {
+    // A failed test must not fail the others.
+    let measuring = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = LIVE_BYTES.load(Ordering::Relaxed);
+    PEAK_BYTES.store(before, Ordering::Relaxed);
+    let result = measured();
+    let peak = PEAK_BYTES.load(Ordering::Relaxed) - before;
+    drop(measuring);
+    (peak, result)
+}
 
 /// Forecast and measured peak of a shape, in bytes.
 struct Measured {
@@ -61,10 +79,7 @@ fn measured(shape: &Shape) -> Measured {
     let text = shape.scenario(broker.as_ref());
     let folder = tempfile::tempdir().expect("a temporary folder");
     let forecast = forecast(&text, shape.workers).memory_bytes;
-    let before = LIVE_BYTES.load(Ordering::Relaxed);
-    PEAK_BYTES.store(before, Ordering::Relaxed);
-    run(&text, shape.workers, folder.path());
-    let peak = PEAK_BYTES.load(Ordering::Relaxed) - before;
+    let (peak, ()) = peak_bytes(|| run(&text, shape.workers, folder.path()));
     Measured { forecast, peak: peak as u64 }
 }
 

@@ -70,7 +70,8 @@ impl Target {
         let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).unwrap();
         let rsa = certificate.rsa;
         let server =
-            tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get())).unwrap();
+            tls::server_with_rsa((certificate.chain, certificate.key), Box::new(move || rsa.get()), false)
+                .unwrap();
         let gate = Arc::new(Mutex::new(()));
         let mut server = Arc::unwrap_or_clone(server);
         server.cert_resolver = Arc::new(Gated(Arc::clone(&gate), server.cert_resolver));

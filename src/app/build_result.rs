@@ -6,8 +6,11 @@ use crate::emulator::{FaultStats, ShardHealth, ThrottleStats};
 use crate::fleet::{self, Finished};
 use crate::measure::{Latency, Limits, Measurement, Operation, Source};
 use crate::plan::{FaultPlan, Plan, TargetKind};
+use crate::policy::fault::Fault;
+use crate::policy::network::Network;
 use crate::report::{self, exit};
 use crate::result::model::{self, EndedBy};
+use crate::result::recoveries;
 use crate::stalls::StallEntry;
 use jiff::Timestamp;
 use std::path::PathBuf;
@@ -88,7 +91,8 @@ pub(super) fn before(
         },
         emulator: None,
         totals: Vec::new(),
-        measurement: Measurement { breakdowns, ..empty },
+        recoveries: Vec::new(),
+        measurement: Measurement { breakdowns, disturbances: plan.disturbances(), ..empty },
         limits: Vec::new(),
         faults: faults(plan),
         findings: Vec::new(),
@@ -96,23 +100,51 @@ pub(super) fn before(
     }
 }
 
+/// Returns the faults of the built-in hub, in the order of the plan, then those of each fleet.
 fn faults(plan: &Plan) -> Vec<model::Fault> {
+    let fleet_faults = plan.fleets.iter().flat_map(|fleet| fleet.faults.iter().map(move |one| (fleet, one)));
+    let fleet_faults = fleet_faults.map(|(fleet, one)| model::Fault {
+        side: model::FaultSide::Fleet,
+        share: one.share,
+        fleet: Some(fleet.name.clone()),
+        devices: fleet.affected(one),
+        ..of_fault(&one.fault)
+    });
     let fault = |FaultPlan { fault, share, fleet, devices, random }: &FaultPlan| {
         let fleet = fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
         model::Fault {
-            kind: fault.kind.name().to_owned(),
-            from_us: us(fault.at),
-            to_us: us(fault.end()),
             share: *share,
             fleet: fleet.map(|fleet| fleet.name.clone()),
             devices: *devices,
-            code: fault.kind.takes_code().then_some(fault.code),
-            by_us: fault.kind.takes_by().then_some(us(fault.by)),
             random: *random,
-            applied: None,
+            ..of_fault(fault)
         }
     };
-    plan.faults.iter().map(fault).collect()
+    plan.faults.iter().map(fault).chain(fleet_faults).collect()
+}
+
+/// Returns a fault of the built-in hub, without its devices.
+fn of_fault(fault: &Fault) -> model::Fault {
+    let Network { round_trip, jitter, up_bits_per_s, down_bits_per_s } = fault.network;
+    let by = if round_trip.is_zero() { fault.by } else { round_trip };
+    let limit = |bits_per_s: u64| (bits_per_s > 0).then_some(bits_per_s);
+    model::Fault {
+        side: model::FaultSide::Hub,
+        kind: fault.kind.name().to_owned(),
+        profile: fault.profile.map(|profile| profile.name.to_owned()),
+        from_us: us(fault.at),
+        to_us: us(fault.end()),
+        share: 1.0,
+        fleet: None,
+        devices: 0,
+        code: fault.kind.takes_code().then_some(fault.code),
+        by_us: (!by.is_zero()).then_some(us(by)),
+        jitter_us: (!jitter.is_zero()).then_some(us(jitter)),
+        up_bits_per_s: limit(up_bits_per_s),
+        down_bits_per_s: limit(down_bits_per_s),
+        random: false,
+        applied: None,
+    }
 }
 
 /// Returns what a journal lacks, because only the end of a run provides it, and the part of it without which a verdict is impossible.
@@ -169,6 +201,9 @@ pub(super) fn result(
             fault.applied = Some(counted.applied);
         }
     }
+    let counted = finished.faults_applied.iter().flatten();
+    let fleet_faults = result.faults.iter_mut().filter(|fault| fault.side == model::FaultSide::Fleet);
+    fleet_faults.zip(counted).for_each(|(fault, applied)| fault.applied = Some(*applied));
     result.limits = limits::limits(plan, &finished, throttle.as_ref());
     let run = &mut result.run;
     (run.duration_us, run.complete) = (us(finished.ended), finished.complete);
@@ -182,6 +217,7 @@ pub(super) fn result(
     });
     result.generator = generator(&finished, workers);
     result.totals = model::operation_sums(&finished.measurement);
+    result.recoveries = recoveries(&finished.measurement);
     result.measurement = finished.measurement;
     if let Some(judged) = report::judge_again(&result) {
         (result.verdict, result.thresholds, result.findings) =
@@ -217,6 +253,7 @@ fn target(plan: &Plan, tls: Option<model::Tls>) -> model::Target {
         port: plan.target.port,
         embedded: plan.emulator.is_some(),
         tls_wanted: plan.target.tls.is_some(),
+        tls_resumption: plan.target.tls.as_ref().is_some_and(|tls| tls.resumption),
         tls,
         tier: limits::tier_name(plan),
         units: plan.hub_size().map(|size| size.units),

@@ -48,7 +48,7 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
     let plan = Arc::new(plan.into_trials(setup.phase, &setup.slots));
     let settings = fleet::Settings {
         workers,
-        endpoint: prepared.endpoint,
+        endpoints: prepared.endpoints,
         trace: None,
         measured: true,
         observer: None,

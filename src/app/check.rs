@@ -1,14 +1,13 @@
 //! `hubstorm check`: prints a plan and the resources it needs, with warnings about mistakes and about resources that this machine lacks.
 //! It starts nothing and sends nothing.
 
+mod faults;
 mod fleet;
 
 use super::columns::Layout;
 use super::{AppError, Env, consent, cost, plan_warnings, preflight, print, read_scenario};
 use crate::cli::CheckArgs;
-use crate::plan::{
-    CallPlan, DrivePlan, FaultPlan, FleetPlan, Needs, PhasePlan, Plan, Spread, TargetKind, Threshold,
-};
+use crate::plan::{CallPlan, DrivePlan, FleetPlan, Needs, PhasePlan, Plan, Spread, TargetKind, Threshold};
 use crate::report::exit;
 use crate::units::{
     Percent, Rate, human_bytes, human_count, human_duration, plural, whole, written_duration,
@@ -57,6 +56,7 @@ fn describe(plan: &Plan, workers: usize, layout: Layout) -> String {
     out.extend(plan.source.overrides.iter().map(|text| layout.wrapped("  with ", "    ", text)));
     out += "\ntarget\n";
     out += &layout.wrapped("  ", "    ", &target(plan));
+    out.extend(hosts(plan).map(|text| layout.wrapped("  ", "    ", &text)));
     out += "\nfleets\n";
     for (fleet, number) in plan.fleets.iter().zip(0..) {
         write_fleet((&mut out, layout), fleet, number, &plan.deliveries);
@@ -70,45 +70,12 @@ fn describe(plan: &Plan, workers: usize, layout: Layout) -> String {
     let [total, drain] = [plan.schedule.end(), plan.drain].map(human_duration);
     out += &layout.wrapped("\n", "  ", &format!("phases  ({total} in total, then up to {drain} to drain)"));
     out += &layout.table(2, &phases(plan));
-    write_faults((&mut out, layout), plan);
+    faults::write((&mut out, layout), plan);
     out += "\nthresholds\n";
     write_thresholds((&mut out, layout), plan);
     out += "\nneeds\n";
     write_needs((&mut out, layout), plan, workers);
     out
-}
-
-/// The maximum number of faults that the description lists.
-const FAULTS_MAX: usize = 20;
-
-fn write_faults((out, layout): (&mut String, Layout), plan: &Plan) {
-    if plan.faults.is_empty() {
-        return;
-    }
-    *out += "\nfaults of the built-in hub\n";
-    for FaultPlan { fault, fleet, devices, random, .. } in plan.faults.iter().take(FAULTS_MAX) {
-        let length = match fault.length.is_zero() {
-            true => "once".to_owned(),
-            false => format!("for {}", human_duration(fault.length)),
-        };
-        let what = match fault.kind {
-            kind if kind.takes_code() => format!("{} with code {}", kind.name(), fault.code),
-            kind if kind.takes_by() => format!("{} by {}", kind.name(), human_duration(fault.by)),
-            kind => kind.name().to_owned(),
-        };
-        let fleet = fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
-        let fleet = fleet.map_or_else(String::new, |fleet| format!(" of fleet {}", fleet.name));
-        let text = format!(
-            "{what}, at {} {length}, {}{fleet}{}",
-            human_duration(fault.at),
-            plural(*devices, "device", "devices"),
-            if *random { ", random" } else { "" },
-        );
-        *out += &layout.wrapped("  ", "    ", &text);
-    }
-    if let Some(more) = plan.faults.len().checked_sub(FAULTS_MAX).filter(|more| *more > 0) {
-        *out += &format!("  and {more} more\n");
-    }
 }
 
 fn write_thresholds((out, layout): (&mut String, Layout), plan: &Plan) {
@@ -120,7 +87,8 @@ fn write_thresholds((out, layout): (&mut String, Layout), plan: &Plan) {
         let fleet = threshold.fleet.and_then(|index| plan.fleets.get(usize::from(index)));
         let phase = phase.map_or_else(String::new, |phase| format!(" in phase {}", phase.name));
         let fleet = fleet.map_or_else(String::new, |fleet| format!(" of fleet {}", fleet.name));
-        let text = format!("{}{phase}{fleet}{}", threshold.expression, aborts(plan, threshold));
+        let faults = if threshold.without_faults { ", without operations under a fault" } else { "" };
+        let text = format!("{}{phase}{fleet}{faults}{}", threshold.expression, aborts(plan, threshold));
         *out += &layout.labelled(columns, threshold.metric.name(), &text);
     }
     *out += "  every fleet connects at least once\n";
@@ -172,6 +140,22 @@ fn target(plan: &Plan) -> String {
         }
     };
     format!("{kind} {} over {transport}", plan.target.address())
+}
+
+/// Returns how devices use the hosts of a target that has several.
+fn hosts(plan: &Plan) -> impl Iterator<Item = String> {
+    let (devices, count) = (plan.devices(), u64::from(plan.target.host_count()));
+    let (fewest, most) = (devices / count, devices.div_ceil(count));
+    let each = if fewest == most {
+        plural(most, "device", "devices")
+    } else {
+        format!("{fewest} or {most} devices")
+    };
+    let turns = (count > 1).then(|| format!("devices use the {count} hosts in turn, {each} each"));
+    let failover = plan.target.failover.then(|| {
+        "failover: a device tries the next host after it could not connect or lost its connection".to_owned()
+    });
+    turns.into_iter().chain(failover)
 }
 
 fn drive(drive: &DrivePlan, fleets: &[FleetPlan]) -> String {

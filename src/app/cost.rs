@@ -2,10 +2,11 @@
 //! hub's size is not known. `check`, `run` and `consent` print it before the load, and `limits` compares a run with the daily quota. Uses
 //! only the plan.
 
+use crate::capacity::{call_blocks, message_blocks};
 use crate::iothub::limits::Tier;
 use crate::iothub::throttles::HubSize;
 use crate::measure::Operation;
-use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, Plan, SendPlan};
+use crate::plan::{DrivePlan, FleetPlan, Plan, SendPlan};
 use crate::units::{grouped, human_count, plural};
 
 /// Returns the number of billed messages of a run. A hub bills in blocks of 4 KB (0.5 KB in the tier F1). Reading a twin counts as one
@@ -76,35 +77,6 @@ pub(super) fn blocks_each(plan: &Plan, fleet: usize, operation: Operation, tier:
     }
 }
 
-/// Returns the number of blocks billed for a message of a stream.
-fn message_blocks(fleet: &FleetPlan, send: &SendPlan, tier: Tier) -> f64 {
-    blocks(fleet, &send.payload, send.properties_bytes, tier)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a message has few blocks")]
-fn blocks(fleet: &FleetPlan, payload: &Payload, more_bytes: usize, tier: Tier) -> f64 {
-    let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
-    tier.billed((payload.bytes_max(id_bytes) + more_bytes) as u64) as f64
-}
-
-/// Returns the number of blocks billed for one call, including the answer to a method call, or the update message to the device for
-/// desired properties (Azure: "Azure IoT Hub pricing information").
-fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan, tier: Tier) -> f64 {
-    match &drive.call {
-        CallPlan::Method { name, .. } => {
-            let method = fleet.methods.iter().find(|method| method.name == *name);
-            let answer = match method.map(|method| &method.answer) {
-                Some(Some(answer)) => blocks(fleet, &answer.payload, 0, tier),
-                Some(None) => 0.0,
-                None => 1.0,
-            };
-            blocks(fleet, &drive.payload, 0, tier) + answer
-        }
-        CallPlan::Desired => 2.0 * blocks(fleet, &drive.payload, 0, tier),
-        CallPlan::C2d { .. } => blocks(fleet, &drive.payload, drive.call.properties_bytes_max(), tier),
-    }
-}
-
 /// Returns the number of billed messages of a plan in which every message and call is due once.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
 pub(super) fn billed_once(plan: &Plan) -> u64 {
@@ -161,12 +133,28 @@ impl Cost {
     /// Returns the hub in words.
     #[must_use]
     pub(super) fn hub(self) -> String {
-        let HubSize { tier, units } = self.size;
-        if units == 1 {
-            format!("one {} unit", tier.name())
-        } else {
-            format!("{units} {} units", tier.name())
+        units(f64::from(self.size.units), self.size.tier)
+    }
+
+    /// Returns hubs whose daily quota is enough, in words.
+    fn enough(self) -> String {
+        let own = self.size.tier;
+        let needed = |tier: Tier| (self.day / f64_of(tier.messages_per_day())).ceil();
+        let most = |tier: Tier| f64::from(tier.units_max());
+        let fits = |tier: &Tier| needed(*tier) <= most(*tier);
+        if fits(&own) {
+            return units(needed(own), own);
         }
+        let larger = own.larger().iter().copied();
+        let enough: Vec<String> = larger.clone().filter(fits).map(|tier| units(needed(tier), tier)).collect();
+        let text = if enough.is_empty() {
+            let largest = larger.last().unwrap_or(own);
+            let hubs = count((needed(largest) / most(largest)).ceil());
+            format!("{hubs} hubs with {} each", units(most(largest), largest))
+        } else {
+            enough.join(" or ")
+        };
+        format!("{text} (a hub can have at most {})", units(most(own), own))
     }
 
     fn each_day(self) -> &'static str {
@@ -178,13 +166,7 @@ impl Cost {
     pub(super) fn description(self) -> [String; 2] {
         let hub = self.hub();
         let each_day = self.each_day();
-        let tier = self.size.tier;
-        let units = self.day / f64_of(tier.messages_per_day());
-        let more = if self.day > self.per_day() && tier.units_max() > 1 {
-            format!(", or {} {} units", count(units.ceil()), tier.name())
-        } else {
-            String::new()
-        };
+        let more = if self.day > self.per_day() { format!(", or {}", self.enough()) } else { String::new() };
         [
             format!(
                 "about {} in the run: {} of the {} a day of {hub}{each_day}",
@@ -202,6 +184,14 @@ impl Cost {
 
     fn per_day(self) -> f64 {
         f64_of(self.size.messages_per_day())
+    }
+}
+
+/// Returns a number of units in words.
+fn units(number: f64, tier: Tier) -> String {
+    match count(number).as_str() {
+        "1" => format!("one {} unit", tier.name()),
+        number => format!("{number} {} units", tier.name()),
     }
 }
 

@@ -84,9 +84,10 @@ impl Listening {
     ) -> Result<Listening, EmulatorCommandError> {
         let listener = listen::bind(address)?;
         let certificate = certificate::make(&config.host_names, clock::unix())?;
-        let tls = tls_config((certificate.chain, certificate.key), &certificate.rsa)?;
+        let resumption = config.options.tls_resumption;
+        let tls = tls_config((certificate.chain, certificate.key), &certificate.rsa, resumption)?;
         let second = certificate.second;
-        config.second_tls = Some(tls_config((second.chain, second.key), &second.rsa)?);
+        config.second_tls = Some(tls_config((second.chain, second.key), &second.rsa, resumption)?);
         let address = listener.local_addr()?;
         let ready = Ready {
             mqtt: address.to_string(),
@@ -109,9 +110,10 @@ impl Listening {
 fn tls_config(
     certificate: (Vec<Vec<u8>>, Vec<u8>),
     rsa: &Arc<RsaCertificate>,
+    resumption: bool,
 ) -> Result<Arc<rustls::ServerConfig>, EmulatorCommandError> {
     let rsa = Arc::clone(rsa);
-    Ok(tls::server_with_rsa(certificate, Box::new(move || rsa.get()))?)
+    Ok(tls::server_with_rsa(certificate, Box::new(move || rsa.get()), resumption)?)
 }
 
 /// Serves with `--control`, as the built-in hub of a run, until stdin ends. Ignores Ctrl-C, because the hub must keep serving until the run
@@ -231,6 +233,7 @@ fn control_config(args: &EmulatorArgs) -> Result<ControlConfig, EmulatorCommandE
     let options = EmulatorOptions {
         expiry_grace: grace,
         lenient_properties: args.lenient_properties,
+        tls_resumption: args.tls_resumption,
         ..EmulatorOptions::default()
     };
     let mut config = ControlConfig {

@@ -7,6 +7,7 @@
 mod build_result;
 mod ca_file;
 mod capacity;
+mod capacity_plan;
 mod certs;
 mod check;
 mod ci;
@@ -71,6 +72,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
         Command::Capacity(args) => capacity::run(&args, &mut env).await,
         Command::Init(args) => init::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Check(args) => check::run(&args, &mut env).await.map(|()| exit::PASSED),
+        Command::Plan(args) => capacity_plan::run(&args, &mut env).await,
         Command::Emulator(args) => emulator::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Compare(args) => compare::run(&args, &mut env),
         Command::Report(args) => report::run(&args, &mut env).await,
@@ -104,6 +106,7 @@ fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
     let schema = match args.format {
         SchemaFormat::Result => crate::result::schema(),
         SchemaFormat::Compare => crate::compare::schema(),
+        SchemaFormat::Plan => crate::capacity::schema(),
         SchemaFormat::Scenario => crate::scenario::schema(),
         SchemaFormat::Capacity => crate::capacity::measured::schema(),
     };

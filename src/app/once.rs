@@ -14,12 +14,12 @@ use super::columns::Layout;
 use super::emulator_process::EmulatorProcess;
 use super::run::{self, control_config, set_target, until_interrupted};
 use super::{
-    AppError, Env, consent, cost, environment_error, plan_warnings, print_text, read_scenario, tell,
+    AppError, Env, consent, cost, environment_error, plan_warnings, print, print_text, read_scenario, tell,
 };
 use crate::cli::RunArgs;
 use crate::fleet::Tracer;
 use crate::link::Endpoint;
-use crate::plan::{OncePlan, OnceScope, Plan};
+use crate::plan::{OncePlan, OnceScope, Plan, address_of};
 use crate::report::exit;
 use crate::units::plural;
 use std::path::Path;
@@ -36,32 +36,51 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let read = read_scenario::once(&args.scenario, env);
     let (plan, skipped_drives) = until_interrupted(&interrupts, 0, read).await?;
     let mut once = plan.once(OnceScope::Everything);
-    let trace = args.trace.as_ref().map(|id| tracer(&once.plan, id)).transpose()?;
+    let trace = args.trace.as_ref();
+    if let Some(id) = trace {
+        // An unknown device is an error before anything starts.
+        tracer(&once.plan, id)?;
+    }
     let starting = start(&env.exe, &mut once.plan);
-    let (mut emulator, endpoint) = until_interrupted(&interrupts, 0, starting).await?;
+    let (mut emulator, endpoints) = until_interrupted(&interrupts, 0, starting).await?;
     if !args.quiet {
         tell(env, &overview(&once));
     }
-    let mut list = Checklist::new(&once);
+    let lists: Vec<Checklist> = endpoints.iter().map(|_| Checklist::new(&once)).collect();
     let plan = Arc::new(once.plan);
-    let trial =
-        Trial { plan: &plan, endpoint, emulator: emulator.as_mut(), interrupts, trace, err: &mut *env.err };
-    let ended = drive(trial, &mut list).await?;
-    list.close(ended.cut_short());
-    if ended.interrupted && env.terminal {
-        // A terminal shows ^C, without a line break.
-        tell(env, "\n");
+    let mut failed = false;
+    for (endpoint, mut list) in endpoints.iter().cloned().zip(lists) {
+        print(env, &heading(&endpoint, &endpoints))?;
+        let (interrupts, trace) =
+            (interrupts.clone(), trace.as_ref().map(|id| tracer(&plan, id)).transpose()?);
+        let emulator = emulator.as_mut();
+        let trial = Trial { plan: &plan, endpoint, emulator, interrupts, trace, err: &mut *env.err };
+        let ended = drive(trial, &mut list).await?;
+        list.close(ended.cut_short());
+        if ended.interrupted && env.terminal {
+            // A terminal shows ^C, without a line break.
+            tell(env, "\n");
+        }
+        let layout = Layout::of((env.out_width)());
+        print_text(env, &layout.list(&text::text(&list, &plan, &skipped_drives), text::TEXT_COLUMN))?;
+        if ended.interrupted {
+            return Ok(exit::INTERRUPTED);
+        }
+        check_breakdowns(&ended)?;
+        failed |= list.has_failed();
     }
-    let layout = Layout::of((env.out_width)());
-    print_text(env, &layout.list(&text::text(&list, &plan, &skipped_drives), text::TEXT_COLUMN))?;
-    if ended.interrupted {
-        return Ok(exit::INTERRUPTED);
-    }
-    check_breakdowns(&ended)?;
     if let Some(emulator) = emulator {
         emulator.stop().await?;
     }
-    Ok(if list.has_failed() { exit::FAILED } else { exit::PASSED })
+    Ok(if failed { exit::FAILED } else { exit::PASSED })
+}
+
+/// Returns the line above the checklist of a host, if there are several.
+pub(super) fn heading(endpoint: &Endpoint, all: &[Endpoint]) -> String {
+    match all {
+        [_] => String::new(),
+        _ => format!("host {}\n", address_of(&endpoint.host, endpoint.port)),
+    }
 }
 
 /// Returns the tracer for the device of `--trace`, and the receiver of its lines.
@@ -77,11 +96,11 @@ fn tracer(plan: &Plan, id: &str) -> Result<(Tracer, UnboundedReceiver<String>), 
     run::tracer(plan, id)
 }
 
-/// Starts the built-in hub if it is the target. Returns it, and the endpoint for the devices.
+/// Starts the built-in hub if it is the target. Returns it, and the hosts for the devices.
 pub(super) async fn start(
     exe: &Path,
     plan: &mut Plan,
-) -> Result<(Option<EmulatorProcess>, Arc<Endpoint>), AppError> {
+) -> Result<(Option<EmulatorProcess>, Arc<[Endpoint]>), AppError> {
     let mut emulator = None;
     let mut roots = None;
     if plan.emulator.is_some() {
@@ -89,7 +108,7 @@ pub(super) async fn start(
         roots = Some(set_target(plan, ready)?);
         emulator = Some(started);
     }
-    Ok((emulator, Arc::new(run::endpoint(plan, roots)?)))
+    Ok((emulator, run::endpoints(plan, roots)?))
 }
 
 /// Returns an error if the built-in hub or the worker died.
@@ -106,13 +125,17 @@ pub(super) fn check_breakdowns(ended: &Ended) -> Result<(), AppError> {
 /// Describes the check in one line, followed by the billed messages and a warning.
 fn overview(once: &OncePlan) -> String {
     let plan = &once.plan;
-    let target = if plan.emulator.is_some() { "the built-in hub" } else { plan.target.host.as_str() };
     let mut text = format!(
-        "{}: every operation once, by one device of each fleet, against {target} on port {}\n",
-        plan.name, plan.target.port,
+        "{}: every operation once, by one device of each fleet, against {}\n",
+        plan.name,
+        run::against(plan),
     );
     if consent::bills(plan) {
-        let messages = plural(cost::billed_once(plan), "billed message", "billed messages");
+        let messages = plural(
+            cost::billed_once(plan) * u64::from(plan.target.host_count()),
+            "billed message",
+            "billed messages",
+        );
         text.push_str(&format!("sends up to {messages}\n"));
     }
     text.extend(plan_warnings::cleartext_password(plan).map(|warning| format!("warning: {warning}\n")));

@@ -3,9 +3,12 @@
 
 use super::columns::Layout;
 use crate::measure::{Compare, Test, threshold_label};
-use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Remedy, Subscription, TargetKind, Threshold};
+use crate::plan::{
+    CallPlan, DrivePlan, FleetPlan, Offline, Plan, Remedy, Subscription, TargetKind, Threshold, address_of,
+    is_loopback_host,
+};
 use crate::scenario::masked;
-use crate::units::{Percent, human_count, human_duration, plural, written_duration};
+use crate::units::{Percent, human_count, human_duration, plural, set_duration, written_duration};
 use std::collections::BTreeSet;
 
 /// The severity of a message about a plan.
@@ -45,7 +48,7 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
     let fleets = plan.fleets.iter().zip(0..);
     let from_scenario = plan.warnings.iter().cloned().map(warning);
     from_scenario
-        .chain(incomplete_host(plan).map(warning))
+        .chain(incomplete_hosts(plan).map(warning))
         .chain(cleartext_password(plan).map(warning))
         .chain(thin_thresholds(plan).map(warning))
         .chain(impossible_thresholds(plan).map(warning))
@@ -54,13 +57,18 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
         .chain(plan.drives.iter().filter_map(|drive| unhandled_calls(plan, drive)))
         .chain(fleets.flat_map(|(fleet, number)| untracked(plan, fleet, number)))
         .chain(device_lists(plan))
+        .chain(plan.fleets.iter().filter_map(|fleet| gives_up(plan, fleet)).map(|text| (Weight::Note, text)))
         .collect()
 }
 
-/// Warns about the name of an IoT hub without its domain, or with a misspelled one.
-fn incomplete_host(plan: &Plan) -> Option<String> {
-    let host = plan.target.host.as_str();
-    if plan.target.kind != TargetKind::IotHub || plan.emulator.is_some() || plan.target.is_loopback() {
+/// Warns about names of IoT hubs without their domain, or with a misspelled one.
+fn incomplete_hosts(plan: &Plan) -> impl Iterator<Item = String> {
+    let is_hub = plan.target.kind == TargetKind::IotHub && plan.emulator.is_none();
+    plan.target.hosts().filter(move |_| is_hub).filter_map(|(host, _)| incomplete_host(host))
+}
+
+fn incomplete_host(host: &str) -> Option<String> {
+    if is_loopback_host(host) {
         return None;
     }
     if !host.contains(['.', ':']) {
@@ -79,10 +87,12 @@ fn incomplete_host(plan: &Plan) -> Option<String> {
 #[must_use]
 pub(super) fn cleartext_password(plan: &Plan) -> Option<String> {
     let has_password = plan.fleets.iter().any(|fleet| fleet.auth.has_password());
-    (has_password && plan.target.tls.is_none() && !plan.target.is_loopback()).then(|| {
+    let remote = plan.target.hosts().filter(|(host, _)| !is_loopback_host(host));
+    let remote: Vec<String> = remote.map(|(host, port)| address_of(host, port)).collect();
+    (has_password && plan.target.tls.is_none() && !remote.is_empty()).then(|| {
         format!(
             "passwords are sent to {} in clear text over plain TCP; set tls = true in [target]",
-            plan.target.address()
+            remote.join(", ")
         )
     })
 }
@@ -125,6 +135,32 @@ fn impossible_thresholds(plan: &Plan) -> impl Iterator<Item = String> {
         let threshold = format_threshold(plan, threshold);
         Some(format!("threshold {threshold} can only fail: {range}; {fix}"))
     })
+}
+
+/// Returns a note about a fleet whose devices can give up reconnecting before the end of the load.
+fn gives_up(plan: &Plan, fleet: &FleetPlan) -> Option<String> {
+    let (policy, load) = (&fleet.reconnect, plan.schedule.end());
+    let earliest = policy.gives_up_after_at_least().filter(|earliest| *earliest < load)?;
+    let limit = match (policy.gives_up_attempts, policy.gives_up_after) {
+        (Some(attempts), _) => plural(attempts.into(), "failed attempt in a row", "failed attempts in a row"),
+        (None, limit) => format!("{} offline", set_duration(limit.unwrap_or_default())),
+    };
+    let earliest = match policy.gives_up_attempts {
+        Some(_) if earliest.is_zero() => ", which jitter can make arbitrarily short".to_owned(),
+        Some(_) => format!(", at the earliest {} after a connection loss", set_duration(earliest)),
+        None => String::new(),
+    };
+    let outcome = match fleet.offline {
+        Offline::Queue => "expired",
+        Offline::Skip => "offline",
+    };
+    Some(format!(
+        "devices of fleet {} can give up reconnecting within the load of {}: after {limit}{earliest}. They then stay offline until the \
+         plan connects them again, and their due messages end as {outcome}; for devices that retry without end, set `reconnect` \
+         without `give_up`",
+        fleet.name,
+        set_duration(load)
+    ))
 }
 
 /// Warns about fleets whose devices never connect, because `online` is too small in every phase.
@@ -188,7 +224,8 @@ fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
     let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
     let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
     let (phase, fleet) = (phase.map(|phase| &*phase.name), fleet.map(|fleet| &*fleet.name));
-    format!("{} {}", threshold_label(threshold.metric.name(), phase, fleet), threshold.expression)
+    let label = threshold_label(threshold.metric.name(), phase, fleet, threshold.without_faults);
+    format!("{label} {}", threshold.expression)
 }
 
 /// Returns a warning about calls to a fleet that does not subscribe to them, or a note if it does not implement the method.

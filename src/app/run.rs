@@ -18,7 +18,7 @@ use crate::clock::WallClock;
 use crate::fleet::{self, Finished};
 use crate::link::{Endpoint, tls};
 use crate::live::Style;
-use crate::plan::Plan;
+use crate::plan::{HostPort, Plan, Target, address_of};
 use crate::result::model::{EndedBy, RunResult};
 use crate::units::{human_duration, plural};
 use load::{run_load, style};
@@ -45,7 +45,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     let messages = (style(args, env) == Style::Redrawn).then_some(messages);
     let preparing = prepare(args, env, &mut plan, workers, messages);
     let prepared = until_interrupted(&interrupts, 0, preparing).await;
-    let (mut emulator, endpoint) = match prepared {
+    let (mut emulator, endpoints) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             // The rest ends when no sender is left.
@@ -63,7 +63,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         .map_err(|error| environment_error("cannot start the thread that writes the journal", &error))?;
     let settings = fleet::Settings {
         workers,
-        endpoint,
+        endpoints,
         trace,
         measured: early_end_check.needs_measurement(),
         observer: None,
@@ -145,14 +145,14 @@ async fn print_rest(messages: &mut UnboundedReceiver<String>, env: &mut Env) {
 }
 
 /// Performs all steps before the load: checks this machine and the output files, starts the built-in hub, asks for confirmation, and
-/// makes the preflight connections. Returns the built-in hub, if it is the target, and the endpoint for the devices.
+/// makes the preflight connections. Returns the built-in hub, if it is the target, and the hosts for the devices.
 async fn prepare(
     args: &RunArgs,
     env: &mut Env,
     plan: &mut Plan,
     workers: usize,
     messages: Option<UnboundedSender<String>>,
-) -> Result<(Option<EmulatorProcess>, Arc<Endpoint>), AppError> {
+) -> Result<(Option<EmulatorProcess>, Arc<[Endpoint]>), AppError> {
     preflight::resources(plan, workers).await?;
     preflight::output_folder(&args.out)?;
     if let Some(base) = &args.compare {
@@ -167,9 +167,9 @@ async fn prepare(
         roots = Some(set_target(plan, ready)?);
         emulator = Some(started);
     }
-    let endpoint = Arc::new(endpoint(plan, roots)?);
+    let endpoints = endpoints(plan, roots)?;
     if !args.quiet {
-        tell(env, &overview(plan, &endpoint, workers));
+        tell(env, &overview(plan, workers));
         let layout = Layout::of((env.err_width)());
         let warnings = plan_warnings::collect(plan, &preflight::shortfalls(plan, workers).await, layout);
         tell_laid_out(env, &warnings.text);
@@ -182,9 +182,9 @@ async fn prepare(
                 tell(env, text);
             }
         };
-        preflight::connections(plan, &endpoint, note).await?;
+        preflight::connections(plan, &endpoints, note).await?;
     }
-    Ok((emulator, endpoint))
+    Ok((emulator, endpoints))
 }
 
 /// Awaits `step`, but returns [`AppError::Interrupted`] once the number of Ctrl-C presses exceeds `allowed`.
@@ -232,8 +232,8 @@ async fn report_and_stop(
     None
 }
 
-/// Returns the endpoint that devices connect to. `roots` are the trusted certificates of the built-in hub, in PEM format.
-pub(super) fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, AppError> {
+/// Returns the hosts that devices connect to. `roots` are the trusted certificates of the built-in hub, in PEM format.
+pub(super) fn endpoints(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Arc<[Endpoint]>, AppError> {
     let target = &plan.target;
     let tls = match &target.tls {
         Some(options) => {
@@ -243,33 +243,51 @@ pub(super) fn endpoint(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Endpoint, 
         }
         None => None,
     };
+    let resumption = target.tls.as_ref().is_some_and(|tls| tls.resumption);
+    let sessions = tls.as_ref().filter(|_| resumption);
+    let sessions = sessions.map(|config| Arc::new(tls::DeviceSessions::new(config, plan.devices())));
     let own_roots = target.tls.as_ref().is_some_and(|tls| tls.ca.is_some());
-    Ok(Endpoint {
-        host: target.host.clone(),
-        port: target.port,
-        tls,
+    let endpoint = |(host, port): (&str, u16)| Endpoint {
+        host: host.to_owned(),
+        port,
+        tls: tls.clone(),
+        sessions: sessions.clone(),
         own_roots,
         sources: target.source_ips.clone(),
-    })
+        hosts: target.host_count().into(),
+    };
+    Ok(target.hosts().map(endpoint).collect())
 }
 
 /// Reads the CA file of a plan, so that `check` finds the errors of this file that `run` finds.
 pub(super) fn check_ca(plan: &Plan) -> Result<(), AppError> {
     // Without a CA file, only the machine that runs the load needs root certificates.
     let has_ca = plan.target.tls.as_ref().is_some_and(|tls| tls.ca.is_some());
-    if has_ca && plan.emulator.is_none() { endpoint(plan, None).map(drop) } else { Ok(()) }
+    if has_ca && plan.emulator.is_none() { endpoints(plan, None).map(drop) } else { Ok(()) }
+}
+
+/// Returns the target in words: `a.example on port 8883`, or `a.example:8883 and b.example:8884`.
+pub(super) fn against(plan: &Plan) -> String {
+    let Target { host, port, others, .. } = &plan.target;
+    match others.as_slice() {
+        [] if plan.emulator.is_some() => format!("the built-in hub on port {port}"),
+        [] => format!("{host} on port {port}"),
+        [HostPort { host: second, port: second_port }] => {
+            format!("{} and {}", address_of(host, *port), address_of(second, *second_port))
+        }
+        others => format!("{} and {} other hosts", address_of(host, *port), others.len()),
+    }
 }
 
 /// Describes the run in one line, followed by its overrides and the cost on a hub that bills.
-fn overview(plan: &Plan, endpoint: &Endpoint, workers: usize) -> String {
+fn overview(plan: &Plan, workers: usize) -> String {
     let devices = plural(plan.devices(), "device", "devices");
     let phases = plural(plan.schedule.phases().len() as u64, "phase", "phases");
     let workers_text = plural(workers as u64, "worker", "workers");
-    let target = if plan.emulator.is_some() { "the built-in hub" } else { endpoint.host.as_str() };
     let mut text = format!(
-        "{}: {devices} against {target} on port {}, {} in {phases}, {workers_text}, seed {}\n",
+        "{}: {devices} against {}, {} in {phases}, {workers_text}, seed {}\n",
         plan.name,
-        endpoint.port,
+        against(plan),
         human_duration(plan.schedule.end()),
         plan.seed,
     );

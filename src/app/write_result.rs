@@ -147,7 +147,7 @@ mod tests {
         let (plan, workers) = (Arc::new(plan), 2);
         let settings = fleet::Settings {
             workers,
-            endpoint: Arc::new(endpoint),
+            endpoints: Arc::new([endpoint]),
             trace: None,
             measured: false,
             observer: None,

@@ -86,7 +86,12 @@ pub fn judge(facts: &TrialFacts<'_>) -> Judged {
 /// Returns the operation and the expression of a threshold: `telemetry p(99) < 500ms`.
 #[must_use]
 pub fn label(threshold: &ThresholdResult) -> String {
-    let metric = crate::measure::threshold_label(&threshold.metric, None, threshold.fleet.as_deref());
+    let metric = crate::measure::threshold_label(
+        &threshold.metric,
+        None,
+        threshold.fleet.as_deref(),
+        threshold.without_faults,
+    );
     format!("{metric} {}", threshold.expression)
 }
 
@@ -100,6 +105,7 @@ mod tests {
             expression: expression.to_owned(),
             phase: Some("steady".to_owned()),
             fleet: None,
+            without_faults: false,
             limit: 1.0,
             unit: "us".to_owned(),
             observed: None,

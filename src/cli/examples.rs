@@ -70,6 +70,14 @@ Examples:
   hubstorm report --history reports --export html=reports/index.html --export csv=history.csv
   hubstorm report --history reports --metric \"telemetry p(99.9)\"";
 
+pub(super) const PLAN: &str = "\
+Examples:
+  hubstorm plan meters.toml
+  hubstorm plan meters.toml --headroom 75% --export plan.html --export plan.json
+  hubstorm plan meters.toml --assert \"units(S2) <= 40\" --assert \"share(d2c) < 75%\"
+  hubstorm plan --devices 40000 --every 15s --size 300
+  hubstorm plan --devices 40000 --every 15s --size 300 --sdk python --twin-reads 4/1d --prices prices.toml";
+
 pub(super) const COMPARE: &str = "\
 Examples:
   hubstorm compare reports/before.json reports/after.json

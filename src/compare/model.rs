@@ -155,7 +155,8 @@ impl Metric {
     /// Returns the name of the metric as written in `--metric`: `telemetry{phase:steady} p(99)`.
     #[must_use]
     pub fn name(&self) -> String {
-        let label = threshold_label(self.operation.name(), self.phase.as_deref(), self.fleet.as_deref());
+        let (phase, fleet) = (self.phase.as_deref(), self.fleet.as_deref());
+        let label = threshold_label(self.operation.name(), phase, fleet, false);
         format!("{label} {}", self.aggregation)
     }
 }

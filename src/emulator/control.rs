@@ -80,6 +80,9 @@ pub struct ControlConfig {
     pub expiry_grace_ms: u64,
     /// True to accept unescaped `#`, `+` and `/` in property bags.
     pub lenient_properties: bool,
+    /// True to issue TLS session tickets, so that devices can resume their TLS sessions.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_resumption: bool,
     /// Number of threads, up to [`SHARDS_MAX`]; 0 means one per core.
     pub shards: usize,
     /// Faults, whose times count from [`ControlCommand::Start`].
@@ -114,6 +117,7 @@ impl From<EmulatorOptions> for ControlConfig {
             throttle: options.tier.map(ControlThrottle::from),
             expiry_grace_ms: millis(options.expiry_grace),
             lenient_properties: options.lenient_properties,
+            tls_resumption: options.tls_resumption,
             shards: 0,
             faults: Vec::new(),
             seed: 1,
@@ -182,6 +186,9 @@ pub enum ControlError {
     /// The tier does not exist. The message does not repeat its name, because the line also contains keys.
     #[error("unknown tier: set F1, B1, B2, B3, S1, S2, S3 or {UNLIMITED}")]
     UnknownTier,
+    /// The name of a tier in the wrong case.
+    #[error("unknown tier: did you mean {0}?")]
+    TierCase(&'static str),
     /// A key needs a tier.
     #[error("{0} has no effect without a tier: set a tier, such as S1, or omit {0}")]
     NoTier(&'static str),
@@ -199,6 +206,12 @@ pub enum ControlError {
     /// The number of shards is too high.
     #[error("shards is {0}: use a number from 1 to {SHARDS_MAX}, or 0 for one per core")]
     Shards(usize),
+}
+
+fn unknown_tier(name: &str) -> ControlError {
+    let mut names = Tier::ALL.into_iter().map(Tier::name).chain([UNLIMITED]);
+    let meant = names.find(|tier| tier.eq_ignore_ascii_case(name));
+    meant.map_or(ControlError::UnknownTier, ControlError::TierCase)
 }
 
 fn units_allowed(tier: Tier) -> String {
@@ -227,6 +240,7 @@ impl ControlConfig {
             options: EmulatorOptions {
                 expiry_grace: Duration::from_millis(self.expiry_grace_ms),
                 lenient_properties: self.lenient_properties,
+                tls_resumption: self.tls_resumption,
                 tier: self.tier_options()?,
             },
             faults: self.faults.iter().map(FaultText::to_fault).collect::<Result<_, _>>()?,
@@ -269,7 +283,7 @@ impl ControlConfig {
             let given = keys.into_iter().find(|(_, is_given)| *is_given);
             return given.map_or(Ok(None), |(key, _)| Err(ControlError::NoTier(key)));
         }
-        let tier = Tier::from_name(&self.tier).ok_or(ControlError::UnknownTier)?;
+        let tier = Tier::from_name(&self.tier).ok_or_else(|| unknown_tier(&self.tier))?;
         let units = self.units.unwrap_or(1);
         if !(1..=tier.units_max()).contains(&units) {
             return Err(ControlError::Units { units, tier });

@@ -3,7 +3,9 @@
 
 use super::command::Command;
 use super::delivery_tracker::DeliveryTracker;
+use super::device_faults::{DeviceFaults, WorkerFaults};
 use super::heartbeat_timer::HeartbeatTimer;
+use super::hosts::Hosts;
 use super::observer::Observer;
 use super::trace::Tracer;
 use super::{DeviceRef, Report, nanos};
@@ -30,8 +32,8 @@ struct CommandFlags {
 pub struct Context {
     /// Plan of the run.
     pub plan: Arc<Plan>,
-    /// Endpoint that devices connect to.
-    pub endpoint: Arc<Endpoint>,
+    /// The hosts that devices connect to.
+    pub(crate) hosts: Hosts,
     /// The start of the run on both clocks.
     pub clock: RunClock,
     /// Wall clock, for token expiry and `${now}`.
@@ -61,6 +63,11 @@ pub struct Context {
     pub trace: Option<Tracer>,
     /// Receives the end of each operation of a staged run. Set by [`observe`](Context::observe).
     pub(super) observer: Option<Observer>,
+    /// The faults of this worker's devices on the generator's side.
+    faults: Option<Box<WorkerFaults>>,
+    /// Whether something besides the recorder's totals needs the end of each operation: the observer, faults, or the numbers by host. One
+    /// flag, so that other runs pay for one check.
+    pub(super) watches_ends: bool,
     /// Deadlines of the worker's tasks. A command wakes all of them.
     pub deadlines: Rc<Deadlines>,
     /// Due time of the worker's next heartbeat.
@@ -78,7 +85,7 @@ impl Context {
     /// Returns the shared state of a worker.
     pub(crate) fn new(
         plan: Arc<Plan>,
-        endpoint: Arc<Endpoint>,
+        endpoints: Arc<[Endpoint]>,
         (clock, wall): (RunClock, WallClock),
         (buffers, deadlines): (SharedBuffers, Rc<Deadlines>),
         reports: mpsc::UnboundedSender<Report>,
@@ -89,9 +96,12 @@ impl Context {
         let delivery_tracker = RefCell::new(DeliveryTracker::new(&plan));
         let loads = plan.run_loads();
         let load_end_ns = Cell::new(nanos(plan.schedule.load_end()));
+        let hosts = Hosts::new(&plan, endpoints);
+        let faults = WorkerFaults::of(&plan);
+        let watches_ends = faults.is_some() || hosts.are_several();
         Context {
+            hosts,
             plan,
-            endpoint,
             clock,
             wall,
             steps: RefCell::new(StepWatch::new(clock.reading())),
@@ -106,6 +116,8 @@ impl Context {
             topic: RefCell::default(),
             trace: None,
             observer: None,
+            faults,
+            watches_ends,
             deadlines,
             heartbeat_timer,
             flags: Cell::default(),
@@ -119,12 +131,23 @@ impl Context {
     /// Makes this a staged run: reports the end of each operation, and holds messages until they are released.
     pub(crate) fn observe(&mut self, observer: Option<Observer>) {
         self.released_ns.set(if observer.is_some() { 0 } else { u64::MAX });
+        self.watches_ends |= observer.is_some();
         self.observer = observer;
     }
 
     /// Returns the tracer of this device, if it is traced.
     pub(crate) fn tracer(&self, device: DeviceRef) -> Option<&Tracer> {
         self.trace.as_ref().filter(|trace| trace.device == device)
+    }
+
+    /// Returns the faults of a device on the generator's side; `None` if no fault affects it.
+    pub(crate) fn faults_of(&self, device: DeviceRef) -> Option<Rc<DeviceFaults>> {
+        self.faults.as_ref()?.of_device(device, &self.plan, &self.clock, &self.deadlines)
+    }
+
+    /// Returns, by fleet, how many connections or packets each fault affected.
+    pub(crate) fn faults_applied(&self) -> Option<Vec<Vec<u64>>> {
+        self.faults.as_ref().map(|faults| faults.applied(&self.plan))
     }
 
     /// Reads the clock. Records this worker's stalls before anything else happens at that instant.

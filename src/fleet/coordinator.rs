@@ -49,6 +49,8 @@ pub(super) struct Coordinator {
     aborted: bool,
     worker_failed: bool,
     tls: Option<TlsFacts>,
+    /// By fleet, how many connections or packets each fault on the generator's side affected.
+    faults_applied: Vec<Vec<u64>>,
     breakdowns: Vec<String>,
 }
 
@@ -86,6 +88,7 @@ impl Coordinator {
             aborted: false,
             worker_failed: false,
             tls: None,
+            faults_applied: Vec::new(),
             breakdowns: Vec::new(),
         };
         coordinator.emit(Event::Started { unix: clock.zero_unix });
@@ -111,6 +114,7 @@ impl Coordinator {
                 }
             }
             Report::Deliveries(tracker) => self.reconciliation.add(*tracker),
+            Report::FaultsApplied(applied) => self.add_applied(&applied),
             Report::Tls(facts) => self.tls = self.tls.or(Some(facts)),
             Report::LateAppend => {
                 self.record_breakdown(
@@ -200,6 +204,7 @@ impl Coordinator {
             until_ns: nanos(ended.unwrap_or(at)),
             cpu_percent,
             planned_online: self.plan.planned_online(nanos(at)),
+            planned_by_fleet: self.plan.planned_by_fleet(nanos(at)),
             load_end_us: nanos(self.load_end) / 1_000,
             generator: (&self.usage).into(),
             tls: self.tls.map(tls_text),
@@ -254,7 +259,17 @@ impl Coordinator {
             appended: self.appended,
             complete: self.complete,
             tls: self.tls,
+            faults_applied: self.faults_applied,
             usage: self.usage,
+        }
+    }
+
+    /// Adds a worker's counts of the faults on the generator's side.
+    fn add_applied(&mut self, applied: &[Vec<u64>]) {
+        self.faults_applied.resize_with(applied.len().max(self.faults_applied.len()), Vec::new);
+        for (sum, applied) in self.faults_applied.iter_mut().zip(applied) {
+            sum.resize(applied.len().max(sum.len()), 0);
+            sum.iter_mut().zip(applied).for_each(|(sum, count)| *sum += count);
         }
     }
 

@@ -26,12 +26,13 @@ mod tests;
 pub(crate) use connect::connack_class;
 
 use super::delivery_tracker::Inbox;
+use super::device_faults::DeviceFaults;
 use super::device_recorder::{DeviceRecorder, Excuse};
 use super::messages::Messages;
 use super::open::{Open, Outgoing};
 use super::trace::Tracer;
 use super::{Context, DeviceRef};
-use crate::measure::{Culprit, Operation, Outcome};
+use crate::measure::{Culprit, Offline, Operation, Outcome};
 use crate::plan::{FleetPlan, Span, Stay};
 use crate::policy::disconnect::Disconnect;
 use crate::rng::{Purpose, Rng, generator};
@@ -73,6 +74,8 @@ pub struct Device {
     ping: Option<Box<Open>>,
     /// State that only devices of an IoT hub have. Allocated when first needed.
     iot_hub: Option<Box<IotHubState>>,
+    /// Number of connection attempts since the latest connection ended.
+    attempts: u16,
     /// Number of successive connections that the peer closed soon after CONNACK.
     short_connections: u8,
     /// Number of QoS 0 messages flushed since the last received byte.
@@ -134,6 +137,7 @@ impl Device {
             subscribe: SubscribeState::Done,
             ping: None,
             iot_hub: None,
+            attempts: 0,
             short_connections: 0,
             qos0_unconfirmed: 0,
             refused: false,
@@ -172,6 +176,11 @@ impl Device {
         context.tracer(self.device)
     }
 
+    /// Returns the faults of this device on the generator's side; `None` if no fault affects it.
+    pub(crate) fn faults(&self, context: &Context) -> Option<Rc<DeviceFaults>> {
+        context.faults_of(self.device)
+    }
+
     /// Starts a stay: a span during which the device should be online.
     pub(crate) fn start_stay(&mut self, stay: Stay) {
         self.start_span(stay.span);
@@ -206,6 +215,8 @@ impl Device {
         let deadline = now + self.plan().connect_timeout;
         let picked_ns = self.context.ns(now).max(due_ns);
         let open = self.recorder().due(Operation::Connect, due_ns).picked(picked_ns);
+        self.context.recorder.borrow_mut().connection_attempt(self.device.fleet, picked_ns);
+        self.attempts = self.attempts.saturating_add(1);
         self.connection = ConnectionState::Connecting(Attempt { open, deadline, reached: Reached::Nothing });
         (self.end, self.online_for) = (ConnectionEnd::Failed, None);
         self.refused = false;
@@ -244,6 +255,9 @@ impl Device {
         }
         if let Some(facts) = &dialed.tls {
             self.context.report_tls(*facts);
+            if let Some(took) = dialed.steps.tls.filter(|_| facts.resumed) {
+                self.recorder().step_ok(Operation::ConnectTlsResumed, due_ns, now, took);
+            }
         }
     }
 
@@ -261,7 +275,7 @@ impl Device {
     /// Aborts the run for this device. Open operations end in `settle`.
     pub(crate) fn abort(&mut self) {
         if self.online_since().is_some() {
-            self.recorder().online(-1);
+            self.recorder().went_offline(self.context.now(), Offline::Planned);
         }
         if !matches!(self.connection, ConnectionState::Connecting(_)) {
             self.connection = ConnectionState::Offline;
@@ -279,7 +293,12 @@ impl Device {
 
     /// Records an error that the session reported.
     pub(crate) fn record_session_error(&self, error: &SessionError, now: Instant) {
-        self.recorder().error(error.class(), Culprit::Target, now, || format!("{}: {error}", self.id()));
+        // A fault that cuts a device off is the reason, not the target.
+        let (class, culprit) = match self.recorder().is_cut_off(now) {
+            true => ("fault", Culprit::Network),
+            false => (error.class(), Culprit::Target),
+        };
+        self.recorder().error(class, culprit, now, || format!("{}: {error}", self.id()));
     }
 
     // State of the current connection.
@@ -297,7 +316,7 @@ impl Device {
     fn expect_online(&mut self, reason: Option<ConnectionEnd>, now_ns: u64) {
         if let Some(reason) = reason.filter(|_| now_ns < self.offline_at_ns()) {
             self.online_operation = Some(self.recorder().due(Operation::Online, now_ns));
-            self.connect_reason = reason;
+            (self.connect_reason, self.attempts) = (reason, 0);
         }
     }
 
@@ -358,7 +377,7 @@ impl Machine for Device {
         let stepped = match why {
             _ if planned.is_some() => None,
             Closed::Eof | Closed::Reset => self.clock_step_behind_close(now),
-            Closed::Unreachable | Closed::TlsAlert(_) | Closed::Local => None,
+            Closed::Unreachable | Closed::TlsAlert(_) | Closed::Fault | Closed::Local => None,
         };
         if stepped.is_some() {
             self.excuse = Excuse::Machine;
@@ -394,7 +413,8 @@ impl Machine for Device {
             self.connect_reason = planned.unwrap_or(self.connect_reason);
         }
         if online_for.is_some() {
-            self.recorder().online(-1);
+            let how = if planned.is_some() { Offline::Planned } else { Offline::Lost };
+            self.recorder().went_offline(now, how);
             self.messages.block(now_ns);
         }
         if let Some(requests) = self.messages.requests_mut() {

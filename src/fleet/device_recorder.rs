@@ -7,7 +7,9 @@ use super::observer::Observed;
 use super::open::Open;
 use super::{Context, DeviceRef, nanos};
 use crate::link::{DialError, Step, Steps};
-use crate::measure::{Culprit, FleetCounts, Key, Operation, Outcome, Recorder};
+use crate::measure::{
+    Culprit, FleetCounts, Key, Offline, Operation, Outage, Outcome, Recorder, TargetRecorder, Times,
+};
 use crate::plan::{SendPlan, Spread};
 use std::time::{Duration, Instant};
 
@@ -61,14 +63,14 @@ impl DeviceRecorder<'_> {
     /// Ends an operation with success.
     pub(crate) fn ok(&self, open: Open, sent: Instant, acked: Instant) {
         let (sent_ns, acked_ns) = (self.context.ns(sent), self.context.ns(acked));
-        self.observe(open.key(), Outcome::Ok, [sent_ns, acked_ns]);
+        self.note_end(&open, Outcome::Ok, [sent_ns, acked_ns]);
         open.ok(&mut self.context.recorder.borrow_mut(), sent_ns, acked_ns);
     }
 
     /// Records the success of an operation that was sent as soon as it was picked.
     pub(crate) fn done(&self, open: Open, at: Instant) {
         let (picked_ns, at_ns) = (open.picked_ns(), self.context.ns(at));
-        self.observe(open.key(), Outcome::Ok, [picked_ns, at_ns]);
+        self.note_end(&open, Outcome::Ok, [picked_ns, at_ns]);
         open.ok(&mut self.context.recorder.borrow_mut(), picked_ns, at_ns);
     }
 
@@ -81,15 +83,72 @@ impl DeviceRecorder<'_> {
             Excuse::Stall => at_ns < self.context.stall_excuse_ns.get(),
             Excuse::Machine => true,
         };
-        self.observe(open.key(), outcome, [open.picked_ns(), at_ns]);
+        if self.context.watches_ends {
+            self.note_other_end(&open, outcome, at_ns, excused);
+        }
         open.ended(&mut self.context.recorder.borrow_mut(), outcome, at_ns, excused);
     }
 
-    /// Reports the end of an operation to the observer, if the run has one.
+    /// Reports the end of an operation to the observer, to the faults of the device and to the numbers by host, if the run has them.
     #[inline]
-    fn observe(&self, key: Key, outcome: Outcome, sent_and_ended_ns: [u64; 2]) {
+    fn note_end(&self, open: &Open, outcome: Outcome, sent_and_ended_ns: [u64; 2]) {
+        if self.context.watches_ends {
+            let [sent_ns, ended_ns] = sent_and_ended_ns;
+            self.observe(open.key(), outcome, [open.due_ns(), sent_ns, ended_ns]);
+            self.note_ok_under_fault(open, sent_and_ended_ns);
+        }
+    }
+
+    #[cold]
+    fn note_ok_under_fault(&self, open: &Open, [sent, acked]: [u64; 2]) {
+        let Some(faults) = self.context.faults_of(self.device) else { return };
+        let times = Times { due: open.due_ns(), picked: open.picked_ns(), sent, acked };
+        if faults.note_end(open.operation(), Outcome::Ok, &times) {
+            self.context.recorder.borrow_mut().ok_under_fault(open.key(), &times);
+        }
+    }
+
+    #[cold]
+    fn note_other_end(&self, open: &Open, outcome: Outcome, at_ns: u64, excused: bool) {
+        let (due, picked) = (open.due_ns(), open.picked_ns());
+        self.observe(open.key(), outcome, [due, picked, at_ns]);
+        let Some(faults) = self.context.faults_of(self.device) else { return };
+        let times = Times { due, picked, sent: picked, acked: at_ns };
+        if faults.note_end(open.operation(), outcome, &times) {
+            let times_ns = (due, open.is_picked().then_some(picked), at_ns);
+            let mut recorder = self.context.recorder.borrow_mut();
+            recorder.ended_under_fault(open.key(), outcome, times_ns, excused);
+        }
+    }
+
+    /// Returns whether a failure at this time is the effect of a fault of the device on the generator's side: nothing passes its network, or
+    /// its connection has become silent.
+    pub(crate) fn is_cut_off(&self, at: Instant) -> bool {
+        self.context.watches_ends
+            && self.context.faults_of(self.device).is_some_and(|faults| faults.link.is_cut_off(at))
+    }
+
+    /// Reports the end of an operation to the observer, and to the numbers by host, if the run has them.
+    #[cold]
+    fn observe(&self, key: Key, outcome: Outcome, [due_ns, sent_ns, ended_ns]: [u64; 3]) {
         if let Some(observer) = &self.context.observer {
-            observer.ended(key, outcome, sent_and_ended_ns);
+            observer.ended(key, outcome, [sent_ns, ended_ns]);
+        }
+        let response_ns = ended_ns.saturating_sub(due_ns);
+        self.by_host(|targets, host| {
+            if key.operation == Operation::Connect {
+                targets.connect(host, outcome, response_ns);
+            } else if key.operation.is_message() && outcome == Outcome::Ok {
+                targets.message(host, response_ns);
+            }
+        });
+    }
+
+    /// Records something for the device's host, if the target has several.
+    fn by_host(&self, record: impl FnOnce(&mut TargetRecorder, u16)) {
+        if self.context.hosts.are_several() {
+            let host = self.context.hosts.index(self.device.global(&self.context.plan));
+            record(self.context.recorder.borrow_mut().targets(), host);
         }
     }
 
@@ -126,7 +185,15 @@ impl DeviceRecorder<'_> {
     pub(crate) fn step_ok(&self, step: Operation, due_ns: u64, at: Instant, took: Duration) {
         let key = self.context.key(step, self.device.fleet, due_ns);
         let (at_ns, took_ns) = (self.context.ns(at), nanos(took));
-        self.observe(key, Outcome::Ok, [at_ns.saturating_sub(took_ns), at_ns]);
+        if self.context.watches_ends {
+            let began_ns = at_ns.saturating_sub(took_ns);
+            self.observe(key, Outcome::Ok, [began_ns, began_ns, at_ns]);
+            let faults = self.context.faults_of(self.device);
+            if faults.is_some_and(|faults| faults.affects(due_ns, at_ns)) {
+                let times = Times { due: began_ns, picked: began_ns, sent: began_ns, acked: at_ns };
+                self.context.recorder.borrow_mut().ok_under_fault(key, &times);
+            }
+        }
         self.context.recorder.borrow_mut().duration(key, at_ns, took_ns);
     }
 
@@ -143,7 +210,8 @@ impl DeviceRecorder<'_> {
             crate::link::Culprit::Generator => Culprit::Generator,
         };
         self.error(error.class, culprit, at, || {
-            let fix = error.tls_fix(self.context.endpoint.own_roots);
+            let fix =
+                error.tls_fix(self.context.hosts.endpoint(self.device.global(&self.context.plan)).own_roots);
             let fix = fix.map_or_else(String::new, |fix| format!("; {fix}"));
             format!("{}: {error}{fix}", device())
         });
@@ -168,6 +236,7 @@ impl DeviceRecorder<'_> {
         example: impl FnOnce() -> String,
     ) {
         let at_ns = self.context.ns(at);
+        self.by_host(|targets, host| targets.error(host, class, culprit));
         let mut recorder = self.context.recorder.borrow_mut();
         if self.context.observer.is_none() {
             return recorder.error(class, culprit, at_ns, example);
@@ -182,9 +251,28 @@ impl DeviceRecorder<'_> {
         change(self.context.recorder.borrow_mut().counts(self.device.fleet));
     }
 
-    /// Records that a device went online (1) or offline (-1).
-    pub(crate) fn online(&self, delta: i64) {
-        self.context.recorder.borrow_mut().online(self.device.fleet, delta);
+    /// Counts the device as moved, if it was at another host before it went online.
+    pub(crate) fn connected_to_host(&self) {
+        let moved = self.context.hosts.connected(self.device.global(&self.context.plan));
+        if let Some([from, to]) = moved {
+            self.context.recorder.borrow_mut().targets().moved(from, to);
+        }
+    }
+
+    /// Records that the device went online.
+    pub(crate) fn went_online(&self, now: Instant) {
+        self.context.recorder.borrow_mut().went_online(self.device.fleet, self.context.ns(now));
+    }
+
+    /// Records that the device went offline.
+    pub(crate) fn went_offline(&self, now: Instant, how: Offline) {
+        self.context.recorder.borrow_mut().went_offline(self.device.fleet, self.context.ns(now), how);
+    }
+
+    /// Records the end of the time without a connection that started at `from_ns`.
+    pub(crate) fn outage(&self, from_ns: u64, to_ns: u64, attempts: u32, is_back: bool) {
+        let outage = Outage { fleet: self.device.fleet, from_ns, to_ns, attempts, is_back };
+        self.context.recorder.borrow_mut().outage(outage);
     }
 }
 

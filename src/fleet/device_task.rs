@@ -2,11 +2,14 @@
 //! per device on its runtime.
 
 use super::device::ConnectionEnd;
+use super::device_faults::DeviceFaults;
+use super::never_ack::NeverAck;
 use super::trace::Traced;
 use super::{Context, Device, DeviceRef};
 use crate::link::{self, Dialed, End, Link};
 use crate::plan::Span;
 use crate::policy::backoff::Retries;
+use crate::session::SessionError;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -81,8 +84,11 @@ async fn dial(
     device: &mut Device,
     deadline: Instant,
 ) -> Option<Result<Dialed, link::DialError>> {
-    let mut dialling =
-        pin!(link::dial(&context.endpoint, &context.resolver, device.global_index(), deadline));
+    let (global, hosts) = (device.global_index(), &context.hosts);
+    let faults = device.faults(context);
+    let faults = faults.as_ref().map(|faults| &faults.link);
+    let (endpoint, resolver) = (hosts.endpoint(global), &context.resolver);
+    let mut dialling = pin!(link::dial_device(endpoint, resolver, global, deadline, faults));
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {
         if let Poll::Ready(dialed) = dialling.as_mut().poll(cx) {
@@ -107,20 +113,48 @@ async fn dial(
 async fn drive_link(context: &Rc<Context>, device: &mut Device, dialed: Dialed) {
     let mut link = Link::new(dialed.transport, context.buffers.clone(), &context.deadlines);
     let tracer = device.tracer(context);
-    let end = poll_fn(|cx| match (context.is_aborted(), tracer) {
-        (true, _) => Poll::Ready(None),
-        (false, None) => link.poll(cx, device).map(Some),
-        (false, Some(tracer)) => {
-            link.poll(cx, &mut Traced { machine: &mut *device, tracer, clock: context.clock }).map(Some)
+    // Boxed, so that the tasks of devices without faults do not grow.
+    let end = match device.faults(context) {
+        Some(faults) => Box::pin(drive_with_faults(context, device, &mut link, faults)).await,
+        None => {
+            poll_fn(|cx| match (context.is_aborted(), tracer) {
+                (true, _) => Poll::Ready(None),
+                (false, None) => link.poll(cx, device).map(Some),
+                (false, Some(tracer)) => {
+                    let machine = &mut Traced { machine: &mut *device, tracer, clock: context.clock };
+                    link.poll(cx, machine).map(Some)
+                }
+            })
+            .await
         }
-    })
-    .await;
+    };
     device.count_bytes(link.bytes_out(), link.bytes_in());
     match end {
         Some(End::Failed(error)) => device.record_session_error(&error, context.now()),
         Some(End::Closed(_)) => {}
         None => device.abort(),
     }
+}
+
+/// Drives a connection of a device with faults. Returns `None` if the run is aborted.
+async fn drive_with_faults(
+    context: &Rc<Context>,
+    device: &mut Device,
+    link: &mut Link,
+    faults: Rc<DeviceFaults>,
+) -> Option<End<SessionError>> {
+    let tracer = device.tracer(context);
+    poll_fn(|cx| {
+        let machine = &mut NeverAck { machine: &mut *device, faults: &faults };
+        match (context.is_aborted(), tracer) {
+            (true, _) => Poll::Ready(None),
+            (false, None) => link.poll(cx, machine).map(Some),
+            (false, Some(tracer)) => {
+                link.poll(cx, &mut Traced { machine, tracer, clock: context.clock }).map(Some)
+            }
+        }
+    })
+    .await
 }
 
 /// Waits until `until_ns`, and ends the messages that will certainly not be sent. Returns false if the run was stopped in the meantime.

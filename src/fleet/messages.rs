@@ -11,7 +11,8 @@ use super::{DeviceRef, nanos};
 use crate::iothub::topics;
 use crate::measure::{Culprit, Operation, Outcome};
 use crate::plan::{
-    Cursor, Due, PayloadContext, PayloadState, Plan, RunLoad, SendPlan, Span, Stamp, TemplateContext,
+    Cursor, Due, PayloadContext, PayloadState, Plan, Recording, Row, RunLoad, SendPlan, Span, Spread, Stamp,
+    TemplateContext,
 };
 use crate::rng::Purpose;
 use crate::sansio::OUTPUT_BYTES_MAX;
@@ -53,14 +54,13 @@ impl Messages {
     pub(crate) fn new(plan: &Plan, load: &RunLoad, device: DeviceRef) -> Messages {
         let (fleet, global) = (device.fleet(plan), device.global(plan));
         let streams = fleet.sends.iter().zip(0_u16..).map(|(send, number)| Stream {
-            cursor: Cursor::new(
-                &send.arrival,
-                load,
-                plan.seed,
-                global,
-                Purpose::Arrivals(number),
-                device.index,
-            ),
+            cursor: match send.payload.recording().filter(|_| send.arrival.spread == Spread::Replay) {
+                Some(recording) => Cursor::replay(recording, load, device.index),
+                None => {
+                    let purpose = Purpose::Arrivals(number);
+                    Cursor::new(&send.arrival, load, plan.seed, global, purpose, device.index)
+                }
+            },
             payload: send.payload.state(plan.seed, global, Purpose::Payload(number)),
             topic: None,
         });
@@ -282,6 +282,7 @@ impl Messages {
         };
         send.payload.render_stamped(&mut stream.payload, &facts, Some(&stamp), &mut payload);
         let open = recorder.message_due(send, due.at_ns).picked(picked_ns);
+        let row = stream.cursor.row();
         stream.cursor.advance();
         let published = match &mut self.requests {
             Some(requests) if send.operation.is_request() => match send.payload.json_problem(&payload) {
@@ -296,8 +297,17 @@ impl Messages {
                 let topic = stream.topic.get_or_insert_with(|| {
                     send.topic.render(&TemplateContext { device, index }).into_boxed_str()
                 });
+                let mut recorded;
+                let (topic, payload) = match send.payload.recording() {
+                    None => (&**topic, &payload[..]),
+                    Some(recording) => {
+                        recorded = context.topic.borrow_mut();
+                        let row = row.unwrap_or_else(|| recording.sample(index));
+                        recorded_message((recording, row), topic, &mut recorded, &mut payload)
+                    }
+                };
                 let qos = QoS::from_u8(send.qos).unwrap_or(QoS::AtLeastOnce);
-                let message = Message { topic, payload: &payload, qos, retain: send.retain };
+                let message = Message { topic, payload, qos, retain: send.retain };
                 let outgoing = Outgoing::Message { open, send: number, seq };
                 session
                     .publish(now, &message, outgoing, out)
@@ -385,6 +395,20 @@ impl Messages {
             .filter(|(_, due)| due.at_ns < load_end_ns)
             .min_by_key(|(_, due)| due.at_ns)
     }
+}
+
+/// Reads a recorded message. Returns its topic, which begins with `prefix`, and its payload.
+fn recorded_message<'b>(
+    (recording, row): (&Recording, Row),
+    prefix: &str,
+    topic: &'b mut String,
+    payload: &'b mut Vec<u8>,
+) -> (&'b str, &'b [u8]) {
+    let (head, body) = recording.message(row, payload);
+    topic.clear();
+    topic.push_str(prefix);
+    topic.push_str(head);
+    (topic, body)
 }
 
 /// A message that the session refused: the reason, and the operation to end.

@@ -50,6 +50,11 @@ impl Open {
         self.picked_ns
     }
 
+    /// Returns whether the worker has started the operation.
+    pub(crate) fn is_picked(&self) -> bool {
+        self.is_picked
+    }
+
     /// Ends the operation with success.
     pub(crate) fn ok(self, recorder: &mut Recorder, sent_ns: u64, acked_ns: u64) {
         let open = ManuallyDrop::new(self);

@@ -3,7 +3,7 @@
 
 use super::delivery_tracker::StreamTotals;
 use super::nanos;
-use crate::measure::{Collector, Fleet, FleetPhase, Layout, Phase, Stream};
+use crate::measure::{Collector, Fleet, FleetPhase, Layout, Phase, Stream, TargetTotals};
 use crate::plan::{FleetPlan, PhasePlan, Plan};
 use std::collections::BTreeMap;
 
@@ -32,7 +32,26 @@ pub fn collector(plan: &Plan) -> Collector {
         fleets: fleet_phases(plan, number),
     };
     let fleets = plan.fleets.iter().map(fleet).collect();
-    Collector::new(layout(plan), fleets, plan.schedule.phases().iter().zip(0..).map(phase).collect())
+    let phases = plan.schedule.phases().iter().zip(0..).map(phase).collect();
+    let mut collector = Collector::new(layout(plan), fleets, phases);
+    collector.schedule(plan.disturbances());
+    collector.with_targets(targets(plan))
+}
+
+/// Returns the hosts of a target that has several, with the number of devices that start at each.
+fn targets(plan: &Plan) -> Vec<TargetTotals> {
+    let (devices, count) = (plan.devices(), u64::from(plan.target.host_count()));
+    if count == 1 {
+        return Vec::new();
+    }
+    let hosts = plan.target.hosts().zip(0_u64..);
+    let totals = |((host, port), index): ((&str, u16), u64)| TargetTotals {
+        host: host.to_owned(),
+        port,
+        devices: devices / count + u64::from(index < devices % count),
+        ..TargetTotals::default()
+    };
+    hosts.map(totals).collect()
 }
 
 /// Returns the fleets whose plan for a phase differs from that of the other fleets.

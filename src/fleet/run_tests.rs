@@ -29,7 +29,7 @@ async fn run_with(
     let wall = WallClock::default();
     let settings = Settings {
         workers,
-        endpoint: Arc::new(endpoint),
+        endpoints: Arc::new([endpoint]),
         trace: None,
         measured: false,
         observer: None,

@@ -163,7 +163,9 @@ impl ServiceDriver {
         let stream = &mut self.streams[number];
         let index = match drive.arrival.spread {
             Spread::Poisson => stream.rng.random_range(0..fleet.devices),
-            Spread::Regular | Spread::Stratified(_) | Spread::Closed { .. } => drive.order.nth(n),
+            Spread::Regular | Spread::Stratified(_) | Spread::Closed { .. } | Spread::Replay => {
+                drive.order.nth(n)
+            }
         };
         if u64::from(index) >= plan.schedule_of(fleet).planned_online(due_ns, fleet.devices.into()) {
             return None;

@@ -17,8 +17,8 @@ use std::time::Duration;
 pub struct Settings {
     /// Number of worker threads.
     pub workers: usize,
-    /// The endpoint that devices connect to.
-    pub endpoint: Arc<Endpoint>,
+    /// The hosts that devices connect to, in the order of the plan; at least one.
+    pub endpoints: Arc<[Endpoint]>,
     /// Traces the packets of one device, if set.
     pub trace: Option<Tracer>,
     /// Whether to send the measurement so far as an event once per second.
@@ -52,6 +52,8 @@ pub struct Finished {
     pub complete: bool,
     /// TLS parameters of the first connection.
     pub tls: Option<TlsFacts>,
+    /// By fleet, how many connections or packets each fault on the generator's side affected. Empty without such faults.
+    pub faults_applied: Vec<Vec<u64>>,
     /// Resource usage of the load generator.
     pub usage: Usage,
 }

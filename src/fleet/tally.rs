@@ -45,6 +45,7 @@ impl Tally {
     /// Ends a second. Returns a message if the journal ends here, although the run continues.
     pub(super) fn close(&mut self, end: &SecondEnd) -> Option<String> {
         self.collector.tick(end.row_ns, end.cpu_percent, end.planned_online);
+        self.collector.tick_planned(end.row_ns, &end.planned_by_fleet);
         let bytes = self.journal.as_mut().map(|(_, delta)| delta.end(end))?;
         self.write(JournalEntry::Second(bytes))
     }

@@ -82,6 +82,7 @@ impl<M: Machine> Machine for Traced<'_, M> {
             Closed::Reset => "reset by the peer or the network",
             Closed::Unreachable => "failed: it timed out, or the host is unreachable",
             Closed::TlsAlert(end) => end.cause,
+            Closed::Fault => "ended by a fault of the scenario",
             Closed::Local => "closed by the device",
         };
         self.tracer.log(self.clock.ns(now), text);

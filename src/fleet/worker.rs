@@ -161,7 +161,7 @@ impl WorkerThread {
         let WorkerThread { worker, plan, settings, mut commands, reports, spares } = self;
         let shared = (Buffers::shared(), Deadlines::precise());
         let clocks = (clock, settings.wall.clone());
-        let mut context = Context::new(plan, settings.endpoint.clone(), clocks, shared, reports);
+        let mut context = Context::new(plan, settings.endpoints.clone(), clocks, shared, reports);
         context.trace = settings.trace.clone();
         context.observe(settings.observer.clone());
         let context = Rc::new(context);
@@ -197,6 +197,9 @@ impl WorkerThread {
         }
         heartbeat.report_progress(&context);
         heartbeat.swap(&context);
+        if let Some(applied) = context.faults_applied() {
+            context.report(Report::FaultsApplied(applied));
+        }
         let empty = DeliveryTracker::new(&context.plan);
         context.report(Report::Deliveries(Box::new(context.delivery_tracker.replace(empty))));
         Ok(())

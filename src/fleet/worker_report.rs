@@ -16,6 +16,8 @@ pub(crate) enum Report {
     Progress { worker: u16, progress: Progress },
     /// The worker's delivery tracker, after its last device has finished.
     Deliveries(Box<DeliveryTracker>),
+    /// By fleet, how many connections or packets each fault on the generator's side affected. Sent after the last device has finished.
+    FaultsApplied(Vec<Vec<u64>>),
     /// TLS parameters of the worker's first connection.
     Tls(TlsFacts),
     /// The worker received an appended segment only after its load had ended.

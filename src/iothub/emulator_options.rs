@@ -12,6 +12,8 @@ pub struct EmulatorOptions {
     pub expiry_grace: Duration,
     /// True to accept unescaped `#`, `+` and `/` in property bags. If false, they end the connection.
     pub lenient_properties: bool,
+    /// True to issue TLS session tickets, so that devices can resume their TLS sessions.
+    pub tls_resumption: bool,
     /// The tier whose throttles and quota apply. `None` means no throttles and no quota.
     pub tier: Option<TierOptions>,
 }
@@ -19,7 +21,12 @@ pub struct EmulatorOptions {
 impl Default for EmulatorOptions {
     /// Returns the options that match Azure's behavior, without throttles and quota.
     fn default() -> EmulatorOptions {
-        EmulatorOptions { expiry_grace: limits::EXPIRY_GRACE, lenient_properties: false, tier: None }
+        EmulatorOptions {
+            expiry_grace: limits::EXPIRY_GRACE,
+            lenient_properties: false,
+            tls_resumption: false,
+            tier: None,
+        }
     }
 }
 

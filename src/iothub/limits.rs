@@ -139,10 +139,23 @@ impl Tier {
         }
     }
 
-    /// Returns the tier with this name, ignoring case.
+    /// Returns the tier with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Tier> {
-        Tier::ALL.into_iter().find(|tier| tier.name().eq_ignore_ascii_case(name))
+        Tier::ALL.into_iter().find(|tier| tier.name() == name)
+    }
+
+    /// Returns the larger tiers with the same functions, smallest first.
+    #[must_use]
+    pub fn larger(self) -> &'static [Tier] {
+        match self {
+            Tier::F1 => &[Tier::S1, Tier::S2, Tier::S3],
+            Tier::S1 => &[Tier::S2, Tier::S3],
+            Tier::S2 => &[Tier::S3],
+            Tier::B1 => &[Tier::B2, Tier::B3],
+            Tier::B2 => &[Tier::B3],
+            Tier::S3 | Tier::B3 => &[],
+        }
     }
 
     /// Returns the daily quota of billed messages per unit (Azure: "IoT Hub quotas and throttling").
@@ -194,7 +207,8 @@ mod tests {
         for (bytes, standard, free) in [(0, 1, 1), (1, 1, 1), (4096, 1, 8), (4097, 2, 9)] {
             assert_eq!((Tier::S1.billed(bytes), Tier::F1.billed(bytes)), (standard, free), "{bytes}");
         }
-        assert_eq!(Tier::from_name("s2"), Some(Tier::S2));
+        assert_eq!(Tier::from_name("S2"), Some(Tier::S2));
+        assert_eq!(Tier::from_name("s2"), None);
         assert_eq!(Tier::from_name("S4"), None);
     }
 }

@@ -7,6 +7,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpStream;
@@ -15,8 +16,11 @@ use tokio::time::timeout_at;
 use super::addresses::{self, Route};
 use super::dial_error::{Class, Culprit, DialError, Step, Steps, is_after_tcp_handshake};
 use super::endpoint::Endpoint;
+use super::faults::{Faults, InjectedFault};
 use super::resolver::{self, Resolver};
-use super::tls::{Records, TlsFacts, TlsStream, tls_io_error};
+use super::shaped::ShapedSocket;
+use super::shaped_stream::ShapedStream;
+use super::tls::{Records, Socket, TlsFacts, TlsStream, tls_io_error};
 use super::transport::Transport;
 use crate::clock;
 
@@ -31,32 +35,65 @@ pub struct Dialed {
     pub tls: Option<TlsFacts>,
 }
 
-/// Connects to `endpoint`. All steps must finish by `deadline`. `turn` is the number of the caller's connection:
+/// Connects to `endpoint` with a full TLS handshake. All steps must finish by `deadline`. `turn` is the number of the caller's connection:
 /// consecutive connections use the source and target addresses in turn.
 ///
 /// # Errors
 /// A step failed or did not finish in time.
-pub async fn dial(
+pub fn dial(
     endpoint: &Endpoint,
     resolver: &Resolver,
     turn: u64,
     deadline: Instant,
+) -> impl Future<Output = Result<Dialed, DialError>> {
+    dial_with(endpoint, endpoint.tls.as_ref(), resolver, turn, deadline, None)
+}
+
+/// Connects a device, which is given by its index over all fleets, like [`dial`]. If the endpoint has sessions, the device resumes its own.
+/// `faults` act on its connection.
+///
+/// # Errors
+/// Returns the same errors as [`dial`].
+pub fn dial_device(
+    endpoint: &Endpoint,
+    resolver: &Resolver,
+    device: u64,
+    deadline: Instant,
+    faults: Option<&Rc<Faults>>,
+) -> impl Future<Output = Result<Dialed, DialError>> {
+    let own = endpoint.sessions.as_ref().map(|sessions| sessions.config_of(device));
+    dial_with(endpoint, own.or(endpoint.tls.as_ref()), resolver, endpoint.turn(device), deadline, faults)
+}
+
+async fn dial_with(
+    endpoint: &Endpoint,
+    tls: Option<&Arc<ClientConfig>>,
+    resolver: &Resolver,
+    turn: u64,
+    deadline: Instant,
+    faults: Option<&Rc<Faults>>,
 ) -> Result<Dialed, DialError> {
     let mut steps = Steps::default();
     // Boxed, because the device's task would otherwise reserve memory for a handshake until the task ends.
-    let connecting = Box::pin(connect(endpoint, resolver, turn, deadline, &mut steps));
+    let connecting = Box::pin(connect(endpoint, tls, (resolver, turn), deadline, faults, &mut steps));
     match connecting.await {
         Ok(transport) => Ok(Dialed { tls: transport.tls_facts(), transport, steps }),
-        Err((step, source)) => Err(DialError::new(step, steps, source)),
+        Err((step, source)) => {
+            let is_blocked = faults.is_some_and(|faults| faults.blocks(clock::now()));
+            let is_timeout = source.kind() == io::ErrorKind::TimedOut;
+            let source = if is_blocked && is_timeout { InjectedFault::error(source.kind()) } else { source };
+            Err(DialError::new(step, steps, source))
+        }
     }
 }
 
 /// Connects, and stores the duration of each finished step in `steps`.
 async fn connect(
     endpoint: &Endpoint,
-    resolver: &Resolver,
-    turn: u64,
+    tls_config: Option<&Arc<ClientConfig>>,
+    (resolver, turn): (&Resolver, u64),
     deadline: Instant,
+    faults: Option<&Rc<Faults>>,
     steps: &mut Steps,
 ) -> Result<Transport, (Step, io::Error)> {
     let mut began = clock::now();
@@ -76,7 +113,11 @@ async fn connect(
         let now = clock::now();
         now.duration_since(std::mem::replace(&mut began, now))
     };
-    let connected = tcp(endpoint, &found, turn, deadline).await;
+    let mut connected = tcp(endpoint, &found, turn, deadline).await;
+    if let (Ok(_), Some(faults)) = (&connected, faults) {
+        let passed = within(deadline, async { Ok(faults.pass_tcp_handshake().await) }).await;
+        connected = connected.and_then(|stream| passed.map(|()| stream));
+    }
     if connected.as_ref().err().is_none_or(is_after_tcp_handshake) {
         steps.tcp = Some(lap());
     }
@@ -86,10 +127,25 @@ async fn connect(
         None => (Step::AfterTcp, error),
     })?;
 
-    let Some(config) = &endpoint.tls else { return Ok(Transport::Tcp(stream)) };
-    let stream = tls(endpoint, config, stream, deadline).await.map_err(|error| (Step::Tls, error))?;
+    let transport = match (tls_config, faults) {
+        (None, None) => return Ok(Transport::Tcp(stream)),
+        (None, Some(faults)) => {
+            let socket = ShapedSocket::new(stream, faults.clone());
+            return Ok(Transport::Shaped(Box::new(ShapedStream::tcp(socket))));
+        }
+        (Some(config), None) => {
+            let stream = tls(endpoint, config, stream, deadline).await;
+            Transport::Tls(Box::new(stream.map_err(|error| (Step::Tls, error))?))
+        }
+        (Some(config), Some(faults)) => {
+            let socket = ShapedSocket::new(stream, faults.clone());
+            let stream = tls(endpoint, config, socket, deadline).await;
+            let stream = stream.map_err(|error| (Step::Tls, error))?;
+            Transport::Shaped(Box::new(ShapedStream::tls(stream)))
+        }
+    };
     steps.tls = Some(lap());
-    Ok(Transport::Tls(Box::new(stream)))
+    Ok(transport)
 }
 
 async fn within<T>(deadline: Instant, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
@@ -135,12 +191,12 @@ async fn connect_any(routes: &[Route], deadline: Instant) -> io::Result<TcpStrea
     Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host name has no address")))
 }
 
-async fn tls(
+async fn tls<S: Socket>(
     endpoint: &Endpoint,
     config: &Arc<ClientConfig>,
-    stream: TcpStream,
+    stream: S,
     deadline: Instant,
-) -> io::Result<TlsStream> {
+) -> io::Result<TlsStream<S>> {
     let name = ServerName::try_from(endpoint.host.clone())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let records = Records::client(Arc::clone(config), name).map_err(|error| tls_io_error(error, false))?;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use super::faults::InjectedFault;
 use super::tls::TlsFailure;
 use crate::units::set_duration;
 
@@ -55,7 +56,8 @@ pub struct DialError {
     /// Durations of the earlier steps.
     pub steps: Steps,
     /// A stable name for counting: `dns`, `tcp_refused`, `tcp_timeout`, `tcp_unreachable`, `reset`, `closed_by_peer`, `tls`,
-    /// `tls_timeout`, `tls_certificate`, `fd_limit`, `ports_exhausted`, `source_address`, `no_memory`.
+    /// `tls_timeout`, `tls_certificate`, `fd_limit`, `ports_exhausted`, `source_address`, `no_memory`,
+    /// `fault`.
     pub class: &'static str,
     kind: Class,
     source: io::Error,
@@ -144,6 +146,7 @@ pub(super) enum Class {
     PortsExhausted,
     SourceAddress,
     NoMemory,
+    Fault,
 }
 
 impl Class {
@@ -162,6 +165,7 @@ impl Class {
             Class::PortsExhausted => "ports_exhausted",
             Class::SourceAddress => "source_address",
             Class::NoMemory => "no_memory",
+            Class::Fault => "fault",
         }
     }
 
@@ -172,7 +176,9 @@ impl Class {
             | Class::Tls
             | Class::TlsTimeout
             | Class::TlsCertificate => Culprit::Target,
-            Class::Dns | Class::TcpTimeout | Class::TcpUnreachable | Class::Reset => Culprit::Network,
+            Class::Dns | Class::TcpTimeout | Class::TcpUnreachable | Class::Reset | Class::Fault => {
+                Culprit::Network
+            }
             Class::FdLimit | Class::PortsExhausted | Class::SourceAddress | Class::NoMemory => {
                 Culprit::Generator
             }
@@ -193,12 +199,16 @@ impl Class {
             Class::FdLimit => "this process has no file descriptors left (raise `ulimit -n`):",
             Class::PortsExhausted => "this machine has no local ports left for the target's address:",
             Class::SourceAddress => "no source address can be used:",
+            Class::Fault => "a fault of the scenario ended or blocked the connection",
             Class::NoMemory => "this machine has no memory left for a socket:",
         }
     }
 
     /// Returns the class of an error in `step`.
     pub(super) fn of(step: Step, error: &io::Error) -> Class {
+        if InjectedFault::is_cause_of(error) {
+            return Class::Fault;
+        }
         // Check for shortages on this machine first, because they can occur in every step.
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EMFILE | Errno::ENFILE) => return Class::FdLimit,
@@ -240,6 +250,7 @@ impl fmt::Display for ErrorText<'_> {
             (Class::Reset | Class::ClosedByPeer, _) => {
                 write!(f, "{} right after the TCP handshake", kind.description())
             }
+            (Class::Fault, _) => f.write_str(kind.description()),
             _ => write!(f, "{} {source}", kind.description()),
         }
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::buffers::{SharedBuffers, give_back, lend};
 use super::deadlines::{Alarm, Deadlines};
+use super::faults::InjectedFault;
 use super::half_open;
 use super::tls::TlsFailure;
 use super::transport::Transport;
@@ -77,7 +78,7 @@ impl WriteFailure {
             Closed::Eof => Some(WriteFailure::Eof),
             Closed::Reset => Some(WriteFailure::Reset),
             Closed::Unreachable => Some(WriteFailure::Unreachable),
-            Closed::TlsAlert(_) | Closed::Local => None,
+            Closed::TlsAlert(_) | Closed::Fault | Closed::Local => None,
         }
     }
 
@@ -174,7 +175,9 @@ impl Link {
         match self.handle_wake(cx, machine) {
             Ok(()) => Poll::Pending,
             Err(end) => {
-                self.transport = None;
+                if let Some(transport) = self.transport.take() {
+                    transport.end();
+                }
                 self.input = BytesMut::new();
                 self.output = BytesMut::new();
                 let why = match end {
@@ -418,6 +421,7 @@ fn collect<M: Machine>(now: Instant, machine: &mut M, output: &mut BytesMut) {
 /// reports a reset once, as `ECONNRESET`, and a reset after the peer's end of stream as `EPIPE`.
 fn why_closed(error: &io::Error) -> Closed {
     match error.kind() {
+        _ if InjectedFault::is_cause_of(error) => Closed::Fault,
         // The TLS connection ended without close_notify, as some brokers do.
         io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => Closed::Eof,
         io::ErrorKind::TimedOut

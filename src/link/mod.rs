@@ -13,11 +13,14 @@ mod dial;
 mod dial_error;
 mod driver;
 mod endpoint;
+mod faults;
 mod half_open;
 mod handshake_memory;
 mod idle;
 pub mod listen;
 mod resolver;
+mod shaped;
+mod shaped_stream;
 pub mod tls;
 mod transport;
 
@@ -25,10 +28,11 @@ pub use accept::{AcceptError, accept_tls, accept_tls_bounded};
 pub use addresses::{address_pairs, check_source_address};
 pub use buffers::{Buffers, SharedBuffers};
 pub use deadlines::{Alarm, Deadlines, STALL_AFTER};
-pub use dial::{Dialed, dial};
+pub use dial::{Dialed, dial, dial_device};
 pub use dial_error::{Culprit, DialError, Step, Steps};
 pub use driver::{End, Link};
 pub use endpoint::Endpoint;
+pub use faults::{FaultWindow, Faults};
 pub use handshake_memory::HandshakeMemory;
 pub use idle::Idle;
 pub use resolver::Resolver;
@@ -43,5 +47,7 @@ mod close_tests;
 mod dial_tests;
 #[cfg(test)]
 mod driver_tests;
+#[cfg(test)]
+mod shaped_tests;
 #[cfg(test)]
 mod testing;

@@ -19,8 +19,8 @@ type LookupFn = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 #[derive(Debug)]
 pub struct Resolver {
     look_up: LookupFn,
-    /// The latest lookup. Requests for the same name wait for it until it ends.
-    latest: RefCell<Option<Lookup>>,
+    /// The latest lookup of each name. Requests for the same name wait for it until it ends.
+    latest: RefCell<Vec<Lookup>>,
 }
 
 #[derive(Debug)]
@@ -62,14 +62,11 @@ impl Resolver {
     /// Returns the running lookup for `host`, or starts one.
     fn join(&self, host: &str, port: u16) -> watch::Receiver<Option<Answer>> {
         let mut latest = self.latest.borrow_mut();
-        let running = latest.as_ref().filter(|lookup| {
-            lookup.host == host
-                && lookup.port == port
-                && lookup.answer.borrow().is_none()
-                && lookup.answer.has_changed().is_ok()
-        });
-        if let Some(lookup) = running {
-            return lookup.answer.clone();
+        let known = latest.iter().position(|lookup| lookup.host == host && lookup.port == port);
+        let is_running =
+            |lookup: &&Lookup| lookup.answer.borrow().is_none() && lookup.answer.has_changed().is_ok();
+        if let Some(running) = known.map(|known| &latest[known]).filter(is_running) {
+            return running.answer.clone();
         }
         let (sender, answer) = watch::channel(None);
         let (look_up, name) = (self.look_up, host.to_owned());
@@ -78,7 +75,11 @@ impl Resolver {
             // Ignore the error: all waiting tasks may have given up.
             drop(sender.send(Some(Answer { found, at: clock::now() })));
         });
-        *latest = Some(Lookup { host: host.to_owned(), port, answer: answer.clone() });
+        let lookup = Lookup { host: host.to_owned(), port, answer: answer.clone() };
+        match known {
+            Some(known) => latest[known] = lookup,
+            None => latest.push(lookup),
+        }
         answer
     }
 }

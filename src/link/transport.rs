@@ -11,12 +11,14 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
+use super::half_open;
+use super::shaped_stream::ShapedStream;
 use super::tls::{NO_CLIENT_CERTIFICATE, TlsFacts, TlsFailure, TlsStream};
 use crate::sansio::TlsEnd;
 
 /// The maximum size of one read, as under TLS. Without this limit, a flooding peer would make the buffer grow with
 /// every read.
-const READ_BYTES_MAX: usize = 16 * 1024;
+pub(super) const READ_BYTES_MAX: usize = 16 * 1024;
 
 /// An established connection.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub enum Transport {
     Tcp(TcpStream),
     /// TLS over TCP, as a client or as a server.
     Tls(Box<TlsStream>),
+    /// Either of them, for a device with faults.
+    Shaped(Box<ShapedStream>),
     /// A pipe in memory, for tests in virtual time.
     #[cfg(test)]
     Duplex(tokio::io::DuplexStream),
@@ -36,6 +40,7 @@ impl Transport {
     pub fn tls_facts(&self) -> Option<TlsFacts> {
         match self {
             Transport::Tls(stream) => stream.common().map(TlsFacts::of),
+            Transport::Shaped(stream) => stream.tls_facts(),
             _ => None,
         }
     }
@@ -64,6 +69,7 @@ impl Transport {
     pub(super) fn owned_bytes(&self) -> usize {
         match self {
             Transport::Tls(stream) => stream.owned_bytes(),
+            Transport::Shaped(stream) => stream.owned_bytes(),
             _ => 0,
         }
     }
@@ -73,6 +79,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => Some(stream),
             Transport::Tls(stream) => Some(stream.socket()),
+            Transport::Shaped(stream) => Some(stream.socket()),
             #[cfg(test)]
             Transport::Duplex(_) => None,
         }
@@ -83,6 +90,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
             Transport::Tls(stream) => stream.poll_read_ready(cx),
+            Transport::Shaped(stream) => stream.socket().poll_read_ready(cx).map(drop),
             #[cfg(test)]
             Transport::Duplex(_) => Poll::Ready(()),
         }
@@ -93,6 +101,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => pin!(stream.read_buf(&mut into.limit(READ_BYTES_MAX))).poll(cx),
             Transport::Tls(stream) => stream.poll_read(cx, into),
+            Transport::Shaped(stream) => stream.poll_read(cx, into),
             #[cfg(test)]
             Transport::Duplex(stream) => pin!(stream.read_buf(&mut into.limit(READ_BYTES_MAX))).poll(cx),
         }
@@ -104,6 +113,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Transport::Tls(stream) => stream.poll_write(cx, bytes),
+            Transport::Shaped(stream) => stream.poll_write(cx, bytes),
             #[cfg(test)]
             Transport::Duplex(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
@@ -114,6 +124,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Tls(stream) => stream.poll_flush(cx),
+            Transport::Shaped(stream) => stream.poll_flush(cx),
             #[cfg(test)]
             Transport::Duplex(stream) => Pin::new(stream).poll_flush(cx),
         }
@@ -124,14 +135,24 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Tls(stream) => stream.poll_shutdown(cx),
+            Transport::Shaped(stream) => stream.poll_shutdown(cx),
             #[cfg(test)]
             Transport::Duplex(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
+    /// Closes the socket, unless a fault has silenced the connection: then the socket stays open until the peer closes it.
+    pub(super) fn end(self) {
+        if matches!(&self, Transport::Shaped(stream) if stream.is_silent()) {
+            half_open::hold(self);
+        }
+    }
+
     /// Resets the connection: the peer sees a reset instead of an end of stream.
     pub fn reset(self) {
-        if let Some(socket) = self.socket() {
+        if matches!(&self, Transport::Shaped(stream) if stream.is_silent()) {
+            self.end();
+        } else if let Some(socket) = self.socket() {
             // The socket is closed in any case. If this fails, the peer sees an end of stream.
             let _ = socket.set_zero_linger();
         }

@@ -1,8 +1,8 @@
 //! The cells of a recorder: one per operation, fleet and phase, in a dense vector. Used by the recorder only.
 
-use super::latency::Pool;
+use super::latency::{Pool, to_us};
 use super::layout::Layout;
-use super::operation::Key;
+use super::operation::{Key, Operation, Outcome, Times};
 use super::totals::Totals;
 
 /// The cells of a recorder, and the keys of the cells that changed since the last swap.
@@ -24,6 +24,25 @@ pub(super) struct Cell {
 }
 
 impl Cells {
+    pub(super) fn new(layout: Layout) -> Cells {
+        let count = layout.cells();
+        let mut cells = Vec::new();
+        cells.resize_with(count, Cell::default);
+        Cells { layout, cells, dirty: Vec::with_capacity(count) }
+    }
+
+    /// Moves the totals of the changed cells to `into`.
+    pub(super) fn take(&mut self, into: &mut Vec<(Key, Totals)>, pool: &mut Pool) {
+        for key in self.dirty.drain(..) {
+            let cell = &mut self.cells[self.layout.index(key)];
+            cell.dirty = false;
+            cell.flush_run(pool);
+            let closed_loop = cell.totals.closed_loop;
+            into.push((key, std::mem::take(&mut cell.totals)));
+            cell.totals.closed_loop = closed_loop;
+        }
+    }
+
     #[inline]
     pub(super) fn at(&mut self, key: Key) -> &mut Cell {
         let cell = &mut self.cells[self.layout.index(key)];
@@ -41,6 +60,21 @@ impl Cells {
 }
 
 impl Cell {
+    /// Adds an operation that ended ok.
+    #[inline]
+    pub(super) fn add_ok(&mut self, operation: Operation, times: &Times, pool: &mut Pool) {
+        self.add_wait(to_us(times.sent.saturating_sub(times.picked)), pool);
+        let totals = &mut self.totals;
+        totals.outcomes[Outcome::Ok] += 1;
+        let mut clipped =
+            u64::from(totals.response.record(to_us(times.acked.saturating_sub(times.due)), pool));
+        if operation.has_ack() {
+            clipped += u64::from(totals.service.record(to_us(times.acked.saturating_sub(times.sent)), pool));
+        }
+        clipped += u64::from(totals.lag.record(to_us(times.picked.saturating_sub(times.due)), pool));
+        totals.clipped += clipped;
+    }
+
     #[inline]
     pub(super) fn add_wait(&mut self, us: u64, pool: &mut Pool) {
         if us != self.run_wait_us {

@@ -2,6 +2,8 @@
 //! it once per second. Independent of devices: it only distinguishes sources.
 
 use super::batches::{Batch, Batches};
+use super::disturbance::Disturbance;
+use super::disturbance_tracker::DisturbanceTracker;
 use super::errors::{self, ErrorTotals};
 use super::fleet_row::{FLEETS_MAX, FleetRow};
 use super::health::{Busy, ClockStep, Source};
@@ -11,6 +13,7 @@ use super::layout::{DIGITS_TOTAL, Layout};
 use super::measurement::{Fleet, Measurement, OperationTotals, Phase, Stream};
 use super::operation::{Culprit, Key, Operation, Outcome};
 use super::snapshot::{Divergence, Online, Snapshot};
+use super::target_totals::TargetTotals;
 use super::totals::Totals;
 use crate::stalls::StallEntry;
 use std::collections::BTreeMap;
@@ -67,6 +70,7 @@ pub struct Collector {
     busy: BTreeMap<(Source, usize), Busy>,
     /// Number of online devices, by source and fleet.
     online: BTreeMap<Source, Vec<Online>>,
+    disturbances: DisturbanceTracker,
     since_tick: Interval,
     /// The numbers of each fleet since the last tick. Empty if the run has one fleet, or too many for a chart.
     fleets_since_tick: Vec<FleetRow>,
@@ -88,6 +92,7 @@ impl Collector {
             heartbeat: Latency::default(),
             busy: BTreeMap::new(),
             online: BTreeMap::new(),
+            disturbances: DisturbanceTracker::new(layout.fleets),
             since_tick: Interval::default(),
             fleets_since_tick: match layout.fleets {
                 2..=FLEETS_MAX => vec![FleetRow::default(); layout.fleets],
@@ -97,6 +102,13 @@ impl Collector {
             attempts: 0,
             live: Live::default(),
         }
+    }
+
+    /// Adds the hosts of a target that has several.
+    #[must_use]
+    pub fn with_targets(mut self, targets: Vec<TargetTotals>) -> Collector {
+        self.measurement.targets = targets;
+        self
     }
 
     /// Creates a collector whose fleets and phases are named after their numbers, for tests.
@@ -116,6 +128,17 @@ impl Collector {
         )
     }
 
+    /// Sets the disturbances with a known start: planned disconnects and faults.
+    pub fn schedule(&mut self, known: Vec<Disturbance>) {
+        self.disturbances.schedule(known);
+    }
+
+    /// Ends a second of the disturbances. `planned` is the planned number of online devices of each fleet: at the end of each 100 ms of
+    /// the second, or a single number if they are equal.
+    pub fn tick_planned(&mut self, t_ns: u64, planned: &[Vec<u64>]) {
+        self.disturbances.tick(t_ns, planned, &mut self.measurement);
+    }
+
     /// Adds a snapshot from a source.
     pub fn add(&mut self, snapshot: &Snapshot, source: Source) {
         for (key, totals) in &snapshot.cells {
@@ -130,6 +153,7 @@ impl Collector {
                         fleet,
                         phase,
                         totals: Totals::default(),
+                        under_fault: None,
                         batches: Batches::default(),
                     });
                     let index = operations.len() - 1;
@@ -157,6 +181,13 @@ impl Collector {
                 }
             }
         }
+        for (key, totals) in &snapshot.under_fault {
+            // The operation is in `cells` too, so its totals exist.
+            if let Some(index) = self.cell_indices[self.layout.index(*key)] {
+                let part = &mut self.measurement.operations[index as usize];
+                part.under_fault.get_or_insert_default().add(totals);
+            }
+        }
         self.add_batches(snapshot);
         for (second, interval) in snapshot.seconds.iter() {
             self.measurement.series.add(second, interval);
@@ -168,6 +199,10 @@ impl Collector {
             fleet.counts.add(counts);
             *online = Online { now: now.now, peak: online.peak.max(now.peak) };
         }
+        for (sum, part) in self.measurement.targets.iter_mut().zip(&snapshot.targets) {
+            sum.add(part);
+        }
+        self.disturbances.add(&snapshot.connections, &mut self.measurement);
         self.add_health(snapshot, source);
     }
 
@@ -342,6 +377,7 @@ impl Collector {
         breakdowns: Vec<String>,
     ) -> Measurement {
         self.update_peaks();
+        self.disturbances.finish(load_ended_us, &mut self.measurement);
         let mut measurement = self.measurement;
         measurement.streams = streams;
         measurement.breakdowns = breakdowns;

@@ -3,12 +3,14 @@
 //! without the plan.
 
 use super::batches::{BATCHES_MAX, Batches, FINE_MAX, TOTAL_MAX};
+use super::disturbance::Disturbance;
 use super::errors::{self, ErrorTotals};
 use super::fleet_counts::FleetCounts;
 use super::health::{ClockStep, Health, Source};
 use super::operation::{Key, Operation};
 use super::series::Series;
-use super::totals::Totals;
+use super::target_totals::TargetTotals;
+use super::totals::{Totals, is_zero};
 use crate::stalls::StallEntry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,8 +34,18 @@ pub struct Measurement {
     pub streams: Vec<Stream>,
     /// The run over time.
     pub series: Series,
+    /// Moments from which devices lost their connections, with the number of online devices after each. `recoveries` are computed from
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disturbances: Vec<Disturbance>,
+    /// Number of further disturbances, of which nothing was kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disturbances_left_out: u64,
     /// Errors by class, most frequent first.
     pub errors: Vec<ErrorTotals>,
+    /// The hosts of a target that has several, in the order of the scenario. Left out for a target with one host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetTotals>,
     /// How well each part of hubstorm on this machine kept up, by source and phase.
     #[serde(default)]
     pub health: Vec<Health>,
@@ -109,6 +121,10 @@ pub struct OperationTotals {
     /// Outcomes and latencies.
     #[serde(flatten)]
     pub totals: Totals,
+    /// The part of these operations that a fault on the generator's side affected: the device was under the fault at some time between
+    /// the due time and the end, or had a backlog from it. Left out if there are none, and in files from earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_fault: Option<Box<Totals>>,
     /// The same operations over time, by due time. Left out for the steps of connection attempts, and in files from earlier
     /// versions.
     #[serde(default, skip_serializing_if = "Batches::is_empty")]
@@ -150,6 +166,19 @@ impl Measurement {
         let mut sum = Totals::default();
         for part in self.operations.iter().filter(|part| wanted(part)) {
             sum.add(&part.totals);
+        }
+        sum
+    }
+
+    /// Like [`sum`](Measurement::sum), without the operations that a fault on the generator's side affected.
+    #[must_use]
+    pub fn sum_without_faults(&self, wanted: impl Fn(&OperationTotals) -> bool) -> Totals {
+        let mut sum = Totals::default();
+        for part in self.operations.iter().filter(|part| wanted(part)) {
+            match &part.under_fault {
+                Some(under_fault) => sum.add(&part.totals.without(under_fault)),
+                None => sum.add(&part.totals),
+            }
         }
         sum
     }
@@ -275,6 +304,9 @@ impl Measurement {
         for theirs in &other.operations {
             let mine = self.operation_mut(theirs.operation, &theirs.fleet, &theirs.phase);
             mine.totals.add(&theirs.totals);
+            if let Some(under_fault) = &theirs.under_fault {
+                mine.under_fault.get_or_insert_default().add(under_fault);
+            }
             mine.batches.merge(&theirs.batches);
         }
         for theirs in &other.streams {
@@ -290,7 +322,15 @@ impl Measurement {
             }
         }
         self.series.merge(&other.series);
+        for theirs in &other.disturbances {
+            match self.disturbances.iter_mut().find(|mine| mine.is_same(theirs)) {
+                Some(mine) => mine.merge(theirs),
+                None => self.disturbances.push(theirs.clone()),
+            }
+        }
+        self.disturbances_left_out = self.disturbances_left_out.max(other.disturbances_left_out);
         other.errors.iter().for_each(|error| errors::merge(&mut self.errors, error));
+        TargetTotals::merge_list(&mut self.targets, &other.targets);
         for theirs in &other.health {
             self.health_mut(theirs.source, &theirs.phase).merge(theirs);
         }
@@ -324,7 +364,8 @@ impl Measurement {
         let index = self.operations.iter().position(same).unwrap_or_else(|| {
             let (fleet, phase) = (fleet.to_owned(), phase.to_owned());
             let (totals, batches) = (Totals::default(), Batches::default());
-            self.operations.push(OperationTotals { operation, fleet, phase, totals, batches });
+            let under_fault = None;
+            self.operations.push(OperationTotals { operation, fleet, phase, totals, under_fault, batches });
             self.operations.len() - 1
         });
         &mut self.operations[index]
@@ -343,7 +384,9 @@ impl Measurement {
         self.errors.sort_by(|a, b| {
             (b.count, &a.class, a.culprit.name()).cmp(&(a.count, &b.class, b.culprit.name()))
         });
+        self.targets.iter_mut().for_each(TargetTotals::sort);
         self.clock_steps.sort_by_key(|step| step.at_us);
+        self.disturbances.sort_by_key(|one| (one.start_us, one.cause));
         self.breakdowns.sort();
     }
 

@@ -17,6 +17,8 @@ pub enum Operation {
     ConnectTcp,
     /// The TLS handshake of an attempt.
     ConnectTls,
+    /// The TLS handshake of an attempt that resumed an earlier session. It is also recorded as `ConnectTls`.
+    ConnectTlsResumed,
     /// From CONNECT to CONNACK.
     ConnectMqtt,
     /// Getting online: from the planned time, or from the loss of the connection, until the device is online, including
@@ -59,12 +61,13 @@ pub enum Operation {
 
 impl Operation {
     /// All operations, in the order used in reports.
-    pub const ALL: [Operation; 22] = [
+    pub const ALL: [Operation; 23] = [
         Operation::Online,
         Operation::Connect,
         Operation::ConnectDns,
         Operation::ConnectTcp,
         Operation::ConnectTls,
+        Operation::ConnectTlsResumed,
         Operation::ConnectMqtt,
         Operation::Subscribe,
         Operation::Unsubscribe,
@@ -92,6 +95,7 @@ impl Operation {
             Operation::ConnectDns => "connect.dns",
             Operation::ConnectTcp => "connect.tcp",
             Operation::ConnectTls => "connect.tls",
+            Operation::ConnectTlsResumed => "connect.tls.resumed",
             Operation::ConnectMqtt => "connect.mqtt",
             Operation::Online => "online",
             Operation::Subscribe => "subscribe",
@@ -129,8 +133,8 @@ impl Operation {
     /// Returns true for a step of a connection attempt, which is also part of [`Operation::Connect`].
     #[must_use]
     pub fn is_step(self) -> bool {
-        use Operation::{ConnectDns, ConnectMqtt, ConnectTcp, ConnectTls};
-        matches!(self, ConnectDns | ConnectTcp | ConnectTls | ConnectMqtt)
+        use Operation::{ConnectDns, ConnectMqtt, ConnectTcp, ConnectTls, ConnectTlsResumed};
+        matches!(self, ConnectDns | ConnectTcp | ConnectTls | ConnectTlsResumed | ConnectMqtt)
     }
 
     /// Returns true for operations that bring a device online: connection attempts, their steps, and `Online` and

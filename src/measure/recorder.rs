@@ -3,6 +3,7 @@
 //! vector, and the histograms in snapshots are reused.
 
 use super::cells::{Cell, Cells};
+use super::connections::{Connections, Offline, Outage};
 use super::echo::Echoes;
 use super::errors::ErrorTotals;
 use super::fleet_counts::FleetCounts;
@@ -13,6 +14,7 @@ use super::operation::{Culprit, Key, Operation, Outcome, Times};
 use super::seconds::Seconds;
 use super::snapshot::{Divergence, Online, Snapshot};
 use super::strays::Strays;
+use super::target_recorder::TargetRecorder;
 use super::totals::Totals;
 use crate::stalls::Stalls;
 use std::rc::Rc;
@@ -35,6 +37,8 @@ const SERVER_TIMEOUT_MIN_NS: u64 = 2_000_000_000;
 #[derive(Debug)]
 pub struct Recorder {
     cells: Cells,
+    /// The operations of devices under a fault of the scenario, which `cells` contains too. Allocated when first needed.
+    under_fault: Option<Box<Cells>>,
     /// Intervals in which this thread had work to do but did not run.
     stalls: Rc<Stalls>,
     echoes: Echoes,
@@ -45,11 +49,13 @@ pub struct Recorder {
     strays: Strays,
     fleets: Vec<(FleetCounts, Online)>,
     errors: Vec<ErrorTotals>,
+    targets: TargetRecorder,
     heartbeat: Latency,
     /// Busy time by phase.
     busy: Vec<Busy>,
     saturated: Vec<[u64; 2]>,
     divergences: Vec<Divergence>,
+    connections: Connections,
     totals_pool: Pool,
     /// For unfinished operations, and for operations that the load generator delayed.
     rare_pool: Pool,
@@ -64,11 +70,9 @@ impl Recorder {
     /// Creates a recorder for a thread; `stalls` holds the stalls of that thread. Does not allocate histograms yet.
     #[must_use]
     pub fn new(layout: Layout, stalls: Rc<Stalls>) -> Recorder {
-        let cells = layout.cells();
-        let mut empty = Vec::new();
-        empty.resize_with(cells, Cell::default);
         Recorder {
-            cells: Cells { layout, cells: empty, dirty: Vec::with_capacity(cells) },
+            cells: Cells::new(layout),
+            under_fault: None,
             stalls,
             echoes: Echoes::default(),
             open: 0,
@@ -76,10 +80,12 @@ impl Recorder {
             strays: Strays::new(layout.highest_us),
             fleets: vec![Default::default(); layout.fleets],
             errors: Vec::new(),
+            targets: TargetRecorder::new(layout.highest_us),
             heartbeat: Latency::default(),
             busy: vec![Busy::default(); layout.phases],
             saturated: Vec::new(),
             divergences: Vec::new(),
+            connections: Connections::default(),
             totals_pool: Pool::new(DIGITS_TOTAL, layout.highest_us),
             rare_pool: Pool::growing(DIGITS_TOTAL, layout.highest_us),
             rows_pool: Pool::new(DIGITS_ROW, layout.highest_us),
@@ -115,26 +121,18 @@ impl Recorder {
     pub fn ok(&mut self, key: Key, times: &Times) {
         self.echoes.observe(&self.stalls, self.open);
         self.open = self.open.saturating_sub(1);
-        let response_ns = times.acked.saturating_sub(times.due);
-        let response_us = to_us(response_ns);
+        let response_us = to_us(times.acked.saturating_sub(times.due));
         let lag_ns = times.picked.saturating_sub(times.due);
         let lag_us = to_us(lag_ns);
-        let pool = &mut self.totals_pool;
         let cell = self.cells.at(key);
-        cell.add_wait(to_us(times.sent.saturating_sub(times.picked)), pool);
-        let totals = &mut cell.totals;
-        totals.outcomes[Outcome::Ok] += 1;
-        let mut clipped = u64::from(totals.response.record(response_us, pool));
-        if key.operation.has_ack() {
-            clipped += u64::from(totals.service.record(to_us(times.acked.saturating_sub(times.sent)), pool));
-        }
-        clipped += u64::from(totals.lag.record(lag_us, pool));
-        totals.clipped += clipped;
+        cell.add_ok(key.operation, times, &mut self.totals_pool);
+        let is_closed_loop = cell.totals.closed_loop;
         if self.strays.is_stray(times.due) {
             self.strays.ok(key, times.due, response_us, times.acked);
         }
-        if lag_ns >= OWN_DELAY_MIN_NS || totals.closed_loop || self.echoes.may_delay(times.due) {
-            self.record_own_delay(key, times);
+        if lag_ns >= OWN_DELAY_MIN_NS || is_closed_loop || self.echoes.may_delay(times.due) {
+            let own_delay_ns = self.own_delay_ns(times);
+            add_own_delay(self.cells.totals(key), times, own_delay_ns, &mut self.rare_pool);
         }
         let second = self.seconds.at(times.acked);
         second.response.of_mut(key.operation).record(response_us, &mut self.rows_pool);
@@ -144,22 +142,53 @@ impl Recorder {
         }
     }
 
-    /// Records how much of a response time the load generator caused: the lag, the stalls after the operation was started,
+    /// Records again that an operation ended ok, as one of a device under a fault of the scenario.
+    #[cold]
+    pub fn ok_under_fault(&mut self, key: Key, times: &Times) {
+        let own_delay_ns = self.own_delay_ns(times);
+        let closed_loop = self.cells.totals(key).closed_loop;
+        let cells = self.under_fault.get_or_insert_with(|| Box::new(Cells::new(self.cells.layout)));
+        let cell = cells.at(key);
+        cell.totals.due += 1;
+        cell.totals.closed_loop = closed_loop;
+        cell.add_ok(key.operation, times, &mut self.totals_pool);
+        if own_delay_ns >= OWN_DELAY_MIN_NS || closed_loop {
+            add_own_delay(&mut cell.totals, times, own_delay_ns, &mut self.rare_pool);
+        }
+    }
+
+    /// Records again that an operation ended otherwise, as one of a device under a fault of the scenario. `picked_ns` is when the worker
+    /// started it, if it did.
+    #[cold]
+    pub fn ended_under_fault(
+        &mut self,
+        key: Key,
+        outcome: Outcome,
+        (due_ns, picked_ns, at_ns): (u64, Option<u64>, u64),
+        is_known: bool,
+    ) {
+        let (is_excused, _) = self.excuse(key, outcome, (due_ns, at_ns), is_known);
+        let cells = self.under_fault.get_or_insert_with(|| Box::new(Cells::new(self.cells.layout)));
+        let totals = cells.totals(key);
+        totals.due += 1;
+        totals.outcomes[outcome] += 1;
+        totals.excused[outcome] += u64::from(is_excused);
+        if let Some(picked_ns) = picked_ns {
+            totals.lag.record(to_us(picked_ns.saturating_sub(due_ns)), &mut self.totals_pool);
+        }
+        if outcome == Outcome::Unfinished {
+            totals.unfinished_age.record_rare(to_us(at_ns.saturating_sub(due_ns)), &mut self.rare_pool);
+        }
+    }
+
+    /// Returns how much of a response time the load generator caused: the lag, the stalls after the operation was started,
     /// and for an operation that was due in an echo, the stalls of that echo.
     #[cold]
-    fn record_own_delay(&mut self, key: Key, times: &Times) {
+    fn own_delay_ns(&self, times: &Times) -> u64 {
         let lag_ns = times.picked.saturating_sub(times.due);
         let stalled_ns = self.stalls.between_ns(times.picked, times.acked);
         let echo_ns = self.echoes.delay_ns(&self.stalls, times.due);
-        let response_ns = times.acked.saturating_sub(times.due);
-        let own_delay_ns = (lag_ns + stalled_ns + echo_ns).min(response_ns);
-        let totals = self.cells.totals(key);
-        if totals.closed_loop {
-            totals.own_delay_sum_us += own_delay_ns / 1_000;
-        }
-        if own_delay_ns >= OWN_DELAY_MIN_NS {
-            add_delayed(totals, response_ns, own_delay_ns, &mut self.rare_pool);
-        }
+        (lag_ns + stalled_ns + echo_ns).min(times.acked.saturating_sub(times.due))
     }
 
     /// Records the lag of a due operation that the worker started at `picked_ns`. Only for operations whose outcome is not
@@ -192,20 +221,7 @@ impl Recorder {
         self.echoes.observe(&self.stalls, self.open);
         self.open = self.open.saturating_sub(1);
         let age_ns = at_ns.saturating_sub(due_ns);
-        // The shortest timeout that may have led to this outcome.
-        let timeout_ns = match outcome {
-            Outcome::TimedOut | Outcome::Expired | Outcome::Unfinished => Some(age_ns),
-            // A server may close the connection because it waited too long for the handshake. If the connection was closed
-            // immediately, the server did not wait.
-            Outcome::Lost if key.operation.is_connecting() => Some(age_ns.max(SERVER_TIMEOUT_MIN_NS)),
-            _ => None,
-        };
-        let own_delay_ns = timeout_ns.map_or(0, |_| {
-            self.stalls.between_ns(due_ns, at_ns) + self.echoes.delay_ns(&self.stalls, due_ns)
-        });
-        let by_delay = timeout_ns
-            .is_some_and(|timeout_ns| own_delay_ns > 0 && own_delay_ns >= timeout_ns / EXCUSE_SHARE);
-        let is_excused = is_known || by_delay;
+        let (is_excused, own_delay_ns) = self.excuse(key, outcome, (due_ns, at_ns), is_known);
         let totals = self.cells.totals(key);
         totals.outcomes[outcome] += 1;
         totals.excused[outcome] += u64::from(is_excused);
@@ -222,6 +238,25 @@ impl Recorder {
         if !key.operation.is_step() {
             self.seconds.at(at_ns).errors += 1;
         }
+    }
+
+    /// Returns whether the load generator may have caused an outcome other than ok, and by how much it delayed the operation.
+    fn excuse(&self, key: Key, outcome: Outcome, (due_ns, at_ns): (u64, u64), is_known: bool) -> (bool, u64) {
+        let age_ns = at_ns.saturating_sub(due_ns);
+        // The shortest timeout that may have led to this outcome.
+        let timeout_ns = match outcome {
+            Outcome::TimedOut | Outcome::Expired | Outcome::Unfinished => Some(age_ns),
+            // A server may close the connection because it waited too long for the handshake. If the connection was closed
+            // immediately, the server did not wait.
+            Outcome::Lost if key.operation.is_connecting() => Some(age_ns.max(SERVER_TIMEOUT_MIN_NS)),
+            _ => None,
+        };
+        let own_delay_ns = timeout_ns.map_or(0, |_| {
+            self.stalls.between_ns(due_ns, at_ns) + self.echoes.delay_ns(&self.stalls, due_ns)
+        });
+        let by_delay = timeout_ns
+            .is_some_and(|timeout_ns| own_delay_ns > 0 && own_delay_ns >= timeout_ns / EXCUSE_SHARE);
+        (is_known || by_delay, own_delay_ns)
     }
 
     /// Records `count` operations that were due at `due_ns` as lost. The loss was discovered at `at_ns`.
@@ -310,10 +345,37 @@ impl Recorder {
         &mut self.fleets[usize::from(fleet)].0
     }
 
-    /// Adds `delta` to the number of a fleet's online devices.
-    #[inline]
-    pub fn online(&mut self, fleet: u16, delta: i64) {
+    /// Returns the recorder of the numbers by host.
+    pub fn targets(&mut self) -> &mut TargetRecorder {
+        &mut self.targets
+    }
+
+    /// Changes the number of a fleet's online devices, for tests of other numbers.
+    #[cfg(test)]
+    pub(crate) fn online(&mut self, fleet: u16, delta: i64) {
         self.fleets[usize::from(fleet)].1.change(delta);
+    }
+
+    /// Records that a device went online.
+    pub fn went_online(&mut self, fleet: u16, at_ns: u64) {
+        self.fleets[usize::from(fleet)].1.change(1);
+        self.connections.connected(fleet, at_ns);
+    }
+
+    /// Records that a device went offline.
+    pub fn went_offline(&mut self, fleet: u16, at_ns: u64, how: Offline) {
+        self.fleets[usize::from(fleet)].1.change(-1);
+        self.connections.disconnected(fleet, at_ns, how);
+    }
+
+    /// Records the start of a connection attempt.
+    pub fn connection_attempt(&mut self, fleet: u16, at_ns: u64) {
+        self.connections.attempt(fleet, at_ns);
+    }
+
+    /// Records the end of a device's time without a connection.
+    pub fn outage(&mut self, outage: Outage) {
+        self.connections.outage(outage);
     }
 
     /// Records a heartbeat of this worker at `at_ns`, which was `late_ns` late.
@@ -347,21 +409,19 @@ impl Recorder {
     #[must_use]
     pub fn swap(&mut self) -> Snapshot {
         let mut snapshot = self.spare.pop().unwrap_or_default();
-        for key in self.cells.dirty.drain(..) {
-            let cell = &mut self.cells.cells[self.cells.layout.index(key)];
-            cell.dirty = false;
-            cell.flush_run(&mut self.totals_pool);
-            let closed_loop = cell.totals.closed_loop;
-            snapshot.cells.push((key, std::mem::take(&mut cell.totals)));
-            cell.totals.closed_loop = closed_loop;
+        self.cells.take(&mut snapshot.cells, &mut self.totals_pool);
+        if let Some(cells) = &mut self.under_fault {
+            cells.take(&mut snapshot.under_fault, &mut self.totals_pool);
         }
         std::mem::swap(&mut self.seconds, &mut snapshot.seconds);
         self.strays.swap(&mut snapshot.strays, &mut snapshot.second);
+        self.targets.swap(&mut snapshot.targets);
         snapshot.heartbeat = std::mem::take(&mut self.heartbeat);
         snapshot.busy.extend(self.busy.iter_mut().map(std::mem::take));
         snapshot.stalls = self.stalls.take();
         snapshot.saturated = std::mem::take(&mut self.saturated);
         std::mem::swap(&mut self.divergences, &mut snapshot.divergences);
+        std::mem::swap(&mut self.connections, &mut snapshot.connections);
         for (counts, online) in &mut self.fleets {
             snapshot.fleets.push((std::mem::take(counts), *online));
             online.peak = online.now;
@@ -382,17 +442,30 @@ impl Recorder {
 
     /// Clears a snapshot that has been added up, and keeps its histograms for reuse.
     pub fn recycle(&mut self, mut snapshot: Snapshot) {
-        for (_, mut totals) in snapshot.cells.drain(..) {
+        for (_, mut totals) in snapshot.cells.drain(..).chain(snapshot.under_fault.drain(..)) {
             totals.recycle(&mut self.totals_pool, &mut self.rare_pool);
         }
         snapshot.seconds.recycle(&mut self.rows_pool);
         self.strays.recycle(&mut snapshot.strays);
         self.totals_pool.recycle(&mut snapshot.heartbeat);
+        self.targets.recycle(&mut snapshot.targets);
         snapshot.busy.clear();
         snapshot.fleets.clear();
         snapshot.errors.clear();
         snapshot.divergences.clear();
+        snapshot.connections.clear();
         self.spare.push(snapshot);
+    }
+}
+
+/// Adds how much the load generator delayed an operation that ended ok.
+#[cold]
+fn add_own_delay(totals: &mut Totals, times: &Times, own_delay_ns: u64, pool: &mut Pool) {
+    if totals.closed_loop {
+        totals.own_delay_sum_us += own_delay_ns / 1_000;
+    }
+    if own_delay_ns >= OWN_DELAY_MIN_NS {
+        add_delayed(totals, times.acked.saturating_sub(times.due), own_delay_ns, pool);
     }
 }
 

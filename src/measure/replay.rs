@@ -5,12 +5,14 @@
 
 use super::bounded::Bounded;
 use super::collector::Collector;
+use super::disturbance::Disturbance;
 use super::health::Source;
 use super::latency::Latency;
 use super::layout::Layout;
 use super::measurement::{Fleet, Measurement, Phase};
 use super::open_operations::OpenOperations;
 use super::snapshot::Snapshot;
+use super::target_totals::TargetTotals;
 use serde::{Deserialize, Serialize};
 
 /// Facts about a run at the end of a second, besides the snapshots.
@@ -24,6 +26,10 @@ pub struct SecondEnd {
     pub cpu_percent: Option<f64>,
     /// Number of devices that should be online according to the plan.
     pub planned_online: u64,
+    /// The same for each fleet: at the end of each 100 ms of the second, or a single number if they are equal. Journals from earlier
+    /// versions have none.
+    #[serde(default)]
+    pub planned_by_fleet: Vec<Vec<u64>>,
     /// End of the load, as far as it is known.
     pub load_end_us: u64,
     /// Resource use of the load generator.
@@ -120,6 +126,18 @@ impl Replay {
         Replay { layout, collector, open: OpenOperations::default(), last: SecondEnd::default() }
     }
 
+    /// Adds the hosts of a target that has several.
+    #[must_use]
+    pub fn with_targets(mut self, targets: Vec<TargetTotals>) -> Replay {
+        self.collector = self.collector.with_targets(targets);
+        self
+    }
+
+    /// Sets the disturbances with a known start.
+    pub fn schedule(&mut self, known: Vec<Disturbance>) {
+        self.collector.schedule(known);
+    }
+
     /// Adds the bytes of the next second.
     ///
     /// # Errors
@@ -138,6 +156,7 @@ impl Replay {
             self.open.add(snapshot);
         }
         self.collector.tick(end.row_ns, end.cpu_percent, end.planned_online);
+        self.collector.tick_planned(end.row_ns, &end.planned_by_fleet);
         self.last = end;
         Ok(())
     }

@@ -32,6 +32,9 @@ pub struct Rule {
     pub phase: Option<String>,
     /// Fleet in the threshold's key; null for all fleets.
     pub fleet: Option<String>,
+    /// True for `fault:none` in the threshold's key: it covers only operations that no fault on the generator's side affected.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_faults: bool,
     /// Expression, as written in the scenario.
     pub expression: String,
     /// Comparison.
@@ -57,8 +60,13 @@ impl Rule {
 
 /// Returns the key of a threshold as written in a scenario: `telemetry{phase:steady,fleet:meter}`.
 #[must_use]
-pub fn threshold_label(metric: &str, phase: Option<&str>, fleet: Option<&str>) -> String {
-    let selectors = [("phase", phase), ("fleet", fleet)];
+pub fn threshold_label(
+    metric: &str,
+    phase: Option<&str>,
+    fleet: Option<&str>,
+    without_faults: bool,
+) -> String {
+    let selectors = [("phase", phase), ("fleet", fleet), ("fault", without_faults.then_some("none"))];
     let selectors: Vec<String> =
         selectors.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", name?))).collect();
     if selectors.is_empty() { metric.to_owned() } else { format!("{metric}{{{}}}", selectors.join(",")) }
@@ -109,17 +117,26 @@ pub enum Test {
         /// Limit.
         limit: u64,
     },
+    /// `recovery(99%) < 60s`: the time from a disturbance until a share of the planned devices is online again, for 2 s.
+    Recovery {
+        /// Share, as a fraction of 1.
+        share: f64,
+        /// Operator: `<` or `<=`.
+        compare: Compare,
+        /// Limit.
+        limit_us: u64,
+    },
 }
 
 impl Test {
-    /// Returns the limit, if this tests latencies.
+    /// Returns the limit, if this tests latencies of operations.
     #[must_use]
     pub fn latency_limit_us(&self) -> Option<u64> {
         match *self {
             Test::Percentile { limit_us, .. } | Test::Mean { limit_us, .. } | Test::Max { limit_us, .. } => {
                 Some(limit_us)
             }
-            Test::Rate { .. } | Test::Count { .. } => None,
+            Test::Rate { .. } | Test::Count { .. } | Test::Recovery { .. } => None,
         }
     }
 
@@ -131,7 +148,8 @@ impl Test {
             | Test::Mean { compare, .. }
             | Test::Max { compare, .. }
             | Test::Rate { compare, .. }
-            | Test::Count { compare, .. } => compare,
+            | Test::Count { compare, .. }
+            | Test::Recovery { compare, .. } => compare,
         }
     }
 }

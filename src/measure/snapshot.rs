@@ -1,5 +1,6 @@
 //! The numbers that a worker counted since its last snapshot. Created by the recorder; added up by the collector.
 
+use super::connections::Connections;
 use super::errors::ErrorTotals;
 use super::fleet_counts::FleetCounts;
 use super::health::Busy;
@@ -8,6 +9,7 @@ use super::layout::Layout;
 use super::operation::Key;
 use super::seconds::Seconds;
 use super::strays::Stray;
+use super::target_totals::TargetTotals;
 use super::totals::Totals;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Snapshot {
     pub(super) cells: Vec<(Key, Totals)>,
+    /// The part of `cells` whose devices were under a fault of the scenario.
+    #[serde(default)]
+    pub(super) under_fault: Vec<(Key, Totals)>,
     pub(super) seconds: Seconds,
     /// The second in which all operations in `cells` were due, except those in `strays`.
     pub(super) second: u64,
@@ -23,6 +28,9 @@ pub struct Snapshot {
     pub(super) strays: Vec<Stray>,
     pub(super) fleets: Vec<(FleetCounts, Online)>,
     pub(super) errors: Vec<ErrorTotals>,
+    /// The numbers by host. Left out of journals of runs with one host, and of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) targets: Vec<TargetTotals>,
     pub(super) heartbeat: Latency,
     /// Busy time by phase.
     pub(super) busy: Vec<Busy>,
@@ -32,6 +40,9 @@ pub struct Snapshot {
     pub(super) saturated: Vec<[u64; 2]>,
     /// All steps, and divergences that were larger than all previous ones.
     pub(super) divergences: Vec<Divergence>,
+    /// Connects and disconnects. Journals from earlier versions have none.
+    #[serde(default)]
+    pub(super) connections: Connections,
 }
 
 impl Snapshot {
@@ -43,9 +54,10 @@ impl Snapshot {
         let (second_max, online_max) = (1_u64 << 32, 1_i64 << 32);
         let is_online = |online: &Online| [online.now, online.peak].iter().all(|n| n.abs() < online_max);
         let is_stray = |stray: &Stray| is_known(&stray.key) && stray.second < second_max;
-        self.cells.iter().all(|(key, _)| is_known(key))
+        self.cells.iter().chain(&self.under_fault).all(|(key, _)| is_known(key))
             && self.second < second_max
             && self.strays.iter().all(is_stray)
+            && self.connections.fits(layout.fleets, second_max)
             && self.seconds.iter().all(|(second, _)| second < second_max)
             && self.fleets.iter().all(|(_, online)| is_online(online))
             && self.stalls.iter().chain(&self.saturated).all(|[from_ns, to_ns]| from_ns <= to_ns)

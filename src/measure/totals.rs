@@ -125,6 +125,33 @@ impl Totals {
         self.clipped = self.clipped.saturating_add(other.clipped);
     }
 
+    /// Returns the numbers without those of `part`, which `self` contains.
+    #[must_use]
+    pub fn without(&self, part: &Totals) -> Totals {
+        let (mut outcomes, mut excused) = (self.outcomes, self.excused);
+        outcomes -= part.outcomes;
+        excused -= part.excused;
+        let rest = |all: &Latency, part: &Latency| all.with_replaced(part, &Latency::default());
+        Totals {
+            due: self.due.saturating_sub(part.due),
+            outcomes,
+            excused,
+            no_ack: self.no_ack,
+            closed_loop: self.closed_loop,
+            response: rest(&self.response, &part.response),
+            service: rest(&self.service, &part.service),
+            wait: rest(&self.wait, &part.wait),
+            lag: rest(&self.lag, &part.lag),
+            unfinished_age: rest(&self.unfinished_age, &part.unfinished_age),
+            delayed: rest(&self.delayed, &part.delayed),
+            delayed_lower: rest(&self.delayed_lower, &part.delayed_lower),
+            own_delay_max_us: self.own_delay_max_us,
+            own_delay_sum_us: self.own_delay_sum_us.saturating_sub(part.own_delay_sum_us),
+            think_sum_us: self.think_sum_us.saturating_sub(part.think_sum_us),
+            clipped: self.clipped.saturating_sub(part.clipped),
+        }
+    }
+
     /// Returns every histogram to its pool.
     pub(super) fn recycle(&mut self, pool: &mut Pool, rare: &mut Pool) {
         let Totals { response, service, wait, lag, unfinished_age, delayed, delayed_lower, .. } = self;

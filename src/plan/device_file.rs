@@ -15,7 +15,7 @@ pub struct DeviceFileError(Vec<String>);
 /// # Errors
 /// A line is invalid, or the file contains no device with a key.
 pub fn parse_device_file(file: &str, bytes: &[u8]) -> Result<DeviceList, DeviceFileError> {
-    let format = CredentialFormat::Keys { host: None };
+    let format = CredentialFormat::Keys { hosts: &[] };
     let parsed = credentials::parse(bytes, format);
     if !parsed.bad_lines.is_empty() {
         let problem = |bad: &BadLine| {

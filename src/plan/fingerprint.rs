@@ -5,9 +5,10 @@
 //! results from earlier versions would no longer be comparable.
 
 use super::credentials::Auth;
-use super::model::{FaultPlan, FleetPlan, Plan};
+use super::model::{FaultPlan, FleetFault, FleetPlan, Plan};
 use super::schedule::Schedule;
 use crate::iothub::emulator_options::EmulatorOptions;
+use crate::policy::backoff::Reconnect;
 use crate::policy::fault::Fault;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -25,8 +26,17 @@ impl Plan {
     /// Writes one line for each part of the plan.
     fn describe(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "kind {:?}, tls {}", self.target.kind, self.target.tls.is_some())?;
+        // The number of hosts is a fact about the target. Failover decides which host gets the load.
+        if self.target.failover {
+            writeln!(out, "failover next")?;
+        }
+        if self.target.tls.as_ref().is_some_and(|tls| tls.resumption) {
+            writeln!(out, "tls resumption")?;
+        }
         // Spelled as in earlier versions, so that the hash stays the same.
-        let emulator = self.emulator.map(|EmulatorOptions { expiry_grace, lenient_properties, tier }| {
+        let emulator = self.emulator.map(|options| {
+            // Devices resume exactly if the emulator does.
+            let EmulatorOptions { expiry_grace, lenient_properties, tls_resumption: _, tier } = options;
             let tier = tier.map_or_else(String::new, |tier| format!(", {tier:?}"));
             format!(
                 "EmulatorPlan {{ expiry_grace: {expiry_grace:?}, lenient_properties: {lenient_properties}{tier} }}"
@@ -98,13 +108,30 @@ fn describe_fleet(fleet: &FleetPlan, out: &mut String) -> std::fmt::Result {
     writeln!(out, "fleet {} {auth} {:?}", fleet.devices, fleet.auth.tokens())?;
     let session = (fleet.keep_alive_s, fleet.clean_session, fleet.in_flight, fleet.offline);
     let timeouts = (fleet.connect_timeout, fleet.ack_timeout, fleet.send_by);
-    writeln!(out, "session {session:?} {timeouts:?} {:?} {:?}", fleet.reconnect, fleet.sdk)?;
+    writeln!(out, "session {session:?} {timeouts:?} {} {:?}", reconnect(&fleet.reconnect), fleet.sdk)?;
     writeln!(out, "subscribe {:?} {:?} {}", fleet.subscribe, fleet.subscribe_qos, fleet.unsubscribe)?;
     writeln!(out, "will {:?}, twin {:?}, methods {:?}", fleet.will, fleet.twin, fleet.methods)?;
     for send in &fleet.sends {
         writeln!(out, "send {send:?}")?;
     }
+    for FleetFault { fault, share, .. } in &fleet.faults {
+        let Fault { kind, by, network, at, length, .. } = fault;
+        writeln!(out, "fault {kind:?} {by:?} {network:?} {at:?} {length:?} {share:?}")?;
+    }
     Ok(())
+}
+
+/// Describes a reconnect policy as earlier versions did, followed by the settings that they did not have, if any.
+fn reconnect(policy: &Reconnect) -> String {
+    let Reconnect { back_off, first, gives_up_after, gives_up_refused, gives_up_attempts, refused } = policy;
+    let mut text = format!(
+        "Reconnect {{ back_off: {back_off:?}, first: {first:?}, gives_up_after: {gives_up_after:?}, gives_up_refused: {gives_up_refused} }}"
+    );
+    if gives_up_attempts.is_some() || refused.is_some() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, " {gives_up_attempts:?} {refused:?}");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -139,6 +166,9 @@ mod tests {
             ("duration = \"10s\"", "duration = \"11s\""),
             ("devices = 10", "devices = 10\nkeep_alive = \"7s\""),
             ("devices = 10", "devices = 10\nin_flight = 3"),
+            ("devices = 10", "devices = 10\nreconnect = { kind = \"fixed\", give_up = 3 }"),
+            ("devices = 10", "devices = 10\nsdk = \"c-unified\""),
+            ("[fleet.m]", "[emulator]\ntls = { resumption = \"on\" }\n[fleet.m]"),
         ] {
             assert_ne!(fingerprint(&SCENARIO.replace(from, to)), same, "{to}");
         }

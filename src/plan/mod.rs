@@ -8,9 +8,11 @@
 //! - `part`: restricts a scenario to some fleets, or to a shorter time.
 //! - `model`: the plain types of a plan.
 //! - `schedule`: phases, load, due times.
+//! - `recording`: recorded messages that a stream replays.
 //! - `payload`: message payloads, and templates for ids and topics.
 //! - `credentials`: tokens, keys, passwords and device lists.
 //! - `device_file`: a device list for the emulator.
+//! - `disturbances`: planned disconnects and faults, after which devices have to return.
 //! - `deliveries`: messages that the run's subscribers should receive.
 //! - `forecast`: the resources that a run needs, and the samples that it produces.
 //! - `once`: the plan in which one device of each fleet does every operation once.
@@ -22,6 +24,7 @@
 mod credentials;
 mod deliveries;
 mod device_file;
+mod disturbances;
 mod duplicates;
 mod fingerprint;
 mod forecast;
@@ -29,6 +32,7 @@ mod model;
 mod once;
 mod part;
 mod payload;
+mod recording;
 mod resolve;
 mod rules;
 mod schedule;
@@ -47,6 +51,7 @@ pub use part::{Part, PartError};
 pub use payload::{
     Payload, PayloadContext, PayloadError, PayloadState, Stamp, Template, TemplateContext, TemplateError,
 };
+pub use recording::{PlannedRows, RecordedLoad, Recording, Row};
 pub use resolve::{load, resolve};
 pub use rules::rules_for_run;
 pub use schedule::{

@@ -181,6 +181,7 @@ impl FleetPlan {
     /// Reduces the fleet to one device that does every operation once.
     fn do_once(&mut self, scope: OnceScope, first: u64, limit: Duration) {
         (self.devices, self.first, self.own_schedule) = (1, first, None);
+        self.faults.clear();
         // One attempt shows whether the device can connect.
         self.reconnect = BackOff::Never.into();
         // A message waits for the stages before it. Meanwhile it must not expire, and the device must not skip it.

@@ -60,6 +60,9 @@ impl Part<'_> {
         let total = typed_duration(typed).map_err(PartError::NoDuration)?;
         let before = scale(&mut scenario.phases, typed, total)?;
         scale_faults(&mut scenario.emulator.faults, before, total);
+        for fleet in &mut scenario.fleets {
+            scale_faults(&mut fleet.faults, before, total);
+        }
         let before = human_duration(before);
         scenario.overrides.push(format!("--duration {typed} (all phases together; as written: {before})"));
         Ok(())

@@ -19,6 +19,7 @@ impl Plan {
             metric: threshold.metric,
             phase: threshold.phase.and_then(phase),
             fleet: threshold.fleet.and_then(fleet),
+            without_faults: threshold.without_faults,
             expression: threshold.expression.clone(),
             test: threshold.test,
             abort_from_us: self.abort_from(threshold).map(us),
@@ -78,6 +79,7 @@ pub fn rules_for_run(
         Rule {
             metric: threshold.metric,
             fleet: threshold.fleet.and_then(|index| name(&fleets, index)),
+            without_faults: threshold.without_faults,
             expression: threshold.expression,
             test: threshold.test,
             abort_from_us: threshold.abort_after.zip(first_us).map(|(after, first_us)| first_us + us(after)),

@@ -5,7 +5,8 @@
 //! 2.14.0; `[node]` stands for the packages azure-iot-device 1.18.4 and azure-iot-common 1.13.3; `[dotnet]`, `[java]` and `[c]` are
 //! the source repositories (Azure/azure-iot-sdk-*). Except in .NET, where the SDK itself sends the pings, an MQTT library sends
 //! them: `[paho.py]` is paho-mqtt 1.6.1, `[mqtt.js]` is npm's mqtt 4.3.8, `[paho.java]` is eclipse/paho.mqtt.java, and `[umqtt]` is
-//! Azure/azure-umqtt-c. Values without a source are hubstorm's choice. If the code of an SDK differs from the documentation (the
+//! Azure/azure-umqtt-c. `[c-unified]` is the unified SDK for C, a preview of 2026 (Azure/azure-iot-sdk, folder `c`), which sends its
+//! packets with `[paho.c]`, eclipse-paho/paho.mqtt.c 1.3.13. Values without a source are hubstorm's choice. If the code of an SDK differs from the documentation (the
 //! SDK's, or Azure's "Manage device reconnections to create resilient applications"), the preset follows the code, and a comment
 //! says so.
 //!
@@ -46,7 +47,7 @@ pub struct DevicePreset {
 }
 
 impl SubscribeQos {
-    /// QoS 1 only for cloud-to-device messages, which a hub keeps for the device: [c] and [node].
+    /// QoS 1 only for cloud-to-device messages, which a hub keeps for the device: [c], [c-unified] and [node].
     const KEPT: SubscribeQos =
         SubscribeQos { c2d: QoS::AtLeastOnce, twin: QoS::AtMostOnce, methods: QoS::AtMostOnce };
     /// QoS 1 for everything: [python], [dotnet] and [java].
@@ -68,6 +69,7 @@ pub fn device_preset(sdk: Option<Sdk>) -> DevicePreset {
         Some(Sdk::DotNet) => dotnet(),
         Some(Sdk::Java) => java(),
         Some(Sdk::C) => c(),
+        Some(Sdk::CUnified) => c_unified(),
     }
 }
 
@@ -208,6 +210,33 @@ fn c() -> DevicePreset {
         // [c].
         twin_qos: 0,
         // [c], iothub_internal_consts.h.
+        api_version: "2020-09-30",
+    }
+}
+
+fn c_unified() -> DevicePreset {
+    let exponential = |base, max, percent| {
+        let jitter = Jitter::Around { percent };
+        BackOff::Exponential { base, max, jitter }
+    };
+    DevicePreset {
+        // [c-unified], az_iot_connection_client.h: AZ_IOT_DEFAULT_KEEP_ALIVE_SECONDS.
+        keep_alive_s: 30,
+        // [paho.c], MQTTProtocolClient.c, `MQTTProtocol_keepalive`. It gives up 1.5 times the keep-alive after PINGREQ, unless any other
+        // packet has arrived in this time; in hubstorm, only PINGRESP counts.
+        pings: PingPolicy { timeout: PingTimeout::KeepAliveAndHalf, ..PingPolicy::OWN },
+        // [c-unified], docs/connecting.md: `token_lifetime_seconds` is one hour, `renewal_percent` is 80.
+        tokens: tokens(Renew::Share(0.80)),
+        // [c-unified], retry_policy.c: retries after 1 s, doubling up to 60 s, plus or minus 20%, also above 60 s, without end.
+        // docs/connecting.md, `identity_recovery`: if the hub refuses the identity, after 5 min, doubling up to 1 h, plus or minus 25%.
+        reconnect: Reconnect {
+            refused: Some(exponential(5 * MINUTE, 60 * MINUTE, 25)),
+            ..exponential(SECOND, MINUTE, 20).into()
+        },
+        subscribe_qos: SubscribeQos::KEPT,
+        // [c-unified], mqttv3/twin_client.c.
+        twin_qos: 0,
+        // [c-unified], client-configuration.md: builds on azure-sdk-for-c 1.5.0, whose az_iot_hub_client.c has this version.
         api_version: "2020-09-30",
     }
 }

@@ -88,6 +88,9 @@ impl Plan {
         }
         let start = self.schedule.load_end();
         self.faults.retain(|fault| fault.fault.end() <= start);
+        for fleet in &mut self.fleets {
+            fleet.faults.retain(|fault| fault.fault.end() <= start);
+        }
         self.chaos = None;
         self.thresholds.clear();
         if self.deliveries.tracks_any() {

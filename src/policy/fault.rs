@@ -1,5 +1,6 @@
 //! Faults that a scenario or a control line causes on purpose: what happens, when, for how long, and to which devices. Data and pure
-//! functions. `plan` makes them from a scenario, and the emulator applies those on the hub. Independent of clocks, sockets and scenarios.
+//! functions. `plan` makes them from a scenario. The emulator applies those on the hub, and `link` and `fleet` those on the generator's side.
+//! Independent of clocks, sockets and scenarios.
 //!
 //! [`chaos`] makes faults at random.
 
@@ -8,6 +9,7 @@ mod text;
 
 pub use text::{FaultError, FaultText};
 
+use super::network::{Network, Profile};
 use crate::rng::{self, Purpose};
 use rand::RngExt;
 use std::time::Duration;
@@ -37,11 +39,27 @@ pub enum FaultKind {
     QuotaExhausted,
     /// The hub replaces its TLS certificate and closes connections.
     CertificateChange,
+    /// The network of the device delays everything.
+    Latency,
+    /// The network of the device is slow.
+    Bandwidth,
+    /// The network of the device is like the one of a profile.
+    Profile,
+    /// The network of the device passes nothing. Connections stay open.
+    Stall,
+    /// Connections become silent for ever. Neither end learns it from TCP.
+    HalfOpen,
+    /// The device sends a part of a packet, and closes the connection.
+    CloseMidFrame,
+    /// The device sends the start of a connection in small pieces.
+    SlowHandshake,
+    /// The device never acknowledges the messages that it receives.
+    NeverAck,
 }
 
 impl FaultKind {
-    /// All kinds.
-    pub const ALL: [FaultKind; 11] = [
+    /// The kinds of faults on the built-in hub.
+    pub const HUB: [FaultKind; 11] = [
         FaultKind::Close,
         FaultKind::Reset,
         FaultKind::Refuse,
@@ -53,6 +71,18 @@ impl FaultKind {
         FaultKind::DisableDevice,
         FaultKind::QuotaExhausted,
         FaultKind::CertificateChange,
+    ];
+
+    /// The kinds of faults on the generator's side, except [`FaultKind::Profile`], which a scenario writes as `profile`.
+    pub const FLEET: [FaultKind; 8] = [
+        FaultKind::Latency,
+        FaultKind::Bandwidth,
+        FaultKind::Stall,
+        FaultKind::Reset,
+        FaultKind::HalfOpen,
+        FaultKind::CloseMidFrame,
+        FaultKind::SlowHandshake,
+        FaultKind::NeverAck,
     ];
 
     /// Returns the name in scenarios, control lines and results.
@@ -70,13 +100,21 @@ impl FaultKind {
             FaultKind::DisableDevice => "disable-device",
             FaultKind::QuotaExhausted => "quota-exhausted",
             FaultKind::CertificateChange => "certificate-change",
+            FaultKind::Latency => "latency",
+            FaultKind::Bandwidth => "bandwidth",
+            FaultKind::Profile => "profile",
+            FaultKind::Stall => "stall",
+            FaultKind::HalfOpen => "half-open",
+            FaultKind::CloseMidFrame => "close-mid-frame",
+            FaultKind::SlowHandshake => "slow-handshake",
+            FaultKind::NeverAck => "never-ack",
         }
     }
 
-    /// Returns the kind with this name.
+    /// Returns the kind of a fault on the built-in hub with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<FaultKind> {
-        FaultKind::ALL.into_iter().find(|kind| kind.name() == name)
+        FaultKind::HUB.into_iter().find(|kind| kind.name() == name)
     }
 
     /// Returns whether a fault of this kind has a return code.
@@ -88,15 +126,28 @@ impl FaultKind {
     /// Returns whether a fault of this kind has a delay.
     #[must_use]
     pub fn takes_by(self) -> bool {
-        matches!(self, FaultKind::Delay | FaultKind::SlowConnack)
+        use FaultKind::{Delay, Latency, SlowConnack, SlowHandshake};
+        matches!(self, Delay | SlowConnack | Latency | SlowHandshake)
+    }
+
+    /// Returns whether a fault of this kind ends connections.
+    #[must_use]
+    pub fn ends_connections(self) -> bool {
+        matches!(self, FaultKind::Close | FaultKind::Reset | FaultKind::HalfOpen | FaultKind::CloseMidFrame)
     }
 
     /// Returns whether a fault of this kind has a length.
     #[must_use]
     pub fn takes_length(self) -> Length {
         match self {
-            FaultKind::Close | FaultKind::Reset => Length::Optional,
+            kind if kind.ends_connections() => Length::Optional,
             FaultKind::CertificateChange => Length::Never,
+            FaultKind::Latency
+            | FaultKind::Bandwidth
+            | FaultKind::Profile
+            | FaultKind::Stall
+            | FaultKind::SlowHandshake
+            | FaultKind::NeverAck => Length::ToEnd,
             _ => Length::Required,
         }
     }
@@ -111,6 +162,8 @@ pub enum Length {
     Optional,
     /// It happens once.
     Never,
+    /// Without a length, it lasts until the end of its phase, or of the load.
+    ToEnd,
 }
 
 /// The return codes of CONNACK that [`FaultKind::Refuse`] may use: server unavailable, and not authorized (MQTT 3.1.1 §3.2.2.3).
@@ -126,8 +179,12 @@ pub struct Fault {
     pub kind: FaultKind,
     /// Return code of [`FaultKind::Refuse`].
     pub code: u8,
-    /// Delay of [`FaultKind::Delay`] and [`FaultKind::SlowConnack`].
+    /// Delay of the kinds that [take one](FaultKind::takes_by).
     pub by: Duration,
+    /// Network of [`FaultKind::Latency`], [`FaultKind::Bandwidth`] and [`FaultKind::Profile`].
+    pub network: Network,
+    /// Profile of [`FaultKind::Profile`].
+    pub profile: Option<&'static Profile>,
     /// Start, measured from the start of the run, or from the arrival of a control line.
     pub at: Duration,
     /// Length; zero for a fault that happens once.
@@ -146,6 +203,8 @@ impl Fault {
             kind,
             code: CODE_DEFAULT,
             by: Duration::ZERO,
+            network: Network::default(),
+            profile: None,
             at: Duration::ZERO,
             length: Duration::ZERO,
             share: 1.0,
@@ -200,27 +259,67 @@ impl Fault {
             (FaultKind::Delay, FaultKind::Delay) | (FaultKind::SlowConnack, FaultKind::SlowConnack) => {
                 (one.by != two.by).then_some("a packet has one delay")
             }
-            _ => None,
+            (a, b) => fleet_contradiction(one, two).filter(|_| {
+                let is_fleet = |kind| kind == FaultKind::Profile || FaultKind::FLEET.contains(&kind);
+                is_fleet(a) && is_fleet(b)
+            }),
         }
+    }
+}
+
+/// Returns why two faults on the generator's side contradict each other. `one` is the one whose kind comes first.
+fn fleet_contradiction(one: &Fault, two: &Fault) -> Option<&'static str> {
+    use FaultKind::{Bandwidth, CloseMidFrame, HalfOpen, Latency, Profile, Reset, SlowHandshake, Stall};
+    match (one.kind, two.kind) {
+        (Latency, Profile) | (Bandwidth, Profile) => Some("the profile has a latency and a bandwidth"),
+        (Latency, Latency) => (one.network != two.network).then_some("a network has one latency"),
+        (Bandwidth, Bandwidth) => (one.network != two.network).then_some("a network has one bandwidth"),
+        (Profile, Profile) => (one.profile != two.profile).then_some("a device has one network"),
+        (Reset | HalfOpen, HalfOpen | CloseMidFrame) if one.kind != two.kind => {
+            Some("a connection ends only once")
+        }
+        (Reset, Stall) | (Stall, HalfOpen | CloseMidFrame | SlowHandshake) => {
+            Some("a stalled network passes nothing")
+        }
+        (HalfOpen, SlowHandshake) => Some("a half-open connection passes nothing"),
+        (SlowHandshake, SlowHandshake) => (one.by != two.by).then_some("a handshake has one length"),
+        _ => None,
     }
 }
 
 /// Chooses the devices of a fault exactly: as many as the share says, rounded, but at least one. `ids` are the candidates. The result is sorted.
 #[must_use]
 pub fn choose(seed: u64, number: u16, share: f64, ids: Vec<Box<str>>) -> Vec<Box<str>> {
+    let drawn = ids.into_iter().map(|id| (draw(seed, number, &id), id));
+    chosen(share, drawn.collect())
+}
+
+/// Chooses the devices of a fault in the same way among `devices` devices, as their indices. `id` returns a device's id.
+#[must_use]
+pub fn choose_indices(
+    seed: u64,
+    number: u16,
+    share: f64,
+    devices: u32,
+    id: impl Fn(u32) -> String,
+) -> Vec<u32> {
+    chosen(share, (0..devices).map(|index| (draw(seed, number, &id(index)), index)).collect())
+}
+
+/// Returns the devices with the lowest draws, sorted.
+fn chosen<T: Ord>(share: f64, mut drawn: Vec<(f64, T)>) -> Vec<T> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
         reason = "a share of a device count"
     )]
-    let count = ((ids.len() as f64 * share).round() as usize).max(1);
-    let mut drawn: Vec<(f64, Box<str>)> = ids.into_iter().map(|id| (draw(seed, number, &id), id)).collect();
+    let count = ((drawn.len() as f64 * share).round() as usize).max(1);
     if count < drawn.len() {
         drawn.select_nth_unstable_by(count, |(one, _), (two, _)| one.total_cmp(two));
         drawn.truncate(count);
     }
-    let mut chosen: Vec<Box<str>> = drawn.into_iter().map(|(_, id)| id).collect();
+    let mut chosen: Vec<T> = drawn.into_iter().map(|(_, device)| device).collect();
     chosen.sort_unstable();
     chosen
 }

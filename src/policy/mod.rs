@@ -7,4 +7,5 @@ pub mod backoff;
 pub mod bucket;
 pub mod disconnect;
 pub mod fault;
+pub mod network;
 pub mod ping;

@@ -35,6 +35,8 @@ pub enum Silence {
 pub enum PingTimeout {
     /// As long as the keep-alive.
     KeepAlive,
+    /// One and a half times the keep-alive.
+    KeepAliveAndHalf,
     /// A fixed time, independent of the keep-alive.
     Fixed {
         /// Timeout in seconds.
@@ -70,6 +72,7 @@ impl PingPolicy {
         let seconds = |s: u16| Duration::from_secs(s.into());
         match self.timeout {
             PingTimeout::KeepAlive => seconds(keep_alive_s),
+            PingTimeout::KeepAliveAndHalf => seconds(keep_alive_s) * 3 / 2,
             PingTimeout::Fixed { s } => seconds(s),
             PingTimeout::AtMost { divisor, max_s } => part(keep_alive_s, divisor).min(seconds(max_s)),
         }
@@ -97,5 +100,7 @@ mod tests {
         assert_eq!([half.timeout(240), half.timeout(60)], [seconds(80), seconds(30)]);
         let equal = PingPolicy { timeout: PingTimeout::KeepAlive, ..own };
         assert_eq!(equal.timeout(180), seconds(180));
+        let longer = PingPolicy { timeout: PingTimeout::KeepAliveAndHalf, ..own };
+        assert_eq!(longer.timeout(30), seconds(45));
     }
 }

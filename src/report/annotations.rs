@@ -46,7 +46,7 @@ pub fn annotations(result: &RunResult, system: CiSystem, file: Option<&str>) -> 
 }
 
 fn of_threshold(threshold: &ThresholdResult) -> Annotation {
-    let ThresholdResult { metric, expression, phase, fleet, .. } = threshold;
+    let ThresholdResult { metric, expression, phase, fleet, without_faults, .. } = threshold;
     let status = margin::status(threshold);
     let title = match status {
         ThresholdStatus::Passed | ThresholdStatus::Failed => "hubstorm: threshold failed",
@@ -57,7 +57,7 @@ fn of_threshold(threshold: &ThresholdResult) -> Annotation {
         words if words.is_empty() => words,
         words => format!(", {words}"),
     };
-    let label = threshold_label(metric, phase.as_deref(), fleet.as_deref());
+    let label = threshold_label(metric, phase.as_deref(), fleet.as_deref(), *without_faults);
     let (limit, observed) = (threshold::limit(threshold), margin::observed(threshold));
     let samples = plural(threshold.samples, "sample", "samples");
     let text = match status {

@@ -93,6 +93,7 @@ mod tests {
             fleet: Some("f0".to_owned()),
             expression: "count(ok) >= 1".to_owned(),
             test: result.thresholds[0].test.unwrap(),
+            without_faults: false,
             abort_from_us: None,
             line: None,
         };

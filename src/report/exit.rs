@@ -9,9 +9,10 @@ pub const PASSED: u8 = 0;
 pub const ENVIRONMENT: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 2;
-/// A threshold failed, every device was offline for longer than `abort_when_unreachable`, or an operation failed with `--once`.
+/// A threshold failed, every device was offline for longer than `abort_when_unreachable`, an operation failed with `--once`, or an assertion
+/// of `plan` is false.
 pub const FAILED: u8 = 99;
-/// The scenario is invalid, or `check --strict` found a warning. Nothing was started.
+/// The scenario or the price list is invalid, or `check --strict` found a warning. Nothing was started.
 pub const CONFIGURATION: u8 = 104;
 /// The run was interrupted. The partial result was written, except with `--once`.
 pub const INTERRUPTED: u8 = 105;
@@ -45,13 +46,13 @@ pub const ALL: [ExitCode; 9] = [
     ExitCode {
         code: FAILED,
         name: "failed",
-        meaning: "a threshold failed, every device was offline for longer than abort_when_unreachable, an operation failed (--once), an assertion is false, or \
-                  the lowest level of a search is bad (capacity)",
+        meaning: "a threshold failed, every device was offline for longer than abort_when_unreachable, an operation failed (--once), an assertion is \
+                  false (plan, capacity), or the lowest level of a search is bad (capacity)",
     },
     ExitCode {
         code: CONFIGURATION,
         name: "configuration",
-        meaning: "the scenario is invalid, or check --strict found a warning; nothing was started",
+        meaning: "the scenario or the price list is invalid, or check --strict found a warning; nothing was started",
     },
     ExitCode {
         code: INTERRUPTED,

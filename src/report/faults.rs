@@ -1,8 +1,9 @@
 //! The faults that a scenario asked for, in words. Used by the summary, the page and its charts. Pure.
 
 use super::format::{instant, plain, plural};
+use crate::measure::Operation;
 use crate::result::model::{Fault, RunResult};
-use crate::units::{Percent, human_us};
+use crate::units::{Percent, human_bits_per_s, human_count, human_us};
 use std::time::Duration;
 
 /// The maximum number of faults that the summary lists.
@@ -21,6 +22,11 @@ fn counted(kind: &str) -> [&'static str; 2] {
         "stall-reads" => ["connection not read", "connections not read"],
         "disable-device" => ["connection closed or refused", "connections closed or refused"],
         "quota-exhausted" => ["message refused", "messages refused"],
+        "latency" | "bandwidth" | "profile" | "slow-handshake" => ["connection slowed", "connections slowed"],
+        "stall" => ["connection stalled", "connections stalled"],
+        "half-open" => ["connection silenced", "connections silenced"],
+        "close-mid-frame" => ["connection cut off", "connections cut off"],
+        "never-ack" => ["acknowledgment withheld", "acknowledgments withheld"],
         _ => ["time", "times"],
     }
 }
@@ -34,18 +40,29 @@ pub(super) struct FaultWords {
     pub(super) kind: String,
     /// Share and number of devices.
     pub(super) devices: String,
-    /// What the hub counted.
+    /// What the hub or the devices counted.
     pub(super) effect: String,
 }
 
 impl FaultWords {
     fn of(fault: &Fault) -> FaultWords {
-        let kind = plain(&fault.kind);
-        let kind = match (fault.code, fault.by_us) {
-            (Some(code), _) => format!("{kind}, code {code}"),
-            (_, Some(by_us)) => format!("{kind}, by {}", human_us(by_us)),
-            _ => kind,
-        };
+        let mut kind = kind(fault);
+        if let Some(code) = fault.code {
+            kind += &format!(", code {code}");
+        }
+        if let Some(by_us) = fault.by_us {
+            kind += &format!(", by {}", human_us(by_us));
+        }
+        if let Some(jitter_us) = fault.jitter_us {
+            kind += &format!(" ± {}", human_us(jitter_us));
+        }
+        match (fault.up_bits_per_s, fault.down_bits_per_s) {
+            (Some(up), Some(down)) if up == down => kind += &format!(", {}", human_bits_per_s(up)),
+            (Some(up), Some(down)) => {
+                kind += &format!(", {} up, {} down", human_bits_per_s(up), human_bits_per_s(down));
+            }
+            _ => {}
+        }
         let [one, many] = counted(&fault.kind);
         FaultWords {
             window: match fault.to_us > fault.from_us {
@@ -57,6 +74,11 @@ impl FaultWords {
             effect: fault.applied.map_or_else(|| "not counted".to_owned(), |count| plural(count, one, many)),
         }
     }
+}
+
+/// Returns the kind of a fault, or the network that the scenario chose by name.
+pub(super) fn kind(fault: &Fault) -> String {
+    plain(fault.profile.as_ref().unwrap_or(&fault.kind))
 }
 
 /// Returns the share of the devices: `20%`, or `20% of meter`; `all` for all devices.
@@ -96,7 +118,26 @@ pub(super) fn lines(result: &RunResult) -> Vec<String> {
     if rows.len() > LISTED_MAX {
         lines.push(format!("and {} more, which the page lists", rows.len() - LISTED_MAX));
     }
+    lines.extend(under_faults(result));
     lines
+}
+
+/// Returns, for each kind of message, how many of them a fault of a fleet affected.
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+fn under_faults(result: &RunResult) -> Vec<String> {
+    let measurement = &result.measurement;
+    let messages = Operation::ALL.into_iter().filter(|operation| operation.is_message());
+    let affected = messages.filter_map(|operation| {
+        let parts = measurement.operations.iter().filter(|part| part.operation == operation);
+        let affected: u64 = parts.filter_map(|part| part.under_fault.as_ref()).map(|part| part.due).sum();
+        let due = measurement.of(operation).due;
+        (affected > 0).then(|| {
+            let share = Percent::from_fraction((affected as f64 / due as f64 * 1_000.0).round() / 1_000.0);
+            let [affected, due] = [affected, due].map(human_count);
+            format!("under a fault of a fleet: {affected} of {due} {operation} operations ({share})")
+        })
+    });
+    affected.collect()
 }
 
 /// Returns the window of a fault in seconds.
@@ -107,6 +148,7 @@ pub(super) fn seconds(fault: &Fault) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::model::FaultSide;
 
     #[test]
     fn a_fault_has_its_window_its_share_and_its_effect() {
@@ -119,10 +161,8 @@ mod tests {
             share: 0.2,
             fleet: None,
             devices: 10,
-            code: None,
-            by_us: None,
-            random: false,
             applied: Some(1),
+            ..Fault::default()
         };
         let close = Fault {
             kind: "close".to_owned(),
@@ -136,7 +176,17 @@ mod tests {
             Fault { kind: "refuse".to_owned(), code: Some(5), fleet: Some("m".to_owned()), ..fault.clone() };
         let delay = Fault { kind: "delay".to_owned(), by_us: Some(500_000), share: 1.0, ..refuse.clone() };
         let delay = Fault { code: None, applied: Some(7), ..delay };
-        result.faults = vec![fault, close, refuse, delay];
+        let network = Fault {
+            side: FaultSide::Fleet,
+            kind: "profile".to_owned(),
+            profile: Some("3g".to_owned()),
+            by_us: Some(150_000),
+            jitter_us: Some(50_000),
+            up_bits_per_s: Some(750_000),
+            down_bits_per_s: Some(1_600_000),
+            ..delay.clone()
+        };
+        result.faults = vec![fault, close, refuse, delay, network];
         assert_eq!(
             lines(&result),
             [
@@ -144,6 +194,7 @@ mod tests {
                 "1:00.0  close (random), all devices (10): not counted",
                 "1:00.0 to 1:10.0  refuse, code 5, 20% of fleet m (10 devices): 1 CONNECT refused",
                 "1:00.0 to 1:10.0  delay, by 500 ms, fleet m (10 devices): 7 packets delayed",
+                "1:00.0 to 1:10.0  3g, by 150 ms ± 50.0 ms, 750 kbit/s up, 1,600 kbit/s down, fleet m (10 devices): 7 connections slowed",
             ]
         );
         result.faults = vec![result.faults[0].clone(); 20];

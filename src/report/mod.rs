@@ -10,9 +10,11 @@ pub mod exit;
 
 mod annotations;
 mod banner;
+mod capacity_plan;
 mod charts;
 mod comparison;
 mod connected;
+mod connects;
 mod error_fix;
 mod faults;
 mod findings;
@@ -25,10 +27,12 @@ pub mod limits;
 mod margin;
 mod metric;
 mod page;
+mod recoveries;
 mod search;
 mod sources;
 mod standing;
 mod summary;
+mod targets;
 mod text;
 mod width;
 
@@ -37,6 +41,9 @@ pub(crate) mod testing;
 
 pub use crate::plan::in_json;
 pub use annotations::{CiSystem, annotations, without_commands};
+pub use capacity_plan::{
+    assertion_words, html as capacity_page, markdown as capacity_markdown, text as capacity_text,
+};
 pub use comparison::{html as comparison_page, markdown as comparison_markdown};
 pub use error_fix::{Connecting, connack_fix, dial_fix, error_fix};
 pub use findings::TargetFacts;

@@ -32,6 +32,7 @@ pub(crate) fn threshold(unit: &str, observed: Option<f64>, status: ThresholdStat
         expression: "p(99) < 500ms".to_owned(),
         phase: None,
         fleet: None,
+        without_faults: false,
         limit: 500_000.0,
         unit: unit.to_owned(),
         observed,

@@ -14,8 +14,11 @@ use super::sources::{is_emulator, sources, stalls};
 use super::standing::{self, Standing};
 use super::summary::Summary;
 use super::width::{Width, columns, pad};
-use super::{faults as fault_words, from_hub, limits, margin};
+use super::{
+    connects, faults as fault_words, from_hub, limits, margin, recoveries as recovery_words, targets,
+};
 use crate::measure::{Culprit, Operation, Stream, threshold_label};
+use crate::plan::address_of;
 use crate::result::model::{RunResult, Severity, ThresholdResult};
 use crate::units::{human_bytes, human_count};
 use anstyle::Style;
@@ -35,6 +38,7 @@ pub fn text(result: &RunResult, color: bool, width: Width) -> String {
     operations(&mut out, &summary);
     run(&mut out, result, &summary);
     faults(&mut out, result);
+    recoveries(&mut out, result);
     streams(&mut out, result);
     errors(&mut out, result);
     findings(&mut out, result);
@@ -72,7 +76,7 @@ fn verdict(out: &mut Writer, result: &RunResult) {
 /// Returns the metric of a threshold with its selectors: `telemetry{phase:steady,fleet:meter}`.
 pub(super) fn metric(threshold: &ThresholdResult) -> String {
     let [phase, fleet] = [&threshold.phase, &threshold.fleet].map(|name| name.as_deref().map(plain));
-    threshold_label(&plain(&threshold.metric), phase.as_deref(), fleet.as_deref())
+    threshold_label(&plain(&threshold.metric), phase.as_deref(), fleet.as_deref(), threshold.without_faults)
 }
 
 fn thresholds(out: &mut Writer, result: &RunResult) {
@@ -153,11 +157,17 @@ fn run(out: &mut Writer, result: &RunResult, summary: &Summary) {
     };
     fact("scenario", format!("{}, seed {}{overrides}", plain(&run.scenario.file), run.seed));
     fact("target", target(result));
+    for line in targets::lines(result) {
+        fact("", line);
+    }
     fact("when", format!("{}, for {}", format::date(&run.started), format::span(run.duration_us)));
     let devices = [summary.online_peak, summary.devices].map(human_count);
     fact("devices", format!("{} of {} online at peak", devices[0], devices[1]));
     if summary.messages.due > 0 {
         fact("messages", load(summary));
+    }
+    if let Some(connects) = connects::description(result) {
+        fact("connects", connects);
     }
     let measurement = &result.measurement;
     let disconnects = match measurement.count(|counts| counts.disconnects) {
@@ -259,9 +269,12 @@ pub(super) fn target(result: &RunResult) -> String {
         None if target.tls_wanted => "TLS, no handshake succeeded".to_owned(),
         None => "plain TCP".to_owned(),
     };
-    let host = plain(&target.host);
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
-    format!("{} at {host}:{}{built_in}, {tls}", plain(&target.kind), target.port)
+    let address = address_of(&plain(&target.host), target.port);
+    let others = match result.measurement.targets.len().saturating_sub(1) {
+        0 => String::new(),
+        others => format!(" and {}", format::plural(others as u64, "other host", "other hosts")),
+    };
+    format!("{} at {address}{others}{built_in}, {tls}", plain(&target.kind))
 }
 
 fn generator(result: &RunResult) -> String {
@@ -323,6 +336,17 @@ fn faults(out: &mut Writer, result: &RunResult) {
     }
     out.heading("Faults");
     for line in fault_words::lines(result) {
+        out.wrapped("  ", "      ", &line);
+    }
+}
+
+/// Writes the recoveries from disturbances.
+fn recoveries(out: &mut Writer, result: &RunResult) {
+    let lines = recovery_words::lines(result);
+    if !lines.is_empty() {
+        out.heading("Recoveries");
+    }
+    for line in lines {
         out.wrapped("  ", "      ", &line);
     }
 }

@@ -10,6 +10,7 @@
 use super::file_error::FileError;
 use super::journal_head::{MAGIC, STEM};
 use super::model::{EndedBy, RunResult, Tls, operation_sums};
+use super::recoveries::recoveries;
 use crate::measure::{Latency, Limits, Replay, Replayed};
 use crate::text_file;
 use std::io::{ErrorKind, Read};
@@ -192,7 +193,9 @@ pub fn read(path: &Path, mut input: impl Read) -> Result<Recovered, JournalError
         return Err(bad_start("is not the start of a run".to_owned()));
     }
     let mut replay =
-        Replay::new(measurement.fleets.clone(), measurement.phases.clone(), measurement.highest_us);
+        Replay::new(measurement.fleets.clone(), measurement.phases.clone(), measurement.highest_us)
+            .with_targets(measurement.targets.clone());
+    replay.schedule(measurement.disturbances.clone());
     let mut seconds = 0;
     let problem = loop {
         let number = records.number;
@@ -272,6 +275,7 @@ fn completed(mut result: RunResult, replayed: Replayed, ignored_bytes: u64) -> R
         run.target.tls = None;
     }
     result.totals = operation_sums(&measurement);
+    result.recoveries = recoveries(&measurement);
     result.measurement = measurement;
     result
 }

@@ -135,29 +135,33 @@ impl MetricSpec {
         Ok(MetricSpec { operation, phase, fleet, aggregate })
     }
 
-    /// Returns the metric that a threshold tests.
+    /// Returns the metric that a threshold tests. `None` for a recovery, which is not a number of operations.
     #[must_use]
-    pub fn of_rule(rule: &Rule) -> MetricSpec {
+    pub fn of_rule(rule: &Rule) -> Option<MetricSpec> {
         let aggregate = match rule.test {
             Test::Percentile { quantile, .. } => Aggregate::Percentile(quantile),
             Test::Mean { .. } => Aggregate::Mean,
             Test::Max { .. } => Aggregate::Max,
             Test::Rate { outcome, .. } => Aggregate::Rate(outcome),
             Test::Count { outcome, .. } => Aggregate::Count(outcome),
+            Test::Recovery { .. } => return None,
         };
         let (phase, fleet) = (rule.phase.clone(), rule.fleet.clone());
-        MetricSpec { operation: rule.metric, phase, fleet, aggregate }
+        Some(MetricSpec { operation: rule.metric, phase, fleet, aggregate })
     }
 
     /// Returns the default metrics of a result: those of its thresholds, each once, except thresholds that only test whether anything
-    /// happened. Without such thresholds, those of the most frequent message, and the connection time over the whole run.
+    /// happened, and those with `fault:none`. Without such thresholds, those of the most frequent message, and the connection time over the whole run.
     #[must_use]
     pub fn defaults(result: &RunResult) -> Vec<MetricSpec> {
         let mut specs: Vec<MetricSpec> = Vec::new();
-        for rule in result.rules.iter().flat_map(|rules| &rules.thresholds) {
+        // Batches, from which a comparison estimates the noise, do not tell operations under a fault apart.
+        let rules =
+            result.rules.iter().flat_map(|rules| &rules.thresholds).filter(|rule| !rule.without_faults);
+        for rule in rules {
             let only_happened =
                 Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 };
-            let spec = MetricSpec::of_rule(rule);
+            let Some(spec) = MetricSpec::of_rule(rule) else { continue };
             if rule.test != only_happened && !specs.contains(&spec) {
                 specs.push(spec);
             }
@@ -195,7 +199,7 @@ impl MetricSpec {
     /// Returns the operation with its selectors: `telemetry{phase:steady}`.
     #[must_use]
     pub fn key(&self) -> String {
-        threshold_label(self.operation.name(), self.phase.as_deref(), self.fleet.as_deref())
+        threshold_label(self.operation.name(), self.phase.as_deref(), self.fleet.as_deref(), false)
     }
 
     /// Returns true if the metric covers this phase.

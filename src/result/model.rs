@@ -4,6 +4,7 @@
 //! Durations are integers in microseconds whose names end in `_us`. Times within the run are measured from the
 //! start of the run; dates are RFC 3339 in UTC.
 
+use super::recoveries::StormRecovery;
 use crate::measure::{Latency, Measurement, Operation, Outcomes, Rules, Test};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,10 +35,14 @@ pub struct RunResult {
     /// Operations over all fleets, and over all phases except warm-ups.
     #[serde(default)]
     pub totals: Vec<OperationSum>,
+    /// Recovery from each of the `disturbances`: over all fleets, and for each fleet if there are several. Empty in files from earlier
+    /// versions.
+    #[serde(default)]
+    pub recoveries: Vec<StormRecovery>,
     /// Use of each limit of the hub's tier. Empty without a tier, in recovered results, and in files from earlier versions.
     #[serde(default)]
     pub limits: Vec<LimitUse>,
-    /// Faults on the built-in hub that the scenario asked for. Empty in files from earlier versions.
+    /// Faults that the scenario asked for, on the built-in hub and then on the side of the devices. Empty in files from earlier versions.
     #[serde(default)]
     pub faults: Vec<Fault>,
     /// Findings: facts that a reader should know in addition to the verdict.
@@ -211,6 +216,9 @@ pub struct Target {
     /// True if the plan uses TLS.
     #[serde(default)]
     pub tls_wanted: bool,
+    /// True if devices resume their TLS sessions.
+    #[serde(default)]
+    pub tls_resumption: bool,
     /// Negotiated TLS parameters; null over plain TCP, and if no handshake succeeded.
     pub tls: Option<Tls>,
     /// Tier of the IoT hub, such as `S1`; `unlimited` for a built-in hub without a tier. Null if it is not known, and in files from earlier
@@ -322,6 +330,9 @@ pub struct ThresholdResult {
     pub phase: Option<String>,
     /// Fleet that the threshold names, if any.
     pub fleet: Option<String>,
+    /// True if the threshold covers only operations that no fault on the generator's side affected (`fault:none`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_faults: bool,
     /// Limit, in `unit`.
     pub limit: f64,
     /// Unit: `us`, `share` (a fraction of 1) or `count`.
@@ -434,11 +445,28 @@ pub struct LimitUse {
     pub offered_at_first: Option<f64>,
 }
 
-/// A fault on the built-in hub that the scenario asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// The side on which a fault acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FaultSide {
+    /// The built-in hub.
+    #[default]
+    Hub,
+    /// The devices of a fleet, or their network.
+    Fleet,
+}
+
+/// A fault that the scenario asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
-    /// Kind, such as `hold-acks`.
+    /// Side on which the fault acts. `hub` in files from earlier versions.
+    #[serde(default)]
+    pub side: FaultSide,
+    /// Kind, such as `hold-acks`; `profile` for a network that the scenario chose by name.
     pub kind: String,
+    /// Name of the network; left out for other kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
     /// Planned start.
     pub from_us: u64,
     /// Planned end; equal to `from_us` for a fault that happens once.
@@ -453,9 +481,18 @@ pub struct Fault {
     pub code: Option<u8>,
     /// Delay; null for kinds without one.
     pub by_us: Option<u64>,
+    /// Largest deviation from `by_us`; left out without jitter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter_us: Option<u64>,
+    /// Limit in bits per second from the devices; left out without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_bits_per_s: Option<u64>,
+    /// Limit in bits per second to the devices; left out without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_bits_per_s: Option<u64>,
     /// True if the fault was generated at random (`chaos`).
     pub random: bool,
-    /// Number of connections or packets that the fault affected. Null if the hub did not report it.
+    /// Number of connections or packets that the fault affected. Null if it was not reported.
     pub applied: Option<u64>,
 }
 

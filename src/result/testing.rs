@@ -76,6 +76,7 @@ pub(crate) fn result() -> RunResult {
             expression: "p(99) < 500ms".to_owned(),
             phase: None,
             fleet: None,
+            without_faults: false,
             limit: 500_000.0,
             unit: "us".to_owned(),
             observed: None,
@@ -102,6 +103,7 @@ pub(crate) fn result() -> RunResult {
         emulator: Some(Emulator { accepted: 1, ..Emulator::default() }),
         measurement: measurement(),
         totals: Vec::new(),
+        recoveries: Vec::new(),
         limits: Vec::new(),
         faults: Vec::new(),
         findings: vec![Finding {
@@ -137,6 +139,7 @@ fn run() -> Run {
             port: 8883,
             embedded: true,
             tls_wanted: false,
+            tls_resumption: false,
             tls: None,
             tier: None,
             units: None,

@@ -98,7 +98,8 @@ pub(super) fn fix(text: &str, variable: Option<&str>) -> Option<String> {
 }
 
 /// Returns true for a name of a hub in Azure, in any of its clouds.
-fn is_azure_hub(host: &str) -> bool {
+#[must_use]
+pub fn is_azure_hub(host: &str) -> bool {
     const DOMAINS: [&str; 3] = [".azure-devices.net", ".azure-devices.cn", ".azure-devices.us"];
     let host = host.to_ascii_lowercase();
     DOMAINS.iter().any(|domain| host.ends_with(domain))

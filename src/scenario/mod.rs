@@ -21,16 +21,16 @@ mod suggestion;
 mod value;
 
 pub use error::{Errors, Origin, Place, Problem};
-pub use host::{MeantHost, check_host, is_connection_string, meant_host};
+pub use host::{MeantHost, check_host, is_azure_hub, is_connection_string, meant_host};
 pub use input::{FileText, Input, no_files, resolve_path};
 pub use json_advice::in_json;
 pub use mask::{looks_like_key, masked, may_be_key};
 pub use model::{
-    ArrivalKind, AuthSpec, CallKind, ChaosSpec, ChurnSpec, CourseSpec, DisconnectSpec, DriveSpec,
-    EmulatorSpec, FaultSpec, FleetSpec, LeftOut, LoadSpec, MessageSpec, MethodSpec, PayloadSpec,
-    PhaseFleetSpec, PhaseSpec, ReconnectSpec, RenewSpec, ReportSpec, Scenario, Sdk, SendSpec, SizeSpec,
-    Spacing, SubscribeSpec, TargetKind, TargetSpec, ThresholdSpec, ThresholdsOnly, Timing, TokenSpec,
-    TwinSpec, ValiditySpec, WillSpec,
+    ArrivalKind, AuthSpec, BackOffSpec, CallKind, ChaosSpec, ChurnSpec, CourseSpec, DayPartSpec, DaySpec,
+    DisconnectSpec, DriveSpec, EmulatorSpec, FaultSpec, FleetSpec, GiveUpSpec, HostSpec, LeftOut, LoadSpec,
+    MessageSpec, MethodSpec, PayloadSpec, PhaseFleetSpec, PhaseSpec, ReconnectSpec, RenewSpec, ReplaySpec,
+    ReportSpec, Scenario, Sdk, SendSpec, SizeSpec, Spacing, SubscribeSpec, TargetKind, TargetSpec,
+    ThresholdSpec, ThresholdsOnly, Timing, TokenSpec, TwinSpec, ValiditySpec, WillSpec,
 };
 pub use node::is_json;
 pub use quantities::DURATION_MAX;

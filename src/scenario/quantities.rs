@@ -17,6 +17,9 @@ pub const DURATION_MAX: Duration = Duration::from_secs(100 * 86_400);
 /// The largest number of steps of a load. More steps are as good as a line.
 const STEPS_MAX: u32 = 1000;
 
+/// The speeds of a replay. Others are probably typos.
+const SPEEDS: RangeInclusive<f64> = 0.001..=10_000.0;
+
 impl Reader<'_> {
     /// Reads a whole number in a range.
     pub(super) fn integer<T>(&mut self, node: &Node, range: RangeInclusive<i64>) -> Option<Written<T>>
@@ -107,10 +110,15 @@ impl Reader<'_> {
         };
         let value = self.parse(node, &allowed, Percent::from_str, suggest)?;
         if value > most {
-            self.invalid(node, "out of range", &allowed);
+            self.invalid(node, "out of range", &allowed).fix(format!("use at most {most}"));
             return None;
         }
         Some(value)
+    }
+
+    /// Reads a bandwidth. Returns bits per second.
+    pub(super) fn bits_per_s(&mut self, node: &Node) -> Option<u64> {
+        self.parse(node, units::EXPECTED_BITS, units::parse_bits_per_s, meant_bits_per_s)
     }
 
     /// Reads a share of devices per time: `5%/1m`. Returns the fraction per second.
@@ -188,6 +196,26 @@ impl Reader<'_> {
         Some((ends, steps))
     }
 
+    /// Reads the speed of a replay: a number above zero with an x, such as `2x`.
+    pub(super) fn speed(&mut self, node: &Node) -> Option<f64> {
+        let allowed = "a number above zero with an x, such as 2x or 0.5x";
+        let parse = |text: &str| {
+            let number = text.trim().strip_suffix('x')?.trim_end();
+            let is_decimal = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            number.parse::<f64>().ok().filter(|speed| is_decimal && *speed > 0.0)
+        };
+        let suggest = |text: &str| {
+            let value = format!("{}x", text.trim().trim_end_matches(['X', 'x', '×', ' ']));
+            parse(&value).map(|_| Suggested::new(&value))
+        };
+        let speed = self.parse(node, allowed, |text| parse(text).ok_or(""), suggest)?;
+        if !SPEEDS.contains(&speed) {
+            self.invalid(node, "not a speed for a replay", "from 0.001x to 10000x");
+            return None;
+        }
+        Some(speed)
+    }
+
     /// Reads one of `words`. `later` lists words that a later version will support, each with its meaning.
     pub(super) fn choice<T: Copy>(
         &mut self,
@@ -209,6 +237,8 @@ impl Reader<'_> {
         let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         if let Some(Meant::Word(word)) = meant(&text.value, &words) {
             problem.fix(format!("did you mean {}?", quoted(word)));
+        } else if let Some(word) = words.first() {
+            problem.fix(format!("use {}, or another of the allowed values", quoted(word)));
         }
         None
     }
@@ -239,6 +269,19 @@ fn meant_rate(text: &str) -> Option<Suggested> {
         let every = suggestion::duration(text)?;
         Some(Suggested::instead(format!("write every = {:?}, which is for each device", every.value)))
     })
+}
+
+/// Returns the fix for a bandwidth with another spelling of its unit: `250kbps`.
+fn meant_bits_per_s(text: &str) -> Option<Suggested> {
+    let lower = text.trim().to_ascii_lowercase();
+    let spellings = [("kbps", "kbit/s"), ("kb/s", "kbit/s"), ("kbit", "kbit/s"), ("kbit/s", "kbit/s")];
+    let spellings =
+        spellings.into_iter().chain([("mbps", "Mbit/s"), ("mbit", "Mbit/s"), ("mbit/s", "Mbit/s")]);
+    let meant = |(spelling, unit)| Some(format!("{}{unit}", lower.strip_suffix(spelling)?.trim_end()));
+    let mut meant = spellings.filter_map(meant);
+    meant
+        .find(|text| units::parse_bits_per_s(text).is_ok())
+        .map(|text| Suggested::instead(format!("did you mean {text:?}?")))
 }
 
 /// Returns the fix for a duration. A rate in `every` belongs to `rate`, and the SDKs give lifetimes and keep-alives in seconds.

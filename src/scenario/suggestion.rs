@@ -90,6 +90,8 @@ const SYNONYMS: &[Synonym] = &[
     // Keys of reconnects and calls.
     same(&["initial", "min", "minimum", "initialdelay", "start"], "base"),
     same(&["maximum", "cap", "maxdelay", "limit"], "max"),
+    same(&["firstdelay", "startupdelay"], "start_delay"),
+    same(&["maxattempts", "attempts", "maxretries", "retries", "maxelapsedtime", "giveupafter"], "give_up"),
     same(&["interval", "wait", "every"], "delay"),
     same(&["type", "kind", "action"], "call"),
     same(&["type", "mode", "protocol", "method"], "kind"),

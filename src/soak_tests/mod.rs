@@ -343,11 +343,11 @@ fn run_simulation() -> Outcomes {
     let plan = Arc::new(plan());
     let zero = crate::clock::now();
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
-    let endpoint = Arc::new(Endpoint { host: HOST.to_owned(), port: 8883, ..Endpoint::default() });
+    let endpoints = Arc::new([Endpoint { host: HOST.to_owned(), port: 8883, ..Endpoint::default() }]);
     let clock = RunClock { zero, zero_unix: UNIX };
     let clocks = (clock, WallClock::of(zero, UNIX));
     let shared = (Buffers::shared(), Deadlines::new());
-    let context = Rc::new(Context::new(plan.clone(), endpoint, clocks.clone(), shared, reports));
+    let context = Rc::new(Context::new(plan.clone(), endpoints, clocks.clone(), shared, reports));
     let Auth::Sas { keys: Keys::Group(key), .. } = &plan.fleets[0].auth else { panic!("a group key") };
     let config = crate::emulator::Config {
         host_names: vec![HOST.to_owned()],

@@ -107,3 +107,20 @@ fn durations_that_a_user_set_have_no_zeros() {
         assert_eq!(set_duration(Duration::from_millis(ms)), expected);
     }
 }
+
+#[test]
+fn bandwidths_have_a_unit() {
+    for (text, bits_per_s, human) in [
+        ("250kbit/s", 250_000, "250 kbit/s"),
+        (" 2 Mbit/s ", 2_000_000, "2 Mbit/s"),
+        ("01500kbit/s", 1_500_000, "1,500 kbit/s"),
+    ] {
+        assert_eq!(parse_bits_per_s(text), Ok(bits_per_s), "{text}");
+        assert_eq!(human_bits_per_s(bits_per_s), human);
+    }
+    for text in
+        ["250", "250kbps", "250 KB/s", "0kbit/s", "1.5Mbit/s", "-1kbit/s", "kbit/s", "", "1000000kbit/s"]
+    {
+        assert!(parse_bits_per_s(text).is_err(), "{text}");
+    }
+}

@@ -57,7 +57,7 @@ pub fn decode(
 }
 
 /// Decodes the fixed header, once it is complete. An invalid first byte is refused before the second one is received.
-fn decode_header(input: &[u8], strictness: Strictness) -> Result<Option<Header>, DecodeError> {
+pub(super) fn decode_header(input: &[u8], strictness: Strictness) -> Result<Option<Header>, DecodeError> {
     let Some((&first, length)) = input.split_first() else { return Ok(None) };
     let mut header = Header { first, header_bytes: 1, remaining_bytes: 0 };
     if matches!(header.packet_type(), 0 | 15) {

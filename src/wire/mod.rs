@@ -5,6 +5,7 @@
 //! that uses mqttbytes, and it works around that crate's bugs. It must not depend on any other room, or on what packets are used for.
 //! Section numbers refer to the OASIS standard, MQTT Version 3.1.1, 29 October 2014.
 
+mod acknowledgments;
 mod connect;
 mod decode;
 pub mod encode;
@@ -20,6 +21,7 @@ mod property_tests;
 #[cfg(test)]
 mod vector_tests;
 
+pub use acknowledgments::without_acknowledgments;
 pub use decode::decode;
 pub use frame::DecodeError;
 pub use fuzz_check::check_decode;

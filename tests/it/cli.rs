@@ -9,10 +9,11 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The subcommands.
-pub const COMMANDS: [&str; 11] = [
+pub const COMMANDS: [&str; 12] = [
     "run",
     "init",
     "check",
+    "plan",
     "emulator",
     "report",
     "doctor",
@@ -164,15 +165,7 @@ fn hour_long(broker: &Mosquitto, proxy: &Proxy) -> Workplace {
     let scenario = format!(
         r#"
 drain = "30m"
-[target]
-kind = "mqtt"
-host = "{host}"
-port = {port}
-tls = false
-[fleet.sensor]
-devices = 5
-id = "dev-{{index}}"
-auth = {{ kind = "password", username = "${{device}}", password = "${{env.BROKER_PASSWORD}}" }}
+{sensors}
 ack_timeout = "30m"
 [[fleet.sensor.send]]
 every = "100ms"
@@ -183,8 +176,7 @@ payload = {{ size = 256 }}
 name = "steady"
 duration = "1h"
 {WIDE_VALIDITY}"#,
-        host = broker.host(),
-        port = proxy.port(),
+        sensors = broker.sensors(proxy, 5),
     );
     Workplace::new(&scenario).env("BROKER_PASSWORD", PASSWORD)
 }

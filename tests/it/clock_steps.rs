@@ -72,10 +72,10 @@ fn run(hub: &LocalHub, wall: &WallClock, life: &str, (when, by_us): (When, i64))
         tls: Some(tls::client(&options).expect("the hub's certificate")),
         ..Endpoint::default()
     };
-    let (endpoint, wall) = (Arc::new(endpoint), wall.clone());
+    let (endpoints, wall) = (Arc::new([endpoint]), wall.clone());
     let settings = fleet::Settings {
         workers: 2,
-        endpoint,
+        endpoints,
         trace: None,
         measured: false,
         observer: None,

@@ -22,15 +22,7 @@ fn delayed_answers_are_never_the_same() {
     let proxy = Proxy::start(own_address(), broker.plain());
     let work = Workplace::new(&format!(
         r#"
-[target]
-kind = "mqtt"
-host = "{host}"
-port = {port}
-tls = false
-[fleet.sensor]
-devices = 5
-id = "dev-{{index}}"
-auth = {{ kind = "password", username = "${{device}}", password = "${{env.BROKER_PASSWORD}}" }}
+{sensors}
 [[fleet.sensor.send]]
 every = "20ms"
 topic = "sensors/${{device}}"
@@ -39,8 +31,7 @@ payload = {{ size = 100 }}
 name = "only"
 duration = "1s"
 {WIDE_VALIDITY}"#,
-        host = broker.host(),
-        port = proxy.port(),
+        sensors = broker.sensors(&proxy, 5),
     ))
     .env("BROKER_PASSWORD", PASSWORD);
     let folder = tempfile::tempdir().unwrap();

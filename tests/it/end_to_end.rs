@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
-use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, command, finish};
+use crate::support::hubstorm::{Finished, Workplace, finish};
+use crate::support::project::Project;
 use hubstorm::measure::Outcome;
 use nix::sys::signal::Signal;
 use std::fs;
@@ -19,40 +20,10 @@ const EXPORTS: [(&str, &str); 8] = [
     ("metrics.prom", "metrics.prom"),
 ];
 
-/// A project with scenarios. Commands run in its folder.
-struct Project {
-    folder: tempfile::TempDir,
-}
-
 impl Project {
-    fn new() -> Project {
-        let project = Project { folder: tempfile::tempdir().unwrap() };
-        // The first fails and the third is invalid on every machine: timers have ticks of 0.9 ms, so each message starts late.
-        let late = "[validity]\nlate_after = \"1us\"\nlate_share = \"0%\"\n";
-        for (name, threshold, validity) in [
-            ("pass", "count(ok) > 0", WIDE_VALIDITY),
-            ("fail", "count(ok) < 1", WIDE_VALIDITY),
-            ("invalid", "count(ok) > 0", late),
-            ("wrong", "p(99) < fast", WIDE_VALIDITY),
-        ] {
-            let scenario = format!(
-                "[fleet.meter]\ndevices = 2\n[[fleet.meter.send]]\nevery = \"100ms\"\npayload = \"x\"\n\
-                 [[phase]]\nname = \"steady\"\nduration = \"1s\"\n[thresholds]\ntelemetry = [\"{threshold}\"]\n{validity}"
-            );
-            fs::write(project.path(&format!("{name}.toml")), scenario).unwrap();
-        }
-        project
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-
     /// Runs a command, such as `check pass.toml`.
     fn hubstorm(&self, line: &str) -> Finished {
-        let mut command = command(line.split_whitespace());
-        command.current_dir(self.folder.path());
-        finish(command)
+        finish(self.command(line.split_whitespace()))
     }
 }
 
@@ -127,15 +98,18 @@ fn load_test_from_check_to_report() {
     for (name, metric, code) in
         [("worse.json", "telemetry rate(ok)", 121), ("again.json", "telemetry p(99)", 122)]
     {
-        let mut compare = command(["compare", "pass/result.json", name, "--metric", metric]);
-        compare.current_dir(project.folder.path());
-        finish(compare).exits(code);
+        finish(project.command(["compare", "pass/result.json", name, "--metric", metric])).exits(code);
     }
 
     // Ctrl-C: the partial result is complete in every format.
-    let mut run =
-        command(["run", "pass.toml", "--set", "phase.steady.duration=1h", "--export", "partial.json"]);
-    run.current_dir(project.folder.path());
+    let run = project.command([
+        "run",
+        "pass.toml",
+        "--set",
+        "phase.steady.duration=1h",
+        "--export",
+        "partial.json",
+    ]);
     let mut running = Workplace::new("").start_command(run);
     running.says("phase=steady");
     running.interrupt();
@@ -143,8 +117,7 @@ fn load_test_from_check_to_report() {
     project.hubstorm("report partial.json --judge").exits(105);
 
     // A run that is killed leaves only its journal.
-    let mut run = command(["run", "pass.toml", "--set", "phase.steady.duration=1h", "--out", "killed"]);
-    run.current_dir(project.folder.path());
+    let run = project.command(["run", "pass.toml", "--set", "phase.steady.duration=1h", "--out", "killed"]);
     let running = Workplace::new("").start_command(run);
     let recover = loop {
         let journal = fs::read_dir(project.path("killed")).into_iter().flatten().flatten().next();

@@ -27,19 +27,11 @@ fn broker() -> Mosquitto {
 
 /// Returns a scenario with three devices that connect through the proxy, and these phases.
 fn work(broker: &Mosquitto, proxy: &Proxy, phases: &str) -> Workplace {
-    let (host, port) = (broker.host(), proxy.port());
+    let sensors = broker.sensors(proxy, 3);
     let scenario = format!(
         r#"
 drain = "30m"
-[target]
-kind = "mqtt"
-host = "{host}"
-port = {port}
-tls = false
-[fleet.sensor]
-devices = 3
-id = "dev-{{index}}"
-auth = {{ kind = "password", username = "${{device}}", password = "${{env.BROKER_PASSWORD}}" }}
+{sensors}
 ack_timeout = "30m"
 connect_timeout = "30m"
 [[fleet.sensor.send]]

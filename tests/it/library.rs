@@ -3,7 +3,7 @@
 
 use crate::support::hubstorm::{all_ok, command, read_result, totals};
 use crate::support::mosquitto::Mosquitto;
-use hubstorm::measure::{Operation, Outcome};
+use hubstorm::measure::{Cause, Operation, Outcome};
 use hubstorm::result::model::RunResult;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -92,7 +92,44 @@ fn storm_disconnects_every_device_and_all_return() {
         let online = result.sum(|part| part.operation == Operation::Online && part.phase == "storm");
         assert_eq!((online.due, online.outcome(Outcome::Ok)), (30, 30), "{how}: no device is lost");
         assert!(result.errors.is_empty(), "a planned disconnect is no error: {:?}", result.errors);
+        let recovery = &result.recoveries[0];
+        assert_eq!(
+            (recovery.cause, recovery.phase.as_str(), recovery.planned_online),
+            (Cause::Disconnect, "storm", 30)
+        );
+        assert!(recovery.reached_us.nearly_all.is_some(), "{how}: {recovery:?}");
+        assert_eq!(
+            (recovery.outage.count(), recovery.attempts_per_device.count, recovery.not_back),
+            (30, 30, 0)
+        );
+        let threshold = result
+            .thresholds
+            .iter()
+            .find(|one| one.expression.starts_with("recovery("))
+            .expect("it is judged");
+        assert!(threshold.passed, "{threshold:?}");
     }
+}
+
+#[test]
+fn spike_raises_the_load_and_paces_connects() {
+    let short = [
+        "phase.ramp.duration=1s",
+        "phase.usual.duration=500ms",
+        "phase.more-devices.duration=1s",
+        "phase.spike.duration=2s",
+        "phase.after.duration=500ms",
+    ];
+    let small = ["fleet.meter.devices=20", "fleet.meter.send.0.every=200ms"];
+    let result = run("spike.toml", &[&short[..], &small].concat(), &[], &[]);
+    all_ok(&result, "telemetry");
+    let connects = result.sum(|part| part.operation == Operation::Connect && part.phase == "more-devices");
+    assert_eq!(connects.due, 10);
+    let due =
+        |phase: &str| result.sum(|part| part.operation == Operation::Telemetry && part.phase == phase).due;
+    // 20 devices, 5 messages per second, at twice the load on average.
+    assert!((380..=420).contains(&due("spike")), "{}", due("spike"));
+    assert!(result.recoveries.is_empty(), "nothing disconnects devices");
 }
 
 #[test]
@@ -277,13 +314,27 @@ fn real_hub_runs_against_an_external_hub() {
 }
 
 #[test]
+fn replay_sends_every_row() {
+    let recording = include_str!("../../scenarios/replay.csv");
+    let rows = recording.lines().count() as u64 - 1;
+    let result = run(
+        "replay.toml",
+        &["fleet.truck.send.0.speed=8x", "phase.ramp.duration=1s", "phase.replay.duration=6s"],
+        &[],
+        &[],
+    );
+    assert_eq!(all_ok(&result, "telemetry"), rows);
+}
+
+#[test]
 fn every_shipped_scenario_is_run_here() {
     let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).expect("it is there");
     let files: BTreeSet<String> =
         files.map(|file| file.expect("readable").file_name().to_string_lossy().into_owned()).collect();
     let source =
         [include_str!("library.rs"), include_str!("throttle.rs"), include_str!("faults.rs")].concat();
-    for file in files {
+    // The other files are read by a scenario.
+    for file in files.iter().filter(|file| file.ends_with(".toml")) {
         let run = [format!("run(\"{file}\""), format!("\"/scenarios/{file}\"")];
         assert!(run.iter().any(|run| source.contains(run)), "{file} is not run");
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
+use crate::committed_results;
 use crate::report::sample;
 use hubstorm::measure::{Fleet, OperationTotals, Outcome, Phase, Test};
 use hubstorm::report;
@@ -30,6 +31,39 @@ fn text(html: &str) -> String {
     let texts = html.split('<').map(|part| part.split_once('>').map_or("", |(_, text)| text));
     texts.collect::<String>().trim().to_owned()
 }
+
+/// Returns the text that a page shows: a line for each block and each row of a table. The text in charts is left out, and so is the
+/// scenario file.
+fn visible_lines(page: &str) -> String {
+    let body = between(page, "<body", "</body>").split_once('>').unwrap().1;
+    let (mut hidden, mut is_row, mut text) = (None, false, String::new());
+    for part in body.split('<').skip(1) {
+        let (tag, after) = part.split_once('>').unwrap_or((part, ""));
+        let name = tag.split(|c: char| c.is_whitespace()).next().unwrap();
+        match (hidden, name) {
+            (None, "svg" | "style" | "script" | "pre") => hidden = Some(name),
+            (Some(open), _) if name.strip_prefix('/') == Some(open) => hidden = None,
+            _ => {}
+        }
+        is_row = name == "tr" || (is_row && name != "/tr");
+        let is_inline = is_row || INLINE.contains(&name.trim_start_matches('/'));
+        text += match name {
+            "/td" | "/th" | "/dt" => " | ",
+            _ if is_inline => " ",
+            _ => "\n",
+        };
+        if hidden.is_none() {
+            text += &after.replace('\n', " ");
+        }
+    }
+    let characters = [("&#60;", "<"), ("&#62;", ">"), ("&#39;", "'"), ("&#34;", "\""), ("&#38;", "&")];
+    let text = characters.iter().fold(text, |text, (entity, character)| text.replace(entity, character));
+    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+const INLINE: [&str; 12] =
+    ["a", "abbr", "b", "button", "code", "dt", "i", "small", "span", "strong", "time", "svg"];
 
 /// The sample run with this number of fleets, each with its share of every operation, and of phases of equal length.
 pub(crate) fn wide(fleets: usize, phases: usize) -> RunResult {
@@ -220,4 +254,16 @@ fn many_fleets_and_phases_are_folded() {
     assert!(totals.contains("<caption>Operations: totals outside warm-up</caption>"), "{totals}");
     assert!(!totals.contains("phase-3") && !totals.contains("fleet-3"), "{totals}");
     assert!(folded.contains("phase-3") && folded.contains("fleet-3"));
+}
+
+/// Golden files. Their differences show a reviewer how a change to the page reads.
+#[test]
+fn golden_pages() {
+    for name in ["pass", "fail", "invalid", "aborted", "hub-died"] {
+        let page = report::html(&committed_results::read(name)).unwrap();
+        insta::assert_snapshot!(format!("page_{name}"), visible_lines(&page));
+    }
+    for (name, result) in [("interrupted", sample::interrupted()), ("empty", sample::empty())] {
+        insta::assert_snapshot!(format!("page_{name}"), visible_lines(&report::html(&result).unwrap()));
+    }
 }

@@ -44,6 +44,8 @@ fn unit(name: &str, kind: &str) -> &'static str {
     match name {
         _ if !is_number => "",
         _ if name.ends_with("_us") => "µs",
+        // The times in `reached_us`.
+        "50" | "90" | "99" | "100" => "µs",
         _ if name.ends_with("_percent") => "% of one core",
         _ if name.contains("bytes") => "bytes",
         "rate_ok" | "margin" | "planned_online" | "planned_load" | "quantile" => "fraction of 1",

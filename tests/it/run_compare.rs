@@ -1,45 +1,17 @@
 //! `run --compare`: the exit code of the run and of the comparison together, the options of the comparison, and the baseline.
 
-use crate::support::hubstorm::{Finished, WIDE_VALIDITY, Workplace, command, finish};
+use crate::support::hubstorm::{Finished, Workplace, finish};
+use crate::support::project::Project;
 use hubstorm::measure::{Latency, Operation};
 use hubstorm::result;
 use hubstorm::result::model::RunResult;
 use std::fs;
-use std::path::PathBuf;
-
-/// Scenarios of the same load, and baselines. Commands run in its folder.
-struct Project {
-    folder: tempfile::TempDir,
-}
 
 impl Project {
-    fn new() -> Project {
-        let project = Project { folder: tempfile::tempdir().expect("a temporary folder") };
-        // Timers have ticks of 0.9 ms, so each message of the invalid run starts late.
-        let late = "[validity]\nlate_after = \"1us\"\nlate_share = \"0%\"\n";
-        for (name, threshold, validity) in [
-            ("pass", "count(ok) > 0", WIDE_VALIDITY),
-            ("fail", "count(ok) < 1", WIDE_VALIDITY),
-            ("invalid", "count(ok) > 0", late),
-            ("wrong", "p(99) < fast", WIDE_VALIDITY),
-        ] {
-            let scenario = format!(
-                "[fleet.meter]\ndevices = 2\n[[fleet.meter.send]]\nevery = \"100ms\"\npayload = \"x\"\n\
-                 [[phase]]\nname = \"steady\"\nduration = \"1s\"\n[thresholds]\ntelemetry = [\"{threshold}\"]\n{validity}"
-            );
-            fs::write(project.path(&format!("{name}.toml")), scenario).expect("a writable folder");
-        }
-        project
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
     /// Runs a scenario and compares the result: `run SCENARIO --quiet --compare BASE MORE`.
     fn run(&self, scenario: &str, base: &str, more: &[&str]) -> Finished {
-        let mut command = command(["run", scenario, "--quiet", "--compare", base]);
-        command.args(more).current_dir(self.folder.path());
+        let mut command = self.command(["run", scenario, "--quiet", "--compare", base]);
+        command.args(more);
         finish(command)
     }
 
@@ -164,9 +136,7 @@ fn comparisons_that_cannot_be_made_end_before_the_load() {
         "--force",
         "--update-baseline",
     ] {
-        let mut alone = command(["run", "pass.toml", option]);
-        alone.current_dir(project.folder.path());
-        let refused = finish(alone);
+        let refused = finish(project.command(["run", "pass.toml", option]));
         refused.exits(2);
         assert!(refused.stderr.contains("--compare <BASE>"), "{option}: {}", refused.stderr);
     }
@@ -176,7 +146,7 @@ fn comparisons_that_cannot_be_made_end_before_the_load() {
 fn interrupted_run_is_not_compared() {
     let project = Project::new();
     fs::create_dir(project.path("baseline")).expect("a writable folder");
-    let mut run = command([
+    let run = project.command([
         "run",
         "pass.toml",
         "--set",
@@ -185,7 +155,6 @@ fn interrupted_run_is_not_compared() {
         "baseline",
         "--update-baseline",
     ]);
-    run.current_dir(project.folder.path());
     let mut running = Workplace::new("").start_command(run);
     running.says("phase=steady");
     running.interrupt();
@@ -202,9 +171,10 @@ fn run_into_the_baseline_folder_is_summarized() {
     let summary = project.path("summary.md");
     fs::create_dir(project.path("baseline")).expect("a writable folder");
     for (more, comparisons) in [(&[][..], 1), (&["--no-step-summary"], 1), (&["--keep", "1"], 2)] {
-        let mut run = command(["run", "pass.toml", "--quiet", "--out", "baseline", "--compare", "baseline"]);
+        let mut run =
+            project.command(["run", "pass.toml", "--quiet", "--out", "baseline", "--compare", "baseline"]);
         run.args(["--update-baseline", "--inconclusive", "pass"]).args(more);
-        run.current_dir(project.folder.path()).env("GITHUB_STEP_SUMMARY", &summary);
+        run.env("GITHUB_STEP_SUMMARY", &summary);
         finish(run).exits(0);
         let text = fs::read_to_string(&summary).expect("a summary");
         assert_eq!(text.matches("What was compared").count(), comparisons, "{text}");

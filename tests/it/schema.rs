@@ -17,13 +17,14 @@ const UNKNOWN: &str = "no-such-key";
 const REFERENCE: &str = "${env.EXAMPLE}";
 
 /// Errors in the meaning of a scenario. The schema may accept them, but must refuse every other error.
-const MEANING: [&str; 11] = [
+const MEANING: [&str; 13] = [
     "not allowed with arrival = \"closed\"",
     "think_time requires arrival = \"closed\"",
     "rate and every are mutually exclusive",
     "not allowed with answer = false",
     "more than one source of keys",
     "shorter than base",
+    "a fixed delay cannot have decorrelated jitter",
     "too long",
     "not a keep-alive that MQTT can express",
     "not a timeout that IoT Hub supports",
@@ -32,7 +33,7 @@ const MEANING: [&str; 11] = [
 ];
 
 /// The start of further errors in the meaning.
-const MEANING_OF: [&str; 2] = ["the environment variable ", "cannot read a secret from "];
+const MEANING_OF: [&str; 3] = ["the environment variable ", "cannot read a secret from ", "not a speed "];
 
 /// Edge cases of units, names and addresses, separated by bars.
 const TEXTS: &str = "| |x|a b|zzz|7|10|-2m|never|${device}|${env.}|x${env.EXAMPLE|${file.key.txt}|x${file.key.txt}|\
@@ -41,7 +42,7 @@ const TEXTS: &str = "| |x|a b|zzz|7|10|-2m|never|${device}|${env.}|x${env.EXAMPL
     50|0%|0.5%|50%|+5%| 5 % |99.95%|100%|100.0%|100.5%|101%|1e1%|10000%|10001%|-1%|%|\
     0% -> 100%|0%->50%|0% -> 50% in 10 steps|0% -> 50% in 1 steps|0% -> 50% in 1000 steps |0% -> 50% in 1001 steps|\
     50% in 10 steps|0% -> 50% in 07 steps|0% -> 50% in +7 steps|0% -> 50%  in 7 steps|0% -> 50% in  7 steps|0% -> 50% in 7|0% ->|-> 5%|0% -> 101%|50% -> 10001%|0% -> 50% -> 100%|\
-    10.0.0.1|::1|fe80::1|10.0.0|10.0.0.0/8|1:2";
+    2x| 2 x |2X|+2x|0x|0.0x|2e1x|.5x|5.x|10000x|10001x|x|10.0.0.1|::1|fe80::1|10.0.0|10.0.0.0/8|1:2";
 
 fn environment(name: &str, example: &str) -> Option<String> {
     let value = match name {
@@ -420,7 +421,7 @@ fn schema_lists_the_plans_subscriptions_and_metrics() {
 fn planned(document: &Value) -> Result<String, String> {
     let text = document.to_string();
     let env = |name: &str| environment(name, "");
-    let input = Input { file: "x.json", text: &text, overrides: &[], env: &env, files: &files };
+    let input = Input { file: "tests/support/x.json", text: &text, overrides: &[], env: &env, files: &files };
     let mut plan =
         plan::load(&input, &mut rand::rngs::StdRng::seed_from_u64(1)).map_err(|errors| errors.to_string())?;
     plan.source.text.clear();

@@ -125,6 +125,7 @@ fn another_hub_has_no_delayed_and_rejected_counts() {
 fn emulator_refuses_wrong_tiers_with_a_fix() {
     for (arguments, text) in [
         (&["--tier", "S9"][..], "unknown tier: set F1, B1, B2, B3, S1, S2, S3 or unlimited"),
+        (&["--tier", "s1"], "unknown tier: did you mean S1?"),
         (&["--tier", "F1", "--units", "2"], "units is 2: a hub of tier F1 has only 1 unit"),
         (&["--units", "2"], "units has no effect without a tier"),
     ] {

@@ -4,6 +4,7 @@ use crate::support::emulator::Emulator;
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, totals};
 use hubstorm::measure::{Outcome, Outcomes};
 use hubstorm::result::model::{self, RunResult};
+use hubstorm::scenario::Sdk;
 use std::net::Ipv4Addr;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -67,7 +68,7 @@ fn hub_counts_expired_tokens() {
 
 #[test]
 fn hub_accepts_the_presets_of_every_sdk() {
-    let fleets = ["python", "node", "dotnet", "java", "c"].map(|sdk| {
+    let fleets = Sdk::ALL.map(Sdk::name).map(|sdk| {
         format!(
             "[fleet.{sdk}]\ndevices = 2\nsdk = \"{sdk}\"\nsubscribe = [\"c2d\", \"twin\", \"methods\"]\n\
              auth = {{ kind = \"sas\", ttl = \"20m\" }}\n[[fleet.{sdk}.send]]\nevery = \"500ms\"\npayload = \"x\"\n"
@@ -76,8 +77,8 @@ fn hub_accepts_the_presets_of_every_sdk() {
     let work = Workplace::new(&format!("{}{}", fleets.concat(), phase("1s")));
     work.run().exits(0);
     let result = work.result();
-    assert_eq!((all_ok(&result, "connect"), all_ok(&result, "subscribe")), (10, 10));
-    assert_eq!(all_ok(&result, "telemetry"), 10 * 2);
+    assert_eq!((all_ok(&result, "connect"), all_ok(&result, "subscribe")), (12, 12));
+    assert_eq!(all_ok(&result, "telemetry"), 12 * 2);
     assert!(result.errors.is_empty(), "{:?}", result.errors);
     let findings: Vec<_> =
         result.findings.iter().filter(|finding| !finding.text.contains("stalled")).collect();

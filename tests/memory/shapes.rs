@@ -86,6 +86,8 @@ impl Drop for Mosquitto {
     }
 }
 
+const RESUMPTION: &str = "[emulator]\ntls = { resumption = \"on\" }\n";
+
 fn meters(devices: u32, rest: &str) -> String {
     format!("[fleet.meter]\ndevices = {devices}\n{rest}\n")
 }
@@ -182,6 +184,11 @@ pub(crate) fn all() -> Vec<Shape> {
         ),
         Shape::new("10 fleets of 100 devices, 12 phases", &fleets, &times),
         Shape::new("4,000 devices, TLS, idle", &meters(4_000, ""), &phases("40s", "10s")),
+        Shape::new(
+            "4,000 devices, TLS resumption, idle",
+            &[meters(4_000, "").as_str(), RESUMPTION].concat(),
+            &phases("40s", "10s"),
+        ),
         Shape::new(
             "10,000 devices, plain",
             &[meters(10_000, ""), sends("10s", plain)].concat(),

@@ -68,16 +68,19 @@ impl LocalBroker {
     /// Kills the broker (`kill -9`) once it has unread data from this number of connections. Suspends it first (SIGSTOP), so that it answers
     /// none of the data.
     pub fn kill_with_unread(&mut self, connections: usize) {
+        kill_with_unread(&mut self.child, self.address, connections);
+    }
+
+    /// Terminates the broker (`kill`), and waits for its end.
+    pub fn terminate(&mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id fits"));
-        let signal = |signal| kill(pid, signal).expect("the child is not yet reaped");
-        signal(Signal::SIGSTOP);
-        let began = now();
-        while unread(self.address) < connections {
-            assert!(now() - began < TEST_TIMEOUT, "only {} clients send", unread(self.address));
-            thread::yield_now();
-        }
-        signal(Signal::SIGKILL);
+        kill(pid, Signal::SIGTERM).expect("the child is not yet reaped");
         self.child.wait().expect("it is a child process");
+    }
+
+    /// Returns the folder with the broker's data.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Restarts the broker at the same address with its data.
@@ -95,6 +98,20 @@ impl Drop for LocalBroker {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// See [`LocalBroker::kill_with_unread`].
+pub fn kill_with_unread(child: &mut Child, address: SocketAddr, connections: usize) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id fits"));
+    let signal = |signal| kill(pid, signal).expect("the child is not yet reaped");
+    signal(Signal::SIGSTOP);
+    let began = now();
+    while unread(address) < connections {
+        assert!(now() - began < TEST_TIMEOUT, "only {} clients send", unread(address));
+        thread::yield_now();
+    }
+    signal(Signal::SIGKILL);
+    child.wait().expect("it is a child process");
 }
 
 fn write_certificate(folder: &Path, address: IpAddr) {

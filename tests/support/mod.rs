@@ -13,6 +13,8 @@ pub mod local_broker;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod nats;
+pub mod outage;
+pub mod project;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod readers;

@@ -1,6 +1,8 @@
 //! Debian's mosquitto, with TLS, plain TCP and passwords. It has its own codec.
 
 use super::address::own_address;
+use super::local_broker::{LocalBroker, Place};
+use super::proxy::Proxy;
 use super::sys::Witness;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -49,6 +51,18 @@ impl Mosquitto {
         Mosquitto::launch([], "the witness's", true, setting)
     }
 
+    /// Returns the start of a scenario with `dev-0`, `dev-1` and so on, which connect to a proxy of this broker without TLS. The password is
+    /// in `BROKER_PASSWORD`.
+    pub fn sensors(&self, proxy: &Proxy, devices: u32) -> String {
+        format!(
+            "[target]\nkind = \"mqtt\"\nhost = \"{}\"\nport = {}\ntls = false\n[fleet.sensor]\ndevices = {devices}\n\
+             id = \"dev-{{index}}\"\n\
+             auth = {{ kind = \"password\", username = \"${{device}}\", password = \"${{env.BROKER_PASSWORD}}\" }}",
+            self.host(),
+            proxy.port(),
+        )
+    }
+
     fn launch(
         users: impl IntoIterator<Item = (String, String)>,
         password: &str,
@@ -95,6 +109,52 @@ impl Drop for Mosquitto {
         // It may have ended already, which fails the test elsewhere.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Starts a broker that accepts every client, stores its sessions after every change, and writes each packet to its log, [`LOG`].
+pub fn stored() -> LocalBroker {
+    LocalBroker::start(launch_stored, false)
+}
+
+/// The log of a [`stored`] broker, in its folder.
+pub const LOG: &str = "mosquitto.log";
+
+fn launch_stored(place: &Place<'_>) -> (Child, u16) {
+    let port = match place.address.port() {
+        0 => NEXT_PORT.fetch_add(2, Ordering::Relaxed),
+        port => port,
+    };
+    let (address, folder) = (place.address.ip(), place.folder.display());
+    let config = format!(
+        "user root\n\
+         persistence true\n\
+         persistence_location {folder}/\n\
+         autosave_on_changes true\n\
+         autosave_interval 1\n\
+         max_inflight_messages 0\n\
+         max_queued_messages 0\n\
+         allow_anonymous true\n\
+         log_dest stderr\n\
+         log_type all\n\
+         listener {port} {address}\n"
+    );
+    let file = place.folder.join("mosquitto.conf");
+    fs::write(&file, config).expect("the folder is writable");
+    // A file, because the broker's lines must be complete when it is killed.
+    let log = place.folder.join(LOG);
+    let sink = fs::OpenOptions::new().create(true).append(true).open(&log).expect("the folder is writable");
+    let before = fs::read_to_string(&log).expect("its log is UTF-8").len();
+    let mut command = Command::new(program());
+    command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(sink);
+    let mut child = command.spawn().expect("mosquitto is installed; tests/run does that");
+    loop {
+        let text = fs::read_to_string(&log).expect("its log is UTF-8");
+        if text[before..].lines().any(|line| line.ends_with("running")) {
+            return (child, port);
+        }
+        assert!(child.try_wait().expect("it is a child").is_none(), "mosquitto did not start:\n{text}");
+        thread::yield_now();
     }
 }
 

@@ -78,8 +78,10 @@ impl Proxy {
                 if accepting.lock().stopped {
                     return;
                 }
-                let Ok(server) = TcpStream::connect(upstream) else { return };
-                accepting.connect(&client, &server);
+                // Without a server, the client's connection closes.
+                if let Ok(server) = TcpStream::connect(upstream) {
+                    accepting.connect(&client, &server);
+                }
             }
         });
         Proxy { address, shared }
@@ -87,6 +89,10 @@ impl Proxy {
 
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Waits until the proxy has forwarded this number of bytes from clients.

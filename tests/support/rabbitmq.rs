@@ -2,12 +2,16 @@
 //! shares nothing with a RabbitMQ service of the system. Used by `rabbitmq`.
 
 use super::address::{listen, own_address};
+use super::local_broker::kill_with_unread;
 use hubstorm::emulator::certificate;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -15,32 +19,62 @@ use tempfile::TempDir;
 pub const USER: &str = "device";
 /// The script behind Debian's wrapper, which would change the user.
 const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-const PLAIN_PORT: u16 = 28_830;
-const TLS_PORT: u16 = 28_831;
-/// Port of Erlang's distribution. It is unused.
-const NODE_PORT: u16 = 28_832;
+/// The first port of the brokers on this process's own address. Each broker uses three: plain TCP, TLS, and Erlang's distribution, which is
+/// unused.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(28_830);
 const CERTIFICATE_VALID: Duration = Duration::from_secs(86_400);
 
-/// A broker. A process can start only one, because its ports on the process's own address are fixed.
+/// A broker.
 pub struct RabbitMq {
     node: Child,
     /// Erlang's port mapper, which the broker requires. The broker itself would start one that never ends.
     mapper: Child,
+    mapper_port: u16,
     folder: TempDir,
     address: IpAddr,
+    plain_port: u16,
 }
 
 impl RabbitMq {
     /// Starts a broker that accepts [`USER`] with `password`. Returns once it listens.
     pub fn start(password: &str) -> RabbitMq {
+        RabbitMq::launch(password, false)
+    }
+
+    /// Starts a broker that accepts every client. Returns once it listens.
+    pub fn open() -> RabbitMq {
+        RabbitMq::launch("unused", true)
+    }
+
+    fn launch(password: &str, anonymous: bool) -> RabbitMq {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = own_address();
-        write_files(folder.path(), address, password);
+        let plain_port = NEXT_PORT.fetch_add(3, Ordering::Relaxed);
+        write_files(folder.path(), SocketAddr::new(address, plain_port), password, anonymous);
         let (mapper, mapper_port) = start_mapper();
-        let node = start_node(folder.path(), address, mapper_port);
-        let mut broker = RabbitMq { node, mapper, folder, address };
+        let node = start_node(folder.path(), SocketAddr::new(address, plain_port), mapper_port);
+        let mut broker = RabbitMq { node, mapper, mapper_port, folder, address, plain_port };
         broker.wait();
         broker
+    }
+
+    /// Kills the broker (`kill -9`) once it has unread data from this number of connections.
+    pub fn kill_with_unread(&mut self, connections: usize) {
+        let address = self.plain();
+        kill_with_unread(&mut self.node, address, connections);
+    }
+
+    /// Terminates the broker (`kill`), and waits for its end.
+    pub fn terminate(&mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.node.id()).expect("a process id fits"));
+        kill(pid, Signal::SIGTERM).expect("the child is not yet reaped");
+        self.node.wait().expect("it is a child process");
+    }
+
+    /// Restarts the broker at the same address with its data. Returns once it listens.
+    pub fn restart(&mut self) {
+        self.node = start_node(self.folder.path(), self.plain(), self.mapper_port);
+        self.wait();
     }
 
     fn wait(&mut self) {
@@ -60,11 +94,11 @@ impl RabbitMq {
     }
 
     pub fn tls(&self) -> SocketAddr {
-        SocketAddr::new(self.address, TLS_PORT)
+        SocketAddr::new(self.address, self.plain_port + 1)
     }
 
     pub fn plain(&self) -> SocketAddr {
-        SocketAddr::new(self.address, PLAIN_PORT)
+        SocketAddr::new(self.address, self.plain_port)
     }
 }
 
@@ -78,7 +112,8 @@ impl Drop for RabbitMq {
     }
 }
 
-fn write_files(folder: &Path, address: IpAddr, password: &str) {
+fn write_files(folder: &Path, plain: SocketAddr, password: &str, anonymous: bool) {
+    let (address, tls_port) = (plain.ip(), plain.port() + 1);
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("the folder is writable");
     let names = [address.to_string()];
     let certificate =
@@ -92,9 +127,11 @@ fn write_files(folder: &Path, address: IpAddr, password: &str) {
         "rabbitmq.conf",
         &format!(
             "listeners.tcp = none\n\
-             mqtt.listeners.tcp.default = {address}:{PLAIN_PORT}\n\
-             mqtt.listeners.ssl.default = {address}:{TLS_PORT}\n\
-             mqtt.allow_anonymous = false\n\
+             mqtt.listeners.tcp.default = {plain}\n\
+             mqtt.listeners.ssl.default = {address}:{tls_port}\n\
+             mqtt.allow_anonymous = {anonymous}\n\
+             mqtt.default_user = {USER}\n\
+             mqtt.default_pass = {password}\n\
              ssl_options.cacertfile = {folder_path}/ca.pem\n\
              ssl_options.certfile = {folder_path}/cert.pem\n\
              ssl_options.keyfile = {folder_path}/key.pem\n\
@@ -113,8 +150,8 @@ fn start_mapper() -> (Child, u16) {
     (command.spawn().expect("RabbitMQ's Erlang is installed; tests/run does that"), port)
 }
 
-fn start_node(folder: &Path, address: IpAddr, mapper_port: u16) -> Child {
-    let interface = address.to_string().replace('.', ",");
+fn start_node(folder: &Path, plain: SocketAddr, mapper_port: u16) -> Child {
+    let interface = plain.ip().to_string().replace('.', ",");
     let mut command = Command::new(PROGRAM);
     command
         .env("HOME", folder) // For the cookie of Erlang's distribution.
@@ -122,7 +159,7 @@ fn start_node(folder: &Path, address: IpAddr, mapper_port: u16) -> Child {
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
         .env("ERL_CRASH_DUMP", folder.join("erl_crash.dump")) // Not in the working directory of the tests.
         .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
-        .env("RABBITMQ_DIST_PORT", NODE_PORT.to_string())
+        .env("RABBITMQ_DIST_PORT", (plain.port() + 2).to_string())
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
         .env("RABBITMQ_LOGS", "-")
         .env("RABBITMQ_LOG_BASE", folder)

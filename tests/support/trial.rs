@@ -16,7 +16,7 @@ use std::time::Duration;
 const FREEZE: Duration = Duration::from_secs(600);
 
 /// A scenario with time to connect and subscribe before the load.
-fn scenario(address: SocketAddr, ca: Option<&Path>, steady: &str, more: &str) -> String {
+pub(super) fn scenario(address: SocketAddr, ca: Option<&Path>, steady: &str, more: &str) -> String {
     format!(
         r#"
 seed = 11
@@ -221,7 +221,7 @@ pub fn kill_in_mid_run(broker: &mut LocalBroker, qos: u8, paho: Paho) -> Report 
 }
 
 /// Interrupts a run in its long phase, and waits for its last acknowledgments.
-fn ctrl_c(work: &Workplace, running: Running) -> RunResult {
+pub(super) fn ctrl_c(work: &Workplace, running: Running) -> RunResult {
     running.interrupt();
     running.wait().exits(105);
     work.result()
@@ -236,10 +236,10 @@ fn judge_errors(result: &RunResult, connections: u64) {
     assert!(errors.iter().any(|error| (error.class.as_str(), error.culprit.name()) == ("reset", "network")));
 }
 
-const RECONNECT: &str = r#"{ kind = "fixed", delay = "200ms" }"#;
+pub(super) const RECONNECT: &str = r#"{ kind = "fixed", delay = "200ms" }"#;
 
 /// Devices with persistent sessions. They subscribe because Aedes keeps no session without a subscription; the topic has no publisher.
-fn kept_fleet(devices: usize, in_flight: usize, qos: u8) -> String {
+pub(super) fn kept_fleet(devices: usize, in_flight: usize, qos: u8) -> String {
     format!(
         "[fleet.kept]\ndevices = {devices}\nclean_session = false\nin_flight = {in_flight}\n\
          reconnect = {RECONNECT}\nsubscribe = [\"command/${{device}}\"]\n{}",
@@ -247,7 +247,7 @@ fn kept_fleet(devices: usize, in_flight: usize, qos: u8) -> String {
     )
 }
 
-fn send(fleet: &str, topic: &str, qos: u8, every: &str) -> String {
+pub(super) fn send(fleet: &str, topic: &str, qos: u8, every: &str) -> String {
     format!(
         r#"
 [[fleet.{fleet}.send]]
@@ -261,13 +261,13 @@ payload = '{{"seq":${{seq}},"stamp":"${{stamp}}"}}'
 
 /// How a fleet's operations ended, over the phases.
 #[derive(Debug)]
-struct Outcomes {
-    due: u64,
-    ok: u64,
-    lost: u64,
+pub(super) struct Outcomes {
+    pub(super) due: u64,
+    pub(super) ok: u64,
+    pub(super) lost: u64,
 }
 
-fn outcomes(result: &RunResult, operation: &str, fleet: &str) -> Outcomes {
+pub(super) fn outcomes(result: &RunResult, operation: &str, fleet: &str) -> Outcomes {
     let rows: Vec<_> = rows(result, operation).into_iter().filter(|row| row.fleet == fleet).collect();
     let sum = |outcome| rows.iter().map(|row| row.outcome(outcome)).sum();
     let due = rows.iter().map(|row| row.due).sum();

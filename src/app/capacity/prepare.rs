@@ -4,7 +4,7 @@
 use super::settings::{Setup, show};
 use crate::app::capacity::trials::MessageLimits;
 use crate::app::emulator_process::EmulatorProcess;
-use crate::app::run::{control_config, endpoint, set_target};
+use crate::app::run::{control_config, endpoints, set_target};
 use crate::app::{AppError, Env, consent, cost, preflight, tell};
 use crate::cli::CapacityArgs;
 use crate::link::Endpoint;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(super) struct Prepared {
     /// The built-in hub, if it is the target.
     pub(super) emulator: Option<EmulatorProcess>,
-    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) endpoints: Arc<[Endpoint]>,
 }
 
 /// Performs all steps before the load.
@@ -34,9 +34,9 @@ pub(super) async fn prepare(
         roots = Some(set_target(plan, ready)?);
         emulator = Some(started);
     }
-    let endpoint = Arc::new(endpoint(plan, roots)?);
+    let endpoints = endpoints(plan, roots)?;
     if !args.quiet {
-        tell(env, &overview(plan, setup, &endpoint));
+        tell(env, &overview(plan, setup));
     }
     if consent::bills(plan) && !args.yes {
         consent::ask(&question(args, plan, setup), "use --max-messages or --max-time", env).await?;
@@ -48,14 +48,14 @@ pub(super) async fn prepare(
                 tell(env, text);
             }
         };
-        preflight::connections(plan, &endpoint, note).await?;
+        preflight::connections(plan, &endpoints, note).await?;
     }
-    Ok(Prepared { emulator, endpoint })
+    Ok(Prepared { emulator, endpoints })
 }
 
 /// Describes the search in two lines.
-fn overview(plan: &Plan, setup: &Setup, endpoint: &Endpoint) -> String {
-    let target = if plan.emulator.is_some() { "the built-in hub" } else { endpoint.host.as_str() };
+fn overview(plan: &Plan, setup: &Setup) -> String {
+    let target = if plan.emulator.is_some() { "the built-in hub".to_owned() } else { plan.target.address() };
     let settings = &setup.settings;
     let mut text = format!(
         "{}: searches the capacity of {target} with phase {} and {}, from {} to {}, in trials of {}, at most {}, seed {}\n",
@@ -94,7 +94,7 @@ fn question(args: &CapacityArgs, plan: &Plan, setup: &Setup) -> String {
     format!(
         "this search sends up to {} billed messages to {} in at most {}",
         human_count(billed),
-        plan.target.host,
+        plan.target.address(),
         human_duration(slots.length() * u32::from(slots.count)),
     )
 }

@@ -8,7 +8,7 @@ use crate::capacity::{SearchRules, pace::SlotTimes};
 use crate::cli::{CapacityArgs, VaryArg};
 use crate::iothub::throttles::Class;
 use crate::measure::{Operation, Rules, Test};
-use crate::plan::{Plan, TargetKind, Threshold, TrialSlots, samples_needed};
+use crate::plan::{Plan, Spread, TargetKind, Threshold, TrialSlots, samples_needed};
 use crate::units::{Percent, Rate, human_count, human_duration, parse_duration, whole};
 use std::time::Duration;
 
@@ -116,7 +116,12 @@ pub(super) fn resolve(args: &CapacityArgs, plan: &Plan, workers: usize) -> Resul
         .map(|(_, rule)| rule)
         .collect();
     let label = |rule: &crate::measure::Rule| {
-        let metric = crate::measure::threshold_label(rule.metric.name(), None, rule.fleet.as_deref());
+        let metric = crate::measure::threshold_label(
+            rule.metric.name(),
+            None,
+            rule.fleet.as_deref(),
+            rule.without_faults,
+        );
         format!("{metric} {}", rule.expression)
     };
     let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
@@ -174,6 +179,11 @@ fn searchable_rate(plan: &Plan, number: usize, name: &str) -> Result<f64, AppErr
             "a closed loop (arrival = \"closed\") does not follow the load, so there is no level to vary; use arrival = \"regular\" or \
              \"poisson\""
                 .to_owned(),
+        ));
+    }
+    if plan.fleets.iter().flat_map(|fleet| &fleet.sends).any(|send| send.arrival.spread == Spread::Replay) {
+        return Err(scenario_error(
+            "a recording has times of its own, so it does not follow the load; search with a stream that has `every` or `rate`".to_owned(),
         ));
     }
     let rate = plan.phase_rate(number);

@@ -2,10 +2,10 @@
 
 use crate::app::columns::Layout;
 use crate::plan::{
-    Auth, Deliveries, FleetPlan, Keys, MethodPlan, Offline, Renew, Sdk, SendPlan, Spread, SubscribeQos,
-    Subscription, TokenLife,
+    Auth, Deliveries, FleetPlan, Keys, MethodPlan, Offline, RecordedLoad, Recording, Renew, Sdk, SendPlan,
+    Spread, SubscribeQos, Subscription, TokenLife, device_preset,
 };
-use crate::policy::backoff::{BackOff, Reconnect};
+use crate::policy::backoff::{BackOff, Jitter, Reconnect};
 use crate::units::{Percent, Rate, human_bytes, human_count, human_duration, human_us, plural};
 use crate::wire::QoS;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(super) fn write_fleet(
     line("credentials", &credentials(&fleet.auth));
     if let Some(sdk) = fleet.sdk {
         line("SDK preset", &sdk_preset(sdk, fleet));
+    } else if fleet.reconnect != device_preset(None).reconnect {
+        line("reconnect", &reconnect_policy(&fleet.reconnect));
     }
     if !fleet.subscribe.is_empty() {
         let names: Vec<String> = fleet.subscribe.iter().map(subscription).collect();
@@ -105,33 +107,48 @@ fn sdk_preset(sdk: Sdk, fleet: &FleetPlan) -> String {
     )
 }
 
+/// Describes a reconnect policy.
 fn reconnect_policy(reconnect: &Reconnect) -> String {
     let human = human_duration;
-    let Some([least, most]) = reconnect.back_off.first_between() else {
-        return "never reconnects".to_owned();
-    };
-    let grows = match reconnect.back_off {
-        BackOff::Never | BackOff::Fixed { .. } => String::new(),
-        BackOff::Exponential { max, .. } => format!(", doubled up to {}", human(max)),
-        BackOff::Stepped { max, .. } => format!(", growing up to {}", human(max)),
-    };
-    let waits = match least {
-        least if least == most => format!("after {}{grows}", human(most)),
-        Duration::ZERO => format!("after up to {}{grows}", human(most)),
-        least => format!("after {} to {}{grows}", human(least), human(most)),
-    };
+    let Some(waits) = delays(&reconnect.back_off) else { return "never reconnects".to_owned() };
     let first = match reconnect.first {
         None => String::new(),
         Some(Duration::ZERO) => "immediately, then ".to_owned(),
         Some(first) => format!("after {}, then ", human(first)),
     };
-    let gives_up = match (reconnect.gives_up_after, reconnect.gives_up_refused) {
-        (None, false) => String::new(),
-        (None, true) => " (gives up when refused)".to_owned(),
-        (Some(after), false) => format!(" (gives up after {})", human(after)),
-        (Some(after), true) => format!(" (gives up after {}, or when refused)", human(after)),
+    let refused = reconnect.refused.as_ref().and_then(delays);
+    let refused = refused.map_or_else(String::new, |waits| format!("; when refused, {waits}"));
+    let limits = [
+        reconnect.gives_up_after.map(|after| format!("after {}", human(after))),
+        reconnect.gives_up_attempts.map(|attempts| {
+            format!("after {}", plural(attempts.into(), "failed attempt", "failed attempts"))
+        }),
+        reconnect.gives_up_refused.then(|| "when refused".to_owned()),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    let gives_up =
+        if limits.is_empty() { String::new() } else { format!(" (gives up {})", limits.join(", or ")) };
+    format!("reconnects {first}{waits}{refused}{gives_up}")
+}
+
+/// Describes the delays of a back-off; `None` if there are no retries.
+fn delays(back_off: &BackOff) -> Option<String> {
+    let human = human_duration;
+    let [least, most] = back_off.between(0)?;
+    let grows = match *back_off {
+        BackOff::Never | BackOff::Fixed { .. } => String::new(),
+        BackOff::Exponential { max, jitter: Jitter::Decorrelated, .. } => {
+            format!(", then up to three times the delay before, up to {}", human(max))
+        }
+        BackOff::Exponential { base, max, .. } if base == max => String::new(),
+        BackOff::Exponential { max, .. } => format!(", doubled up to {}", human(max)),
+        BackOff::Stepped { max, .. } => format!(", growing up to {}", human(max)),
     };
-    format!("reconnects {first}{waits}{gives_up}")
+    Some(match least {
+        least if least == most => format!("after {}{grows}", human(most)),
+        Duration::ZERO => format!("after up to {}{grows}", human(most)),
+        least => format!("after {} to {}{grows}", human(least), human(most)),
+    })
 }
 
 fn subscription(subscription: &Subscription) -> String {
@@ -145,11 +162,15 @@ fn subscription(subscription: &Subscription) -> String {
 }
 
 fn send_stream(send: &SendPlan, fleet: &FleetPlan) -> String {
+    if let Some(recording) = send.payload.recording() {
+        return replayed(send, recording);
+    }
     let spread = match send.arrival.spread {
         Spread::Regular => "regular",
         Spread::Stratified(_) => "regular, in turn",
         Spread::Poisson => "poisson",
         Spread::Closed { .. } => "closed loop, not corrected for coordinated omission",
+        Spread::Replay => "replay",
     };
     let burst = match send.arrival.burst {
         1 => String::new(),
@@ -165,6 +186,34 @@ fn send_stream(send: &SendPlan, fleet: &FleetPlan) -> String {
         send.operation,
         send.qos,
         human_bytes(bytes as u64)
+    )
+}
+
+/// Describes a stream that replays a recording.
+fn replayed(send: &SendPlan, recording: &Recording) -> String {
+    let retain = if send.retain { ", retained" } else { "" };
+    let RecordedLoad { rows, length, repeats_after, peak_per_s } = recording.load();
+    let speed = match recording.speed() {
+        1.0 => String::new(),
+        speed => format!(" at {speed}x speed"),
+    };
+    let repeat = match repeats_after {
+        Some(after) => format!("repeated every {}", human_duration(after)),
+        None => "once".to_owned(),
+    };
+    let ignored = match recording.ignored_columns() {
+        [] => String::new(),
+        columns => format!("; ignores the columns {}", columns.join(", ")),
+    };
+    format!(
+        "{} at QoS {}{retain}, replay of {}: {} in {}{speed}, {repeat}, at most {} in one second at a load of 100%, up to {} each{ignored}",
+        send.operation,
+        send.qos,
+        recording.file(),
+        plural(rows, "row", "rows"),
+        human_duration(length),
+        human_count(peak_per_s),
+        human_bytes(recording.longest_bytes() as u64)
     )
 }
 

@@ -149,7 +149,7 @@ fn scenario_keys_override_the_sdk_preset() {
         let end = text.find("    subscribes").expect("the fleet has subscriptions");
         text[start..end].to_owned()
     };
-    let all = ["python", "node", "dotnet", "java", "c"].map(|sdk| described(sdk, &[])).join("\n");
+    let all = crate::plan::Sdk::ALL.map(crate::plan::Sdk::name).map(|sdk| described(sdk, &[])).join("\n");
     let explicit = [
         "fleet.meter.keep_alive=20s",
         "fleet.meter.reconnect={ kind = \"never\" }",

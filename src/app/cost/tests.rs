@@ -63,6 +63,14 @@ fn cost_of_a_day_is_at_the_average_rate_of_the_run() {
             "about 864,000 if the run's average rate continues for 24 hours: 216% of one S1 unit, or 3 S1 units"
         ]
     );
+    for (devices, expected) in [
+        (1_000, "or 15 S2 units or one S3 unit (a hub can have at most 200 S1 units)"),
+        (20_000, "or 6 S3 units (a hub can have at most 200 S1 units)"),
+        (100_000, "or 3 hubs with 10 S3 units each (a hub can have at most 200 S1 units)"),
+    ] {
+        let [_, day] = cost(&plan(devices)).description();
+        assert!(day.ends_with(expected), "{day}");
+    }
     let month = cost(&plan_for("30d", 10));
     assert_eq!(
         month.description()[0],
@@ -145,7 +153,9 @@ fn the_cost_is_a_share_of_the_hub_in_the_target() {
         description(&["tier=F1"]),
         [
             "about 1,200 messages in the run: 15.0% of the 8,000 a day of one F1 unit".to_owned(),
-            format!("about 1,730,000 {day} 21,600% of one F1 unit")
+            format!(
+                "about 1,730,000 {day} 21,600% of one F1 unit, or 5 S1 units or one S2 unit or one S3 unit (a hub can have at most one F1 unit)"
+            )
         ]
     );
     assert_eq!(

@@ -3,7 +3,7 @@
 
 use super::super::columns::{DOCTOR_TEXT_COLUMN, Layout};
 use super::super::once::{self, Checklist, Trial};
-use super::super::{AppError, Env, print, print_text, read_scenario};
+use super::super::{AppError, Env, print, print_text, read_scenario, run};
 use crate::cli::{DoctorArgs, ScenarioArgs};
 use crate::plan::{OncePlan, OnceScope};
 use crate::units::plural;
@@ -22,35 +22,38 @@ pub(super) async fn plan(args: &DoctorArgs, file: &Path, env: &Env) -> Result<On
     Ok(plan.once(OnceScope::OneMessage))
 }
 
-/// Runs one device of each fleet, and prints the times of the steps. Fails if a step failed.
+/// Runs one device of each fleet against each host, and prints the times of the steps. Fails if a step failed.
 pub(super) async fn try_devices(mut once: OncePlan, env: &mut Env) -> Result<(), AppError> {
-    let (mut emulator, endpoint) = once::start(&env.exe, &mut once.plan).await?;
-    let target = &once.plan.target;
-    let host = if emulator.is_some() { "the built-in hub" } else { &target.host };
-    print(env, &format!("scenario {}, {host} on port {}\n", once.plan.source.file, target.port))?;
-    let mut list = Checklist::new(&once);
+    let (mut emulator, endpoints) = once::start(&env.exe, &mut once.plan).await?;
+    print(env, &format!("scenario {}, {}\n", once.plan.source.file, run::against(&once.plan)))?;
+    let lists: Vec<Checklist> = endpoints.iter().map(|_| Checklist::new(&once)).collect();
     let plan = Arc::new(once.plan);
-    let interrupts = env.interrupts.clone();
-    let trial = Trial {
-        plan: &plan,
-        endpoint,
-        emulator: emulator.as_mut(),
-        interrupts,
-        trace: None,
-        err: &mut *env.err,
-    };
-    let ended = once::drive(trial, &mut list).await?;
-    list.close(ended.cut_short());
-    let layout = Layout::of((env.out_width)());
-    print_text(
-        env,
-        &layout.list(&once::times(&list, &plan, ended.finished.tls.as_ref()), DOCTOR_TEXT_COLUMN),
-    )?;
-    once::check_breakdowns(&ended)?;
+    let mut failed: Vec<String> = Vec::new();
+    for (endpoint, mut list) in endpoints.iter().cloned().zip(lists) {
+        print(env, &once::heading(&endpoint, &endpoints))?;
+        let interrupts = env.interrupts.clone();
+        let emulator = emulator.as_mut();
+        let trial = Trial { plan: &plan, endpoint, emulator, interrupts, trace: None, err: &mut *env.err };
+        let ended = once::drive(trial, &mut list).await?;
+        list.close(ended.cut_short());
+        let layout = Layout::of((env.out_width)());
+        print_text(
+            env,
+            &layout.list(&once::times(&list, &plan, ended.finished.tls.as_ref()), DOCTOR_TEXT_COLUMN),
+        )?;
+        once::check_breakdowns(&ended)?;
+        let names = list.failed_fleets(&plan);
+        failed.extend(
+            names
+                .iter()
+                .map(|name| (*name).to_string())
+                .filter(|name| !failed.contains(name))
+                .collect::<Vec<_>>(),
+        );
+    }
     if let Some(emulator) = emulator {
         emulator.stop().await?;
     }
-    let failed = list.failed_fleets(&plan);
     match failed.is_empty() {
         true => Ok(()),
         false => Err(AppError::Environment(format!(

@@ -89,6 +89,8 @@ impl Checklist {
                     self.connect_steps.push((fleet, operation, duration));
                 }
             }
+            // Part of `ConnectTls`.
+            Operation::ConnectTlsResumed => {}
             Operation::Subscribe => self.on_subscribe_ended(fleet, outcome, took),
             Operation::Unsubscribe => {
                 self.end_first(fleet, |what| what == What::Unsubscribe, outcome, took);

@@ -20,7 +20,8 @@ use tokio::sync::watch;
 /// The parts of a run that the caller has prepared.
 pub(in crate::app) struct Trial<'a> {
     pub(in crate::app) plan: &'a Arc<Plan>,
-    pub(in crate::app) endpoint: Arc<Endpoint>,
+    /// The host that all devices connect to.
+    pub(in crate::app) endpoint: Endpoint,
     pub(in crate::app) emulator: Option<&'a mut EmulatorProcess>,
     pub(in crate::app) interrupts: watch::Receiver<u8>,
     /// The device to trace, and its lines.
@@ -62,7 +63,7 @@ pub(in crate::app) async fn drive(trial: Trial<'_>, list: &mut Checklist) -> Res
     let wall = WallClock::default();
     let settings = fleet::Settings {
         workers: 1,
-        endpoint,
+        endpoints: Arc::new([endpoint]),
         trace,
         measured: false,
         observer: Some(observer),

@@ -6,66 +6,92 @@ use super::trial_device::TrialDevice;
 use crate::clock;
 use crate::fleet::connack_class;
 use crate::link::{self, Buffers, Deadlines, DialError, End, Endpoint, Link, Resolver};
-use crate::plan::{FleetPlan, Plan};
+use crate::plan::{FleetPlan, Plan, address_of};
 use crate::policy::ping::PingPolicy;
 use crate::report::{self, Connecting};
 use crate::sansio::Closed;
 use crate::session::{Session, SessionError, Settings};
 use crate::units::set_duration;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the check waits for the target before it says so.
 const SILENT: Duration = Duration::from_secs(2);
 
-/// Connects and disconnects the first device of each fleet. Calls `note` once if the target does not answer within [`SILENT`].
+/// Connects and disconnects the first device of each fleet; with several hosts, the first one of each host. Calls `note` once if the
+/// target does not answer within [`SILENT`].
 ///
 /// # Errors
 /// A device cannot connect. The text names the device, the cause and a fix.
 pub(in crate::app) async fn connections(
     plan: &Plan,
-    endpoint: &Arc<Endpoint>,
+    endpoints: &[Endpoint],
     note: impl FnMut(&str),
 ) -> Result<(), AppError> {
-    connections_noting(plan, endpoint, SILENT, note).await
+    connections_noting(plan, endpoints, SILENT, note).await
 }
 
 /// Connects the devices. If the target takes longer than `silent`, calls `note` once with a text that says so.
 async fn connections_noting(
     plan: &Plan,
-    endpoint: &Arc<Endpoint>,
+    endpoints: &[Endpoint],
     silent: Duration,
     mut note: impl FnMut(&str),
 ) -> Result<(), AppError> {
     let mut noted = false;
-    for (before, fleet) in plan.fleets.iter().enumerate() {
-        let device = fleet.device_id(0);
-        let connecting = connect(plan, fleet, endpoint, &device, before > 0);
+    // The hosts that have accepted a device of another fleet.
+    let mut accepted = vec![false; endpoints.len()];
+    for trial in trials(plan, endpoints) {
+        let Trial { fleet, host, .. } = trial;
+        let endpoint = &endpoints[host];
+        let device = fleet.device_id(trial.index);
+        let address = address_of(&endpoint.host, endpoint.port);
+        let connecting = connect(plan, &trial, endpoint, &device, accepted[host]);
         tokio::pin!(connecting);
         let connected = tokio::select! {
             connected = &mut connecting => connected,
             () = tokio::time::sleep(silent) => {
                 if !std::mem::replace(&mut noted, true) {
                     let most = set_duration(fleet.connect_timeout);
-                    note(&format!("waiting for {} (up to {most})\n", plan.target.address()));
+                    note(&format!("waiting for {address} (up to {most})\n"));
                 }
                 connecting.await
             }
         };
         connected.map_err(|failure| {
             AppError::Environment(format!(
-                "preflight check failed: device {device} of fleet {} cannot connect to {}\n    \
+                "preflight check failed: device {device} of fleet {} cannot connect to {address}\n    \
                  cause:   {}\n    fix:     {}\n             \
                  add --no-preflight to start the load without this check",
                 fleet.name,
-                plan.target.address(),
                 failure.cause,
                 plan.source.advice(failure.fix)
             ))
         })?;
+        accepted[host] = true;
     }
     Ok(())
+}
+
+/// A device that the check connects.
+struct Trial<'a> {
+    fleet: &'a FleetPlan,
+    /// Index in the fleet.
+    index: u32,
+    /// Index of the device's host.
+    host: usize,
+}
+
+/// Returns the first device of each fleet at each host.
+fn trials<'a>(plan: &'a Plan, endpoints: &[Endpoint]) -> impl Iterator<Item = Trial<'a>> {
+    let count = endpoints.len();
+    plan.fleets.iter().flat_map(move |fleet| {
+        let most = u32::try_from(count).unwrap_or(u32::MAX).min(fleet.devices);
+        (0..most).map(move |index| {
+            let global = fleet.first + u64::from(index);
+            Trial { fleet, index, host: usize::try_from(global % count as u64).unwrap_or(0) }
+        })
+    })
 }
 
 /// Why a device cannot connect, and what to do.
@@ -85,7 +111,7 @@ impl Failure {
 /// Connects one device. `others_connected` is true if the server has accepted a device of another fleet.
 async fn connect(
     plan: &Plan,
-    fleet: &FleetPlan,
+    Trial { fleet, index, .. }: &Trial<'_>,
     endpoint: &Endpoint,
     device: &str,
     others_connected: bool,
@@ -97,7 +123,7 @@ async fn connect(
             let cause = error.text_within(fleet.connect_timeout) + key;
             Failure::new(cause, dial_fix(&error, endpoint))
         })?;
-    let credentials = fleet.auth.credentials(&plan.target, device, 0, clock::unix());
+    let credentials = fleet.auth.credentials(&endpoint.host, device, *index, clock::unix());
     let mut trial = TrialDevice {
         session: Session::new(Settings {
             keep_alive_s: fleet.keep_alive_s,
@@ -153,7 +179,7 @@ fn closed(why: Closed) -> &'static str {
         Closed::Reset => "the connection was reset before CONNACK",
         Closed::Unreachable => "the server became unreachable before CONNACK",
         Closed::TlsAlert(end) => end.cause,
-        Closed::Local => "the connection ended before CONNACK",
+        Closed::Fault | Closed::Local => "the connection ended before CONNACK",
     }
 }
 

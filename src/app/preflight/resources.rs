@@ -109,19 +109,27 @@ impl fmt::Display for Offer {
 /// Returns the ports available to this plan. Resolves the target's name only if the ports for one target address are not enough.
 async fn offered(plan: &Plan, needed: u64) -> Option<Offer> {
     let (first, last) = ephemeral_ports()?;
-    let Target { host, port, source_ips, .. } = &plan.target;
+    let Target { source_ips, failover, .. } = &plan.target;
     let sources = source_ips.len().max(1) as u64;
-    let offer = Offer { first, last, pairs: sources, sources, embedded: plan.emulator.is_some() };
+    // Each host has all ports of a source address. After a failover, one host may have all devices.
+    let hosts = if *failover { 1 } else { u64::from(plan.target.host_count()) };
+    let offer = Offer { first, last, pairs: sources * hosts, sources, embedded: plan.emulator.is_some() };
     if needed <= offer.ports() || offer.embedded {
         return Some(offer);
     }
-    let endpoint =
-        Endpoint { host: host.clone(), port: *port, sources: source_ips.clone(), ..Endpoint::default() };
-    match link::address_pairs(&endpoint).await {
-        Ok(pairs) => Some(Offer { pairs: pairs.max(1), ..offer }),
-        // The preflight connection reports the error.
-        Err(_) => Some(offer),
+    let mut pairs = Vec::new();
+    for (host, port) in plan.target.hosts() {
+        let endpoint =
+            Endpoint { host: host.to_owned(), port, sources: source_ips.clone(), ..Endpoint::default() };
+        match link::address_pairs(&endpoint).await {
+            Ok(count) => pairs.push(count.max(1)),
+            // The preflight connection reports the error.
+            Err(_) => return Some(offer),
+        }
     }
+    // Without failover, the host with the fewest pairs limits its equal share of the devices.
+    let fewest = pairs.into_iter().min().unwrap_or(1);
+    Some(Offer { pairs: fewest * hosts, ..offer })
 }
 
 /// Warns if closed connections, whose ports the kernel reserves for a minute, may use up the range.

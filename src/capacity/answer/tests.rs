@@ -18,6 +18,7 @@ fn threshold(expression: &str, status: ThresholdStatus) -> ThresholdResult {
         expression: expression.to_owned(),
         phase: None,
         fleet: None,
+        without_faults: false,
         limit: 1.0,
         unit: "us".to_owned(),
         observed: None,

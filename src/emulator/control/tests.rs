@@ -27,8 +27,11 @@ fn config_and_stats_lines_have_their_documented_form() {
     let config = config.to_config().unwrap();
     assert_eq!(config.host_names, ["localhost", "127.0.0.1", "hub.test"]);
     assert_eq!((config.group_keys.len(), config.shards), (1, 3));
-    let options =
-        EmulatorOptions { expiry_grace: Duration::from_secs(1), lenient_properties: true, tier: None };
+    let options = EmulatorOptions {
+        expiry_grace: Duration::from_secs(1),
+        lenient_properties: true,
+        ..EmulatorOptions::default()
+    };
     assert_eq!(config.options, options);
     let counted = Stats { accepted: 2, ..Stats::default() };
     let shards = vec![
@@ -154,10 +157,11 @@ fn an_invalid_configuration_is_refused_with_its_reason() {
         config.to_config().unwrap_err()
     };
     assert_eq!(with(|c| c.tier = "S9".to_owned()), ControlError::UnknownTier);
+    assert_eq!(with(|c| c.tier = "s2".to_owned()), ControlError::TierCase("S2"));
+    assert_eq!(with(|c| c.tier = "Unlimited".to_owned()), ControlError::TierCase("unlimited"));
     for tier in Tier::ALL {
         let units_max = tier.units_max();
-        let of =
-            |units| ControlConfig { tier: tier.name().to_lowercase(), units, ..ControlConfig::default() };
+        let of = |units| ControlConfig { tier: tier.name().to_owned(), units, ..ControlConfig::default() };
         for units in [None, Some(units_max)] {
             let options = of(units).to_config().unwrap().options.tier.unwrap();
             assert_eq!(options, TierOptions::of(HubSize { tier, units: units.unwrap_or(1) }));

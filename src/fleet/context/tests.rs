@@ -15,7 +15,7 @@ fn context() -> (Context, mpsc::UnboundedReceiver<Report>) {
     let (reports, reported) = mpsc::unbounded_channel();
     let shared = (Buffers::shared(), Deadlines::new());
     let clocks = (clock, WallClock::of(clock.zero, clock.zero_unix));
-    (Context::new(plan, Arc::new(Endpoint::default()), clocks, shared, reports), reported)
+    (Context::new(plan, Arc::new([Endpoint::default()]), clocks, shared, reports), reported)
 }
 
 const S: u64 = 1_000_000_000;

@@ -25,7 +25,8 @@ impl Device {
         if let Reached::Connect(sent) = reached {
             recorder.step_ok(Operation::ConnectMqtt, due_ns, now, now.saturating_duration_since(sent));
         }
-        recorder.online(1);
+        recorder.went_online(now);
+        recorder.connected_to_host();
         match self.connect_reason {
             ConnectionEnd::Finished | ConnectionEnd::Left | ConnectionEnd::Failed => {}
             ConnectionEnd::Lost | ConnectionEnd::Method | ConnectionEnd::Disconnected => {
@@ -38,6 +39,7 @@ impl Device {
         self.subscribe = SubscribeState::Due;
         if let Some(open) = self.online_operation.take() {
             let due_ns = open.due_ns();
+            self.end_outage(due_ns, now, true);
             self.recorder().done(open, now);
             self.skip_due(due_ns, self.context.ns(now));
         }
@@ -48,8 +50,8 @@ impl Device {
         let plan = &context.plan;
         let fleet = &plan.fleets[usize::from(self.device.fleet)];
         let id = self.id();
-        let credentials =
-            fleet.auth.credentials(&plan.target, &id, self.device.index, context.compare_clocks(now));
+        let host = &context.hosts.endpoint(self.global_index()).host;
+        let credentials = fleet.auth.credentials(host, &id, self.device.index, context.compare_clocks(now));
         self.token_expiry_unix = credentials.expiry_unix.unwrap_or(0);
         if let Some(life) = fleet.auth.tokens() {
             self.plan_renewal(life, now);

@@ -67,7 +67,7 @@ impl Device {
         open: Unacknowledged,
         now: Instant,
     ) {
-        if matches!(why, Closed::Reset | Closed::Unreachable) {
+        if matches!(why, Closed::Reset | Closed::Unreachable | Closed::Fault) {
             self.record_dead_connection();
         }
         if let Some(by_us) = stepped {
@@ -85,6 +85,7 @@ impl Device {
             Closed::Reset => ("reset", Culprit::Network),
             Closed::Unreachable => ("tcp_timeout", Culprit::Network),
             Closed::TlsAlert(_) => ("tls_alert", Culprit::Target),
+            Closed::Fault => ("fault", Culprit::Network),
             // A session error, which `record_session_error` counts.
             Closed::Local => return,
         };
@@ -136,7 +137,9 @@ impl Device {
         let loss = Loss { online_for: self.online_for, offline_for, refused: self.refused };
         let policy = self.plan().reconnect;
         let delay = retries.next_delay(&policy, loss, &mut self.rng);
-        if delay.is_none() {
+        if delay.is_some() {
+            self.context.hosts.fail_over(self.global_index());
+        } else {
             self.recorder().count(|counts| counts.gave_up += 1);
             self.recorder().report(|fleet| Observed::GaveUp { fleet });
         }
@@ -177,6 +180,7 @@ fn in_words(why: Closed) -> Cow<'static, str> {
         Closed::Reset => "the connection was reset".into(),
         Closed::Unreachable => "the connection failed (it timed out, or the host is unreachable)".into(),
         Closed::TlsAlert(end) => format!("TLS failed ({})", end.cause).into(),
+        Closed::Fault => "a fault of the scenario ended the connection".into(),
         Closed::Local => "the device closed the connection".into(),
     }
 }

@@ -1,7 +1,7 @@
 //! Ends the open operations of a device when its connection, its span or the run ends. Part of `device`.
 
 use super::state::{Attempt, Reached, SubscribeState};
-use super::{ConnectionState, Device, DeviceRecorder, Open};
+use super::{ConnectionEnd, ConnectionState, Device, DeviceRecorder, Open};
 use crate::measure::{Operation, Outcome};
 use crate::plan::Offline;
 use std::time::Instant;
@@ -15,6 +15,7 @@ impl Device {
         self.end_attempt(Outcome::Unfinished, now);
         if let Some(open) = self.online_operation.take() {
             let due_ns = open.due_ns();
+            self.end_outage(due_ns, now, false);
             recorder.ended(open, Outcome::Unfinished, now);
             self.skip_due(due_ns, now_ns);
         }
@@ -22,6 +23,13 @@ impl Device {
             recorder.ended(*open, Outcome::Unfinished, now);
         }
         self.messages.settle(recorder, self.offline_at_ns(), now);
+    }
+
+    /// Records the end of the time without a connection after a disconnect. The time before the first connection of a span is none.
+    pub(super) fn end_outage(&self, from_ns: u64, now: Instant, is_back: bool) {
+        if matches!(self.connect_reason, ConnectionEnd::Lost | ConnectionEnd::Disconnected) {
+            self.recorder().outage(from_ns, self.context.ns(now), self.attempts.into(), is_back);
+        }
     }
 
     /// Ends the run for this device. All open operations are unfinished.

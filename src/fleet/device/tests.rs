@@ -9,6 +9,8 @@ mod disconnecting;
 mod excuses;
 mod frozen_hub;
 mod iot_hub;
+mod reconnecting;
+mod replay;
 mod sending;
 mod staged;
 mod storms;
@@ -31,20 +33,24 @@ fn context(load_s: u64, fleet: &str, send: &str) -> Rc<Context> {
         "seed = 1\ndrain = \"2s\"\n[fleet.a]\ndevices = 1\n{fleet}\n\
          [[fleet.a.send]]\n{send}\n[[phase]]\nname = \"p\"\nduration = \"{load_s}s\"\n"
     );
+    context_of(&text)
+}
+
+fn context_of(text: &str) -> Rc<Context> {
     let input = Input {
         file: "device.toml",
-        text: &text,
+        text,
         overrides: &[],
         env: &|_| None,
         files: &crate::scenario::no_files,
     };
     let plan = Arc::new(plan::load(&input, &mut rand::rng()).unwrap());
-    let endpoint = Arc::new(Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() });
+    let endpoints = Arc::new([Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() }]);
     let (reports, _) = tokio::sync::mpsc::unbounded_channel();
     let (zero, zero_unix) = (crate::clock::now(), Duration::from_secs(1_800_000_000));
     let clock = RunClock { zero, zero_unix };
     let wall = WallClock::of(zero, zero_unix);
-    Rc::new(Context::new(plan, endpoint, (clock, wall), (Buffers::shared(), Deadlines::new()), reports))
+    Rc::new(Context::new(plan, endpoints, (clock, wall), (Buffers::shared(), Deadlines::new()), reports))
 }
 
 /// A device within its span, and the bytes between it and the hub.
@@ -69,7 +75,11 @@ impl Wire {
     }
 
     fn of(context: Rc<Context>) -> Wire {
-        let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index: 0 });
+        Wire::of_device(context, 0)
+    }
+
+    fn of_device(context: Rc<Context>, index: u32) -> Wire {
+        let mut device = Device::new(context.clone(), DeviceRef { fleet: 0, index });
         device.start_span(context.plan.schedule.online_spans(0, 1)[0]);
         let now = context.clock.zero;
         let mut wire = Wire { context, device, now, out: BytesMut::new(), to_device: BytesMut::new() };

@@ -9,8 +9,8 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    CipherSuite, ClientConfig, CommonState, DigitallySignedStruct, ProtocolVersion, RootCertStore,
-    ServerConfig, SignatureScheme,
+    CipherSuite, ClientConfig, CommonState, DigitallySignedStruct, HandshakeKind, ProtocolVersion,
+    RootCertStore, ServerConfig, SignatureScheme,
 };
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -77,10 +77,12 @@ pub enum TlsError {
 }
 
 /// Creates the configuration for all devices of a run: TLS 1.2 and 1.3, with verification of the chain and the server
-/// name, and without resumption. A chain is verified once per second for all connections that present it.
+/// name, and without resumption, which [`DeviceSessions`] adds. A chain is verified once per second for all connections that present it.
 ///
 /// rustls's default resumption keeps one cache per configuration, keyed by server name. With it, a device would resume
 /// with another device's ticket.
+///
+/// [`DeviceSessions`]: super::DeviceSessions
 ///
 /// # Errors
 /// The roots cannot be read, or there are none.
@@ -114,28 +116,38 @@ pub fn server(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Arc<ServerConfig>, Tl
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, PrivatePkcs8KeyDer::from(key).into())?;
-    Ok(without_resumption(config))
+    with_resumption(config, false)
 }
 
 /// Creates a configuration like [`server`] with an additional RSA certificate, for clients that cannot verify ECDSA.
-/// The first such client causes one call to `make_rsa`, on the thread that serves the client.
+/// The first such client causes one call to `make_rsa`, on the thread that serves the client. With `resumption`, clients
+/// can resume their sessions with tickets.
 ///
 /// # Errors
-/// The ECDSA key is unusable or does not belong to the certificate.
-pub fn server_with_rsa(ecdsa: Identity, make_rsa: MakeRsa) -> Result<Arc<ServerConfig>, TlsError> {
+/// The ECDSA key is unusable or does not belong to the certificate, or the system provides no random numbers.
+pub fn server_with_rsa(
+    ecdsa: Identity,
+    make_rsa: MakeRsa,
+    resumption: bool,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider();
     let certificates = Certificates::new(ecdsa, make_rsa, Arc::clone(&provider))?;
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(certificates));
-    Ok(without_resumption(config))
+    with_resumption(config, resumption)
 }
 
-fn without_resumption(mut config: ServerConfig) -> Arc<ServerConfig> {
+/// Sets whether clients can resume their sessions. The server then keeps no state: a ticket contains the encrypted session. One ticket per
+/// connection is enough, because a device has one connection.
+fn with_resumption(mut config: ServerConfig, on: bool) -> Result<Arc<ServerConfig>, TlsError> {
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Arc::new(config)
+    config.send_tls13_tickets = usize::from(on);
+    if on {
+        config.ticketer = aws_lc_rs::Ticketer::new()?;
+    }
+    Ok(Arc::new(config))
 }
 
 /// Returns the crypto provider: aws-lc-rs, with the key-exchange groups that devices use. X25519 comes first, and the
@@ -256,6 +268,8 @@ pub struct TlsFacts {
     pub suite: &'static str,
     /// Key-exchange group, such as `X25519` or `secp256r1`.
     pub group: &'static str,
+    /// True if the handshake resumed an earlier session.
+    pub resumed: bool,
 }
 
 impl TlsFacts {
@@ -277,6 +291,7 @@ impl TlsFacts {
                 .negotiated_key_exchange_group()
                 .and_then(|group| group.name().as_str())
                 .unwrap_or("unknown"),
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod config;
 mod failure;
 mod records;
+mod resumption;
 mod server_certificates;
 mod signature;
 mod stream;
@@ -14,7 +15,9 @@ mod verifier;
 pub use config::{ClientOptions, TlsError, TlsFacts, client, server, server_with_rsa, warm_up};
 pub(super) use failure::{NO_CLIENT_CERTIFICATE, TlsFailure};
 pub(super) use records::Records;
+pub use resumption::DeviceSessions;
 pub use server_certificates::{Identity, MakeRsa};
+pub(super) use stream::Socket;
 pub use stream::TlsStream;
 pub(super) use stream::tls_io_error;
 
@@ -22,6 +25,8 @@ pub(super) use stream::tls_io_error;
 mod failure_tests;
 #[cfg(test)]
 mod records_tests;
+#[cfg(test)]
+mod resumption_tests;
 #[cfg(test)]
 mod stream_tests;
 #[cfg(test)]

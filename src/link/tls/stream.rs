@@ -27,9 +27,38 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A TLS connection after the handshake.
-pub struct TlsStream {
-    socket: TcpStream,
+/// The socket below TLS.
+pub(in crate::link) trait Socket: AsyncRead + AsyncWrite + Unpin + fmt::Debug {
+    /// Returns the TCP socket.
+    fn tcp(&self) -> &TcpStream;
+
+    /// Returns `Ready` when a read returns something.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Writes what the socket accepts immediately.
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+impl Socket for TcpStream {
+    #[inline]
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+
+    #[inline]
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx)
+    }
+
+    #[inline]
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        TcpStream::try_write(self, bytes)
+    }
+}
+
+/// A TLS connection after the handshake. Only a device with faults has another socket than TCP's.
+pub struct TlsStream<S = TcpStream> {
+    socket: S,
     records: Records,
     /// Plaintext that arrived together with the end of the handshake.
     first_plaintext: BytesMut,
@@ -37,7 +66,8 @@ pub struct TlsStream {
     close_notify_sent: bool,
 }
 
-impl TlsStream {
+#[expect(private_bounds, reason = "only this room has sockets for TLS")]
+impl<S: Socket> TlsStream<S> {
     /// Performs the handshake on `socket`; `records` is the client's or the server's end. `memory` must allow each
     /// read, and receives the size of the connection's buffers after the read.
     ///
@@ -45,10 +75,10 @@ impl TlsStream {
     /// Returns `InvalidData` around a [`TlsFailure`] if TLS failed, `UnexpectedEof` if the peer closed the connection, and
     /// otherwise the socket's error.
     pub(in crate::link) async fn handshake(
-        socket: TcpStream,
+        socket: S,
         records: Records,
         mut memory: impl HandshakeMemory,
-    ) -> io::Result<TlsStream> {
+    ) -> io::Result<TlsStream<S>> {
         let mut this =
             TlsStream { socket, records, first_plaintext: BytesMut::new(), close_notify_sent: false };
         let mut first_plaintext = BytesMut::new();
@@ -70,7 +100,7 @@ impl TlsStream {
         first_plaintext: &mut BytesMut,
         memory: &mut impl HandshakeMemory,
     ) -> Poll<io::Result<usize>> {
-        ready!(self.socket.poll_read_ready(cx))?;
+        ready!(self.socket.poll_readable(cx))?;
         ready!(memory.poll_room(cx, CHUNK_BYTES));
         let received = self.poll_receive(cx, first_plaintext);
         memory.after_read(received.is_ready(), self.owned_bytes() + first_plaintext.capacity());
@@ -80,7 +110,7 @@ impl TlsStream {
     /// Returns `Ready` when a read would return something.
     pub(in crate::link) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.first_plaintext.is_empty() {
-            self.socket.poll_read_ready(cx).map(drop)
+            self.socket.tcp().poll_read_ready(cx).map(drop)
         } else {
             Poll::Ready(())
         }
@@ -105,7 +135,17 @@ impl TlsStream {
 
     /// Returns the TCP socket.
     pub(in crate::link) fn socket(&self) -> &TcpStream {
+        self.socket.tcp()
+    }
+
+    /// Returns the socket below TLS.
+    pub(in crate::link) fn any_socket(&self) -> &S {
         &self.socket
+    }
+
+    /// Returns the socket below TLS, for writing around TLS.
+    pub(in crate::link) fn socket_mut(&mut self) -> &mut S {
+        &mut self.socket
     }
 
     /// Returns true if the server has requested a client certificate.
@@ -232,7 +272,7 @@ impl TlsStream {
     }
 }
 
-impl fmt::Debug for TlsStream {
+impl<S: fmt::Debug> fmt::Debug for TlsStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsStream").field("socket", &self.socket).finish_non_exhaustive()
     }

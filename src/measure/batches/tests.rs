@@ -159,6 +159,7 @@ fn many_operations_have_fewer_batches_each() {
         fleet: String::new(),
         phase: String::new(),
         totals: Totals::default(),
+        under_fault: None,
         batches,
     };
     for (parts, each) in [(1, 64), (106, 64), (107, 32), (240, 16)] {

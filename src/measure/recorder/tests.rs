@@ -235,3 +235,39 @@ fn an_example_is_formatted_once_per_class() {
     assert_eq!(calls, 1);
     assert_eq!((again[0].count, again[0].first_us, again[0].last_us), (2, 3, 4));
 }
+
+#[test]
+fn operations_under_a_fault_are_a_part_of_all() {
+    let mut recorder = recorder();
+    let times =
+        |due: u64, ms: u64| Times { due, picked: due + 3 * MS, sent: due + 3 * MS, acked: due + ms * MS };
+    for (due, ms) in [(0, 10), (S, 900)] {
+        recorder.due(SEND, due);
+        recorder.ok(SEND, &times(due, ms));
+    }
+    recorder.ok_under_fault(SEND, &times(S, 900));
+    recorder.due(SEND, 2 * S);
+    recorder.ended(SEND, Outcome::Lost, 2 * S, 3 * S);
+    recorder.ended_under_fault(SEND, Outcome::Lost, (2 * S, Some(2 * S), 3 * S), false);
+    recorder.due(SEND, 4 * S);
+    recorder.ended(SEND, Outcome::Unfinished, 4 * S, 5 * S);
+    let mut collector = super::super::Collector::unnamed(Layout::new(2, 2, Duration::from_secs(60)));
+    let snapshot = recorder.swap();
+    collector.add(&snapshot, super::super::Source::Worker(0));
+    recorder.recycle(snapshot);
+    let all = collector.measurement().sum(|_| true);
+    assert_eq!(
+        (all.due, all.ok(), all.outcome(Outcome::Lost), all.outcome(Outcome::Unfinished)),
+        (4, 2, 1, 1)
+    );
+    let rest = collector.measurement().sum_without_faults(|_| true);
+    assert_eq!(
+        (rest.due, rest.ok(), rest.outcome(Outcome::Lost), rest.outcome(Outcome::Unfinished)),
+        (2, 1, 0, 1)
+    );
+    assert_eq!((rest.response.max().map(|us| us / 1_000), rest.response.count()), (Some(10), 1));
+    assert_eq!((rest.delayed.count(), rest.lower().max().map(|us| us / 1_000)), (1, Some(7)));
+    let part = collector.measurement().operations[0].under_fault.as_ref().unwrap();
+    assert_eq!((part.due, part.ended(), part.lag.count()), (2, 2, 1 + 1));
+    assert!(recorder.swap().under_fault.is_empty(), "a swap resets them");
+}

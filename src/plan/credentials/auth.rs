@@ -4,7 +4,6 @@
 use super::device_list::DeviceList;
 use super::token::TokenLife;
 use crate::iothub::{names, sas};
-use crate::plan::model::Target;
 use crate::plan::payload::{Template, TemplateContext};
 use crate::scenario::Secret;
 use std::time::Duration;
@@ -92,15 +91,14 @@ impl Auth {
         matches!(self, Auth::Password { .. } | Auth::PasswordFile { .. })
     }
 
-    /// Returns the credentials of a device for a connection attempt at `now_unix` (time since the Unix epoch).
+    /// Returns the credentials of a device for a connection attempt to `host` at `now_unix` (time since the Unix epoch).
     #[must_use]
-    pub fn credentials(&self, target: &Target, device: &str, index: u32, now_unix: Duration) -> Credentials {
+    pub fn credentials(&self, host: &str, device: &str, index: u32, now_unix: Duration) -> Credentials {
         let (user_name, password, expiry_unix) = match self {
             Auth::Sas { keys, life, api_version } => {
-                let (expiry_unix, resource) =
-                    (life.expiry_unix(now_unix), names::resource(&target.host, device));
+                let (expiry_unix, resource) = (life.expiry_unix(now_unix), names::resource(host, device));
                 let token = keys.token(&resource, expiry_unix, device, index);
-                let user_name = names::user_name_at(&target.host, device, api_version);
+                let user_name = names::user_name_at(host, device, api_version);
                 (Some(user_name), Some(token.as_bytes().to_vec()), Some(expiry_unix))
             }
             Auth::PasswordFile { devices } => {
@@ -131,21 +129,10 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::TargetKind;
     use crate::plan::credentials::{CredentialFormat, parse};
 
+    const HOST: &str = "example-hub.azure-devices.net";
     const NOW: Duration = Duration::from_secs(1_893_452_400);
-
-    fn target() -> Target {
-        Target {
-            kind: TargetKind::IotHub,
-            host: "example-hub.azure-devices.net".into(),
-            port: 8883,
-            tls: None,
-            source_ips: Vec::new(),
-            size: None,
-        }
-    }
 
     fn sas(keys: Keys) -> Auth {
         Auth::Sas { keys, life: TokenLife::default(), api_version: names::API_VERSION }
@@ -162,7 +149,7 @@ mod tests {
     #[test]
     fn group_key_gives_each_device_a_different_key() {
         let auth = sas(Keys::Group(group_key()));
-        let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
+        let credentials = auth.credentials(HOST, "dev-1", 0, NOW);
         assert_eq!(
             credentials.user_name.as_deref(),
             Some("example-hub.azure-devices.net/dev-1/?api-version=2021-04-12")
@@ -179,7 +166,7 @@ mod tests {
     #[test]
     fn policy_token_names_its_policy() {
         let auth = sas(Keys::Policy { policy: "device".into(), key: group_key() });
-        let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
+        let credentials = auth.credentials(HOST, "dev-1", 0, NOW);
         let text = text(&credentials);
         assert!(sas::Token::parse(&text).unwrap().verify(&group_key()));
         assert!(text.contains("&skn=device"), "{text}");
@@ -189,16 +176,16 @@ mod tests {
     fn device_from_a_file_signs_with_its_own_key() {
         let read = parse(
             b"dev-1,AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\ndev-2,aHVudGVyMmh1bnRlcjJ4eA==",
-            CredentialFormat::Keys { host: None },
+            CredentialFormat::Keys { hosts: &[] },
         );
         let auth = sas(Keys::PerDevice(read.devices));
-        let credentials = auth.credentials(&target(), "dev-1", 0, NOW);
+        let credentials = auth.credentials(HOST, "dev-1", 0, NOW);
         // Test vector, computed from the documented rule.
         assert_eq!(
             text(&credentials),
             "SharedAccessSignature sr=example-hub.azure-devices.net%2Fdevices%2Fdev-1&sig=16TMWISNAQHbvHgpFWCXZfRxM42mIGbNiEx6R8VTlLY%3D&se=1893456000"
         );
-        let other = text(&auth.credentials(&target(), "dev-2", 1, NOW));
+        let other = text(&auth.credentials(HOST, "dev-2", 1, NOW));
         assert!(
             sas::Token::parse(&other)
                 .unwrap()
@@ -211,9 +198,9 @@ mod tests {
     fn device_from_a_file_has_its_own_password() {
         let read = parse(b"c1,u1,hunter1\nu2,hunter2", CredentialFormat::Passwords);
         let auth = Auth::PasswordFile { devices: read.devices };
-        let credentials = auth.credentials(&target(), "c1", 0, NOW);
+        let credentials = auth.credentials(HOST, "c1", 0, NOW);
         assert_eq!((credentials.user_name.as_deref(), text(&credentials).as_str()), (Some("u1"), "hunter1"));
-        let credentials = auth.credentials(&target(), "u2", 1, NOW);
+        let credentials = auth.credentials(HOST, "u2", 1, NOW);
         assert_eq!((credentials.user_name.as_deref(), text(&credentials).as_str()), (Some("u2"), "hunter2"));
         assert!(auth.has_password() && !format!("{auth:?}").contains("hunter"));
     }
@@ -224,7 +211,7 @@ mod tests {
             username: Template::parse("user-{index:03}").unwrap(),
             password: Secret::new("hunter2".into()),
         };
-        let credentials = auth.credentials(&target(), "dev-1", 7, NOW);
+        let credentials = auth.credentials(HOST, "dev-1", 7, NOW);
         assert_eq!(credentials.user_name.as_deref(), Some("user-007"));
         assert_eq!(text(&credentials), "hunter2");
         assert_eq!(credentials.expiry_unix, None);

@@ -5,8 +5,8 @@
 pub(in crate::plan) enum CredentialFormat<'a> {
     /// Keys for an IoT hub.
     Keys {
-        /// Host that connection strings must name. `None` for the built-in hub, which accepts any host.
-        host: Option<&'a str>,
+        /// Hosts that connection strings may name. Empty for the built-in hub, which accepts any host.
+        hosts: &'a [&'a str],
     },
     /// Passwords for a broker.
     Passwords,

@@ -112,12 +112,16 @@ pub(super) fn device(row: &str, layout: &Layout, format: CredentialFormat<'_>) -
 /// Returns the device of a connection string.
 pub(super) fn from_connection_string(text: &str, format: CredentialFormat<'_>) -> Result<Entry, Refusal> {
     let parsed = ConnectionString::parse(text)?;
-    if let CredentialFormat::Keys { host: Some(host) } = format
-        && !host.eq_ignore_ascii_case(parsed.host)
+    if let CredentialFormat::Keys { hosts } = format
+        && !hosts.is_empty()
+        && !hosts.iter().any(|host| host.eq_ignore_ascii_case(parsed.host))
     {
         return Err(Refusal::new(
             "the connection string is for another hub than the target",
-            format!("use connection strings of {host}, or set host in [target] to their HostName"),
+            format!(
+                "use connection strings of {}, or set host in [target] to their HostName",
+                hosts.join(" or ")
+            ),
         ));
     }
     let mut device = keyed(parsed.device, parsed.key)?;

@@ -13,6 +13,8 @@ const BASE_BYTES: u64 = 256 * 1024;
 const WORKER_BYTES: u64 = 128 * 1024;
 /// A device with its TLS stream.
 const DEVICE_TLS_BYTES: u64 = 5_500;
+/// The TLS session of a device that resumes: its ticket with the server's certificate, and a TLS configuration of its own.
+const SESSION_BYTES: u64 = 1_232;
 /// A device's window of unacknowledged messages, allocated with the first message.
 const WINDOW_BYTES: u64 = 1024;
 /// A device's packet ids that stay in use after messages at QoS 2: at most eight, in a table that grows by doubling.
@@ -30,7 +32,10 @@ impl Plan {
     /// Returns the memory of a run with `workers` workers, in bytes, while the target responds.
     pub(super) fn memory_bytes(&self, workers: usize, largest_message: u64) -> u64 {
         let devices = self.devices();
-        let per_device = if self.target.tls.is_some() { DEVICE_TLS_BYTES } else { DEVICE_PLAIN_BYTES };
+        let per_device = match &self.target.tls {
+            Some(tls) => DEVICE_TLS_BYTES + if tls.resumption { SESSION_BYTES } else { 0 },
+            None => DEVICE_PLAIN_BYTES,
+        };
         let device_lists = self.fleets.iter().filter_map(|fleet| fleet.auth.device_list());
         let uses = self.operation_uses();
         let workers = workers.max(1) as u64;

@@ -75,7 +75,8 @@ impl Plan {
 
     fn add_connects(&self, fleet: &FleetPlan, uses: &mut Vec<OperationUse>) {
         use Operation::{
-            Connect, ConnectDns, ConnectMqtt, ConnectTcp, ConnectTls, Online, Renewal, Subscribe, Unsubscribe,
+            Connect, ConnectDns, ConnectMqtt, ConnectTcp, ConnectTls, ConnectTlsResumed, Online, Renewal,
+            Subscribe, Unsubscribe,
         };
         let phases = self.schedule_of(fleet).phases();
         let connects: Vec<(f64, f64)> = phases
@@ -94,13 +95,15 @@ impl Plan {
             .zip(&connects)
             .map(|(phase, (_, seconds))| (self.renewals_in(fleet, phase), *seconds))
             .collect();
-        let uses_dns = self.emulator.is_some() || self.target.host.parse::<core::net::IpAddr>().is_err();
+        let uses_dns = self.emulator.is_some()
+            || self.target.hosts().any(|(host, _)| host.parse::<core::net::IpAddr>().is_err());
         let measured = [
             (Online, true),
             (Connect, true),
             (ConnectDns, uses_dns),
             (ConnectTcp, true),
             (ConnectTls, self.target.tls.is_some()),
+            (ConnectTlsResumed, self.target.tls.as_ref().is_some_and(|tls| tls.resumption)),
             (ConnectMqtt, true),
             (Subscribe, !fleet.subscribe.is_empty()),
             (Unsubscribe, fleet.unsubscribe),

@@ -53,6 +53,9 @@ impl Plan {
     /// Returns the longest phase that the threshold covers, and the duration with which the threshold has enough samples.
     #[expect(clippy::cast_precision_loss, reason = "counts of samples are far below 2^53")]
     fn longer_phase(&self, threshold: &Threshold, needed: u64) -> Option<(u16, Duration)> {
+        if self.has_arrival(threshold, Spread::Replay) {
+            return None;
+        }
         let covered = self.phases_of(threshold);
         let length = |phase: &PhasePlan| phase.end - phase.start;
         let (longest, number) = covered.iter().copied().max_by_key(|(phase, _)| length(phase))?;
@@ -62,15 +65,16 @@ impl Plan {
             return None;
         }
         // Random arrivals may be fewer than planned: four standard deviations are enough.
-        let random = if self.is_random(threshold) { 4.0 * (needed as f64).sqrt() } else { 0.0 };
+        let random =
+            if self.has_arrival(threshold, Spread::Poisson) { 4.0 * (needed as f64).sqrt() } else { 0.0 };
         let missing = (needed as f64 + random - all).max(0.0);
         let seconds = length(longest).as_secs_f64() * (1.0 + missing / in_phase);
         let to = rounded_up(seconds);
         (to <= PHASE_MAX).then_some((number, to))
     }
 
-    /// Returns whether a threshold's operations are due at random times: whether the streams or calls that cause them are random.
-    fn is_random(&self, threshold: &Threshold) -> bool {
+    /// Returns whether one of the streams or calls that cause a threshold's operations has this arrival process.
+    fn has_arrival(&self, threshold: &Threshold, spread: Spread) -> bool {
         let covers = |number: u16| threshold.fleet.is_none_or(|fleet| fleet == number);
         let sends = self.fleets.iter().zip(0_u16..).flat_map(|(fleet, number)| {
             let sends = fleet.sends.iter().zip(0_u16..);
@@ -84,7 +88,7 @@ impl Plan {
             drive.call.operation() == service_operation(threshold.metric) && covers(drive.fleet)
         });
         let arrivals = sends.map(|(_, send, _)| &send.arrival).chain(calls.map(|drive| &drive.arrival));
-        arrivals.into_iter().any(|arrival| arrival.spread == Spread::Poisson)
+        arrivals.into_iter().any(|arrival| arrival.spread == spread)
     }
 
     /// Returns the largest fleet that the threshold covers, and the number of devices with which the threshold has enough samples.

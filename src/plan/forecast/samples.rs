@@ -4,7 +4,7 @@
 use crate::measure::{Operation, Test};
 use crate::plan::credentials::TokenLife;
 use crate::plan::model::{DrivePlan, FleetPlan, Plan, Threshold};
-use crate::plan::schedule::{PhasePlan, RunLoads, Span, ns};
+use crate::plan::schedule::{PhasePlan, RunLoads, Span, Spread, ns};
 use crate::policy::backoff::BackOff;
 
 /// Returns the number of samples that a percentile needs: 10/(1 - q), so that at least ten lie beyond it.
@@ -30,7 +30,7 @@ impl Plan {
         let found = self.thresholds.iter().filter_map(|threshold| {
             let needed = match threshold.test {
                 Test::Percentile { quantile, .. } => samples_needed(quantile),
-                Test::Count { .. } => 0,
+                Test::Count { .. } | Test::Recovery { .. } => 0,
                 _ => 1,
             };
             let planned = self.planned_samples(threshold)?;
@@ -123,14 +123,18 @@ impl Plan {
     }
 
     /// Returns the planned messages per second in a short time span, under loads that may have been extended. `None` if there is
-    /// a closed loop, because its rate is not planned.
+    /// a closed loop, because its rate is not planned, or a replay, whose rate differs from second to second.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate may be rounded")]
     pub fn offered_per_s(&self, loads: &RunLoads, from_ns: u64, to_ns: u64) -> Option<f64> {
         let seconds = to_ns.saturating_sub(from_ns).max(1) as f64 / 1e9;
         let mut offered = 0.0;
         for (fleet, number) in self.fleets.iter().zip(0_u16..) {
-            if fleet.sends.iter().any(|send| send.arrival.is_closed()) {
+            if fleet
+                .sends
+                .iter()
+                .any(|send| send.arrival.is_closed() || send.arrival.spread == Spread::Replay)
+            {
                 return None;
             }
             let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
@@ -146,10 +150,17 @@ impl Plan {
         self.arrivals_in(fleet, phase) + self.renewals_in(fleet, phase)
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "counts of messages are far below 2^53")]
     pub(super) fn messages_in(&self, fleet: &FleetPlan, operation: Operation, phase: &PhasePlan) -> f64 {
-        let sends = fleet.sends.iter().filter(|send| send.operation == operation);
-        let rate_hz: f64 = sends.map(|send| send.arrival.rate_hz).sum();
-        rate_hz * self.load_seconds_in(fleet, phase)
+        let number = usize::from(self.schedule.phase_at(ns(phase.start)));
+        let (mut rate_hz, mut recorded) = (0.0, 0.0);
+        for send in fleet.sends.iter().filter(|send| send.operation == operation) {
+            match send.planned_rows() {
+                Some(rows) => recorded += rows.by_phase.get(number).map_or(0.0, |rows| *rows as f64),
+                None => rate_hz += send.arrival.rate_hz,
+            }
+        }
+        recorded + rate_hz * self.load_seconds_in(fleet, phase)
     }
 
     /// Returns the number of copies of a fleet's messages that the fleet `to`, or all fleets together, should receive in a phase,

@@ -12,13 +12,16 @@ use std::time::Duration;
 /// count the backlog one by one.
 const RATE_MAX: f64 = 10_000_000.0;
 
-/// Checks the total message rate. A higher rate is probably a wrong unit or an extra zero.
+/// Checks the total message rate. A higher rate is probably a wrong unit or an extra zero. Does nothing after an error.
 pub(in crate::plan) fn check_rate(
     specs: &[FleetSpec],
     fleets: &[FleetPlan],
     schedule: &Schedule,
     errors: &mut Errors,
 ) {
+    if !errors.is_empty() {
+        return;
+    }
     let rates = fleets.iter().map(|fleet| {
         let phases = fleet.own_schedule.as_ref().unwrap_or(schedule).phases();
         let factor = phases.iter().flat_map(|phase| phase.load).fold(0.0, f64::max);
@@ -98,13 +101,6 @@ impl Plan {
 
     /// Like [`load_seconds`](Plan::load_seconds), but only from `start` to `end`, in nanoseconds since the start of the run.
     pub(super) fn load_seconds_between(&self, fleet: &FleetPlan, start: u64, end: u64) -> f64 {
-        let schedule = self.schedule_of(fleet);
-        let (load, devices) = (schedule.load(), u64::from(fleet.devices));
-        let spans = (0..devices).flat_map(|rank| schedule.online_spans(rank, devices));
-        let seconds = spans.map(|span| {
-            let (from, to) = (span.from_ns.clamp(start, end), span.to_ns.clamp(start, end));
-            load.integral(to) - load.integral(from)
-        });
-        seconds.sum()
+        self.schedule_of(fleet).load_seconds(fleet.devices.into(), start, end)
     }
 }

@@ -1,6 +1,6 @@
 //! A fleet: devices with the same configuration. Data only.
 
-use super::{MethodPlan, SendPlan, SubscribeQos, Subscription, TwinPlan, WillPlan};
+use super::{FleetFault, MethodPlan, SendPlan, SubscribeQos, Subscription, TwinPlan, WillPlan};
 use crate::iothub::topics;
 use crate::plan::credentials::Auth;
 use crate::plan::payload::{Template, TemplateContext};
@@ -58,6 +58,8 @@ pub struct FleetPlan {
     pub twin: TwinPlan,
     /// Direct methods that devices answer.
     pub methods: Vec<MethodPlan>,
+    /// Faults on the generator's side.
+    pub faults: Vec<FleetFault>,
     /// The fleet's schedule, if it differs from the plan's. Both have the same phases. Read it through [`Plan::schedule_of`].
     ///
     /// [`Plan::schedule_of`]: super::Plan::schedule_of
@@ -93,6 +95,12 @@ impl FleetPlan {
             }
         }
         filters
+    }
+
+    /// Returns the number of devices that a fault of the fleet affects.
+    #[must_use]
+    pub fn affected(&self, fault: &FleetFault) -> u64 {
+        fault.chosen.as_ref().map_or(u64::from(self.devices), |chosen| chosen.len() as u64)
     }
 
     /// Returns whether the fleet's devices make twin requests.

@@ -2,7 +2,8 @@
 
 use crate::measure::Operation;
 use crate::plan::payload::{Payload, Template};
-use crate::plan::schedule::Arrival;
+use crate::plan::recording::PlannedRows;
+use crate::plan::schedule::{Arrival, Spread};
 use crate::wire::QoS;
 
 /// A will: the server publishes it when the connection ends without DISCONNECT (MQTT 3.1.1 §3.1.2.5).
@@ -25,7 +26,7 @@ pub struct SendPlan {
     pub arrival: Arrival,
     /// `telemetry` for an IoT hub or `publish` for a plain broker (with `.qos0` appended at QoS 0), or a twin request.
     pub operation: Operation,
-    /// Topic, including the property bag. `${device}` is replaced per device. For twin requests, the request id is appended.
+    /// Topic, including the property bag; in a replay, without the part that the recording has for each message. `${device}` is replaced per device. For twin requests, the request id is appended.
     pub topic: Template,
     /// QoS: 0 or 1; for a plain broker also 2.
     pub qos: u8,
@@ -33,6 +34,15 @@ pub struct SendPlan {
     pub retain: bool,
     /// Payload.
     pub payload: Payload,
-    /// Number of bytes that the properties add to the size that an IoT hub limits and bills.
+    /// Number of bytes that the properties add to the size that an IoT hub limits and bills. Those of a recording are not included.
     pub properties_bytes: usize,
+}
+
+impl SendPlan {
+    /// Returns the rows that are due, if the stream replays a recording once.
+    #[must_use]
+    pub fn planned_rows(&self) -> Option<&PlannedRows> {
+        let recording = self.payload.recording().filter(|_| self.arrival.spread == Spread::Replay)?;
+        Some(recording.planned()).filter(|rows| !rows.by_phase.is_empty())
+    }
 }

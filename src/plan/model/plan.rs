@@ -1,6 +1,6 @@
 //! The whole plan, and the scenario it came from.
 
-use super::{DrivePlan, FaultPlan, FleetPlan, Target, Threshold};
+use super::{DayPart, DrivePlan, FaultPlan, FleetPlan, Target, Threshold};
 use crate::iothub::emulator_options::EmulatorOptions;
 use crate::iothub::throttles::HubSize;
 use crate::measure::Limits;
@@ -36,6 +36,8 @@ pub struct Plan {
     pub drives: Vec<DrivePlan>,
     /// Phases, planned online share, and load over time. A fleet may have its own: see [`schedule_of`](Plan::schedule_of).
     pub schedule: Schedule,
+    /// The parts of a day of the real fleet. Empty if the scenario has none. Only the capacity plan reads them.
+    pub day: Vec<DayPart>,
     /// Messages that the run's subscribers should receive.
     pub deliveries: Deliveries,
     /// How long to wait for acknowledgments after the last phase.

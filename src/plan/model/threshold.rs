@@ -12,6 +12,8 @@ pub struct Threshold {
     pub phase: Option<u16>,
     /// Index of the fleet that the threshold names, if any.
     pub fleet: Option<u16>,
+    /// True for `fault:none`: the threshold covers only operations that no fault on the generator's side affected.
+    pub without_faults: bool,
     /// Expression as written.
     pub expression: String,
     /// Parsed expression.

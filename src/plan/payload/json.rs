@@ -55,7 +55,7 @@ impl Payload {
             // The device ids of an IoT hub do not contain quotes or backslashes, and neither do stamps.
             Part::Device | Part::Stamp => in_string,
             Part::Filler { bytes, .. } => *bytes >= 2,
-            Part::Line { .. } => false,
+            Part::Line { .. } | Part::Recorded(_) => false,
         })
     }
 }

@@ -2,7 +2,7 @@
 //! into a buffer that the worker reuses. Start with `parts`, then `parse` and `render`. `template` is the simpler template
 //! language for ids, topics and user names.
 //!
-//! Must not depend on topics, clocks or the rest of `plan`.
+//! Must not depend on topics, clocks or the rest of `plan`, except for recordings.
 
 mod filler;
 mod fixed;

@@ -3,6 +3,7 @@
 use super::filler::STAMPED_BYTES_MIN;
 use super::fixed::FixedRange;
 use super::payload_file::Lines;
+use crate::plan::recording::Recording;
 use crate::rng::Rng;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub(super) enum Part {
         lines: Arc<Lines>,
         shuffled: bool,
     },
+    /// The payloads of recorded messages. The device reads them together with their topics or properties, so `render` writes nothing.
+    Recorded(Arc<Recording>),
     /// Random bytes. They begin with a stamp if the stream is tracked.
     Filler {
         bytes: usize,
@@ -94,6 +97,21 @@ impl Payload {
     pub(in crate::plan) fn lines(lines: Lines, shuffled: bool) -> Payload {
         let parts = vec![Part::Line { slot: 0, lines: Arc::new(lines), shuffled }];
         Payload { parts, walks: 1, ..Payload::empty() }
+    }
+
+    /// Creates a payload from a recording.
+    pub(in crate::plan) fn recorded(recording: Recording) -> Payload {
+        Payload { parts: vec![Part::Recorded(Arc::new(recording))], ..Payload::empty() }
+    }
+
+    /// Returns the recording from which the payload comes.
+    #[must_use]
+    #[inline]
+    pub fn recording(&self) -> Option<&Arc<Recording>> {
+        match self.parts.first() {
+            Some(Part::Recorded(recording)) => Some(recording),
+            _ => None,
+        }
     }
 
     /// Returns whether the payload has a `${stamp}` or room for a stamp. A filler of at least `STAMPED_BYTES_MIN` bytes has room.

@@ -62,6 +62,7 @@ impl Payload {
                     };
                     out.write_all(lines.get(line))
                 }
+                Part::Recorded(_) => Ok(()),
                 Part::Stamp => stamp.map_or(Ok(()), |stamp| out.write_all(&stamp.to_text())),
                 Part::Filler { bytes, stamped } => {
                     fill(out, *bytes, stamp.filter(|_| *stamped), &mut state.rng);
@@ -83,6 +84,7 @@ impl Payload {
             Part::Uniform(range) | Part::Walk { range, .. } => range.bytes_max(),
             Part::Stamp => Stamp::BYTES,
             Part::Line { lines, .. } => lines.longest_bytes(),
+            Part::Recorded(recording) => recording.longest_bytes(),
             Part::Filler { bytes, .. } => *bytes,
         };
         self.parts.iter().map(size).sum()

@@ -109,8 +109,8 @@ fn explicit_auth(
         }
         AuthSpec::SasFile { file, token } => {
             let life = life(token, errors);
-            let host = (!context.is_built_in_hub).then_some(context.host);
-            device_lists::read(spec, file.as_ref(), CredentialFormat::Keys { host }, id, context, errors)
+            let format = CredentialFormat::Keys { hosts: context.hosts };
+            device_lists::read(spec, file.as_ref(), format, id, context, errors)
                 .map_or(Auth::None, |devices| sas(Keys::PerDevice(devices), life, preset))
         }
         AuthSpec::PasswordFile { file } => {

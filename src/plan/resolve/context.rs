@@ -15,8 +15,8 @@ pub(super) struct ResolveContext<'a> {
     pub(super) is_built_in_hub: bool,
     /// Group key for fleets without keys. Used only with the built-in hub.
     pub(super) group_key: sas::Key,
-    /// Host of the target. Empty for the built-in hub.
-    pub(super) host: &'a str,
+    /// Hosts of the target. Empty for the built-in hub.
+    pub(super) hosts: &'a [&'a str],
     /// File name of the scenario.
     pub(super) scenario: &'a str,
     /// Reads a file.

@@ -92,7 +92,8 @@ fn add_bad_lines(
 
 /// Returns a warning about gateways: the load goes to another host than the file says.
 fn gateways(oddities: &Oddities, path: &str, context: &ResolveContext<'_>) -> Option<String> {
-    let target = if context.is_built_in_hub { "the built-in hub" } else { context.host };
+    let target =
+        if context.is_built_in_hub { "the built-in hub".to_owned() } else { context.hosts.join(" or ") };
     (oddities.gateways > 0).then(|| {
         format!(
             "{path}: GatewayHostName is ignored in {}; these devices connect directly to {target}, because hubstorm does not \

@@ -5,7 +5,7 @@ use crate::plan::model::{FaultPlan, FleetPlan};
 use crate::plan::schedule::Schedule;
 use crate::policy::fault::chaos::Chaos;
 use crate::policy::fault::{CODE_DEFAULT, Fault, FaultKind, Length, choose};
-use crate::scenario::{ChaosSpec, Errors, FaultSpec, Place, Scenario, Written, nearest};
+use crate::scenario::{ChaosSpec, Errors, FaultSpec, Scenario, Written, nearest};
 use crate::units::{human_duration, written_duration};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -63,9 +63,9 @@ pub(super) fn resolve(
 }
 
 fn fault(spec: &FaultSpec, context: FaultContext<'_>, errors: &mut Errors) -> Option<FaultPlan> {
-    let kind = spec.kind?;
+    let kind = spec.kind.as_ref()?.value;
     let keys_fit = check_keys(spec, kind, errors);
-    let at = start(spec, context.schedule, errors);
+    let at = start(spec, context.schedule, None, errors);
     let fleet = fleet(spec, context.fleets, errors);
     let share = share(spec.share.as_ref(), errors);
     let length = spec.length.as_ref().map_or(Duration::ZERO, |length| length.value);
@@ -118,9 +118,14 @@ fn check_keys(spec: &FaultSpec, kind: FaultKind, errors: &mut Errors) -> bool {
     fits
 }
 
-/// Returns the start, measured from the start of the run.
-fn start(spec: &FaultSpec, schedule: &Schedule, errors: &mut Errors) -> Option<Duration> {
-    let at = spec.at.as_ref().map(|at| at.value);
+/// Returns the start, measured from the start of the run. `default` applies without `at` and `phase`.
+pub(super) fn start(
+    spec: &FaultSpec,
+    schedule: &Schedule,
+    default: Option<Duration>,
+    errors: &mut Errors,
+) -> Option<Duration> {
+    let at = spec.at.as_ref().map(|at| at.value).or(default);
     let Some(name) = &spec.phase else {
         if at.is_none() {
             let problem = errors.add(&spec.place.below("at"), "missing");
@@ -145,7 +150,7 @@ fn start(spec: &FaultSpec, schedule: &Schedule, errors: &mut Errors) -> Option<D
 }
 
 /// Checks that a fault ends before the run.
-fn check_end(
+pub(super) fn check_end(
     spec: &FaultSpec,
     (at, length): (Duration, Duration),
     end: Duration,
@@ -196,7 +201,7 @@ fn unknown<'a>(
     }
 }
 
-fn share(written: Option<&Written<crate::units::Percent>>, errors: &mut Errors) -> Option<f64> {
+pub(super) fn share(written: Option<&Written<crate::units::Percent>>, errors: &mut Errors) -> Option<f64> {
     let Some(written) = written else { return Some(1.0) };
     let share = written.value.as_fraction();
     if share <= 0.0 {
@@ -227,7 +232,7 @@ fn chaos(spec: &ChaosSpec, schedule: &Schedule, errors: &mut Errors) -> Option<C
         problem.allowed(format!("up to {CHAOS_MAX} faults in the run")).fix("rate = \"2/1m\"");
         return None;
     }
-    let kinds = spec.kinds.clone().unwrap_or_else(|| FaultKind::ALL.to_vec());
+    let kinds = spec.kinds.clone().unwrap_or_else(|| FaultKind::HUB.to_vec());
     Some(Chaos { rate_hz, kinds, length: spec.length.unwrap_or(CHAOS_LENGTH), share: share? })
 }
 
@@ -253,29 +258,32 @@ fn choose_devices(plan: &mut FaultPlan, number: u16, context: FaultContext<'_>) 
 fn check_contradictions(faults: &[(&FaultSpec, FaultPlan)], errors: &mut Errors) {
     for (index, (spec, plan)) in faults.iter().enumerate() {
         for (other_spec, other) in faults.iter().take(index) {
-            let (one, two) = (&plan.fault, &other.fault);
-            if !one.overlaps(two) {
-                continue;
-            }
-            let Some(why) = one.contradicts(two) else { continue };
-            let shared = shared_devices(plan, other);
-            if shared == 0 {
-                continue;
-            }
-            let other_place: &Place = &other_spec.place;
-            let what = format!("contradicts {} ({})", other_place.key, two.kind.name());
-            let from = one.at.max(two.at);
-            let problem = errors.add(&spec.place, what);
-            problem.found(format!(
-                "{} and {} at {}, on {} of the same devices: {why}",
-                two.kind.name(),
-                one.kind.name(),
-                human_duration(from),
-                shared,
-            ));
-            problem.fix("let one of them start after the other ends, or limit them to different fleets");
+            let shared = || shared_devices(plan, other);
+            report_contradiction((spec, &plan.fault), (other_spec, &other.fault), shared, errors);
         }
     }
+}
+
+/// Reports two faults if they contradict each other. `shared` returns the number of devices that both affect; `u64::MAX` means all devices
+/// of the fleet.
+pub(super) fn report_contradiction(
+    (spec, one): (&FaultSpec, &Fault),
+    (other_spec, two): (&FaultSpec, &Fault),
+    shared: impl Fn() -> u64,
+    errors: &mut Errors,
+) {
+    let Some(why) = one.contradicts(two).filter(|_| one.overlaps(two)) else { return };
+    let devices = match shared() {
+        0 => return,
+        u64::MAX => "all devices of the fleet".to_owned(),
+        shared => format!("{shared} of the same devices"),
+    };
+    let what = format!("contradicts {} ({})", other_spec.place.key, two.kind.name());
+    let problem = errors.add(&spec.place, what);
+    let (other, own) = (two.kind.name(), one.kind.name());
+    let from = human_duration(one.at.max(two.at));
+    problem.found(format!("{other} and {own} at {from}, on {devices}: {why}"));
+    problem.fix("let one of them start after the other ends, or limit them to different fleets");
 }
 
 fn shared_devices(one: &FaultPlan, two: &FaultPlan) -> u64 {

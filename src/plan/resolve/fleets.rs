@@ -7,7 +7,7 @@ use crate::plan::model::{FleetPlan, Offline, TargetKind};
 use crate::plan::payload::TemplateContext;
 use crate::plan::sdk::{self, DevicePreset};
 use crate::policy::backoff::{BackOff, Jitter, Reconnect};
-use crate::scenario::{Errors, FleetSpec, ReconnectSpec};
+use crate::scenario::{BackOffSpec, Errors, FleetSpec, GiveUpSpec, ReconnectSpec};
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -85,6 +85,7 @@ fn fleet(spec: &FleetSpec, first: u64, context: &ResolveContext<'_>, errors: &mu
         sends,
         twin: twin_and_methods.twin,
         methods: twin_and_methods.methods,
+        faults: Vec::new(),
         own_schedule: None,
     }
 }
@@ -98,14 +99,28 @@ fn preset(spec: &FleetSpec, context: &ResolveContext<'_>, errors: &mut Errors) -
 }
 
 fn reconnect(spec: ReconnectSpec) -> Reconnect {
-    let back_off = match spec {
-        ReconnectSpec::Never => BackOff::Never,
-        ReconnectSpec::Fixed { delay } => BackOff::Fixed { delay: delay.unwrap_or(BACKOFF_BASE) },
-        ReconnectSpec::Exponential { base, max, jitter } => {
+    let ReconnectSpec::Retry { back_off, jitter, start_delay, give_up } = spec else {
+        return BackOff::Never.into();
+    };
+    let back_off = match (back_off, jitter) {
+        (BackOffSpec::Fixed { delay }, None | Some(Jitter::None)) => {
+            BackOff::Fixed { delay: delay.unwrap_or(BACKOFF_BASE) }
+        }
+        // An exponential back-off that cannot grow.
+        (BackOffSpec::Fixed { delay }, Some(jitter)) => {
+            let delay = delay.unwrap_or(BACKOFF_BASE);
+            BackOff::Exponential { base: delay, max: delay, jitter }
+        }
+        (BackOffSpec::Exponential { base, max }, jitter) => {
             let base = base.unwrap_or(BACKOFF_BASE);
             let max = max.unwrap_or(BACKOFF_MAX).max(base);
             BackOff::Exponential { base, max, jitter: jitter.unwrap_or(Jitter::Full) }
         }
     };
-    back_off.into()
+    let (gives_up_after, gives_up_attempts) = match give_up {
+        None => (None, None),
+        Some(GiveUpSpec::After(limit)) => (Some(limit), None),
+        Some(GiveUpSpec::Attempts(limit)) => (None, Some(limit)),
+    };
+    Reconnect { first: start_delay, gives_up_after, gives_up_attempts, ..back_off.into() }
 }

@@ -2,19 +2,23 @@
 //! errors go out. Start here, then read `fleets` and `context`. All errors in a scenario are reported together, so errors found
 //! here are added to the `Errors` from parsing.
 //!
-//! Must not depend on clocks, and must read files only through the function that the caller passes.
+//! Must not depend on clocks, and must read files only through the function that the caller passes. `recordings` is the exception.
 
 mod authentication;
 mod context;
+mod day;
 mod device_ids;
 mod device_lists;
 mod drives;
 mod faults;
+mod fleet_faults;
 mod fleets;
+mod hosts;
 mod mqtt_limits;
 mod payloads;
 mod phases;
 mod quoting;
+mod recordings;
 mod sends;
 mod subscriptions;
 mod target;
@@ -77,26 +81,28 @@ pub fn resolve(
         return Err(errors);
     }
     let (target, kind) = target::target(scenario, &mut errors);
+    let hosts: Vec<&str> = match scenario.target {
+        Some(_) => target.hosts().map(|(host, _)| host).collect(),
+        None => Vec::new(),
+    };
     let schedule = phases::resolve(scenario, &mut errors);
     let context = ResolveContext {
         kind,
         is_built_in_hub: scenario.target.is_none(),
         group_key: sas::Key::random(rng),
-        host: &target.host,
+        hosts: &hosts,
         scenario: &scenario.file,
         files,
     };
     let mut fleets = fleets::resolve(&scenario.fleets, &context, &mut errors);
     phases::resolve_fleets(scenario, &schedule, &mut fleets, &mut errors);
-    if errors.is_empty() {
-        phases::share_connect_rates(scenario, &schedule, &mut fleets, &mut errors);
-    }
-    let deliveries = deliveries(kind, &mut fleets, &schedule, rng, &errors);
-    if errors.is_empty() {
-        check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
-    }
-    let drives = drives::resolve(&scenario.drives, &fleets, &context, &mut errors);
+    phases::share_connect_rates(scenario, &schedule, &mut fleets, &mut errors);
     let seed = scenario.seed.unwrap_or(SEED);
+    let mut warnings = recordings::resolve(scenario, &mut fleets, (&schedule, seed), &context, &mut errors);
+    let deliveries = deliveries(kind, &mut fleets, &schedule, rng, &errors);
+    check_rate(&scenario.fleets, &fleets, &schedule, &mut errors);
+    let drives = drives::resolve(&scenario.drives, &fleets, &context, &mut errors);
+    fleet_faults::resolve(&scenario.fleets, &schedule, seed, &mut fleets, &mut errors);
     let fault_context = FaultContext { schedule: &schedule, fleets: &fleets, seed };
     let (faults, chaos) = faults::resolve(scenario, fault_context, &mut errors);
     let tier = tier::emulator(&scenario.emulator, &mut errors);
@@ -109,10 +115,10 @@ pub fn resolve(
         let known = KnownNames { phases: &phases, fleets: &names, left_out, unmeasured: &unmeasured };
         thresholds::resolve(&scenario.thresholds, &known, &mut errors)
     };
-    let warnings = match errors.is_empty() {
-        true => warnings::warnings(scenario, &fleets, &drives),
-        false => Vec::new(),
-    };
+    if errors.is_empty() {
+        warnings.extend(warnings::warnings(scenario, &fleets, &drives));
+    }
+    let day = day::resolve(scenario.day.as_ref(), &schedule, &mut errors);
     let longest_ack = fleets.iter().map(|fleet| fleet.ack_timeout).max().unwrap_or(DRAIN_MAX);
     let plan = Plan {
         name: scenario.name.clone().unwrap_or_else(|| stem(&scenario.file)),
@@ -126,6 +132,7 @@ pub fn resolve(
         fleets,
         drives,
         schedule,
+        day,
         deliveries,
         drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
         abort_when_unreachable: scenario.abort_when_unreachable,

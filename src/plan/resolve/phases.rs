@@ -133,13 +133,16 @@ pub(super) fn resolve_fleets(
     }
 }
 
-/// Checks that the connects fit into the phases that pace them, and gives each fleet its part of the rate.
+/// Checks that the connects fit into the phases that pace them, and gives each fleet its part of the rate. Does nothing after an error.
 pub(super) fn share_connect_rates(
     scenario: &Scenario,
     plan: &Schedule,
     fleets: &mut [FleetPlan],
     errors: &mut Errors,
 ) {
+    if !errors.is_empty() {
+        return;
+    }
     let connecting = |fleet: &FleetPlan, number: usize| {
         fleet.own_schedule.as_ref().unwrap_or(plan).connecting_in(number, fleet.devices.into())
     };

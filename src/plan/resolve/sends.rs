@@ -11,6 +11,7 @@ use crate::iothub::{limits, properties, topics};
 use crate::measure::Operation;
 use crate::plan::model::{SendPlan, TargetKind};
 use crate::plan::payload::{Payload, Template, TemplateContext};
+use crate::plan::schedule::{Arrival, Spread};
 use crate::scenario::{Errors, MessageSpec, SendSpec, Timing, Written};
 use crate::units::exact_bytes;
 
@@ -23,22 +24,7 @@ pub(super) fn resolve(
     errors: &mut Errors,
 ) -> Option<SendPlan> {
     let hub = context.kind == Some(TargetKind::IotHub);
-    let payload = spec.payload.as_ref().and_then(|written| {
-        let parsed = match &written.value {
-            MessageSpec::FileLines { path, shuffled } => {
-                return payloads::read_lines(path, context, errors)
-                    .map(|lines| Payload::lines(lines, *shuffled));
-            }
-            MessageSpec::Payload(value) => {
-                Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
-            }
-        };
-        if hub {
-            payloads::payload_without_stamp(&parsed, errors)
-        } else {
-            payloads::payload(&parsed, errors)
-        }
-    });
+    let payload = payload(spec, hub, context, errors);
     let (topic, bag) =
         if hub { hub_topic(spec, errors) } else { (broker_topic(spec, context, errors), String::new()) };
     if let (Some(payload), true) = (&payload, hub) {
@@ -62,9 +48,17 @@ pub(super) fn resolve(
         }
     }
     let qos = spec.qos.as_ref().map_or(1, |qos| check_qos(qos, context.kind, errors));
-    let timing = Timing { spacing: spec.spacing, arrival: spec.arrival, burst: spec.burst };
+    let arrival = match &spec.replay {
+        Some(replay) => {
+            replay.file.as_ref().map(|_| Arrival { spread: Spread::Replay, rate_hz: 0.0, burst: 1 })
+        }
+        None => {
+            let timing = Timing { spacing: spec.spacing, arrival: spec.arrival, burst: spec.burst };
+            arrival(&timing, &spec.place, devices, errors)
+        }
+    };
     Some(SendPlan {
-        arrival: arrival(&timing, &spec.place, devices, errors)?,
+        arrival: arrival?,
         operation: match (hub, qos) {
             (true, 0) => Operation::TelemetryQos0,
             (true, _) => Operation::Telemetry,
@@ -77,6 +71,23 @@ pub(super) fn resolve(
         payload: payload?,
         properties_bytes: message_bytes(0, &bag),
     })
+}
+
+/// Returns the payload. That of a replay is empty: the rows of a recording are read when the schedules are known.
+fn payload(spec: &SendSpec, hub: bool, context: &ResolveContext<'_>, errors: &mut Errors) -> Option<Payload> {
+    if spec.replay.is_some() {
+        return Some(Payload::empty());
+    }
+    let written = spec.payload.as_ref()?;
+    let parsed = match &written.value {
+        MessageSpec::FileLines { path, shuffled } => {
+            return payloads::read_lines(path, context, errors).map(|lines| Payload::lines(lines, *shuffled));
+        }
+        MessageSpec::Payload(value) => {
+            Written { value: value.clone(), text: written.text.clone(), place: written.place.clone() }
+        }
+    };
+    if hub { payloads::payload_without_stamp(&parsed, errors) } else { payloads::payload(&parsed, errors) }
 }
 
 /// Returns the telemetry topic, including the property bag, and the encoded bag.
@@ -108,10 +119,14 @@ fn broker_topic(spec: &SendSpec, context: &ResolveContext<'_>, errors: &mut Erro
                 errors.add(&value.place, "MQTT 3.1.1 has no properties; the target is a plain broker");
             problem.fix("remove them, or put them into the payload");
         }
-        if spec.topic.is_none() {
+        // The rows of a recording may have topics.
+        if spec.topic.is_none() && spec.replay.is_none() {
             let problem = errors.add(&spec.place.below("topic"), "missing: a plain broker needs a topic");
             problem.fix("add topic = \"bench/${device}\"");
         }
     }
-    parse_template(spec.topic.as_ref()?, errors)
+    match &spec.topic {
+        Some(topic) => parse_template(topic, errors),
+        None => spec.replay.as_ref().and_then(|_| Template::parse("").ok()),
+    }
 }

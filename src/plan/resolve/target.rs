@@ -1,8 +1,8 @@
 //! Resolves `[target]` and `[emulator]`. Used by `resolve`.
 
-use super::tier;
+use super::{hosts, tier};
 use crate::iothub::emulator_options::{EmulatorOptions, TierOptions};
-use crate::plan::model::{Target, TargetKind, TlsPlan};
+use crate::plan::model::{HostPort, Target, TargetKind, TlsPlan};
 use crate::scenario::{Errors, Scenario, TargetSpec, resolve_path};
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
 
@@ -14,11 +14,13 @@ const PLAIN_PORT: u16 = 1883;
 /// kind.
 pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Option<TargetKind>) {
     let Some(spec) = &scenario.target else {
-        let tls = Some(TlsPlan { ca: None, verify: true });
+        let tls = Some(TlsPlan { ca: None, verify: true, resumption: scenario.emulator.resumption });
         let target = Target {
             kind: TargetKind::IotHub,
             host: String::new(),
             port: 0,
+            others: Vec::new(),
+            failover: false,
             tls,
             source_ips: Vec::new(),
             size: None,
@@ -36,16 +38,23 @@ pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Optio
         }
     }
     // Port 8883 implies TLS, so that forgetting `tls` does not expose a password in clear text.
-    let meant = hub || spec.ca.is_some() || spec.port == Some(TLS_PORT);
+    let ports = spec.hosts.iter().filter_map(|host| host.port).chain(spec.port);
+    let meant = hub || spec.ca.is_some() || ports.into_iter().any(|port| port == TLS_PORT);
     let on = spec.tls.as_ref().map_or(meant, |tls| tls.on);
     let tls = on.then(|| TlsPlan {
         ca: spec.ca.as_ref().map(|ca| resolve_path(&scenario.file, &ca.place, &ca.value)),
         verify: spec.tls.as_ref().is_none_or(|tls| tls.verify),
+        resumption: spec.tls.as_ref().is_some_and(|tls| tls.resumption),
     });
+    let port = spec.port.unwrap_or(if on { TLS_PORT } else { PLAIN_PORT });
+    let mut hosts = hosts::hosts(scenario, spec, port, errors).into_iter();
+    let first = hosts.next().unwrap_or(HostPort { host: String::new(), port });
     let target = Target {
         kind: spec.kind.unwrap_or(TargetKind::IotHub),
-        host: spec.host.as_ref().map(|host| host.value.clone()).unwrap_or_default(),
-        port: spec.port.unwrap_or(if on { TLS_PORT } else { PLAIN_PORT }),
+        host: first.host,
+        port: first.port,
+        others: hosts.collect(),
+        failover: spec.failover.as_ref().is_some_and(|failover| failover.value),
         tls,
         source_ips: source_ips(spec, errors),
         size: tier::target(spec, errors),
@@ -54,13 +63,14 @@ pub(super) fn target(scenario: &Scenario, errors: &mut Errors) -> (Target, Optio
 }
 
 fn source_ips(spec: &TargetSpec, errors: &mut Errors) -> Vec<IpAddr> {
-    let host: Option<IpAddr> = spec.host.as_ref().and_then(|host| host.value.parse().ok());
+    let hosts = spec.hosts.iter().filter_map(|host| host.host.value.parse::<IpAddr>().ok());
+    let hosts: Vec<IpAddr> = hosts.collect();
     let mut found: Vec<IpAddr> = Vec::new();
     for written in &spec.source_ips {
         let ip = written.value;
         let what = if ip.is_unspecified() || ip.is_multicast() {
             "not an address to connect from"
-        } else if host.is_some_and(|host| host.is_ipv4() != ip.is_ipv4()) {
+        } else if hosts.iter().any(|host| host.is_ipv4() != ip.is_ipv4()) {
             "the host's address is of the other family (IPv4 or IPv6)"
         } else if found.contains(&ip) {
             "given twice"
@@ -81,6 +91,7 @@ pub(super) fn emulator(scenario: &Scenario, tier: Option<TierOptions>) -> Option
     scenario.target.is_none().then(|| EmulatorOptions {
         expiry_grace: spec.expiry_grace.unwrap_or(default.expiry_grace),
         lenient_properties: spec.lenient_properties.unwrap_or(default.lenient_properties),
+        tls_resumption: spec.resumption,
         tier,
     })
 }

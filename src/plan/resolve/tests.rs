@@ -93,7 +93,7 @@ fn preset_sets_missing_keys() {
     assert_eq!(python.subscribe_qos, preset.subscribe_qos);
     assert!(!python.clean_session, "all SDKs keep their session");
     let user_name =
-        python.auth.credentials(&plan(SMALL, &[]).unwrap().target, "d", 0, Duration::ZERO).user_name;
+        python.auth.credentials(&plan(SMALL, &[]).unwrap().target.host, "d", 0, Duration::ZERO).user_name;
     assert_eq!(user_name.as_deref(), Some("/d/?api-version=2019-10-01"));
     let auth = "fleet.meter.auth={ kind = \"sas\", ttl = \"10m\" }";
     let own = fleet(&[auth, "fleet.meter.keep_alive=5s", "fleet.meter.reconnect={ kind = \"never\" }"]);

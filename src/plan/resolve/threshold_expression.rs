@@ -5,7 +5,8 @@ use crate::measure::{Compare, Outcome, Test};
 use crate::scenario::{Errors, Place, nearest};
 use crate::units::{Percent, parse_duration};
 
-const ALLOWED: &str = "p(99) < 500ms, med, avg or max < 2s, rate(ok) > 99.9%, count(lost) == 0";
+const ALLOWED: &str =
+    "p(99) < 500ms, med, avg or max < 2s, rate(ok) > 99.9%, count(lost) == 0, recovery(99%) < 60s";
 
 /// An invalid expression.
 struct ExpressionError {
@@ -19,10 +20,6 @@ fn wrong(what: &str, allowed: &str) -> ExpressionError {
 }
 
 pub(super) fn expression(text: &str, place: &Place, errors: &mut Errors) -> Option<Test> {
-    if text.trim_start().starts_with("recovery(") {
-        errors.not_supported_yet(place, "recovery(..)");
-        return None;
-    }
     match parse(text) {
         Ok(test) => Some(test),
         Err(wrong) => {
@@ -92,10 +89,14 @@ fn parse(text: &str) -> Result<Test, ExpressionError> {
         ("max", None) => latency(compare, limit).map(|(compare, limit_us)| Test::Max { compare, limit_us }),
         ("rate", Some(name)) => Ok(Test::Rate { outcome: outcome(name)?, compare, limit: share(limit)? }),
         ("count", Some(name)) => Ok(Test::Count { outcome: outcome(name)?, compare, limit: count(limit)? }),
+        ("recovery", argument) => {
+            let (compare, limit_us) = latency(compare, limit)?;
+            Ok(Test::Recovery { share: recovered(argument.unwrap_or_default())?, compare, limit_us })
+        }
         ("rate" | "count", None) => Err(wrong("the outcome is missing", &outcomes())),
         _ => {
-            let near =
-                nearest(name, ["p", "med", "avg", "max", "rate", "count"]).filter(|near| *near != name);
+            let near = nearest(name, ["p", "med", "avg", "max", "rate", "count", "recovery"])
+                .filter(|near| *near != name);
             let fix = near.map(|near| format!("did you mean {near}?"));
             Err(ExpressionError { fix, ..wrong("unknown aggregation", ALLOWED) })
         }
@@ -127,6 +128,14 @@ fn share(limit: &str) -> Result<f64, ExpressionError> {
     let fraction = limit.parse().map(Percent::as_fraction).ok();
     let share = fraction.filter(|share| *share <= 1.0);
     share.ok_or_else(|| wrong("the limit is not a share", "a share from 0% to 100%, such as 99.9%"))
+}
+
+/// Reads the share of the devices in `recovery(99%)`.
+fn recovered(percent: &str) -> Result<f64, ExpressionError> {
+    let share = percent.parse().map(Percent::as_fraction).ok();
+    share.filter(|share| *share > 0.0 && *share <= 1.0).ok_or_else(|| {
+        wrong("not a share of the devices", "a share above 0% and up to 100%, such as recovery(99%)")
+    })
 }
 
 fn count(limit: &str) -> Result<u64, ExpressionError> {

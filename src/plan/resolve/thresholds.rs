@@ -27,6 +27,7 @@ struct Selector {
     metric: Operation,
     phase: Option<u16>,
     fleet: Option<u16>,
+    without_faults: bool,
 }
 
 /// The key of a threshold.
@@ -63,15 +64,33 @@ pub(in crate::plan) fn resolve(
         if let (Selected::LeftOut, Some(_)) = (selected, test) {
             left_out.push(format!("{} {}", spec.metric.value.trim(), spec.expression.value.trim()));
         }
-        if let (Selected::Known(Selector { metric, phase, fleet }), Some(test)) = (selected, test) {
+        if let (Selected::Known(Selector { metric, phase, fleet, without_faults }), Some(test)) =
+            (selected, test)
+        {
             if metric == Operation::C2d && never_fails(test) {
                 reject_c2d(spec, errors);
+                continue;
+            }
+            if metric != Operation::Online && matches!(test, Test::Recovery { .. }) {
+                let problem = errors.add(&spec.expression.place, "only online has recoveries");
+                let key = spec.metric.value.trim();
+                let online = key.find('{').map_or(String::new(), |brace| key[brace..].to_owned());
+                problem.found(&spec.expression.text).fix(format!("write it under \"online{online}\""));
                 continue;
             }
             let expression = spec.expression.value.trim().to_owned();
             let abort_after = spec.abort.then(|| spec.after.unwrap_or_default());
             let line = spec.expression.place.line();
-            found.push(Threshold { metric, phase, fleet, expression, test, abort_after, line });
+            found.push(Threshold {
+                metric,
+                phase,
+                fleet,
+                without_faults,
+                expression,
+                test,
+                abort_after,
+                line,
+            });
         }
     }
     (found, left_out)
@@ -82,7 +101,7 @@ fn never_fails(test: Test) -> bool {
     match test {
         Test::Rate { .. } => true,
         Test::Count { outcome, .. } => outcome != Outcome::Ok,
-        Test::Percentile { .. } | Test::Mean { .. } | Test::Max { .. } => false,
+        Test::Percentile { .. } | Test::Mean { .. } | Test::Max { .. } | Test::Recovery { .. } => false,
     }
 }
 
@@ -110,7 +129,7 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
     };
     let metric = metric(name.trim(), place, known, errors);
     let (mut phase, mut fleet) = (None, None);
-    let (mut complete, mut left_out) = (true, false);
+    let (mut complete, mut left_out, mut without_faults) = (true, false, false);
     for tag in tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
         let (key, value) = tag.split_once(':').unwrap_or((tag, ""));
         let (slot, names) = match key.trim() {
@@ -118,11 +137,18 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
                 left_out = true;
                 continue;
             }
+            "fault" => {
+                without_faults = true;
+                complete &= is_none(value.trim(), place, errors);
+                continue;
+            }
             "phase" => (&mut phase, known.phases),
             "fleet" => (&mut fleet, known.fleets),
             _ => {
-                let problem =
-                    errors.add(place, "unknown selector").found(tag).allowed("phase:NAME, fleet:NAME");
+                let problem = errors
+                    .add(place, "unknown selector")
+                    .found(tag)
+                    .allowed("phase:NAME, fleet:NAME, fault:none");
                 problem.fix = meant_tag(tag, known).map(|meant| format!("did you mean {meant}?"));
                 complete = false;
                 continue;
@@ -134,7 +160,7 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
     let Some(metric) = metric.filter(|_| complete) else { return Selected::Wrong };
     match known.unmeasured.iter().find(|(unmeasured, _)| *unmeasured == metric) {
         _ if left_out => Selected::LeftOut,
-        None => Selected::Known(Selector { metric, phase, fleet }),
+        None => Selected::Known(Selector { metric, phase, fleet, without_faults }),
         // A fleet that does not run may measure it.
         Some(_) if !known.left_out.is_empty() => Selected::LeftOut,
         Some((_, fix)) => {
@@ -142,6 +168,18 @@ fn selector(text: &str, place: &Place, known: &KnownNames<'_>, errors: &mut Erro
             Selected::Wrong
         }
     }
+}
+
+/// Checks the value of `fault`, of which there is only one.
+fn is_none(value: &str, place: &Place, errors: &mut Errors) -> bool {
+    let is_none = value == "none";
+    if !is_none {
+        let problem = errors.add(place, "unknown selector").found(format!("fault:{value}"));
+        problem
+            .allowed("fault:none")
+            .fix("use fault:none, for the operations that no fault of a fleet affected");
+    }
+    is_none
 }
 
 /// Returns the tag that a name without its kind (`steady`) or another separator (`phase=steady`) probably means.

@@ -136,6 +136,7 @@ mod tests {
         let broker = "[target]\nkind = \"mqtt\"\nhost = \"b\"\ntier = \"S1\"\n";
         for (tables, expected) in [
             (format!("[emulator]\ntier = \"S9\"\n{FLEET}"), "unknown value"),
+            (format!("[emulator]\ntier = \"s1\"\n{FLEET}"), "did you mean \"S1\"?"),
             (format!("[emulator]\ntier = \"F1\"\nunits = 2\n{FLEET}"), "a hub of tier F1 has at most 1 unit"),
             (
                 format!("[emulator]\ntier = \"S3\"\nunits = 11\n{FLEET}"),

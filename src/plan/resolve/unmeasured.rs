@@ -50,6 +50,12 @@ pub(super) fn unmeasured(
     if target.tls.is_none() {
         found.push((Operation::ConnectTls, "turn on TLS, or remove the threshold"));
     }
+    if !target.tls.as_ref().is_some_and(|tls| tls.resumption) {
+        found.push((
+            Operation::ConnectTlsResumed,
+            "set tls = { resumption = \"on\" } in [target] (or in [emulator], for the built-in hub), or remove the threshold",
+        ));
+    }
     if fleets.iter().all(|fleet| fleet.auth.tokens().and_then(TokenLife::renewed_after).is_none()) {
         found.push((Operation::Renewal, "let a fleet renew its tokens, or remove the threshold"));
     }

@@ -5,6 +5,8 @@
 //! message of a Poisson stream is due when `rate * L(t)` reaches the sum of n exponential gaps. No due time is computed from the
 //! previous one, so there is no drift. A burst is several messages with the same due time.
 //!
+//! The rows of a recording are due when `speed * L(t)` reaches their recorded times. So a load of 200% replays twice as fast.
+//!
 //! In a closed loop, a message is due when the think time has passed since the end of the previous message. A slow target therefore
 //! slows the load, and the load does not follow the phases.
 
@@ -12,8 +14,10 @@ use super::load::Load;
 use super::phases::Span;
 use super::round_robin::RoundRobin;
 use super::run_load::RunLoad;
+use crate::plan::recording::{Recording, Row, RowCursor};
 use crate::rng::{Purpose, Rng, generator};
 use rand::RngExt;
+use std::sync::Arc;
 
 /// The arrival process of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub enum Spread {
         /// Think time, in nanoseconds.
         think_ns: u64,
     },
+    /// The recorded times of the payload's recording.
+    Replay,
 }
 
 /// The arrivals of a stream at a load of 100%.
@@ -36,7 +42,8 @@ pub enum Spread {
 pub struct Arrival {
     /// Arrival process.
     pub spread: Spread,
-    /// Messages per second from each device. For a closed loop, whose rate depends on the target, an upper estimate.
+    /// Messages per second from each device. For a closed loop, whose rate depends on the target, an upper estimate. For a replay, the
+    /// mean over the run.
     pub rate_hz: f64,
     /// Number of messages with the same due time.
     pub burst: u32,
@@ -63,7 +70,7 @@ pub struct Due {
 #[derive(Clone, Debug)]
 pub struct Cursor {
     load: RunLoad,
-    /// Bursts per second.
+    /// Bursts per second. For a replay, its speed.
     rate_hz: f64,
     position: Position,
     burst: u32,
@@ -74,7 +81,8 @@ pub struct Cursor {
     seq: u64,
 }
 
-/// The position of the next burst: in operational time, counted in bursts, or (in a closed loop) in nanoseconds.
+/// The position of the next burst: in operational time, counted in bursts, or (in a closed loop) in nanoseconds. For a replay, in
+/// recorded seconds.
 #[derive(Clone, Debug)]
 enum Position {
     /// At `n + phase`. An integer `n` keeps the position exact.
@@ -83,6 +91,8 @@ enum Position {
     Poisson { sum: f64, rng: Rng },
     /// At `next_ns`, once known. The first message is due within the think time, at a random phase.
     Closed { think_ns: u64, phase: f64, next_ns: Option<u64>, in_flight: bool },
+    /// At the next row of the device, if it has any.
+    Replay(Option<Box<RowCursor>>),
 }
 
 impl Position {
@@ -93,6 +103,7 @@ impl Position {
             Position::Regular { n, phase } => load.inverse((*n as f64 + phase) / rate_hz),
             Position::Poisson { sum, .. } => load.inverse(*sum / rate_hz),
             Position::Closed { next_ns, .. } => *next_ns,
+            Position::Replay(rows) => load.inverse(rows.as_ref()?.time_s()? / rate_hz),
         }
     }
 
@@ -101,6 +112,11 @@ impl Position {
             Position::Regular { n, .. } => *n += 1,
             Position::Poisson { sum, rng } => *sum += exponential(rng),
             Position::Closed { next_ns, in_flight, .. } => (*next_ns, *in_flight) = (None, true),
+            Position::Replay(rows) => {
+                if let Some(rows) = rows {
+                    rows.advance();
+                }
+            }
         }
     }
 
@@ -121,6 +137,7 @@ impl Position {
             Position::Closed { think_ns, phase, next_ns, in_flight: false } => {
                 *next_ns = Some(from_ns.saturating_add((*think_ns as f64 * *phase) as u64));
             }
+            Position::Replay(Some(rows)) => rows.skip_to(from),
             _ => {}
         }
     }
@@ -152,13 +169,24 @@ impl Cursor {
             Spread::Closed { think_ns } => {
                 Position::Closed { think_ns, phase: rng.random(), next_ns: None, in_flight: false }
             }
+            Spread::Replay => Position::Replay(None),
         };
+        Cursor::at(load, position, arrival.rate_hz / f64::from(arrival.burst), arrival.burst)
+    }
+
+    /// Creates a cursor for the rows of a device, given by its index within the fleet. No row is due before [`enter`](Cursor::enter).
+    #[must_use]
+    pub fn replay(recording: &Arc<Recording>, load: &RunLoad, index: u32) -> Cursor {
+        Cursor::at(load, Position::Replay(RowCursor::new(recording, index)), recording.speed(), 1)
+    }
+
+    fn at(load: &RunLoad, position: Position, rate_hz: f64, burst: u32) -> Cursor {
         Cursor {
             load: load.clone(),
-            rate_hz: arrival.rate_hz / f64::from(arrival.burst),
+            rate_hz,
             position,
-            burst: arrival.burst,
-            left: arrival.burst,
+            burst,
+            left: burst,
             span: Span { from_ns: 0, to_ns: 0 },
             due: None,
             seq: 0,
@@ -179,6 +207,15 @@ impl Cursor {
     #[inline]
     pub fn peek(&self) -> Option<Due> {
         if self.due.is_some() { self.due } else { self.look_again() }
+    }
+
+    /// Returns the recorded row of the message from [`peek`](Cursor::peek). `None` if this is no replay.
+    #[must_use]
+    pub fn row(&self) -> Option<Row> {
+        match &self.position {
+            Position::Replay(rows) => rows.as_ref()?.row(),
+            _ => None,
+        }
     }
 
     /// Searches again for a due message. A separate function, to keep `peek` small: usually a message is already known.

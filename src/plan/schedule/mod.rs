@@ -2,7 +2,7 @@
 //! due times go out, in nanoseconds since the start of the run. Read by devices, by the report and by `forecast`. Start with
 //! `phases`, then `load` and `arrival`.
 //!
-//! Pure functions. Must not depend on the rest of `plan` or on clocks.
+//! Pure functions, except that a cursor reads the rows of a recording. Must not depend on the rest of `plan` or on clocks.
 
 mod arrival;
 mod churn;

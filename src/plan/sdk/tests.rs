@@ -21,12 +21,16 @@ fn facts(sdk: Sdk) -> (u16, u64, [u8; 4], &'static str) {
 
 /// Returns the shortest and the longest delay before each of the first retries, in milliseconds, if the hub never responds.
 fn waits(sdk: Sdk) -> [(u128, u128); 6] {
+    waits_after(sdk, Loss::default())
+}
+
+fn waits_after(sdk: Sdk, loss: Loss) -> [(u128, u128); 6] {
     let policy = device_preset(Some(sdk)).reconnect;
     let mut spans = [(u128::MAX, 0); 6];
     for device in 0..500 {
         let (mut retries, mut rng) = (Retries::default(), generator(1, device, Purpose::Connection));
         for (least, most) in &mut spans {
-            let delay = retries.next_delay(&policy, Loss::default(), &mut rng).expect("the device retries");
+            let delay = retries.next_delay(&policy, loss, &mut rng).expect("the device retries");
             (*least, *most) = ((*least).min(delay.as_millis()), (*most).max(delay.as_millis()));
         }
     }
@@ -64,6 +68,7 @@ fn sdk_presets_ping_like_their_sources() {
     assert_eq!(pings(Sdk::DotNet), (Silence::Received, [(75.0, 30.0), (5.0, 30.0)]));
     assert_eq!(pings(Sdk::Java), (Silence::SentOrReceived, [(230.0, 230.0), (20.0, 20.0)]));
     assert_eq!(pings(Sdk::C), (Silence::Sent, [(240.0, 80.0), (20.0, 10.0)]));
+    assert_eq!(pings(Sdk::CUnified), (Silence::SentOrReceived, [(30.0, 45.0), (20.0, 30.0)]));
 }
 
 #[test]
@@ -106,4 +111,18 @@ fn c_retries_immediately_and_doubles_up_to_thirty_seconds() {
     let bounds = [(0, 0), (1_000, 1_050), (2_000, 2_100), (4_000, 4_200), (8_000, 8_400), (16_000, 16_800)];
     within(waits(Sdk::C), bounds);
     assert_eq!(gives_up(Sdk::C), (None, false));
+}
+
+#[test]
+fn c_unified_backs_off_longer_after_a_refusal() {
+    assert_eq!(facts(Sdk::CUnified), (30, 48, [1, 0, 0, 0], "2020-09-30"));
+    let around = |seconds: u128, percent: u128| {
+        let (ms, off) = (seconds * 1000, seconds * 10 * percent);
+        (ms - off, ms + off)
+    };
+    within(waits(Sdk::CUnified), [1, 2, 4, 8, 16, 32].map(|seconds| around(seconds, 20)));
+    let refused = Loss { refused: true, ..Loss::default() };
+    let bounds = [300, 600, 1_200, 2_400, 3_600, 3_600].map(|seconds| around(seconds, 25));
+    within(waits_after(Sdk::CUnified, refused), bounds);
+    assert_eq!(gives_up(Sdk::CUnified), (None, false));
 }

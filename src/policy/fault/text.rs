@@ -35,7 +35,7 @@ pub struct FaultText {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
     /// The kind does not exist. The message does not repeat it.
-    #[error("unknown kind of fault: set kind to {}", FaultKind::ALL.map(FaultKind::name).join(", "))]
+    #[error("unknown kind of fault: set kind to {}", FaultKind::HUB.map(FaultKind::name).join(", "))]
     UnknownKind,
     /// A required key is missing.
     #[error("{kind} needs {key}: add \"{key}\":\"{example}\"")]
@@ -121,6 +121,6 @@ impl FaultText {
             ids.sort_unstable();
             ids
         });
-        Ok(Fault { kind, code, by, at: duration(&self.at)?, length, share, devices })
+        Ok(Fault { code, by, at: duration(&self.at)?, length, share, devices, ..Fault::new(kind) })
     }
 }

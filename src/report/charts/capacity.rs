@@ -1,135 +1,107 @@
-//! The charts of a search for capacity: achieved against offered messages, with the knee, and the latency of each trial. The interval of the
-//! answer is shaded. Called by the page of a capacity result.
+//! The chart of a capacity plan: the used share of each limit, by class, for the options that fit. Called by `capacity_plan`. Independent of
+//! how the plan is made.
 
 use super::axis::Axis;
 use super::figure::{Figure, Horizontal};
-use super::plot::{Plot, Scale, Series, Shape, Unit};
-use super::svg::{Mark, Style};
+use super::plot::{Limit, Plot, Scale, Series, Shape, Unit};
+use super::svg::Style;
 use super::theme::{self, Role};
 use super::{Panel, ReportError, number};
-use crate::capacity::measured::{CapacityResult, Trial, Verdict};
+use crate::capacity::model::{CapacityPlan, SizeOption};
+use crate::report::capacity_plan::words;
+use crate::units::human_count;
 
-/// Heights of the plots in CSS pixels.
-const KNEE_HEIGHT: f64 = 260.0;
-const LATENCY_HEIGHT: f64 = 160.0;
-/// Opacity of the shaded interval.
-const SHADE: f64 = 0.16;
+/// Height of the plot in CSS pixels.
+const HEIGHT: f64 = 220.0;
+/// The options of the chart, cheapest first. More would make the bars too thin.
+const ROLES: [Role; 4] = [theme::FIRST, theme::SECOND, theme::FOURTH, theme::FIFTH];
+/// The share of a class's width that its bars take.
+const FILLED: f64 = 0.8;
 
-/// The verdicts, each with its label, color and mark.
-const VERDICTS: [(Verdict, &str, Role, Mark); 4] = [
-    (Verdict::Good, "good", theme::GOOD, Mark::Disc),
-    (Verdict::Bad, "bad", theme::BAD, Mark::Cross),
-    (Verdict::Undecided, "undecided", theme::WARN, Mark::Ring),
-    (Verdict::Void, "void (load generator)", theme::PLANNED, Mark::Ring),
-];
-
-/// Draws the charts. None without trials.
+/// Draws the used shares. `None` if no option fits.
 ///
 /// # Errors
 /// Returns an error if drawing fails.
-pub(in crate::report) fn panels(result: &CapacityResult) -> Result<Vec<Panel>, ReportError> {
-    let high = |value: fn(&Trial) -> f64| result.trials.iter().map(value).fold(0.0, f64::max);
-    let highest = high(|trial| trial.level.per_s);
-    if highest <= 0.0 {
-        return Ok(Vec::new());
+pub(in crate::report) fn limits(plan: &CapacityPlan) -> Result<Option<Panel>, ReportError> {
+    let options: Vec<&SizeOption> =
+        plan.options.iter().filter(|option| option.fits).take(ROLES.len()).collect();
+    let Some(first) = options.first() else { return Ok(None) };
+    let classes: Vec<&str> = first.limits.iter().map(|limit| limit.class.as_str()).collect();
+    let width = FILLED / number(options.len() as u64);
+    let mut series = Vec::new();
+    for ((option, role), place) in options.iter().zip(ROLES).zip(0_u64..) {
+        let bars = option.limits.iter().zip(0_u64..).map(|(limit, class)| {
+            let left = number(class) + (1.0 - FILLED) / 2.0 + width * number(place);
+            [left, left + width, limit.share.unwrap_or(0.0)]
+        });
+        let label = format!("{} x {}", option.tier, human_count(option.units));
+        let shape = Shape::Bars(bars.collect());
+        series.push(Series { id: option.tier.clone(), label, role, style: Style::Solid, width: 0.0, shape });
     }
-    let achieved = |trial: &Trial| Some(trial.achieved_per_s);
-    let knee = Plot {
-        name: "achieved".to_owned(),
-        label: "messages that ended ok, per second".to_owned(),
-        unit: Unit::Rate,
-        scale: Scale::Linear { ticks: 4, at_least: highest },
-        height: KNEE_HEIGHT,
-        series: series(result, achieved, highest),
-        limits: Vec::new(),
+    let end = number(classes.len() as u64);
+    let line = |value: f64, label: String| Limit { value, from: 0.0, to: end, label };
+    let mut lines = vec![line(1.0, "limit".to_owned())];
+    if plan.headroom < 1.0 {
+        lines.push(line(plan.headroom, format!("headroom, {}", words::share(Some(plan.headroom)))));
+    }
+    let quarters = [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| (share, Unit::Share.tick(share)));
+    let plot = Plot {
+        name: "limits".to_owned(),
+        label: "used share of the limit".to_owned(),
+        unit: Unit::Share,
+        scale: Scale::Fixed(Axis::fixed(0.0, 1.1, quarters.to_vec())),
+        height: HEIGHT,
+        series,
+        limits: lines,
         outlier: None,
     };
-    let latency = Plot {
-        name: "p99".to_owned(),
-        label: "response time p99 of ok messages".to_owned(),
-        unit: Unit::Latency,
-        scale: Scale::Log,
-        height: LATENCY_HEIGHT,
-        series: marks(result, |trial| trial.p99_us.map(number)),
-        limits: Vec::new(),
-        outlier: None,
-    };
-    let mut plots = vec![knee, latency];
-    plots.retain(|plot| plot.series.iter().any(|series| !series.is_empty()));
+    let names: Vec<String> = classes.iter().map(|class| words::class(class).to_owned()).collect();
     let figure = Figure {
-        id: "knee",
-        title: "Offered and achieved load".to_owned(),
-        unit: "a mark for each trial".to_owned(),
-        words: words(result),
+        id: "limits",
+        title: "Demand against limits".to_owned(),
+        unit: "used share, by limit".to_owned(),
+        words: text(&options),
         x: Horizontal::Other {
-            label: "offered messages per second",
-            axis: Box::new(move |width, font| axis(highest, width, font)),
+            label: "limit",
+            axis: Box::new(move |width, font| classes_axis(&names, width, font)),
         },
-        plots,
+        plots: vec![plot],
         markers: Vec::new(),
     };
-    Ok(vec![figure.draw()?])
+    figure.draw().map(Some)
 }
 
-/// Returns an axis with as many ticks as fit.
-fn axis(highest: f64, width: f64, font: f64) -> Axis {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
-    let ticks = (width / (font * 9.0)).clamp(2.0, 10.0) as u32;
-    Axis::linear(highest, ticks, |value| Unit::Rate.tick(value))
+/// Returns an axis with the name of a class in the middle of its width. On a narrow screen, names that do not fit are left out.
+fn classes_axis(names: &[String], width: f64, font: f64) -> Axis {
+    let count = number(names.len() as u64);
+    let room = width / count.max(1.0);
+    let fits = |name: &str| number(name.chars().count() as u64) * font * 0.58 <= room;
+    let tick = |(at, name): (u64, &String)| {
+        let label = [name.as_str(), short(name)].into_iter().find(|label| fits(label));
+        (number(at) + 0.5, label.unwrap_or_default().to_owned())
+    };
+    Axis::fixed(0.0, count, (0_u64..).zip(names).map(tick).collect())
 }
 
-/// Returns the marks, the curve, the ideal, and the shaded interval.
-fn series(result: &CapacityResult, value: fn(&Trial) -> Option<f64>, highest: f64) -> Vec<Series> {
-    let mut series = marks(result, value);
-    let curve = result.curve.iter().map(|point| (point.level.per_s, Some(point.achieved_per_s)));
-    series.push(Series::line("curve", "median of each level", (theme::FIRST, Style::Solid), curve.collect()));
-    let ideal = vec![(0.0, Some(0.0)), (highest, Some(highest))];
-    series.push(Series::line("ideal", "everything ends ok", (theme::PLANNED, Style::Dashed), ideal));
-    let (lower, upper) = (&result.answer.lower, &result.answer.upper);
-    if let (Some(lower), Some(upper)) = (lower, upper) {
-        series.push(Series {
-            id: "interval".to_owned(),
-            label: "the capacity".to_owned(),
-            role: theme::SECOND,
-            style: Style::Solid,
-            width: 0.0,
-            shape: Shape::Cells(SHADE, vec![[lower.per_s, upper.per_s, 0.0, highest]]),
-        });
+/// Returns a shorter name of a class for a narrow screen.
+fn short(name: &str) -> &str {
+    match name {
+        "new connections" => "connect",
+        "D2C messages" => "D2C",
+        "C2D messages" => "C2D",
+        "method calls" => "methods",
+        name => name.split(' ').next_back().unwrap_or(name),
     }
-    series
 }
 
-fn marks(result: &CapacityResult, value: fn(&Trial) -> Option<f64>) -> Vec<Series> {
-    let of = |(verdict, label, role, mark): (Verdict, &str, Role, Mark)| {
-        let trials = result.trials.iter().filter(|trial| trial.verdict == verdict);
-        let points = trials.filter_map(|trial| Some((trial.level.per_s, value(trial)?)));
-        let (id, label, style) =
-            (label.split(' ').next().unwrap_or(label).to_owned(), label.to_owned(), Style::Solid);
-        Series { id, label, role, style, width: 0.0, shape: Shape::Points(mark, points.collect()) }
-    };
-    let mut series: Vec<Series> = VERDICTS.into_iter().map(of).collect();
-    series.retain(|series| !series.is_empty());
-    series
-}
-
-/// Describes the chart.
-fn words(result: &CapacityResult) -> String {
-    let count = |verdict: Verdict| result.trials.iter().filter(|trial| trial.verdict == verdict).count();
-    let interval = match (&result.answer.lower, &result.answer.upper) {
-        (Some(lower), Some(upper)) => {
-            format!(
-                "The shaded interval is from {} to {}.",
-                Unit::Rate.value(lower.per_s),
-                Unit::Rate.value(upper.per_s)
-            )
-        }
-        _ => "There is no interval.".to_owned(),
-    };
-    format!(
-        "{} good, {} bad, {} undecided and {} void trials. {interval}",
-        count(Verdict::Good),
-        count(Verdict::Bad),
-        count(Verdict::Undecided),
-        count(Verdict::Void)
-    )
+/// Describes the chart in words.
+fn text(options: &[&SizeOption]) -> String {
+    let each = options.iter().map(|option| {
+        let shares = option
+            .limits
+            .iter()
+            .map(|limit| format!("{} {}", words::class(&limit.class), words::share(limit.share)));
+        format!("{} x {}: {}.", option.tier, human_count(option.units), shares.collect::<Vec<_>>().join(", "))
+    });
+    each.collect::<Vec<_>>().join(" ")
 }

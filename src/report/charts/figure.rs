@@ -350,22 +350,27 @@ fn fault_bands(canvas: &mut Canvas, faults: &[Fault], area: &Area<'_>) {
     }
 }
 
-/// Writes the kind and the share of each fault above the names of the phases, if there is room before the next fault.
+/// Writes the kind and the share of each fault above the names of the phases, if there is room before the next fault. Faults that start at
+/// the same time share a line of text.
 fn fault_names(canvas: &mut Canvas, size: &Size, faults: &[Fault], area: &Area<'_>) {
     let end = area.x.high();
-    let mut starts: Vec<(f64, &Fault)> = faults
-        .iter()
-        .map(|fault| (faults::seconds(fault)[0], fault))
-        .filter(|(from, _)| *from <= end)
-        .collect();
-    starts.sort_by(|(one, _), (two, _)| one.total_cmp(two));
-    for (index, (from, fault)) in starts.iter().enumerate() {
-        let until = starts.get(index + 1).map_or(end, |(next, _)| *next);
-        let (left, right) = (area.x(*from), area.x(until));
+    let mut starts: Vec<&Fault> = faults.iter().filter(|fault| faults::seconds(fault)[0] <= end).collect();
+    starts.sort_by_key(|fault| fault.from_us);
+    let together: Vec<&[&Fault]> = starts.chunk_by(|one, two| one.from_us == two.from_us).collect();
+    for (index, group) in together.iter().enumerate() {
+        let x = |group: &[&Fault]| area.x(faults::seconds(group[0])[0]);
+        let left = x(group);
+        let right = together.get(index + 1).map_or(area.x(end), |next| x(next));
         let room = fitting(size, right - left - 6.0);
-        let kind = plain(&fault.kind);
-        let long = format!("{kind}, {}", faults::share(fault));
-        let text = if long.chars().count() <= room { long } else { shorten(&kind, room) };
+        let joined = |name: fn(&Fault) -> String| {
+            group.iter().map(|fault| name(fault)).collect::<Vec<_>>().join(" + ")
+        };
+        let long = joined(|fault| format!("{}, {}", faults::kind(fault), faults::share(fault)));
+        let text = if long.chars().count() <= room {
+            long
+        } else {
+            shorten(&joined(|fault| faults::kind(fault)), room)
+        };
         if room >= FAULT_CHARS_MIN {
             let at = (left + 3.0, area.top - 6.0 - size.font - 6.0);
             canvas.text_until((theme::BAD, size.font), at, right, &text);

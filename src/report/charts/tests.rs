@@ -451,17 +451,15 @@ fn faults_are_bands_and_the_first_chart_names_them() {
         from_us: 5_000_000,
         to_us: 15_000_000,
         share: 0.2,
-        fleet: None,
         devices: 2,
-        code: None,
-        by_us: None,
-        random: false,
         applied: Some(3),
+        ..Default::default()
     };
     let late = crate::result::model::Fault { from_us: 90_000_000, to_us: 95_000_000, ..fault.clone() };
-    result.faults = vec![fault, late];
+    let once = crate::result::model::Fault { kind: "close".to_owned(), to_us: 5_000_000, ..fault.clone() };
+    result.faults = vec![fault, late, once];
     let after = panels(&result);
-    assert!(after[0].svg.contains(">hold-acks, 20%</text>"), "{}", after[0].svg);
+    assert!(after[0].svg.contains(">hold-acks, 20% + close, 20%</text>"), "{}", after[0].svg);
     let bands = |panel: &Panel| panel.svg.matches("fill-opacity=\"0.12\"").count();
     for (before, after) in before.iter().zip(&after) {
         let plots = after.svg.matches("class=\"plot\"").count();

@@ -25,9 +25,10 @@ pub(super) fn closings(measurement: &Measurement, target: TargetFacts, messages:
     }
     let closed = throttled(&counts, online, target, messages)
         .or_else(|| closed_with_unacknowledged(measurement, &counts, messages));
-    // The hub's own counts say more.
-    let closed = closed.filter(|_| !target.reached_limit);
-    [closed, token_expired(measurement), shared_id(&counts, devices)].into_iter().flatten().collect()
+    // The counts of the hub's limits and faults say why it closed connections.
+    let is_explained = target.reached_limit || target.faults_closed;
+    let guesses = [closed, shared_id(&counts, devices)].into_iter().flatten().filter(|_| !is_explained);
+    guesses.chain(token_expired(measurement)).collect()
 }
 
 /// Azure, "IoT Hub quotas and throttling": a hub delays traffic before it throttles. MQTT 3.1.1 has no code for throttling.

@@ -1,6 +1,6 @@
 //! The findings of a run: observations in addition to the verdict, each with evidence and advice. The input is a measurement and facts
-//! about the target; the output is a list of findings. Most findings are in this file; the others are in `connecting`, `closings` and
-//! `clock_steps`. Called by `judge`. Pure.
+//! about the target; the output is a list of findings. Most findings are in this file; the others are in `connecting`, `closings`,
+//! `storms`, `targets` and `clock_steps`. Called by `judge`. Pure.
 //!
 //! If the traffic does not show the cause, a finding describes the symptoms and does not claim a cause.
 
@@ -9,7 +9,10 @@ mod closings;
 mod connecting;
 mod finding;
 mod limits;
+mod resumption;
+mod storms;
 pub(super) mod target_facts;
+mod targets;
 
 pub(super) use limits::limits;
 pub use target_facts::TargetFacts;
@@ -31,8 +34,11 @@ pub(super) fn findings(measurement: &Measurement, target: TargetFacts) -> Vec<Fi
     findings.extend(local_errors(measurement));
     findings.extend(closings(measurement, target, &messages));
     findings.extend(connecting(measurement, target));
+    findings.extend(targets::targets(measurement));
+    findings.extend(resumption::resumption(measurement, target));
     findings.extend(qos_0_on_dead_connections(measurement));
     findings.extend(unexpected_sessions(measurement));
+    findings.extend(storms::storms(measurement, target.size));
     findings.extend(never_online(measurement));
     findings.extend(gave_up(measurement));
     findings.extend(expired(&messages));
@@ -166,7 +172,8 @@ fn never_online(measurement: &Measurement) -> Option<Finding> {
 fn gave_up(measurement: &Measurement) -> Option<Finding> {
     let gave_up = measurement.count(|counts| counts.gave_up);
     (gave_up > 0).then(|| {
-        let text = "Devices gave up reconnecting, as their reconnect policy or sdk preset specifies. They stayed offline";
+        let text = "Devices gave up reconnecting, as their reconnect policy or sdk preset specifies. They stayed offline, and their \
+                    due messages expired or were skipped";
         finding(Severity::Note, text, plural(gave_up, "time", "times"))
     })
 }

@@ -171,7 +171,7 @@ impl Group {
         let rules = newest.rules.iter().flat_map(|rules| &rules.thresholds);
         let of_rules: Vec<(MetricSpec, f64)> = rules
             .zip(&newest.thresholds)
-            .map(|(rule, threshold)| (MetricSpec::of_rule(rule), threshold.limit))
+            .filter_map(|(rule, threshold)| Some((MetricSpec::of_rule(rule)?, threshold.limit)))
             .collect();
         let limit =
             |metric: &MetricSpec| of_rules.iter().find(|(of, _)| of == metric).map(|(_, limit)| *limit);

@@ -102,6 +102,7 @@ fn metrics_are_the_wanted_ones_or_those_of_the_newest_run() {
         fleet: None,
         expression: "max < 8ms".to_owned(),
         test,
+        without_faults: false,
         abort_from_us: None,
         line: None,
     });

@@ -3,7 +3,7 @@
 
 use super::reason::{Code, reason};
 use super::undecided::LocalCause;
-use crate::measure::{Culprit, Measurement};
+use crate::measure::{BIN_US, Culprit, Measurement};
 use crate::result::model::Detail;
 use crate::units::{Percent, human_us};
 
@@ -63,6 +63,12 @@ fn fix(cause: &LocalCause) -> Option<String> {
             let resolution = human_us(super::bounds::RESOLUTION_US);
             return Some(format!(
                 "Run again. If the latency stays this close to its limit, change the limit: the resolution of hubstorm is {resolution}"
+            ));
+        }
+        LocalCause::Bin => {
+            let bin = human_us(BIN_US);
+            return Some(format!(
+                "Run again. If the recovery stays this close to its limit, change the limit: recoveries are measured to {bin}"
             ));
         }
         LocalCause::Error(class) => class.as_str(),

@@ -3,6 +3,7 @@
 //!
 //! Only a final failure counts: open operations may still end ok, counts may still grow, and more samples may arrive.
 
+use super::recovery::RecoveryTest;
 use super::threshold::{evaluate, sum_covered};
 use super::unattributed::UnattributedDelay;
 use crate::measure::{Compare, Measurement, Outcome, Rule, Rules, Test, Totals};
@@ -22,7 +23,14 @@ pub fn failed_early<'r>(
         let mut covered = sum_covered(measurement, rule, covers);
         count_open_as_lost(&mut covered);
         let unattributed = UnattributedDelay::of(measurement, rules, covers);
-        let observation = evaluate(&rule.test, &covered, &unattributed);
+        let observation = match rule.test {
+            Test::Recovery { share, compare, limit_us } => {
+                let clocks_diverged = unattributed.clocks_diverged;
+                let test = RecoveryTest { share, compare, limit_us, is_over: false, clocks_diverged };
+                test.evaluate(measurement, rule, covers)
+            }
+            test => evaluate(&test, &covered, &unattributed),
+        };
         let is_final =
             observation.status == ThresholdStatus::Failed && !may_still_change(&rule.test, &covered);
         is_final.then_some((rule, observation.text))
@@ -68,6 +76,7 @@ mod tests {
             fleet: None,
             expression: "x".to_owned(),
             test,
+            without_faults: false,
             abort_from_us: Some(1_000_000),
             line: None,
         };

@@ -14,6 +14,7 @@ mod failure_cause;
 mod numbers;
 mod offered;
 mod reason;
+mod recovery;
 mod threshold;
 mod trial;
 mod unattributed;
@@ -39,6 +40,7 @@ use crate::result::model::{
 use failure_cause::failure_cause;
 use offered::shortcomings;
 use reason::reason;
+use recovery::RecoveryTest;
 use threshold::{Observation, evaluate, sum_covered};
 use unattributed::UnattributedDelay;
 use undecided::{LocalCause, UndecidedThreshold};
@@ -82,7 +84,7 @@ pub fn judge_again(result: &RunResult) -> Option<Judgment> {
         ended_by: result.run.ended_by?,
         recovery: result.run.recovery.as_ref(),
         emulator: result.emulator.as_ref(),
-        target: TargetFacts::of(&result.run.target),
+        target: TargetFacts::of(result),
         limits: &result.limits,
     });
     let scenario = &result.run.scenario;
@@ -177,8 +179,9 @@ struct Evaluated {
 
 /// Returns the label of a threshold: `telemetry{phase:steady} p(99) < 500ms`
 fn label(threshold: &ThresholdResult) -> String {
-    let ThresholdResult { metric, expression, phase, fleet, .. } = threshold;
-    format!("{} {expression}", threshold_label(metric, phase.as_deref(), fleet.as_deref()))
+    let ThresholdResult { metric, expression, phase, fleet, without_faults, .. } = threshold;
+    let label = threshold_label(metric, phase.as_deref(), fleet.as_deref(), *without_faults);
+    format!("{label} {expression}")
 }
 
 /// Describes a failed threshold: `telemetry{phase:steady} p(99) < 500ms: 612 ms`.
@@ -206,6 +209,7 @@ impl JudgeInput<'_> {
                 metric: Operation::Connect,
                 phase: None,
                 fleet: Some(fleet.name.clone()),
+                without_faults: false,
                 expression: IMPLICIT_EXPRESSION.to_owned(),
                 test: Test::Count { outcome: Outcome::Ok, compare: Compare::GreaterOrEqual, limit: 1 },
                 abort_from_us: None,
@@ -222,12 +226,20 @@ impl JudgeInput<'_> {
         let unattributed = UnattributedDelay::of(self.measurement, self.rules, &covers);
         let phases = self.measurement.phases.iter().map(|phase| phase.name.clone());
         let phases = phases.filter(|name| covers(name)).collect();
-        let observation = evaluate(&rule.test, &covered, &unattributed);
+        let observation = match rule.test {
+            Test::Recovery { share, compare, limit_us } => {
+                let clocks_diverged = unattributed.clocks_diverged;
+                let test = RecoveryTest { share, compare, limit_us, is_over: true, clocks_diverged };
+                test.evaluate(self.measurement, rule, &covers)
+            }
+            test => evaluate(&test, &covered, &unattributed),
+        };
         let result = ThresholdResult {
             metric: rule.metric.name().to_owned(),
             expression: rule.expression.clone(),
             phase: rule.phase.clone(),
             fleet: rule.fleet.clone(),
+            without_faults: rule.without_faults,
             limit: observation.limit,
             unit: observation.unit.to_owned(),
             observed: observation.observed,
@@ -246,6 +258,9 @@ impl JudgeInput<'_> {
 
     /// Returns why a threshold is undecided: the reason in words, and the causes.
     fn undecided(&self, threshold: &Evaluated) -> (String, Vec<LocalCause>) {
+        if matches!(threshold.rule.test, Test::Recovery { .. }) {
+            return recovery::undecided(&label(&threshold.result), &threshold.observation);
+        }
         let undecided = UndecidedThreshold {
             measurement: self.measurement,
             rules: self.rules,

@@ -7,7 +7,7 @@
 use super::bounds::{Bound, Interval};
 use super::numbers::float;
 use super::unattributed::UnattributedDelay;
-use crate::measure::{Compare, Measurement, Outcome, Rule, Test, Totals, rank};
+use crate::measure::{Compare, Measurement, OperationTotals, Outcome, Rule, Test, Totals, rank};
 use crate::plan::samples_needed;
 use crate::result::model::ThresholdStatus;
 use crate::units::{Percent, human_count, human_us, whole};
@@ -39,11 +39,12 @@ pub(super) struct Observation {
 
 /// Adds up the operations that a rule covers in the phases that `covers` selects.
 pub(super) fn sum_covered(measurement: &Measurement, rule: &Rule, covers: impl Fn(&str) -> bool) -> Totals {
-    measurement.sum(|part| {
+    let is_covered = |part: &OperationTotals| {
         part.operation == rule.metric
             && rule.fleet.as_ref().is_none_or(|fleet| *fleet == part.fleet)
             && covers(&part.phase)
-    })
+    };
+    if rule.without_faults { measurement.sum_without_faults(is_covered) } else { measurement.sum(is_covered) }
 }
 
 /// Evaluates `test` on `totals`.
@@ -56,6 +57,8 @@ pub(super) fn evaluate(test: &Test, totals: &Totals, unattributed: &Unattributed
         Test::Max { compare, limit_us } => Latencies::of(totals, limit_us, unattributed).max(compare),
         Test::Rate { outcome, compare, limit } => rate(outcome, compare, limit, totals, unattributed),
         Test::Count { outcome, compare, limit } => count(outcome, compare, limit, totals, unattributed),
+        // `recovery` evaluates these: they do not depend on operations.
+        Test::Recovery { limit_us, .. } => Observation::latency(limit_us, 0).missing(),
     }
 }
 
@@ -280,7 +283,7 @@ impl Observation {
         Observation { limit, unit, observed, best, worst, text, interval_text, margin, samples, status }
     }
 
-    fn latency(limit_us: u64, samples: u64) -> Observation {
+    pub(super) fn latency(limit_us: u64, samples: u64) -> Observation {
         Observation::of(float(limit_us), "us", samples)
     }
 
@@ -288,7 +291,7 @@ impl Observation {
         Observation { text: "no data".to_owned(), ..self }
     }
 
-    fn observed_latency(self, compare: Compare, limit_us: u64, interval: Interval) -> Observation {
+    pub(super) fn observed_latency(self, compare: Compare, limit_us: u64, interval: Interval) -> Observation {
         let us = |end: Bound| match end {
             Bound::At(us) => human_us(whole(us)),
             Bound::AboveLimit => format!("> {}", human_us(limit_us)),

@@ -73,6 +73,7 @@ mod tests {
             metric: Operation::Telemetry,
             phase: Some("phase-9".to_owned()),
             fleet: None,
+            without_faults: false,
             expression: "p(90) < 100ms".to_owned(),
             test,
             abort_from_us: None,

@@ -20,6 +20,8 @@ pub(super) enum LocalCause {
     Delay,
     /// No delay or error: the value differs from the limit by less than the load generator's resolution.
     Resolution,
+    /// A recovery differs from the limit by less than the length of a bin.
+    Bin,
 }
 
 /// An undecided threshold, with the operations that it covers.

@@ -19,12 +19,13 @@ mod tiles;
 mod unit;
 
 use super::banner::Banner;
-use super::charts::{Panel, headline, spectrum, theme, timeline};
+use super::charts::{Panel, headline, recovery, spectrum, theme, timeline};
 use super::faults::{self, FaultWords};
 use super::format::{self, plain, plain_lines};
+use super::recoveries::{self, RecoveryWords};
 use super::summary::Summary;
 use super::text::{culprit, target};
-use super::{ReportError, from_hub, limits, margin, standing};
+use super::{ReportError, connects, from_hub, limits, margin, standing, targets};
 use crate::measure::Operation;
 use crate::result::model::{RunResult, Severity};
 use crate::units::human_count;
@@ -69,7 +70,7 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         reasons: reasons::reasons(&banner, result),
         banner,
         fold,
-        contents: CONTENTS,
+        contents: contents(result),
         warnings: warnings(result),
         name: plain(&result.run.scenario.name),
         started: format::date(&result.run.started),
@@ -84,9 +85,13 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         headline: headline::draw(result, main_operation)?,
         panels: timeline::panels(result, main_operation)?,
         faults: faults::table(result),
+        recoveries: recoveries::table(result),
+        recovery_panels: recovery::panels(result)?,
         phases: phases::phases(result, &summary),
         spectrum,
         operations: operations::operations(result, &summary, fold),
+        target_columns: targets::COLUMNS,
+        targets: targets::rows(result),
         fleets: fleets::fleets(result),
         all_fleets: fleets::all_fleets(result, &summary),
         from_hub: from_hub::table(result),
@@ -114,7 +119,7 @@ struct Page<'a> {
     /// Whether the page has a list of contents, and folds the rows of single fleets and phases.
     fold: bool,
     /// Id and title of each section.
-    contents: [(&'static str, &'static str); 9],
+    contents: Vec<(&'static str, &'static str)>,
     /// Warnings that apply to every number. Usually empty.
     warnings: Vec<&'static str>,
     name: String,
@@ -130,9 +135,13 @@ struct Page<'a> {
     headline: Option<Panel>,
     panels: Vec<Panel>,
     faults: Vec<FaultWords>,
+    recoveries: Vec<RecoveryWords>,
+    recovery_panels: Vec<Panel>,
     phases: Phases,
     spectrum: Option<Panel>,
     operations: Operations,
+    target_columns: [&'static str; targets::COLUMNS.len()],
+    targets: Vec<[String; targets::COLUMNS.len()]>,
     fleets: Vec<FleetRow>,
     all_fleets: Option<FleetRow>,
     from_hub: from_hub::FromHubTable,
@@ -146,10 +155,11 @@ struct Page<'a> {
 }
 
 /// Id and title of each section, in the order of the page.
-const CONTENTS: [(&str, &str); 9] = [
+const CONTENTS: [(&str, &str); 10] = [
     ("thresholds", "Thresholds"),
     ("findings", "Findings"),
     ("timeline", "Timeline"),
+    ("recoveries", "Recoveries"),
     ("spectrum-heading", "Percentile spectrum"),
     ("operations", "Operations"),
     ("errors-heading", "Errors"),
@@ -157,6 +167,12 @@ const CONTENTS: [(&str, &str); 9] = [
     ("run", "The run"),
     ("scenario", "Scenario"),
 ];
+
+/// Returns the sections of the page. Most runs have no recoveries.
+fn contents(result: &RunResult) -> Vec<(&'static str, &'static str)> {
+    let has_recoveries = recoveries::shown(result).next().is_some();
+    CONTENTS.into_iter().filter(|(id, _)| has_recoveries || *id != "recoveries").collect()
+}
 
 /// Returns the source of a content security policy that admits a script.
 fn hash(script: &str) -> String {
@@ -173,6 +189,7 @@ fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
     let run = &result.run;
     let mut facts = vec![("Scenario", plain(&run.scenario.file)), ("Target", target(result))];
     facts.extend(limits::description(result).map(|limits| ("Limits", limits)));
+    facts.extend(connects::description(result).map(|connects| ("Connects", connects)));
     facts.push(("Command", plain(&run.argv.join(" "))));
     if !run.overrides.is_empty() {
         facts.push(("Overrides", plain(&run.overrides.join(", "))));

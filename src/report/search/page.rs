@@ -1,10 +1,10 @@
 //! A capacity result as a self-contained HTML page without a script: the answer, the knee chart, each criterion, the trials, and what was
-//! searched. Called by `app`. `templates/capacity.html` contains text and structure; the style is that of the report.
+//! searched. Called by `app`. `templates/search.html` contains text and structure; the style is that of the report.
 
 use super::words;
 use crate::capacity::measured::{CapacityResult, Trial, Verdict};
 use crate::report::ReportError;
-use crate::report::charts::{Panel, capacity as charts, theme};
+use crate::report::charts::{Panel, search as charts, theme};
 use crate::report::format::{plain, rate_text};
 use askama::Template;
 
@@ -45,7 +45,7 @@ pub fn html(result: &CapacityResult) -> Result<String, ReportError> {
 }
 
 #[derive(Template)]
-#[template(path = "capacity.html")]
+#[template(path = "search.html")]
 struct Page {
     palette: String,
     class: &'static str,

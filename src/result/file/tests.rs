@@ -172,7 +172,7 @@ fn readers_ignore_unknown_fields_and_operations() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("newer.json");
     let mut newer = serde_json::to_value(result()).unwrap();
-    newer["recoveries"] = serde_json::json!([]);
+    newer["predictions"] = serde_json::json!([]);
     newer["run"]["shards"] = serde_json::json!([1]);
     let mut unknown = newer["operations"][0].clone();
     unknown["operation"] = "connect.ws".into();
@@ -191,6 +191,30 @@ fn a_written_result_reads_back_equal() {
     assert_eq!(before.measurement.errors, after.measurement.errors);
     assert_eq!(before.measurement.fleets, after.measurement.fleets);
     assert_eq!(before.measurement.health[0].stalls, after.measurement.health[0].stalls);
+}
+
+#[test]
+fn disturbances_survive_a_round_trip() {
+    use crate::measure::{Cause, Disturbance, DisturbedFleet};
+    let mut storm = Disturbance::known(Cause::Observed, "steady", [1_000_000, 1_200_000, 3_000_000]);
+    storm.fleets.push(DisturbedFleet {
+        fleet: "meter".to_owned(),
+        online_before: 1,
+        online: vec![0, 1],
+        planned: vec![1, 1],
+        disconnects: vec![1, 0],
+        attempts: vec![0, 2],
+        attempts_per_device: std::collections::BTreeMap::from([(2, 1), (11, 1)]),
+        ..DisturbedFleet::default()
+    });
+    let mut result = result();
+    result.measurement.disturbances = vec![storm];
+    result.recoveries = crate::result::recoveries(&result.measurement);
+    for text in [to_json(&result).unwrap(), to_compact_json(&result).unwrap()] {
+        let read = parse(Path::new("r.json"), text.as_bytes()).unwrap();
+        assert_eq!(read.measurement.disturbances, result.measurement.disturbances);
+        assert_eq!(read.recoveries, result.recoveries);
+    }
 }
 
 /// Fields that were added to version 1 later may be missing.

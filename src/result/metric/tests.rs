@@ -58,6 +58,7 @@ fn defaults_are_the_thresholds_or_the_headline() {
         fleet: None,
         expression: "max < 5us".to_owned(),
         test,
+        without_faults: false,
         abort_from_us: None,
         line: None,
     };

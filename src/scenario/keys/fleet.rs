@@ -1,8 +1,7 @@
-//! Reads `[fleet.NAME]`. Used by `keys`; `auth`, messages, twins and methods have separate files.
+//! Reads `[fleet.NAME]`. Used by `keys`; `auth`, `reconnect`, messages, twins and methods have separate files.
 
-use super::{auth, messages, twin_methods};
-use crate::policy::backoff::Jitter;
-use crate::scenario::model::{FleetSpec, ReconnectSpec, Sdk};
+use super::{auth, faults, messages, reconnect, twin_methods};
+use crate::scenario::model::{FleetSpec, Sdk};
 use crate::scenario::node::{Entry, Node};
 use crate::scenario::reader::Reader;
 use crate::scenario::value::Written;
@@ -28,7 +27,7 @@ pub(super) fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec>
         keep_alive_s: fields.take("keep_alive").and_then(|node| keep_alive(reader, node)),
         clean_session: fields.take("clean_session").and_then(|node| reader.boolean(node)),
         unsubscribe: fields.take("unsubscribe").and_then(|node| reader.boolean(node)).unwrap_or(false),
-        reconnect: fields.take("reconnect").and_then(|node| reconnect(reader, node)),
+        reconnect: fields.take("reconnect").and_then(|node| reconnect::reconnect(reader, node)),
         connect_timeout: fields.take("connect_timeout").and_then(|node| reader.duration(node)),
         ack_timeout: fields.take("ack_timeout").and_then(|node| reader.duration(node)),
         send_by: fields.take("send_by").and_then(|node| reader.duration(node)),
@@ -43,6 +42,10 @@ pub(super) fn fleet(reader: &mut Reader<'_>, entry: &Entry) -> Option<FleetSpec>
         twin: fields.take("twin").and_then(|node| twin_methods::twin(reader, node)),
         reports: twin_methods::reports(reader, &mut fields),
         methods: twin_methods::methods(reader, &mut fields),
+        faults: fields.take("fault").map_or_else(Vec::new, |node| {
+            let elements = reader.list(node, "a list of tables: [[fleet.NAME.fault]]");
+            elements.iter().filter_map(|element| faults::fleet_fault(reader, element)).collect()
+        }),
     };
     fields.finish(reader, &[("modules", "module identities")]);
     Some(spec)
@@ -65,38 +68,4 @@ fn keep_alive(reader: &mut Reader<'_>, node: &Node) -> Option<u16> {
 fn sdk(reader: &mut Reader<'_>, node: &Node) -> Option<Written<Sdk>> {
     let value = reader.choice(node, &Sdk::ALL.map(|sdk| (sdk.name(), sdk)), &[])?;
     Some(Written { value, text: value.name().to_owned(), place: node.place.clone() })
-}
-
-fn reconnect(reader: &mut Reader<'_>, node: &Node) -> Option<ReconnectSpec> {
-    #[derive(Clone, Copy)]
-    enum Kind {
-        Never,
-        Fixed,
-        Exponential,
-    }
-    let mut fields =
-        reader.table(node, "a table such as { kind = \"exponential\", base = \"1s\", max = \"60s\" }")?;
-    let kinds = [("exponential", Kind::Exponential), ("fixed", Kind::Fixed), ("never", Kind::Never)];
-    let kind_node = fields.require(reader, "kind", "kind = \"exponential\"")?;
-    let spec = match reader.choice(kind_node, &kinds, &[])? {
-        Kind::Never => ReconnectSpec::Never,
-        Kind::Fixed => {
-            ReconnectSpec::Fixed { delay: fields.take("delay").and_then(|node| reader.duration(node)) }
-        }
-        Kind::Exponential => {
-            let jitters = [("full", Jitter::Full), ("none", Jitter::None)];
-            let base = fields.take("base").and_then(|node| reader.duration(node));
-            let max_node = fields.take("max");
-            let max = max_node.and_then(|node| reader.duration(node));
-            if let (Some(base), Some(max), Some(node)) = (base, max, max_node)
-                && max < base
-            {
-                reader.errors.add(&node.place, "shorter than base").allowed("a duration of at least base");
-            }
-            let jitter = fields.take("jitter").and_then(|node| reader.choice(node, &jitters, &[]));
-            ReconnectSpec::Exponential { base, max, jitter }
-        }
-    };
-    fields.finish(reader, &[]);
-    Some(spec)
 }

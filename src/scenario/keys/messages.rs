@@ -3,7 +3,7 @@
 
 use crate::scenario::error::Origin;
 use crate::scenario::model::{
-    ArrivalKind, MessageSpec, PayloadSpec, SendSpec, Spacing, SubscribeSpec, Timing, WillSpec,
+    ArrivalKind, MessageSpec, PayloadSpec, ReplaySpec, SendSpec, Spacing, SubscribeSpec, Timing, WillSpec,
 };
 use crate::scenario::node::{Entry, Node, Value};
 use crate::scenario::reader::{Fields, Reader};
@@ -24,8 +24,15 @@ pub(super) fn sends(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<Sen
 
 fn send(reader: &mut Reader<'_>, node: &Node) -> Option<SendSpec> {
     let mut fields = reader.table(node, "a table with the keys every and payload")?;
-    let Timing { spacing, arrival, burst } = timing(reader, &mut fields);
-    let payload = fields.require(reader, "payload", "payload = '{\"seq\":${seq}}'");
+    let arrival = arrival(reader, &mut fields, &[("replay", ArrivalKind::Replay)]);
+    let replay = replay(reader, &mut fields, arrival);
+    let (Timing { spacing, burst, .. }, payload) = match replay {
+        Some(_) => (Timing::default(), None),
+        None => (
+            timing_of(reader, &mut fields, arrival),
+            fields.require(reader, "payload", "payload = '{\"seq\":${seq}}'"),
+        ),
+    };
     let spec = SendSpec {
         place: node.place.clone(),
         spacing,
@@ -36,19 +43,71 @@ fn send(reader: &mut Reader<'_>, node: &Node) -> Option<SendSpec> {
         topic: fields.take("topic").and_then(|node| reader.text(node, "a topic; ${device} is allowed")),
         properties: properties(reader, &mut fields),
         payload: payload.and_then(|node| message(reader, node)),
+        replay,
     };
     fields.finish(reader, &[("constant", "fleet rates that do not follow the online share")]);
     Some(spec)
 }
 
+/// Reads `file`, `speed` and `repeat`, which belong to `arrival = "replay"`.
+fn replay(
+    reader: &mut Reader<'_>,
+    fields: &mut Fields<'_>,
+    arrival: Option<ArrivalKind>,
+) -> Option<ReplaySpec> {
+    if arrival != Some(ArrivalKind::Replay) {
+        for (key, fix) in [
+            (
+                "file",
+                "set arrival = \"replay\", or write payload = { file = \"messages.txt\" } to send the lines of a file",
+            ),
+            ("speed", "remove it, or set arrival = \"replay\" and file"),
+            ("repeat", "remove it, or set arrival = \"replay\" and file"),
+        ] {
+            if let Some(node) = fields.take(key) {
+                reader.errors.add(&node.place, "requires arrival = \"replay\"").fix(fix);
+            }
+        }
+        return None;
+    }
+    for key in ["every", "rate", "burst", "think_time", "payload"] {
+        if let Some(node) = fields.take(key) {
+            let problem = reader.errors.add(&node.place, "not allowed with arrival = \"replay\"");
+            problem
+                .allowed("file, which has the time and the payload of each message")
+                .fix(format!("remove {key}"));
+        }
+    }
+    let file = fields.require(reader, "file", "file = \"recording.csv\"");
+    Some(ReplaySpec {
+        file: file.and_then(|node| reader.path(node, "the path of a CSV file with a message on each row")),
+        speed: fields.take("speed").and_then(|node| reader.speed(node)).unwrap_or(1.0),
+        repeat: fields.take("repeat").and_then(|node| reader.boolean(node)).unwrap_or(false),
+    })
+}
+
 /// Reads the keys that determine when the messages of a stream are due.
 pub(super) fn timing(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Timing {
+    let arrival = arrival(reader, fields, &[]);
+    timing_of(reader, fields, arrival)
+}
+
+/// Reads `arrival`. `more` are the arrivals of this kind of stream that others do not have.
+fn arrival(
+    reader: &mut Reader<'_>,
+    fields: &mut Fields<'_>,
+    more: &[(&'static str, ArrivalKind)],
+) -> Option<ArrivalKind> {
     let arrivals = [
         ("regular", ArrivalKind::Regular),
         ("poisson", ArrivalKind::Poisson),
         ("closed", ArrivalKind::Closed),
     ];
-    let arrival = fields.take("arrival").and_then(|node| reader.choice(node, &arrivals, &[]));
+    fields.take("arrival").and_then(|node| reader.choice(node, &[&arrivals[..], more].concat(), &[]))
+}
+
+/// Reads the keys that determine when the messages of a stream with this arrival are due.
+fn timing_of(reader: &mut Reader<'_>, fields: &mut Fields<'_>, arrival: Option<ArrivalKind>) -> Timing {
     let spacing = match arrival {
         Some(ArrivalKind::Closed) => think_time(reader, fields),
         _ => {

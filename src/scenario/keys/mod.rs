@@ -3,11 +3,14 @@
 //! must not depend on TOML or JSON.
 
 mod auth;
+mod day;
 mod drive;
 mod faults;
 mod fleet;
+mod hosts;
 mod messages;
 mod phase;
+mod reconnect;
 mod target;
 mod thresholds;
 mod twin_methods;
@@ -41,6 +44,7 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
             out.phases.extend(phase::phase(reader, element));
         }
     }
+    out.day = fields.take("day").and_then(|node| day::day(reader, node));
     out.drain = fields.take("drain").and_then(|node| reader.duration_or_zero(node));
     out.abort_when_unreachable =
         fields.take("abort_when_unreachable").and_then(|node| reader.duration_or_never(node));
@@ -63,12 +67,13 @@ pub(super) fn scenario(reader: &mut Reader<'_>, root: &Node, out: &mut Scenario)
 }
 
 /// The top-level keys that [`thresholds_only`] does not read.
-const SKIPPED: [&str; 10] = [
+const SKIPPED: [&str; 11] = [
     "name",
     "seed",
     "target",
     "emulator",
     "phase",
+    "day",
     "drain",
     "abort_when_unreachable",
     "validity",

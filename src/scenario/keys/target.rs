@@ -1,9 +1,9 @@
 //! Reads `[target]` and `[emulator]`. Used by `keys`.
 
-use super::faults;
+use super::{faults, hosts};
 use crate::scenario::model::{EmulatorSpec, SizeSpec, TargetKind, TargetSpec, ThrottleSpec, TlsSpec};
 use crate::scenario::node::{Node, Value};
-use crate::scenario::reader::Reader;
+use crate::scenario::reader::{Fields, Reader};
 use crate::scenario::value::Written;
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
 
@@ -22,7 +22,8 @@ pub(super) fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec>
     let spec = TargetSpec {
         place: node.place.clone(),
         kind: kind.and_then(|node| reader.choice(node, &kinds, &[])),
-        host: host.and_then(|node| reader.host(node)),
+        hosts: host.map_or_else(Vec::new, |node| hosts::hosts(reader, node)),
+        failover: fields.take("failover").and_then(|node| failover(reader, node)),
         port: fields.take("port").and_then(|node| reader.integer(node, 1..=65_535)).map(|port| port.value),
         tls: fields.take("tls").and_then(|node| tls(reader, node)),
         ca: fields.take("ca").and_then(|node| reader.path(node, "the path of a PEM file")),
@@ -36,6 +37,12 @@ pub(super) fn target(reader: &mut Reader<'_>, node: &Node) -> Option<TargetSpec>
     Some(spec)
 }
 
+fn failover(reader: &mut Reader<'_>, node: &Node) -> Option<Written<bool>> {
+    let value = reader.choice(node, &[("none", false), ("next", true)], &[])?;
+    let text = if value { "next" } else { "none" };
+    Some(Written { value, text: text.to_owned(), place: node.place.clone() })
+}
+
 fn source_ips(reader: &mut Reader<'_>, node: &Node) -> Vec<Written<IpAddr>> {
     let elements = reader.list(node, "a list of this machine's addresses: [\"10.0.0.2\", \"10.0.0.3\"]");
     elements.iter().filter_map(|element| reader.address(element)).collect()
@@ -44,12 +51,37 @@ fn source_ips(reader: &mut Reader<'_>, node: &Node) -> Vec<Written<IpAddr>> {
 fn tls(reader: &mut Reader<'_>, node: &Node) -> Option<TlsSpec> {
     let place = node.place.clone();
     if let Value::Boolean(on) = node.value {
-        return Some(TlsSpec { place, on, verify: true });
+        return Some(TlsSpec { place, on, verify: true, resumption: false });
     }
-    let mut fields = reader.table(node, "true, false, or a table such as { verify = true }")?;
+    let mut fields =
+        reader.table(node, "true, false, or a table such as { verify = true, resumption = \"on\" }")?;
     let verify = fields.take("verify").and_then(|node| reader.boolean(node)).unwrap_or(true);
-    fields.finish(reader, &[("resumption", "TLS session resumption")]);
-    Some(TlsSpec { place, on: true, verify })
+    let resumption = resumption(reader, &mut fields);
+    fields.finish(reader, &[]);
+    Some(TlsSpec { place, on: true, verify, resumption })
+}
+
+/// Reads `resumption`: true for `"on"`.
+fn resumption(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> bool {
+    let Some(node) = fields.take("resumption") else { return false };
+    let on = match &node.value {
+        Value::Boolean(on) => *on,
+        Value::String(text) if text == "true" || text == "yes" => true,
+        _ => return reader.choice(node, &[("off", false), ("on", true)], &[]).unwrap_or(false),
+    };
+    let word = if on { "on" } else { "off" };
+    reader.invalid(node, "unknown value", "\"off\", \"on\"").fix(format!("did you mean {word:?}?"));
+    false
+}
+
+/// Reads `tls` of the built-in hub, which always has TLS.
+fn emulator_tls(reader: &mut Reader<'_>, node: &Node) -> bool {
+    let Some(mut fields) = reader.table(node, "a table such as { resumption = \"on\" }") else {
+        return false;
+    };
+    let resumption = resumption(reader, &mut fields);
+    fields.finish(reader, &[]);
+    resumption
 }
 
 /// Reads `[emulator]`.
@@ -61,6 +93,7 @@ pub(super) fn emulator(reader: &mut Reader<'_>, node: &Node) -> EmulatorSpec {
     let spec = EmulatorSpec {
         expiry_grace: fields.take("expiry_grace").and_then(|node| reader.duration_or_zero(node)),
         lenient_properties: fields.take("lenient_properties").and_then(|node| reader.boolean(node)),
+        resumption: fields.take("tls").is_some_and(|node| emulator_tls(reader, node)),
         size: SizeSpec {
             tier: fields.take("tier").and_then(|node| tier(reader, node, &tiers)),
             units: fields.take("units").and_then(|node| reader.integer(node, 1..=UNITS_MAX)),

@@ -2,6 +2,7 @@
 
 use super::SizeSpec;
 use crate::policy::fault::FaultKind;
+use crate::policy::network::Profile;
 use crate::scenario::error::Place;
 use crate::scenario::value::Written;
 use crate::units::{Percent, Rate};
@@ -14,6 +15,8 @@ pub struct EmulatorSpec {
     pub expiry_grace: Option<Duration>,
     /// `lenient_properties`.
     pub lenient_properties: Option<bool>,
+    /// `tls`: true for `{ resumption = "on" }`.
+    pub resumption: bool,
     /// `tier` and `units`.
     pub size: SizeSpec,
     /// `quota_used`.
@@ -39,13 +42,15 @@ pub struct ThrottleSpec {
     pub connect_wait: Option<Duration>,
 }
 
-/// `[[emulator.fault]]`.
+/// `[[emulator.fault]]` or `[[fleet.NAME.fault]]`. Each of them reads a part of the keys.
 #[derive(Clone, Debug)]
 pub struct FaultSpec {
     /// Place of the table.
     pub place: Place,
-    /// `kind`; `None` if invalid.
-    pub kind: Option<FaultKind>,
+    /// `kind`; `None` if missing or invalid.
+    pub kind: Option<Written<FaultKind>>,
+    /// `profile`.
+    pub profile: Option<Written<&'static Profile>>,
     /// `phase`.
     pub phase: Option<Written<String>>,
     /// `at`.
@@ -60,6 +65,12 @@ pub struct FaultSpec {
     pub code: Option<Written<u8>>,
     /// `by`.
     pub by: Option<Written<Duration>>,
+    /// `jitter`.
+    pub jitter: Option<Written<Duration>>,
+    /// `rate`, in bits per second.
+    pub rate: Option<Written<u64>>,
+    /// True if the table has a `kind` or a `profile` that is invalid.
+    pub is_wrong: bool,
 }
 
 /// `chaos`.

@@ -3,17 +3,20 @@
 //! JSON.
 
 mod auth;
+mod day;
 mod emulator;
 mod phase;
+mod reconnect;
 
 pub use auth::{AuthSpec, RenewSpec, TokenSpec};
+pub use day::{DayPartSpec, DaySpec};
 pub(super) use emulator::ThrottleSpec;
 pub use emulator::{ChaosSpec, EmulatorSpec, FaultSpec};
 pub use phase::{ChurnSpec, CourseSpec, DisconnectSpec, LoadSpec, PhaseFleetSpec, PhaseSpec};
+pub use reconnect::{BackOffSpec, GiveUpSpec, ReconnectSpec};
 
 use super::error::Place;
 use super::value::Written;
-use crate::policy::backoff::Jitter;
 use crate::units::{Percent, Rate};
 use core::net::IpAddr; // `core::net` has addresses but no sockets.
 use std::path::PathBuf;
@@ -44,6 +47,8 @@ pub struct Scenario {
     pub drives: Vec<DriveSpec>,
     /// `[[phase]]`.
     pub phases: Vec<PhaseSpec>,
+    /// `day`.
+    pub day: Option<DaySpec>,
     /// `drain`.
     pub drain: Option<Duration>,
     /// `abort_when_unreachable`; `None` for `"never"`.
@@ -81,8 +86,10 @@ pub struct TargetSpec {
     pub place: Place,
     /// `kind`; `None` if invalid.
     pub kind: Option<TargetKind>,
-    /// `host`; `None` if invalid.
-    pub host: Option<Written<String>>,
+    /// `host`: one host, or the elements of a list. Empty if invalid.
+    pub hosts: Vec<HostSpec>,
+    /// `failover`; true for `"next"`.
+    pub failover: Option<Written<bool>>,
     /// `port`.
     pub port: Option<u16>,
     /// `tls`.
@@ -95,6 +102,15 @@ pub struct TargetSpec {
     pub size: SizeSpec,
 }
 
+/// A host of `[target]`.
+#[derive(Clone, Debug)]
+pub struct HostSpec {
+    /// Host name or address.
+    pub host: Written<String>,
+    /// The port after the host in a list such as `["a", "b:8884"]`.
+    pub port: Option<u16>,
+}
+
 /// `tier` and `units` of a hub.
 #[derive(Clone, Debug, Default)]
 pub struct SizeSpec {
@@ -104,7 +120,7 @@ pub struct SizeSpec {
     pub units: Option<Written<u32>>,
 }
 
-/// `tls = true`, `tls = false` or `tls = { verify = ... }`.
+/// `tls = true`, `tls = false` or `tls = { verify = .., resumption = .. }`.
 #[derive(Clone, Debug)]
 pub struct TlsSpec {
     /// Place of the value.
@@ -113,6 +129,8 @@ pub struct TlsSpec {
     pub on: bool,
     /// `verify`.
     pub verify: bool,
+    /// `resumption`: true for `"on"`.
+    pub resumption: bool,
 }
 
 /// `[fleet.NAME]`.
@@ -160,6 +178,8 @@ pub struct FleetSpec {
     pub reports: Vec<ReportSpec>,
     /// `[fleet.NAME.methods.*]`, in file order.
     pub methods: Vec<MethodSpec>,
+    /// `[[fleet.NAME.fault]]`.
+    pub faults: Vec<FaultSpec>,
 }
 
 /// `sdk`: the Azure SDK whose defaults the devices use.
@@ -175,11 +195,13 @@ pub enum Sdk {
     Java,
     /// `azure-iot-sdk-c`.
     C,
+    /// The folder `c` of `azure-iot-sdk`, the unified SDK.
+    CUnified,
 }
 
 impl Sdk {
     /// All SDKs.
-    pub const ALL: [Sdk; 5] = [Sdk::Python, Sdk::Node, Sdk::DotNet, Sdk::Java, Sdk::C];
+    pub const ALL: [Sdk; 6] = [Sdk::Python, Sdk::Node, Sdk::DotNet, Sdk::Java, Sdk::C, Sdk::CUnified];
 
     /// Returns the SDK's name in scenarios.
     #[must_use]
@@ -190,29 +212,9 @@ impl Sdk {
             Sdk::DotNet => "dotnet",
             Sdk::Java => "java",
             Sdk::C => "c",
+            Sdk::CUnified => "c-unified",
         }
     }
-}
-
-/// `reconnect`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ReconnectSpec {
-    /// `kind = "never"`.
-    Never,
-    /// `kind = "fixed"`.
-    Fixed {
-        /// `delay`.
-        delay: Option<Duration>,
-    },
-    /// `kind = "exponential"`.
-    Exponential {
-        /// `base`.
-        base: Option<Duration>,
-        /// `max`.
-        max: Option<Duration>,
-        /// `jitter`.
-        jitter: Option<Jitter>,
-    },
 }
 
 /// One element of `subscribe`: a string, or a table with a QoS.
@@ -258,8 +260,21 @@ pub struct SendSpec {
     pub topic: Option<Written<String>>,
     /// `properties`, in file order.
     pub properties: Vec<(String, Written<String>)>,
-    /// `payload`; `None` if invalid.
+    /// `payload`; `None` if invalid, or for a replay.
     pub payload: Option<Written<MessageSpec>>,
+    /// `file`, `speed` and `repeat`, with `arrival = "replay"`.
+    pub replay: Option<ReplaySpec>,
+}
+
+/// The keys of a replay.
+#[derive(Clone, Debug)]
+pub struct ReplaySpec {
+    /// `file`; `None` if invalid.
+    pub file: Option<Written<PathBuf>>,
+    /// `speed`.
+    pub speed: f64,
+    /// `repeat`.
+    pub repeat: bool,
 }
 
 /// The keys that determine when the messages of a stream are due.
@@ -340,6 +355,8 @@ pub enum ArrivalKind {
     Poisson,
     /// Each message waits for the end of the previous one.
     Closed,
+    /// Messages from a file, at their recorded times.
+    Replay,
 }
 
 /// `payload`.

@@ -36,7 +36,7 @@ fn overrides_replace_values_and_add_missing_keys() {
     assert_eq!(scenario.phases[0].duration, Some(Duration::from_secs(10)));
     assert_eq!(scenario.phases[0].course.online, Some([0.0, 0.5]));
     assert_eq!(scenario.fleets[0].sends[0].spacing, Some(Spacing::Every(Duration::from_millis(250))));
-    assert_eq!(scenario.target.unwrap().host.unwrap().value, "localhost");
+    assert_eq!(scenario.target.unwrap().hosts[0].host.value, "localhost");
     assert_eq!(scenario.name.as_deref(), Some("7"));
     assert_eq!(scenario.thresholds.len(), 2);
 }

@@ -16,7 +16,7 @@ pub struct Suggested {
 }
 
 impl Suggested {
-    fn new(value: impl Into<String>) -> Suggested {
+    pub(in crate::scenario) fn new(value: impl Into<String>) -> Suggested {
         Suggested { value: value.into(), ..Suggested::default() }
     }
 
@@ -74,6 +74,12 @@ fn time_unit(name: &str) -> Option<&'static str> {
 #[must_use]
 pub fn duration(text: &str) -> Option<Suggested> {
     let lower = text.trim().to_lowercase();
+    if let Some(value) = lower.strip_prefix('-') {
+        let parsed = units::parse_duration(value).map(units::written_duration).ok();
+        let value = parsed.or_else(|| duration(value).map(|meant| meant.value))?;
+        let why = Some("a duration cannot be negative".to_owned());
+        return Some(Suggested { value, why, instead: None });
+    }
     if let Some((Some(number), "")) = split_number(&lower) {
         let as_ms = number >= 100.0 && (number % 60.0 != 0.0 || number % 1_000.0 == 0.0);
         return unitless(&lower, number, as_ms);

@@ -72,12 +72,14 @@ fn durations_are_understood() {
         ("15", "15s"),
         ("0.5", "500ms"),
         ("0", "0s"),
+        ("-1s", "1s"),
+        ("-5", "5s"),
     ] {
         let found = duration(text).unwrap_or_else(|| panic!("{text}"));
         assert_eq!(found.value, value, "{text}");
         assert!(crate::units::parse_duration(&found.value).is_ok(), "{text}: {}", found.value);
     }
-    for text in ["", "soon", "10 parsecs", "-1s", "10y", "5min later", "1:2", "P1M", "min", "1e400s"] {
+    for text in ["", "soon", "10 parsecs", "--1s", "-", "10y", "5min later", "1:2", "P1M", "min", "1e400s"] {
         assert_eq!(duration(text), None, "{text}");
     }
 }

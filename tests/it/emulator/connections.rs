@@ -32,7 +32,7 @@ impl Hub {
         let certificate = certificate::make(&config.host_names, hubstorm::clock::unix()).unwrap();
         let rsa = certificate.rsa;
         let identity = (certificate.chain, certificate.key);
-        let server = tls::server_with_rsa(identity, Box::new(move || rsa.get())).unwrap();
+        let server = tls::server_with_rsa(identity, Box::new(move || rsa.get()), false).unwrap();
         let roots_pem = Some(certificate.ca_pem.into_bytes());
         let client = tls::client(&tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() }).unwrap();
         let listener = listen::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();

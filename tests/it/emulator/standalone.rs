@@ -17,7 +17,7 @@ use std::process::Stdio;
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Runtime;
 
-const ANY_PORT: &str = "127.0.0.1:0";
+const ANY_PORT: &str = "localhost:0";
 
 fn start(arguments: &[&str]) -> Emulator {
     let key = ["--group-key", "env:HUB_KEY", "--shards", "1"];

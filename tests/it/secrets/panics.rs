@@ -52,7 +52,7 @@ fn panics_with_secrets_in_memory() {
     let endpoint = Endpoint { host: free.ip().to_string(), port: free.port(), ..Endpoint::default() };
     let settings = fleet::Settings {
         workers: 1,
-        endpoint: Arc::new(endpoint),
+        endpoints: Arc::new([endpoint]),
         trace: None,
         measured: false,
         observer: None,

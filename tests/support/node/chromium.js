@@ -17,7 +17,7 @@ async function withPage(program, work) {
         '--disable-background-networking', '--disable-component-update', '--disable-sync',
         '--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank',
     ], { stdio: ['ignore', 'ignore', 'pipe'] });
-    const ended = new Promise(resolve => chromium.once('exit', resolve));
+    const ended = new Promise(resolve => chromium.once('close', resolve));
     try {
         const client = await cdp({ port: await devToolsPort(chromium, ended) });
         await client.Page.enable();

@@ -24,7 +24,8 @@ async function take(page, folder, name) {
     save('1280-fold.png', await page.picture());
     save('print.pdf', await page.print());
     const print = path.join(folder, `${name}-print`);
-    for (const number of ['1', '2']) {
+    const [, sheets] = /^Pages:\s+(\d+)/m.exec(execFileSync('pdfinfo', [`${print}.pdf`], { encoding: 'utf8' }));
+    for (const number of ['1', '2'].slice(0, Number(sheets))) {
         const one = ['-f', number, '-l', number, '-singlefile'];
         execFileSync('pdftoppm', ['-png', '-r', '80', ...one, `${print}.pdf`, `${print}-${number}`]);
     }

@@ -92,6 +92,7 @@ fn operation(
         fleet: "meter".to_owned(),
         phase: phase.to_owned(),
         totals,
+        under_fault: None,
         batches: Batches::default(),
     }
 }

@@ -23,6 +23,7 @@ fn rule(metric: Operation, phase: Option<&str>, expression: &str, test: Test) ->
         fleet: None,
         expression: expression.to_owned(),
         test,
+        without_faults: false,
         abort_from_us: None,
         line: None,
     }
@@ -81,6 +82,7 @@ fn run() -> Run {
             port: 43_117,
             embedded: true,
             tls_wanted: true,
+            tls_resumption: false,
             tls: Some(Tls {
                 version: "1.3".to_owned(),
                 suite: "TLS13_AES_256_GCM_SHA384".to_owned(),
@@ -132,6 +134,7 @@ pub(crate) fn pass() -> RunResult {
             ..Emulator::default()
         }),
         totals: operation_sums(&measurement),
+        recoveries: Vec::new(),
         measurement,
         limits: Vec::new(),
         faults: Vec::new(),

@@ -36,7 +36,7 @@ async fn preflight(hub_key: &Key, device_key: &Key, trusted: bool) -> Result<(),
     let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
     let options = tls::ClientOptions { roots_pem, ..tls::ClientOptions::default() };
     let tls = tls::client(&options).ok();
-    let endpoint = Arc::new(Endpoint { host: "localhost".to_owned(), port, tls, ..Endpoint::default() });
+    let endpoint = [Endpoint { host: "localhost".to_owned(), port, tls, ..Endpoint::default() }];
     let answer = connections(&plan, &endpoint, |_| {}).await;
     drop(stop);
     serving.await.unwrap().unwrap();
@@ -78,7 +78,7 @@ fn silent_server_is_named_while_and_after_waiting() {
     let files = &crate::scenario::no_files;
     let input = Input { file: "silent.toml", text: &text, overrides: &[], env: &|_| None, files };
     let plan = crate::plan::load(&input, &mut rand::rng()).unwrap();
-    let endpoint = Arc::new(Endpoint { host: "127.0.0.1".to_owned(), port, ..Endpoint::default() });
+    let endpoint = [Endpoint { host: "127.0.0.1".to_owned(), port, ..Endpoint::default() }];
     let mut notes = Vec::new();
     let note = |text: &str| notes.push(text.to_owned());
     let checking = connections_noting(&plan, &endpoint, Duration::from_millis(1), note);

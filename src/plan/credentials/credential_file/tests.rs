@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-const KEYS: CredentialFormat<'_> = CredentialFormat::Keys { host: Some("hub.example") };
+const KEYS: CredentialFormat<'_> = CredentialFormat::Keys { hosts: &["hub.example"] };
 
 /// Returns the content of a file as text: `id` for each device with the key `KEY` (or `id/user/password`), what else the file contains,
 /// and each bad line with its fix.
@@ -131,7 +131,7 @@ fn key_files_of_every_format_are_read() {
             ("id,key\nd1,=A1", "2: the key is an Excel formula -> save the column with the keys as text"),
         ],
     );
-    let without_target = CredentialFormat::Keys { host: None };
+    let without_target = CredentialFormat::Keys { hosts: &[] };
     check(without_target, &[("HostName=any;DeviceId=d1;SharedAccessKey=KEY", "d1")]);
 }
 

@@ -40,6 +40,15 @@ fn expressions_are_parsed() {
 }
 
 #[test]
+fn recovery_is_a_threshold_on_online() {
+    let test = resolve_one("online{phase:steady,fleet:meter}", "recovery(99%) < 60s").unwrap();
+    assert_eq!(test.test, Test::Recovery { share: 0.99, compare: Compare::Less, limit_us: 60_000_000 });
+    assert_eq!((test.phase, test.fleet), (Some(1), Some(0)));
+    let error = resolve_one("telemetry{phase:steady}", "recovery(99%) < 60s").unwrap_err();
+    assert!(error.contains("write it under \"online{phase:steady}\""), "{error}");
+}
+
+#[test]
 fn selectors_become_indices() {
     let threshold = resolve_one("connect.tls{ fleet:meter, phase:steady }", " max < 1s ").unwrap();
     assert_eq!(
@@ -85,9 +94,24 @@ fn errors_suggest_a_correction() {
         ("telemetry", "rate(lots) > 99%", "did you mean \"rate(lost) > 99%\"?"),
         ("telemetry", "rate(ok) > 101%", "not a share"),
         ("telemetry", "count(lost) == -1", "not a count"),
-        ("telemetry", "recovery(99%) < 60s", "not supported yet"),
+        ("telemetry", "recovery(99%) < 60s", "only online has recoveries"),
+        ("online", "recovery(0%) < 60s", "above 0%"),
+        ("online", "recovery(101%) < 60s", "not a share"),
+        ("online", "recovery < 60s", "recovery(99%)"),
+        ("online", "recovery(99%) > 60s", "upper limit"),
     ] {
         let error = resolve_one(metric, expression).unwrap_err();
         assert!(error.contains(expected), "{metric} {expression}: {error}");
+    }
+}
+
+#[test]
+fn fault_none_is_a_selector() {
+    let resolved = resolve_one("telemetry{fault:none, phase:steady}", "p(99) < 1s").unwrap();
+    assert!(resolved.without_faults && resolved.phase == Some(1) && resolved.fleet.is_none());
+    assert!(!resolve_one("telemetry", "p(99) < 1s").unwrap().without_faults);
+    for key in ["telemetry{fault:stall}", "telemetry{fault}", "telemetry{fault:}"] {
+        let error = resolve_one(key, "p(99) < 1s").unwrap_err();
+        assert!(error.contains("use fault:none"), "{key}: {error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::{TargetFacts, findings};
 use crate::measure::{Culprit, Key, Operation, Outcome, Recorder, Times};
-use crate::result::model::{Finding, Severity};
+use crate::result::model::{Fault, FaultSide, Finding, Severity};
 
 const KEY: Key = Key { operation: Operation::Telemetry, fleet: 0, phase: 0 };
 const MS: u64 = 1_000_000;
@@ -10,6 +10,11 @@ const MS: u64 = 1_000_000;
 /// Returns the findings of a run with 100 devices, of which `online` are online, with acknowledgments after 20 ms and
 /// the events that `record` adds.
 fn of(online: i64, record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
+    of_target(TargetFacts { is_hub: true, ..TargetFacts::default() }, online, record)
+}
+
+/// Like [`of`], for another target.
+fn of_target(target: TargetFacts, online: i64, record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
     let mut measurement = crate::report::testing::measured(1, 1, |recorder| {
         for _ in 0..100 {
             recorder.due(KEY, 0);
@@ -19,7 +24,7 @@ fn of(online: i64, record: impl FnOnce(&mut Recorder)) -> Vec<Finding> {
         record(recorder);
     });
     measurement.fleets[0].devices = 100;
-    findings(&measurement, TargetFacts { is_hub: true, ..TargetFacts::default() })
+    findings(&measurement, target)
 }
 
 fn closed(recorder: &mut Recorder, times: u64, waited_us: u64) {
@@ -100,6 +105,50 @@ fn repeated_short_connections_indicate_a_shared_id() {
     // More devices than were ever online at the same time.
     let findings = of(2, |r| r.counts(0).closed_soon_devices = 3);
     only(&findings, "closed or reset within a minute", "3 of 100 devices");
+}
+
+#[test]
+fn known_reasons_of_closings_replace_guesses() {
+    let hub = TargetFacts { is_hub: true, ..TargetFacts::default() };
+    for target in [TargetFacts { reached_limit: true, ..hub }, TargetFacts { faults_closed: true, ..hub }] {
+        let findings = of_target(target, 100, |r| {
+            r.counts(0).closed_soon_devices = 3;
+            closed(r, 4, 8_000_000);
+        });
+        assert_eq!(findings, [], "{target:?}");
+    }
+}
+
+#[test]
+fn faults_that_closed_connections_are_facts_of_the_target() {
+    let closed = |kind: &str, applied| {
+        let mut result = crate::result::testing::result();
+        let fault = Fault { kind: kind.to_owned(), applied, ..fault() };
+        result.faults.push(fault);
+        TargetFacts::of(&result).faults_closed
+    };
+    assert!(closed("close", Some(1)) && closed("disable-device", Some(1)) && closed("reset", None));
+    assert!(!closed("close", Some(0)) && !closed("delay", Some(1)));
+}
+
+fn fault() -> Fault {
+    Fault {
+        side: FaultSide::Hub,
+        kind: String::new(),
+        profile: None,
+        from_us: 0,
+        to_us: 0,
+        share: 1.0,
+        fleet: None,
+        devices: 1,
+        code: None,
+        by_us: None,
+        jitter_us: None,
+        up_bits_per_s: None,
+        down_bits_per_s: None,
+        random: false,
+        applied: None,
+    }
 }
 
 #[test]

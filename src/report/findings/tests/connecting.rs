@@ -7,10 +7,12 @@ use crate::result::model::Severity;
 const HUB: TargetFacts = TargetFacts {
     is_hub: true,
     tls_wanted: true,
+    tls_resumption: false,
     cleartext_password: false,
     preflight_passed: false,
     size: None,
     reached_limit: false,
+    faults_closed: false,
 };
 const BROKER: TargetFacts = TargetFacts { is_hub: false, tls_wanted: false, ..HUB };
 const BROKER_TLS: TargetFacts = TargetFacts { tls_wanted: true, ..BROKER };

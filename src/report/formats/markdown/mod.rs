@@ -5,8 +5,9 @@ pub(in crate::report) mod escape;
 
 use super::super::banner::Banner;
 use super::super::format::{self, NONE};
+use super::super::recoveries::{self as words, RecoveryWords};
 use super::super::summary::{OperationSummary, Summary};
-use super::super::{margin, text};
+use super::super::{margin, targets, text};
 use super::threshold::{limit, most_important_first, status_word};
 use crate::measure::Totals;
 use crate::result::model::{RunResult, Severity};
@@ -16,7 +17,9 @@ use escape::{code, item, prose};
 /// The maximum number of bytes of each section. Together with the headings, they stay below 60 KB.
 const REASONS_BYTES: usize = 8_000;
 const THRESHOLDS_BYTES: usize = 16_000;
-const OPERATIONS_BYTES: usize = 12_000;
+const OPERATIONS_BYTES: usize = 9_000;
+const HOSTS_BYTES: usize = 3_000;
+const RECOVERIES_BYTES: usize = 3_000;
 const FINDINGS_BYTES: usize = 8_000;
 const ERRORS_BYTES: usize = 8_000;
 const ENVIRONMENT_BYTES: usize = 4_000;
@@ -27,6 +30,8 @@ pub(super) fn markdown(result: &RunResult) -> String {
     verdict(&mut out, result);
     thresholds(&mut out, result);
     operations(&mut out, &Summary::of(result));
+    hosts(&mut out, result);
+    recoveries(&mut out, result);
     findings(&mut out, result);
     errors(&mut out, result);
     environment(&mut out, result);
@@ -143,6 +148,35 @@ fn operation_row(name: &str, scope: &str, totals: &Totals) -> String {
         response(0.999),
         format::us(totals.response.max()),
     ])
+}
+
+/// Adds the time until shares of the devices were online again after each disturbance.
+fn recoveries(out: &mut String, result: &RunResult) {
+    let rows: Vec<String> = words::table(result)
+        .into_iter()
+        .map(|found| {
+            let RecoveryWords { start, cause, phase, lowest, reached, attempts, .. } = found;
+            let [half, most, nearly_all, all] = reached;
+            row(&[start, prose(&cause), code(&phase), lowest, half, most, nearly_all, all, attempts])
+        })
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    let columns =
+        ["Start", "Disturbance", "Phase", "Lowest online", "50%", "90%", "99%", "100%", "Attempts, peak"];
+    section(out, &format!("\n### Recoveries\n\n{}", table(&columns, 5)), &rows, RECOVERIES_BYTES);
+}
+
+/// Adds the hosts of a target that has several.
+fn hosts(out: &mut String, result: &RunResult) {
+    let rows = targets::rows(result);
+    if rows.is_empty() {
+        return;
+    }
+    let rows: Vec<String> = rows.iter().map(|cells| row(&cells.each_ref().map(|cell| prose(cell)))).collect();
+    let heading = format!("\n### Hosts\n\n{}", table(&targets::COLUMNS, targets::COLUMNS.len() - 1));
+    section(out, &heading, &rows, HOSTS_BYTES);
 }
 
 fn findings(out: &mut String, result: &RunResult) {

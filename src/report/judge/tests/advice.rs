@@ -39,6 +39,7 @@ fn with_local_errors(class: &'static str, operation: Operation) -> Judgment {
         fleet: None,
         expression: "rate(ok) > 99%".to_owned(),
         test: Test::Rate { outcome: Outcome::Ok, compare: Compare::Greater, limit: 0.99 },
+        without_faults: false,
         abort_from_us: None,
         line: None,
     };

@@ -40,6 +40,7 @@ fn latency(phase: Option<u16>, limit_ms: u64) -> Rule {
         fleet: None,
         expression: format!("p(99) < {limit_ms}ms"),
         test: Test::Percentile { quantile: 0.99, compare: Compare::Less, limit_us: limit_ms * 1_000 },
+        without_faults: false,
         abort_from_us: None,
         line: None,
     }

@@ -1,6 +1,8 @@
 //! Thresholds: the operations that they cover, and their effect on the verdict.
 
-use super::{Case, LATER, MS, STEADY, WARM, assert_verdict, key, latency, messages};
+use super::{
+    Case, LATER, MS, Recorder, STEADY, WARM, assert_verdict, key, latency, messages, sum_covered, testing,
+};
 use crate::measure::{
     ClockStep, Compare, Culprit, Key, Measurement, Operation, Outcome, Rule, Source, Test, Times,
 };
@@ -222,4 +224,25 @@ fn counts_of_a_delayed_closed_loop_are_undecided() {
     assert_eq!(undecided.thresholds[0].status, Some(ThresholdStatus::Undecided));
     assert_verdict(&judged(5, 250), Status::Fail, 99, "count(ok) > 250: 100");
     assert_verdict(&judged(0, 150), Status::Fail, 99, "count(ok) > 150: 100");
+}
+
+#[test]
+fn fault_none_leaves_out_operations_under_a_fault() {
+    let measurement = testing::measured(1, 3, |recorder: &mut Recorder| {
+        messages(recorder, STEADY, 2_000, 0, 10);
+        for _ in 0..100 {
+            let key = key(Operation::Telemetry, STEADY);
+            let times = Times { acked: 3_000 * MS, ..Times::default() };
+            recorder.due(key, 0);
+            recorder.ok(key, &times);
+            recorder.ok_under_fault(key, &times);
+        }
+    });
+    let covered = |without_faults| {
+        let rule = Rule { without_faults, ..latency(None, 500) };
+        let totals = sum_covered(&measurement, &rule, |_| true);
+        (totals.due, totals.response.quantile(0.99).map(|us| us / 1_000))
+    };
+    assert_eq!(covered(true), (2_000, Some(10)));
+    assert!(covered(false) > (2_000, Some(2_900)), "{:?}", covered(false));
 }

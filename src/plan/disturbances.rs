@@ -1,0 +1,116 @@
+//! The disturbances of a run that are known in advance: planned disconnects, and faults. And the planned number of online devices, which
+//! a recovery is compared with. Called by `fleet`, which counts the online devices.
+
+use super::model::Plan;
+use super::schedule::{PhasePlan, ns};
+use crate::measure::{BIN_US, Cause, Disturbance};
+use crate::policy::fault::FaultKind;
+use std::time::Duration;
+
+/// Number of bins in a second.
+const BINS_PER_S: u64 = 1_000_000 / BIN_US;
+
+impl Plan {
+    /// Returns the disturbances with a known start, in the order of their starts.
+    #[must_use]
+    pub fn disturbances(&self) -> Vec<Disturbance> {
+        let phases = self.schedule.phases();
+        let disconnects = phases.iter().enumerate().filter_map(|(number, phase)| {
+            let settled = self.last_disconnect(number)?;
+            Some(known(Cause::Disconnect, phase, [phase.start, settled]))
+        });
+        let hub = self.faults.iter().map(|plan| (Cause::Hub, &plan.fault));
+        // The other kinds slow a device down. If that ends many connections, it is a mass loss.
+        let disconnects_devices = |kind: FaultKind| kind.ends_connections() || kind == FaultKind::Stall;
+        let fleets = self.fleets.iter().flat_map(|fleet| &fleet.faults);
+        let fleets = fleets.filter(|plan| disconnects_devices(plan.fault.kind));
+        let faults =
+            hub.chain(fleets.map(|plan| (Cause::Fault, &plan.fault))).filter_map(|(cause, fault)| {
+                let phase = phases.get(usize::from(self.schedule.phase_at(ns(fault.at))))?;
+                Some(known(cause, phase, [fault.at, fault.end()]))
+            });
+        let mut found: Vec<Disturbance> = disconnects.chain(faults).collect();
+        found.sort_by_key(|one| one.start_us);
+        found
+    }
+
+    /// Returns when the last device of any fleet is disconnected in a phase.
+    fn last_disconnect(&self, number: usize) -> Option<Duration> {
+        let last = self.fleets.iter().filter_map(|fleet| {
+            let schedule = self.schedule_of(fleet);
+            let phase = schedule.phases().get(number)?;
+            let over = phase.disconnect?.over;
+            let count = u32::try_from(schedule.disconnected_in(number, fleet.devices.into())).ok()?;
+            Some(phase.start + over * count.checked_sub(1)? / count)
+        });
+        last.max()
+    }
+
+    /// Returns the planned number of online devices of each fleet: just before the end of each 100 ms of the second that ends at `t_ns`, or
+    /// a single number if they are equal.
+    #[must_use]
+    pub fn planned_by_fleet(&self, t_ns: u64) -> Vec<Vec<u64>> {
+        let ends = (0..BINS_PER_S).rev().map(|bins| t_ns.saturating_sub(bins * BIN_US * 1_000 + 1));
+        let fleets = self.fleets.iter().map(|fleet| {
+            let schedule = self.schedule_of(fleet);
+            let mut list: Vec<u64> =
+                ends.clone().map(|at_ns| schedule.planned_online(at_ns, fleet.devices.into())).collect();
+            if list.iter().all(|planned| Some(planned) == list.first()) {
+                list.truncate(1);
+            }
+            list
+        });
+        fleets.collect()
+    }
+}
+
+fn known(cause: Cause, phase: &PhasePlan, [start, settled]: [Duration; 2]) -> Disturbance {
+    let us = |at: Duration| ns(at) / 1_000;
+    Disturbance::known(cause, &phase.name, [us(start), us(settled), us(phase.end)])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::measure::Cause;
+    use crate::plan::test_support::plan;
+
+    const S: u64 = 1_000_000;
+
+    #[test]
+    fn planned_disconnects_and_faults_are_known() {
+        let plan = plan(
+            "[fleet.a]\ndevices = 10\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+             [[fleet.a.fault]]\nkind = \"reset\"\nat = \"2s\"\n\
+             [[fleet.a.fault]]\nkind = \"latency\"\nby = \"100ms\"\nat = \"3s\"\nfor = \"1s\"\n\
+             [[emulator.fault]]\nkind = \"hold-acks\"\nat = \"5s\"\nfor = \"4s\"\n\
+             [[phase]]\nname = \"calm\"\nduration = \"10s\"\n\
+             [[phase]]\nname = \"storm\"\nduration = \"20s\"\ndisconnect = { how = \"close\", share = \"50%\", over = \"2s\" }\n",
+        );
+        let found: Vec<(Cause, String, [u64; 3])> = plan
+            .disturbances()
+            .into_iter()
+            .map(|one| (one.cause, one.phase, [one.start_us, one.settled_us, one.until_us]))
+            .collect();
+        // Five devices, one every 400 ms.
+        assert_eq!(
+            found,
+            [
+                (Cause::Fault, "calm".to_owned(), [2 * S, 2 * S, 10 * S]),
+                (Cause::Hub, "calm".to_owned(), [5 * S, 9 * S, 10 * S]),
+                (Cause::Disconnect, "storm".to_owned(), [10 * S, 11_600_000, 30 * S]),
+            ]
+        );
+    }
+
+    #[test]
+    fn planned_numbers_are_listed_only_while_they_change() {
+        let plan = plan(
+            "[fleet.a]\ndevices = 10\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+             [[phase]]\nname = \"ramp\"\nduration = \"2s\"\nonline = \"0% -> 100%\"\n\
+             [[phase]]\nname = \"steady\"\nduration = \"10s\"\n",
+        );
+        let second = |end: u64| plan.planned_by_fleet(end * 1_000_000_000);
+        assert_eq!(second(1), [[0, 1, 1, 2, 2, 3, 3, 4, 4, 5]]);
+        assert_eq!(second(5), [[10]]);
+    }
+}

@@ -1,0 +1,100 @@
+//! Recoveries with the program: faults of the hub and lost connections, thresholds on recoveries, judging again, and the formats. Counts
+//! and codes, never times: a phase without a disturbance fails whatever the machine does.
+
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, finish, hubstorm};
+use hubstorm::measure::Cause;
+use std::fs;
+
+/// 30 devices of two fleets. All connections are reset at 2 s.
+const STORM: &str = r#"
+[fleet.slow]
+devices = 20
+reconnect = { kind = "fixed", delay = "1500ms" }
+[[fleet.slow.send]]
+every = "500ms"
+payload = "x"
+[fleet.quick]
+devices = 10
+reconnect = { kind = "fixed", delay = "200ms" }
+[[fleet.quick.send]]
+every = "500ms"
+payload = "x"
+[[phase]]
+name = "calm"
+duration = "2s"
+[[phase]]
+name = "storm"
+duration = "8s"
+"#;
+
+#[test]
+fn fault_of_the_hub_has_a_recovery_and_thresholds() {
+    let rest = r#"
+[[emulator.fault]]
+kind = "reset"
+phase = "storm"
+[thresholds]
+"online{phase:storm}" = ["recovery(99%) < 1m", "recovery(100%) <= 1ms"]
+"online{phase:storm,fleet:quick}" = ["recovery(50%) < 1m"]
+"online{phase:calm}" = ["recovery(99%) < 1m"]
+"#;
+    let work = Workplace::new(&format!("{STORM}{rest}{WIDE_VALIDITY}"));
+    let finished = finish(work.run_command());
+    finished.exits(99);
+    let result = work.result();
+    let statuses: Vec<(&str, bool)> =
+        result.thresholds[..4].iter().map(|one| (one.observed_text.as_str(), one.passed)).collect();
+    assert!(statuses[0].1 && !statuses[1].1 && statuses[2].1, "{statuses:?}");
+    assert_eq!(statuses[3], ("no data (nothing disconnected the devices)", false));
+    let names: Vec<(Cause, Option<&str>)> =
+        result.recoveries.iter().map(|one| (one.cause, one.fleet.as_deref())).collect();
+    assert_eq!(names, [(Cause::Hub, None), (Cause::Hub, Some("slow")), (Cause::Hub, Some("quick"))]);
+    let all = &result.recoveries[0];
+    assert_eq!((all.lowest_online, all.planned_online, all.outage.count()), (0, 30, 30));
+    let reached = result.recoveries.iter().map(|one| one.reached_us.all.expect("all returned"));
+    let reached: Vec<u64> = reached.collect();
+    assert!(reached[1] >= 1_500_000 && reached[0] >= reached[1] && reached[2] < reached[1], "{reached:?}");
+
+    // The page, the summary and the formats show it, and the file alone is enough to judge again.
+    let page = fs::read_to_string(&work.outputs("html")[0]).unwrap();
+    assert!(
+        page.contains("<h2 id=\"recoveries\">Recoveries</h2>") && page.contains("id=\"chart-recovery-1\"")
+    );
+    assert!(page.contains("id=\"chart-outage-1\""));
+    assert!(
+        finished.stdout.contains("fault on the hub: 0 of 30 devices online; 50% after "),
+        "{}",
+        finished.stdout
+    );
+    assert!(finished.stdout.contains("attempts offered, "), "{}", finished.stdout);
+    assert!(finished.stdout.contains("The devices recovered from the fault on the hub at 0:02.0 to 99% in "));
+    let json = &work.outputs("json")[0];
+    let json = json.to_str().unwrap();
+    let markdown = hubstorm(&["report", json, "--format", "markdown"]).stdout;
+    assert!(markdown.contains("### Recoveries") && markdown.contains("recovery(100%) <= 1ms"), "{markdown}");
+    let junit = hubstorm(&["report", json, "--format", "junit"]).stdout;
+    assert!(junit.contains("recovery(100%) &lt;= 1ms"), "{junit}");
+    let others = "[thresholds]\n\"online{phase:storm}\" = [\"recovery(90%) < 50s\"]\n\"online{phase:calm}\" = [\"recovery(1%) < 1s\"]\n";
+    let others = Workplace::new(&format!("{STORM}{others}"));
+    let again = hubstorm(&["report", json, "--judge", others.scenario().to_str().unwrap()]);
+    again.exits(99);
+    for text in ["recovery(90%) < 50s", "no data (nothing disconnected the devices)"] {
+        assert!(again.stdout.contains(text), "{text}: {}", again.stdout);
+    }
+}
+
+#[test]
+fn devices_that_do_not_return_fail_the_threshold() {
+    let rest = r#"
+[thresholds]
+"online{phase:storm}" = ["recovery(99%) < 5s"]
+"#;
+    let storm = STORM.replace("duration = \"8s\"", "duration = \"4s\"\ndisconnect = { how = \"close\" }");
+    let storm = storm.replace("delay = \"1500ms\"", "delay = \"1m\"");
+    let work = Workplace::new(&format!("{storm}{rest}{WIDE_VALIDITY}"));
+    finish(work.run_command()).exits(99);
+    let result = work.result();
+    assert_eq!(result.thresholds[0].observed_text, "> 4.00 s (not reached)");
+    let recovery = &result.recoveries[0];
+    assert_eq!((recovery.cause, recovery.reached_us.half, recovery.not_back), (Cause::Disconnect, None, 20));
+}
