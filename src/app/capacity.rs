@@ -27,6 +27,8 @@ use settings::{Scale, Setup};
 use std::sync::Arc;
 use trials::Trials;
 
+pub(super) use resume::read;
+
 /// Searches for the capacity. Returns the exit code.
 pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppError> {
     let interrupts = env.interrupts.clone();
@@ -76,8 +78,16 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
             }
         }
     }
-    let (end, trials, found) = trials.finish();
-    let end = if breakdowns.is_empty() { end } else { EndReason::Breakdown };
+    let (mut end, trials, found) = trials.finish();
+    if end == EndReason::Breakdown && breakdowns.is_empty() {
+        breakdowns
+            .push("the load could not be extended in time, because this machine was too busy".to_owned());
+    }
+    if !breakdowns.is_empty() {
+        end = EndReason::Breakdown;
+    } else if changed > 0 && end == EndReason::Width && (found.lower.is_none() || found.upper.is_none()) {
+        end = EndReason::Undecided;
+    }
     let mut result = result(&setup, (before, &finished, breakdowns), (end, trials, &found));
     if changed > 0 {
         result.notes.push(format!(

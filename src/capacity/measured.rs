@@ -309,3 +309,6 @@ pub enum AssertionStatus {
     /// The load generator was the limit below it.
     Generator,
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

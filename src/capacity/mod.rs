@@ -18,6 +18,7 @@
 //! - `trial` and `backlog`: judge a trial.
 //! - `answer`: the interval, that of each criterion, and the curve, from the trials.
 //! - `search_assertion`: conditions such as `capacity >= 4000/s`.
+//! - `comparison`: compares two capacities.
 //!
 //! Pure. The throttles themselves are in `iothub`. Must not depend on connections, workers or clocks.
 
@@ -25,6 +26,7 @@ pub mod answer;
 mod assertion;
 pub mod backlog;
 mod blocks;
+pub mod comparison;
 mod demand;
 mod generator;
 pub mod measured;

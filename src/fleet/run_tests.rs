@@ -209,7 +209,7 @@ async fn appended_load_belongs_to_declared_phases() {
         |phase: &str| finished.measurement.sum(|key| key.operation.is_message() && key.phase == phase).due;
     // Per device 10 messages per second at 100%. The levels are relative to the 200% of the phase. Give or take one for each device.
     for (phase, expected) in
-        [("p", 20), ("before trial 1", 20), ("trial 1", 40), ("before trial 2", 10), ("trial 2", 80)]
+        [("p", 20), ("before slot 1", 20), ("slot 1", 40), ("before slot 2", 10), ("slot 2", 80)]
     {
         let due = due(phase);
         assert!(due.abs_diff(expected) <= 2, "{phase}: {due} due, {expected} expected");

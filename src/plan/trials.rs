@@ -31,10 +31,10 @@ impl TrialSlots {
         self.idle + self.settle + self.judged
     }
 
-    /// Returns the name of the phase that a trial is judged by. Slots are numbered from 1.
+    /// Returns the name of the phase that the trial in a slot is judged by. Slots are numbered from 1.
     #[must_use]
     pub fn phase_name(slot: u16) -> String {
-        format!("trial {slot}")
+        format!("slot {slot}")
     }
 }
 
@@ -185,12 +185,12 @@ mod tests {
         let expected = [
             ("ramp", 2),
             ("connecting", 3),
-            ("before trial 1", 13),
-            ("trial 1", 43),
-            ("before trial 2", 53),
-            ("trial 2", 83),
-            ("before trial 3", 93),
-            ("trial 3", 123),
+            ("before slot 1", 13),
+            ("slot 1", 43),
+            ("before slot 2", 53),
+            ("slot 2", 83),
+            ("before slot 3", 93),
+            ("slot 3", 123),
         ];
         assert_eq!(names, expected);
         assert_eq!(plan.schedule.load_end(), Duration::from_secs(3));

@@ -59,7 +59,8 @@ pub use judge::{
 pub use metric::Reading;
 pub use page::html;
 pub use search::{
-    html as search_page, junit as search_junit, markdown as search_markdown, text as search_text,
+    comparison as capacity_comparison_text, html as search_page, junit as search_junit,
+    markdown as search_markdown, text as search_text,
 };
 pub use text::{comparison_text, culprit, text, verdict_text};
 pub use width::{Width, columns, cut, wrap, wrap_lines};

@@ -97,6 +97,12 @@ fn search_finds_the_limit_of_the_hub() {
     assert!(finished.stdout.contains("The capacity is "), "{}", finished.stdout);
     assert!(fs::read_to_string(markdown).expect("an export").contains("### Trials"));
     assert_eq!(work.outputs("html").len(), 1);
+    let [json] = &work.outputs("json")[..] else { panic!("one result") };
+    let json = json.to_str().expect("a UTF-8 path");
+    let compared = hubstorm(&["compare", json, json, "--tolerance", "60%", "--format", "json"]);
+    let outcome: serde_json::Value = serde_json::from_str(&compared.stdout).expect("JSON");
+    assert_eq!(outcome["schema"], "hubstorm.capacity-comparison.v1");
+    assert!([Some(0), Some(120), Some(122)].contains(&compared.code), "{}", compared.stdout);
 }
 
 #[test]
