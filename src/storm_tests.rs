@@ -144,7 +144,9 @@ impl DeviceRun {
 fn run(plan: &Arc<Plan>) -> Run {
     let zero = crate::clock::now();
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
-    let endpoints = Arc::new([Endpoint { host: "hub".to_owned(), port: 8883, ..Endpoint::default() }]);
+    let endpoint =
+        |(host, port): (&str, u16)| Endpoint { host: host.to_owned(), port, ..Endpoint::default() };
+    let endpoints = plan.target.hosts().map(endpoint).collect();
     let clock = RunClock { zero, zero_unix: Duration::from_secs(1_800_000_000) };
     let clocks = (clock, WallClock::of(zero, clock.zero_unix));
     let shared = (Buffers::shared(), Deadlines::new());
@@ -178,6 +180,27 @@ fn scenario(devices: u32, fleet: &str, phases: &str) -> String {
 
 fn phase(name: &str, duration_s: u64, keys: &str) -> String {
     format!("[[phase]]\nname = \"{name}\"\nduration = \"{duration_s}s\"\n{keys}\n")
+}
+
+#[test]
+fn a_storm_moves_each_disconnected_device_once() {
+    let phases = phase("calm", 20, "")
+        + &phase("storm", 60, "disconnect = { how = \"reset\", share = \"50%\", over = \"1s\" }");
+    let fixed = "reconnect = { kind = \"fixed\", delay = \"5s\" }";
+    for (failover, moves) in [("next", 50), ("none", 0)] {
+        let hosts = format!("host = [\"hub\", \"other:1884\"]\nfailover = \"{failover}\"");
+        let run = run(&plan_of(&scenario(100, fixed, &phases).replace("host = \"hub\"", &hosts)));
+        let [one, other] = &run.measurement.targets[..] else { panic!("two hosts") };
+        assert_eq!([(one.port, one.devices), (other.port, other.devices)], [(1883, 50), (1884, 50)]);
+        assert_eq!((one.moved_in + other.moved_in, one.moved_out), (moves, other.moved_in), "{failover}");
+        assert_eq!(one.attempts() + other.attempts(), 150);
+        if moves > 0 {
+            // Each device that arrives has connected once, in addition to those that started here.
+            assert_eq!([one.attempts(), other.attempts()], [50 + one.moved_in, 50 + other.moved_in]);
+        }
+        let messages = run.measurement.sum(|part| part.operation.is_message());
+        assert_eq!(one.messages.count() + other.messages.count(), messages.outcome(Outcome::Ok));
+    }
 }
 
 #[test]

@@ -254,7 +254,6 @@ pub(super) fn endpoints(plan: &Plan, roots: Option<Vec<u8>>) -> Result<Arc<[Endp
         sessions: sessions.clone(),
         own_roots,
         sources: target.source_ips.clone(),
-        hosts: target.host_count().into(),
     };
     Ok(target.hosts().map(endpoint).collect())
 }

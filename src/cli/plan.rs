@@ -14,7 +14,7 @@ pub struct PlanArgs {
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "scenario")]
     pub set: Vec<String>,
     /// Instead of a scenario: the number of devices
-    #[arg(long, value_name = "N", requires_all = ["every", "size"], value_parser = clap::value_parser!(u64).range(1..=50_000_000))]
+    #[arg(long, value_name = "N", requires_all = ["every", "size"], value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub devices: Option<u64>,
     /// With --devices: the time between two messages of a device, such as 15s
     #[arg(long, value_name = "DURATION", requires = "devices")]

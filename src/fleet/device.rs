@@ -293,12 +293,7 @@ impl Device {
 
     /// Records an error that the session reported.
     pub(crate) fn record_session_error(&self, error: &SessionError, now: Instant) {
-        // A fault that cuts a device off is the reason, not the target.
-        let (class, culprit) = match self.recorder().is_cut_off(now) {
-            true => ("fault", Culprit::Network),
-            false => (error.class(), Culprit::Target),
-        };
-        self.recorder().error(class, culprit, now, || format!("{}: {error}", self.id()));
+        self.recorder().error(error.class(), Culprit::Target, now, || format!("{}: {error}", self.id()));
     }
 
     // State of the current connection.

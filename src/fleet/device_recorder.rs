@@ -123,7 +123,7 @@ impl DeviceRecorder<'_> {
 
     /// Returns whether a failure at this time is the effect of a fault of the device on the generator's side: nothing passes its network, or
     /// its connection has become silent.
-    pub(crate) fn is_cut_off(&self, at: Instant) -> bool {
+    fn is_cut_off(&self, at: Instant) -> bool {
         self.context.watches_ends
             && self.context.faults_of(self.device).is_some_and(|faults| faults.link.is_cut_off(at))
     }
@@ -227,7 +227,7 @@ impl DeviceRecorder<'_> {
         }
     }
 
-    /// Records an error with an example.
+    /// Records an error with an example. While a fault of the scenario cuts the device off, the fault is the cause, not the target.
     pub(crate) fn error(
         &self,
         class: &'static str,
@@ -236,6 +236,10 @@ impl DeviceRecorder<'_> {
         example: impl FnOnce() -> String,
     ) {
         let at_ns = self.context.ns(at);
+        let (class, culprit) = match culprit {
+            Culprit::Target | Culprit::Network if self.is_cut_off(at) => ("fault", Culprit::Network),
+            culprit => (class, culprit),
+        };
         self.by_host(|targets, host| targets.error(host, class, culprit));
         let mut recorder = self.context.recorder.borrow_mut();
         if self.context.observer.is_none() {

@@ -12,6 +12,10 @@ const SHARED_BYTES: usize = 16 * 1024;
 /// where they are, because a large frame that arrives in small pieces must not be copied for each piece.
 const MOVED_BYTES_MAX: usize = 4 * 1024;
 
+/// The maximum size of one read from a socket without TLS, as under TLS. Without this limit, a flooding peer would make the
+/// buffer grow with every read.
+pub(super) const READ_BYTES_MAX: usize = 16 * 1024;
+
 /// A shared buffer that has grown beyond this size is freed.
 const SHARED_BYTES_KEPT_MAX: usize = 256 * 1024;
 

@@ -36,7 +36,7 @@ pub struct Dialed {
 }
 
 /// Connects to `endpoint` with a full TLS handshake. All steps must finish by `deadline`. `turn` is the number of the caller's connection:
-/// consecutive connections use the source and target addresses in turn.
+/// consecutive connections to a host use the source and target addresses in turn.
 ///
 /// # Errors
 /// A step failed or did not finish in time.
@@ -62,7 +62,7 @@ pub fn dial_device(
     faults: Option<&Rc<Faults>>,
 ) -> impl Future<Output = Result<Dialed, DialError>> {
     let own = endpoint.sessions.as_ref().map(|sessions| sessions.config_of(device));
-    dial_with(endpoint, own.or(endpoint.tls.as_ref()), resolver, endpoint.turn(device), deadline, faults)
+    dial_with(endpoint, own.or(endpoint.tls.as_ref()), resolver, device, deadline, faults)
 }
 
 async fn dial_with(
@@ -73,6 +73,9 @@ async fn dial_with(
     deadline: Instant,
     faults: Option<&Rc<Faults>>,
 ) -> Result<Dialed, DialError> {
+    if let Some(faults) = faults {
+        faults.dials();
+    }
     let mut steps = Steps::default();
     // Boxed, because the device's task would otherwise reserve memory for a handshake until the task ends.
     let connecting = Box::pin(connect(endpoint, tls, (resolver, turn), deadline, faults, &mut steps));

@@ -176,7 +176,7 @@ impl Link {
             Ok(()) => Poll::Pending,
             Err(end) => {
                 if let Some(transport) = self.transport.take() {
-                    transport.end();
+                    leave(transport);
                 }
                 self.input = BytesMut::new();
                 self.output = BytesMut::new();
@@ -391,6 +391,7 @@ impl Link {
     fn end_if_requested<E>(&mut self, close: Option<Close>) -> Result<(), End<E>> {
         match (close, &mut self.transport) {
             (None | Some(Close::AfterFlush), _) => return Ok(()),
+            (Some(Close::Reset), Some(transport)) if transport.is_silent() => {}
             (Some(Close::Reset), transport) => transport.take().map_or((), Transport::reset),
             (Some(Close::Silent), transport) => transport.take().map_or((), half_open::hold),
         }
@@ -403,6 +404,13 @@ impl Link {
             Some(transport) => transport.poll_shutdown(cx).map(drop),
             None => Poll::Ready(()),
         }
+    }
+}
+
+/// Closes the socket, unless a fault has silenced the connection: then the socket stays open until the peer closes it.
+fn leave(transport: Transport) {
+    if transport.is_silent() {
+        half_open::hold(transport);
     }
 }
 

@@ -23,29 +23,4 @@ pub struct Endpoint {
     pub own_roots: bool,
     /// Local addresses to connect from, in turn. If empty, the operating system chooses.
     pub sources: Vec<IpAddr>,
-    /// Number of hosts that devices use in turn, of which this is one; 0 means 1.
-    pub hosts: u64,
-}
-
-impl Endpoint {
-    /// Returns the number of a device among those of this host. With the number among all devices, a host would be reached through only
-    /// some of the addresses.
-    pub(super) fn turn(&self, device: u64) -> u64 {
-        device / self.hosts.max(1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn devices_of_each_host_take_turns() {
-        let turns = |hosts| {
-            let endpoint = Endpoint { hosts, ..Endpoint::default() };
-            [0, 1, 2, 3, 4].map(|device| endpoint.turn(device))
-        };
-        assert_eq!(turns(0), [0, 1, 2, 3, 4]);
-        assert_eq!(turns(2), [0, 0, 1, 1, 2]);
-    }
 }

@@ -54,13 +54,21 @@ pub struct Faults {
     rng: RefCell<Rng>,
     /// True from the time when a fault ended or silenced a connection until [`Faults::recovered`].
     is_broken: Cell<bool>,
+    /// True from the time when a fault silenced a connection until the device dials again.
+    is_silent: Cell<bool>,
 }
 
 impl Faults {
     /// Creates the faults of a device. `rng` draws the jitter.
     #[must_use]
     pub fn new(windows: Vec<FaultWindow>, deadlines: Rc<Deadlines>, rng: Rng) -> Faults {
-        Faults { windows, deadlines, rng: RefCell::new(rng), is_broken: Cell::new(false) }
+        Faults {
+            windows,
+            deadlines,
+            rng: RefCell::new(rng),
+            is_broken: Cell::default(),
+            is_silent: Cell::default(),
+        }
     }
 
     /// Returns the faults, in the order in which they were given.
@@ -98,10 +106,15 @@ impl Faults {
         self.active(kind, now).is_some()
     }
 
-    /// Returns whether nothing passes: now, or since a fault silenced a connection of a device that is not online again.
+    /// Returns whether nothing passes: on any connection, or on the silent connection of a device that has not dialed again.
     #[must_use]
     pub fn is_cut_off(&self, now: Instant) -> bool {
-        self.is_broken() || self.blocks(now)
+        self.is_silent.get() || self.blocks(now)
+    }
+
+    /// Notes that the device dials.
+    pub(super) fn dials(&self) {
+        self.is_silent.set(false);
     }
 
     /// Returns whether no byte passes now, so that a new connection cannot be established.
@@ -158,6 +171,7 @@ impl Faults {
         let window = self.windows.iter().find(ends)?;
         window.applied.set(window.applied.get() + 1);
         self.is_broken.set(true);
+        self.is_silent.set(window.kind == FaultKind::HalfOpen);
         Some(window.kind)
     }
 

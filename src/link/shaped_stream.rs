@@ -9,10 +9,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::buffers::READ_BYTES_MAX;
 use super::faults::InjectedFault;
 use super::shaped::ShapedSocket;
 use super::tls::{Socket, TlsFacts, TlsStream};
-use super::transport::READ_BYTES_MAX;
 
 /// A connection with faults.
 #[derive(Debug)]

@@ -252,6 +252,7 @@ fn a_reset_is_a_reset_for_the_peer() {
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         assert_eq!(talker.closed, Some(Closed::Fault));
         assert!(faults.is_broken(), "until the device is online again");
+        assert!(!faults.is_cut_off(clock::now()), "the network is fine");
         faults.recovered();
         assert!(!faults.is_broken());
         // It happened once: a connection that was established later stays.
@@ -293,7 +294,7 @@ fn a_half_open_connection_is_silent_and_stays_open() {
         assert_eq!(silence.kind(), io::ErrorKind::WouldBlock);
         // The peer may write without an error, and ends the connection by itself.
         peer.write_all(b"anyone?").await.unwrap();
-        assert!(faults.is_broken());
+        assert!(faults.is_broken() && faults.is_cut_off(clock::now()));
         peer.shutdown().await.unwrap();
         let (bytes, end) = read(&mut peer, 1).await;
         assert!(bytes.is_empty() && end.is_some(), "only now it is closed on this side too");

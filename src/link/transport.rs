@@ -11,14 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
-use super::half_open;
+use super::buffers::READ_BYTES_MAX;
 use super::shaped_stream::ShapedStream;
 use super::tls::{NO_CLIENT_CERTIFICATE, TlsFacts, TlsFailure, TlsStream};
 use crate::sansio::TlsEnd;
-
-/// The maximum size of one read, as under TLS. Without this limit, a flooding peer would make the buffer grow with
-/// every read.
-pub(super) const READ_BYTES_MAX: usize = 16 * 1024;
 
 /// An established connection.
 #[derive(Debug)]
@@ -141,18 +137,14 @@ impl Transport {
         }
     }
 
-    /// Closes the socket, unless a fault has silenced the connection: then the socket stays open until the peer closes it.
-    pub(super) fn end(self) {
-        if matches!(&self, Transport::Shaped(stream) if stream.is_silent()) {
-            half_open::hold(self);
-        }
+    /// Returns true if a fault has silenced the connection, so that the peer must not learn its end.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self, Transport::Shaped(stream) if stream.is_silent())
     }
 
     /// Resets the connection: the peer sees a reset instead of an end of stream.
     pub fn reset(self) {
-        if matches!(&self, Transport::Shaped(stream) if stream.is_silent()) {
-            self.end();
-        } else if let Some(socket) = self.socket() {
+        if let Some(socket) = self.socket() {
             // The socket is closed in any case. If this fails, the peer sees an end of stream.
             let _ = socket.set_zero_linger();
         }

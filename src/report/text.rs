@@ -157,8 +157,8 @@ fn run(out: &mut Writer, result: &RunResult, summary: &Summary) {
     };
     fact("scenario", format!("{}, seed {}{overrides}", plain(&run.scenario.file), run.seed));
     fact("target", target(result));
-    for line in targets::lines(result) {
-        fact("", line);
+    for (number, line) in targets::lines(result).into_iter().enumerate() {
+        fact(if number == 0 { "hosts" } else { "" }, line);
     }
     fact("when", format!("{}, for {}", format::date(&run.started), format::span(run.duration_us)));
     let devices = [summary.online_peak, summary.devices].map(human_count);

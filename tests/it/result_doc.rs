@@ -48,6 +48,8 @@ fn unit(name: &str, kind: &str) -> &'static str {
         "50" | "90" | "99" | "100" => "µs",
         _ if name.ends_with("_percent") => "% of one core",
         _ if name.contains("bytes") => "bytes",
+        // In phases, it is a pair of shares.
+        "planned_online" if kind.starts_with("integer") => "count",
         "rate_ok" | "margin" | "planned_online" | "planned_load" | "quantile" => "fraction of 1",
         _ if name.ends_with("_share") => "fraction of 1",
         "limit" | "observed" | "observed_best" | "observed_worst" => "see `unit`",

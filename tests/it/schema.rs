@@ -17,7 +17,7 @@ const UNKNOWN: &str = "no-such-key";
 const REFERENCE: &str = "${env.EXAMPLE}";
 
 /// Errors in the meaning of a scenario. The schema may accept them, but must refuse every other error.
-const MEANING: [&str; 13] = [
+const MEANING: [&str; 12] = [
     "not allowed with arrival = \"closed\"",
     "think_time requires arrival = \"closed\"",
     "rate and every are mutually exclusive",

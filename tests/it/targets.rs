@@ -2,12 +2,13 @@
 
 use crate::support::address::{listen, own_address};
 use crate::support::emulator::Emulator;
-use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, finish, read_result, totals};
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, all_ok, command, finish, read_result, totals};
 use hubstorm::measure::{Outcome, TargetTotals};
 use hubstorm::result::model::RunResult;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +17,7 @@ const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 fn hub(arguments: &[&str]) -> Emulator {
     let all = [&["--group-key", "env:HUB_KEY"], arguments].concat();
-    Emulator::start(own_address(), &all, &[("HUB_KEY", KEY)])
+    Emulator::start(Ipv4Addr::LOCALHOST.into(), &all, &[("HUB_KEY", KEY)])
 }
 
 /// Returns a project with a scenario for these hosts, and the CAs of these hubs in one file. `target` is added to `[target]`.
@@ -76,15 +77,15 @@ fn hosts_get_equal_shares_and_counts_agree() {
 #[test]
 fn every_host_is_checked_before_the_load() {
     let hub = hub(&[]);
-    let dead = listen(own_address()).local_addr().expect("it was bound").port();
+    let dead = listen(Ipv4Addr::LOCALHOST.into()).local_addr().expect("it was bound").port();
     let work = work(&[&hub], &[hub.port(), dead], "", FLEETS);
     let finished = work.run();
     let address = format!("cannot connect to localhost:{dead}");
     for part in ["preflight check failed", &address] {
         assert!(finished.exits(1).stderr.contains(part), "{part}: {}", finished.stderr);
     }
-    let mut check = work.run_command();
-    check.arg("--once");
+    let mut check = command([Path::new("run"), Path::new("--once"), &work.scenario()]);
+    check.env("HUB_KEY", KEY);
     let finished = finish(check);
     let text = &finished.exits(99).stdout;
     let (first, second) = text.split_once(&format!("host localhost:{dead}")).expect("a list for each host");

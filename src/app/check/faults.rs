@@ -1,6 +1,6 @@
 //! Describes the faults of a plan, for `check`: those of the built-in hub, and those of fleets. Uses only the plan.
 
-use super::Layout;
+use crate::app::columns::Layout;
 use crate::plan::{FaultPlan, Plan};
 use crate::policy::fault::{Fault, FaultKind};
 use crate::policy::network::Network;

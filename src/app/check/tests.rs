@@ -222,6 +222,18 @@ fn twins_and_methods_are_described() {
 }
 
 #[test]
+fn several_hosts_are_described() {
+    let text = described(include_str!("../../../scenarios/failover.toml"), &["fleet.meter.devices=101"]);
+    for line in [
+        "  IoT hub localhost:8883, localhost:8884 over TLS, trusting the system's root\n    certificates\n",
+        "  devices use the 2 hosts in turn, 50 or 51 devices each\n",
+        "  failover: a device tries the next host after it could not connect or lost its\n    connection\n",
+    ] {
+        assert!(text.contains(line), "{line:?}: {text}");
+    }
+}
+
+#[test]
 fn source_addresses_are_described() {
     let text = described(
         include_str!("../../../scenarios/mosquitto.toml"),

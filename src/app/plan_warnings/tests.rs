@@ -69,6 +69,9 @@ fn hub_without_its_domain_is_noted() {
         assert_eq!(notes.contains("did you mean"), !expected.is_empty(), "{host}: {notes}");
         assert!(notes.contains(expected), "{host}: {notes}");
     }
+    let both = "[target]\nkind = \"iot-hub\"\nhost = [\"one\", \"two:8884\"]\n[fleet.a]\ndevices = 1\n\
+                auth = { kind = \"sas\", group_key = \"${env.KEY}\" }\n";
+    assert_eq!(notes_of(both).matches("has no domain").count(), 2, "each host is checked");
 }
 
 #[test]

@@ -117,12 +117,12 @@ async fn connect(
     others_connected: bool,
 ) -> Result<(), Failure> {
     let deadline = clock::now() + fleet.connect_timeout;
-    let dialed =
-        link::dial(endpoint, &Resolver::default(), fleet.first, deadline).await.map_err(|error| {
-            let key = if error.is_timeout() { " (connect_timeout)" } else { "" };
-            let cause = error.text_within(fleet.connect_timeout) + key;
-            Failure::new(cause, dial_fix(&error, endpoint))
-        })?;
+    let turn = fleet.first + u64::from(*index);
+    let dialed = link::dial(endpoint, &Resolver::default(), turn, deadline).await.map_err(|error| {
+        let key = if error.is_timeout() { " (connect_timeout)" } else { "" };
+        let cause = error.text_within(fleet.connect_timeout) + key;
+        Failure::new(cause, dial_fix(&error, endpoint))
+    })?;
     let credentials = fleet.auth.credentials(&endpoint.host, device, *index, clock::unix());
     let mut trial = TrialDevice {
         session: Session::new(Settings {

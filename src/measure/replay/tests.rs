@@ -35,6 +35,10 @@ fn phases() -> Vec<Phase> {
     (0..2).map(phase).collect()
 }
 
+fn targets() -> Vec<TargetTotals> {
+    ["a", "b"].map(|host| TargetTotals { host: host.to_owned(), ..TargetTotals::default() }).into()
+}
+
 impl Live {
     fn new() -> Live {
         let layout = Layout::new(2, 2, Duration::from_secs(60));
@@ -43,7 +47,7 @@ impl Live {
         let recorder = |_| Recorder::new(layout, stalls.clone());
         Live {
             recorders: (0..2).map(recorder).collect(),
-            collector: Collector::new(layout, fleets(), phases()),
+            collector: Collector::new(layout, fleets(), phases()).with_targets(targets()),
             delta: Delta::default(),
             second: 0,
             open: Default::default(),
@@ -63,6 +67,8 @@ impl Live {
             recorder.counts(worker).bytes_sent += messages;
             recorder.heartbeat(from, MS);
             recorder.busy(key.phase, 1, S);
+            recorder.targets().message(worker, took_ms * MS);
+            recorder.targets().error(1 - worker, "reset", Culprit::Network);
             if took_ms > 500 {
                 recorder.error("reset", Culprit::Network, from, || "reset".to_owned());
                 recorder.clocks_diverged(from, -5, true);
@@ -103,7 +109,8 @@ fn end(second: u64) -> SecondEnd {
 }
 
 fn replay() -> Replay {
-    Replay::new(fleets(), phases(), Layout::new(2, 2, Duration::from_secs(60)).highest_us)
+    let highest_us = Layout::new(2, 2, Duration::from_secs(60)).highest_us;
+    Replay::new(fleets(), phases(), highest_us).with_targets(targets())
 }
 
 proptest! {

@@ -19,7 +19,7 @@ const BLOCK_BYTES: usize = 256 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     at: u64,
-    /// Offset of the next row of the same device; 0 if there is none.
+    /// Offset of the next row of the same device; 0 for the last row.
     pub(super) next: u64,
     /// Recorded time since the first row of the file.
     pub(super) time_ns: u64,

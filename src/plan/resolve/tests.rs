@@ -147,6 +147,41 @@ fn host_is_a_name_or_an_address_only() {
 }
 
 #[test]
+fn several_hosts_have_their_own_ports() {
+    let target = |host: &str, more: &[&str]| {
+        let host = format!("target.host={host}");
+        let all = [&["target.kind=mqtt", &host, "fleet.meter.send.0.topic=x"], more].concat();
+        plan(SMALL, &all).map(|plan| plan.target)
+    };
+    for (hosts, more, address, tls, loopback) in [
+        ("[\"a\", \"b:8884\"]", &[][..], "a:1883, b:8884", false, false),
+        ("[\"a\", \"b:8883\"]", &[], "a:8883, b:8883", true, false),
+        ("[\"a:1\", \"a\"]", &["target.port=2"], "a:1, a:2", false, false),
+        ("[\"[::1]:1\", \"localhost\", \"::1\"]", &[], "[::1]:1, localhost:1883, [::1]:1883", false, true),
+        ("[\"127.0.0.2\", \"b\"]", &[], "127.0.0.2:1883, b:1883", false, false),
+        ("[\"a\"]", &[], "a:1883", false, false),
+    ] {
+        let target = target(hosts, more).unwrap();
+        assert_eq!(target.address(), address);
+        assert_eq!((target.tls.is_some(), target.is_loopback()), (tls, loopback), "{hosts}");
+        assert_eq!(target.hosts().count(), usize::from(target.host_count()), "{hosts}");
+    }
+    let both = target("[\"a\", \"b\", \"c\"]", &["target.failover=next"]).unwrap();
+    assert_eq!(
+        (both.failover, (0..7).map(|i| both.host_of(i)).collect::<Vec<_>>()),
+        (true, vec![0, 1, 2, 0, 1, 2, 0])
+    );
+    for (hosts, more, what) in [
+        ("[\"a:1883\", \"A\"]", &[][..], "the list has this host twice"),
+        ("[\"a:1883\", \"::1\"]", &["target.source_ips=[\"10.0.0.2\"]"], "of the other family"),
+        ("[\"a\"]", &["target.failover=next"], "failover needs a second host"),
+    ] {
+        let error = target(hosts, more).unwrap_err();
+        assert!(error.contains(what), "{hosts}: {error}");
+    }
+}
+
+#[test]
 fn source_addresses_are_local_and_unique() {
     let sources = |host: &str, list: &str| {
         let host = format!("target.host={host}");

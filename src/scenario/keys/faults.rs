@@ -18,6 +18,7 @@ pub(super) fn fault(reader: &mut Reader<'_>, node: &Node) -> Option<FaultSpec> {
         kind,
         fleet: fields.take("fleet").and_then(|node| reader.text(node, "the name of a fleet")),
         code: fields.take("code").and_then(|node| code(reader, node)),
+        by: fields.take("by").and_then(|node| Some(written(node, reader.duration(node)?))),
         ..common(reader, node, &mut fields)
     };
     fields.finish(reader, &[]);
@@ -30,15 +31,19 @@ pub(super) fn fleet_fault(reader: &mut Reader<'_>, node: &Node) -> Option<FaultS
     let kinds = FaultKind::FLEET.map(|kind| (kind.name(), kind));
     let profiles: Vec<_> = PROFILES.iter().map(|profile| (profile.name, profile)).collect();
     let (kind, profile) = (fields.take("kind"), fields.take("profile"));
-    let is_written = [kind, profile].map(|node| node.is_some());
+    let (by, rate) = (fields.take("by"), fields.take("rate"));
+    let is_written = [kind, profile, by, rate].map(|node| node.is_some());
     let kind = kind.and_then(|node| Some(written(node, reader.choice(node, &kinds, &[])?)));
     let profile = profile.and_then(|node| Some(written(node, reader.choice(node, &profiles, &[])?)));
+    let by = by.and_then(|node| Some(written(node, reader.duration(node)?)));
+    let rate = rate.and_then(|node| Some(written(node, reader.bits_per_s(node)?)));
     let spec = FaultSpec {
-        is_wrong: is_written != [kind.is_some(), profile.is_some()],
+        is_wrong: is_written != [kind.is_some(), profile.is_some(), by.is_some(), rate.is_some()],
         kind,
         profile,
+        by,
+        rate,
         jitter: fields.take("jitter").and_then(|node| Some(written(node, reader.duration(node)?))),
-        rate: fields.take("rate").and_then(|node| Some(written(node, reader.bits_per_s(node)?))),
         ..common(reader, node, &mut fields)
     };
     fields.finish(reader, &[]);
@@ -57,7 +62,7 @@ fn common(reader: &mut Reader<'_>, node: &Node, fields: &mut Fields<'_>) -> Faul
         share: fields.take("share").and_then(|node| Some(written(node, reader.percent(node, 1.0)?))),
         fleet: None,
         code: None,
-        by: fields.take("by").and_then(|node| Some(written(node, reader.duration(node)?))),
+        by: None,
         jitter: None,
         rate: None,
         is_wrong: false,

@@ -69,7 +69,7 @@ pub struct FaultSpec {
     pub jitter: Option<Written<Duration>>,
     /// `rate`, in bits per second.
     pub rate: Option<Written<u64>>,
-    /// True if the table has a `kind` or a `profile` that is invalid.
+    /// True if the table has a `kind`, `profile`, `by` or `rate` that is invalid, so that it must not be reported as missing.
     pub is_wrong: bool,
 }
 

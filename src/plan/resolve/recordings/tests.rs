@@ -200,7 +200,7 @@ fn mistakes_are_told_with_file_and_line() {
             load(&scenario(target, send, TEN_SECONDS), csv.as_bytes()).map(|_| ()).expect_err(expected);
         assert!(errors.contains(expected), "{expected}\n{errors}");
     }
-    let rows: String = (0..30).map(|n| format!("{n},nobody,,x\n")).collect();
+    let rows: String = (0..30).map(|n| format!("{n},d9,,x\n")).collect();
     let errors =
         load(&scenario(HUB, "", TEN_SECONDS), format!("time,device,properties,payload\n{rows}").as_bytes())
             .map(|_| ())
