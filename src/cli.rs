@@ -6,6 +6,7 @@ mod compare;
 mod examples;
 mod hints;
 mod plan;
+mod schema;
 
 use crate::report::{Export, Format, exit};
 pub use capacity::{CapacityArgs, VaryArg};
@@ -15,6 +16,7 @@ use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueH
 pub use compare::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
 use examples::FIRST_STEPS;
 pub use plan::{PlanArgs, PlanFormat};
+pub use schema::{SchemaArgs, SchemaFormat};
 use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -351,29 +353,6 @@ pub struct InitArgs {
     /// Replace an existing file
     #[arg(long)]
     pub force: bool,
-}
-
-/// `hubstorm schema`.
-#[derive(Debug, Args)]
-pub struct SchemaArgs {
-    /// File format
-    #[arg(value_enum)]
-    pub format: SchemaFormat,
-}
-
-/// File formats with a schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SchemaFormat {
-    /// Result file, hubstorm.result.v1
-    Result,
-    /// Comparison, hubstorm.compare.v1
-    Compare,
-    /// Capacity, hubstorm.capacity.v1
-    Capacity,
-    /// Capacity plan, hubstorm.plan.v1
-    Plan,
-    /// Scenario file
-    Scenario,
 }
 
 /// `hubstorm doctor`.

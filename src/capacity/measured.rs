@@ -167,9 +167,9 @@ pub enum Bound {
 /// The answer of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapacityAnswer {
-    /// The highest level that is known to be good; null if there is none.
+    /// The highest level that is known to be good; null if it is unknown.
     pub lower: Option<Level>,
-    /// The lowest level that is known to be bad; null if there is none.
+    /// The lowest level that is known to be bad; null if it is unknown.
     pub upper: Option<Level>,
     /// Why the search ended.
     pub end: EndReason,
@@ -188,9 +188,9 @@ pub struct CapacityAnswer {
 pub struct CriterionAnswer {
     /// The threshold, such as `telemetry p(99) < 500ms`, or `backlog`.
     pub criterion: String,
-    /// The highest level at which it is known to pass; null if there is none.
+    /// The highest level at which it is known to pass; null if it is unknown.
     pub lower: Option<Level>,
-    /// The lowest level at which it is known to fail; null if there is none.
+    /// The lowest level at which it is known to fail; null if it is unknown.
     pub upper: Option<Level>,
 }
 

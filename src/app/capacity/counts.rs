@@ -1,4 +1,4 @@
-//! What a search needs of each second of its run: due, done and open messages. Used by `trials`. Uses only measurements.
+//! The number of due, done and open messages in each second of a search. Used by `trials`. Uses only measurements.
 
 use crate::capacity::backlog::{BacklogGrowth, growth};
 use crate::measure::{Measurement, Outcome, Rules, Test, Totals};

@@ -82,7 +82,7 @@ mod tests {
         Rules { thresholds: vec![rule], ..Rules::default() }
     }
 
-    /// In each of two phases, so many operations took 10 ms and so many 500 ms.
+    /// Two phases, each with its number of operations that took 10 ms, and of those that took 500 ms.
     fn run(phases: [[u64; 2]; 2]) -> Measurement {
         measured(1, 2, |recorder: &mut Recorder| {
             for (phase, [fast, slow]) in (0..).zip(phases) {
