@@ -69,7 +69,7 @@ fn search_finds_the_limit_of_the_hub() {
     let export = format!("{}", markdown.display());
     let options = [
         "--hold",
-        "9s",
+        "6s",
         "--from",
         "40%",
         "--to",

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn backlog_is_what_is_due_and_not_done() {
+    fn backlog_counts_due_messages_that_are_not_done() {
         let even = growth_of(|_| S / 50);
         assert!(!even.grows() && even.growth.abs() < 3.0, "{even:?}");
         // Each message takes 2% of a message interval longer than the one before.
