@@ -246,7 +246,7 @@ pub struct Trial {
     pub ok: u64,
     /// Due messages per second.
     pub offered_per_s: f64,
-    /// Messages per second that ended ok.
+    /// Messages per second that ended ok in this time, whenever they were due.
     pub achieved_per_s: f64,
     /// Response time p50 of messages that ended ok; null if there are none.
     pub p50_us: Option<u64>,

@@ -8,6 +8,8 @@ use crate::measure::{Measurement, Outcome, Rules, Test, Totals};
 pub(super) struct Counts {
     /// Messages that are done, by second: the first entry is the end of the first second.
     done: Vec<u64>,
+    /// Messages that ended ok, likewise.
+    ok: Vec<u64>,
     due: u64,
     /// Messages that became due in the latest second.
     newly_due: u64,
@@ -21,6 +23,7 @@ impl Counts {
     pub(super) fn add(&mut self, measurement: &Measurement, rules: &Rules, planned_per_s: f64) {
         let totals = measurement.sum(|part| part.operation.is_message());
         self.done.push(done(&totals, rules));
+        self.ok.push(totals.ok());
         self.newly_due = totals.due.saturating_sub(self.due);
         self.due = totals.due;
         self.open = totals.due.saturating_sub(totals.ended());
@@ -41,6 +44,13 @@ impl Counts {
     /// Returns the number of messages so far.
     pub(super) fn due(&self) -> u64 {
         self.due
+    }
+
+    /// Returns the number of messages that ended ok from one second of the run to another, whenever they were due.
+    pub(super) fn ok_between(&self, from_s: u64, to_s: u64) -> u64 {
+        let index = |second: u64| usize::try_from(second).ok()?.checked_sub(1);
+        let at = |second: u64| index(second).and_then(|index| self.ok.get(index)).copied().unwrap_or(0);
+        at(to_s).saturating_sub(at(from_s))
     }
 
     /// Returns the growth of the backlog in a phase from one second of the run to another. `None` if it cannot be tested.
@@ -153,6 +163,7 @@ mod tests {
         let mut counts = Counts::default();
         counts.add(&run(91, |_| S / 50), &Rules::default(), 0.0);
         assert!(!counts.is_drained(), "messages were due in this second");
+        assert_eq!((counts.ok_between(0, 1), counts.ok_between(1, 1)), (3_000, 0));
         counts.add(&run(92, |_| S / 50), &Rules::default(), 0.0);
         assert!(counts.is_drained());
         let mut open = Counts::default();

@@ -329,7 +329,7 @@ fn range(
     let (least, why) = least.unwrap_or((1, String::new()));
     let from = match &args.from {
         Some(text) => level("--from", text, scale)?,
-        None => FROM.max(least),
+        None => FROM.min(to / 10).max(least),
     };
     if to < least {
         return Err(scenario_error(format!(

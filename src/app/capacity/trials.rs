@@ -293,7 +293,7 @@ impl<'a> Trials<'a> {
             due: totals.due,
             ok: totals.ok(),
             offered_per_s: per_s(totals.due),
-            achieved_per_s: per_s(totals.ok()),
+            achieved_per_s: per_s(self.counts.ok_between(from_s, ended.ended_s)),
             p50_us: totals.response.quantile(0.5),
             p99_us: totals.response.quantile(0.99),
             error_share: bad as f64 / totals.due.max(1) as f64,

@@ -50,7 +50,11 @@ pub(in crate::report) fn panels(result: &CapacityResult) -> Result<Vec<Panel>, R
         unit: Unit::Latency,
         scale: Scale::Log,
         height: LATENCY_HEIGHT,
-        series: marks(result, |trial| trial.p99_us.map(number)),
+        // The legend of the plot above is that of both.
+        series: marks(result, |trial| trial.p99_us.map(number))
+            .into_iter()
+            .map(|series| Series { id: format!("p99-{}", series.id), label: String::new(), ..series })
+            .collect(),
         limits: Vec::new(),
         outlier: None,
     };

@@ -68,6 +68,7 @@ fn levels_are_shares_or_rates() {
     };
     assert_eq!(of(&["--from", "20%", "--to", "400%"]), (200_000, 4_000_000));
     assert_eq!(of(&["--from", "200/s", "--to", "4000/s"]), (200_000, 4_000_000));
+    assert_eq!(of(&["--to", "50%"]), (50_000, 500_000), "a tenth of the highest level");
     assert_eq!(resolved(&plan(THRESHOLDS), &["--max-time", "10m"]).unwrap().slots.count, 15);
 }
 
