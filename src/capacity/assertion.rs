@@ -177,7 +177,7 @@ mod tests {
         for (typed, metric, tier, compare, limit) in [
             ("units(S2) <= 40", Metric::Units, Some(Tier::S2), Compare::LessOrEqual, 40.0),
             ("hubs==1", Metric::Hubs, None, Compare::Equal, 1.0),
-            (" price( s3 ) < 2500.50", Metric::Price, Some(Tier::S3), Compare::Less, 2_500.5),
+            (" price( S3 ) < 2500.50", Metric::Price, Some(Tier::S3), Compare::Less, 2_500.5),
             ("share(d2c) <= 75%", Metric::Share("d2c".to_owned()), None, Compare::LessOrEqual, 0.75),
             (
                 "share(d2c, S1) >= 0.5",

@@ -176,7 +176,7 @@ mod tests {
             assert!(error.starts_with(expected), "{text}: {error}");
         }
         let list =
-            PriceList::parse("p.toml", "currency = \"EUR\"\nas_of = \"x\"\n[tier.s1]\nprice = 25\n").unwrap();
+            PriceList::parse("p.toml", "currency = \"EUR\"\nas_of = \"x\"\n[tier.S1]\nprice = 25\n").unwrap();
         let prices = list.into_model();
         assert_eq!((prices.units[0].tier.as_str(), prices.units[0].price), ("S1", 25.0));
         assert_eq!(prices.status, "from_file");

@@ -1,4 +1,4 @@
-//! A fleet that the command line describes: so many devices that all send messages of one size. It becomes the text of a scenario, so that
+//! A fleet that the command line describes: a number of devices that all send messages of one size. It becomes the text of a scenario, so that
 //! there is only one way to a plan. Used by `app` for `hubstorm plan --devices`. Pure.
 
 use crate::units::{Rate, human_count, written_duration};

@@ -12,6 +12,8 @@ const FREE_DEVICES_MAX: u64 = 500;
 const UNITS_MAX: u64 = 1 << 30;
 /// Sums of rates are exact to more digits than this.
 const ROUNDING: f64 = 1e-9;
+/// A number of messages is exact, and only the division is rounded.
+const QUOTA_ROUNDING: f64 = 1e-13;
 
 /// A load to hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,7 +109,7 @@ pub(super) fn size(tier: Tier, target: &Target) -> Size {
 #[expect(clippy::cast_precision_loss, reason = "counts of messages are far below 2^52")]
 fn quota_units(tier: Tier, target: &Target) -> u64 {
     let needed = target.messages as f64 / target.headroom;
-    ceiling(needed / tier.messages_per_day() as f64).max(1)
+    ceiling(needed / tier.messages_per_day() as f64, QUOTA_ROUNDING).max(1)
 }
 
 /// Returns the units and the hubs that the throttle of a class requires. `None` if the tier does not have its operations.
@@ -118,7 +120,7 @@ fn needed(tier: Tier, class: Class, rate: f64) -> Option<(u64, u64)> {
     }
     if !holds(UNITS_MAX)? {
         // More units do not raise this limit, but more hubs do.
-        return Some((1, ceiling(rate / limit(tier, 1, class)?)));
+        return Some((1, ceiling(rate / limit(tier, 1, class)?, ROUNDING)));
     }
     let (mut low, mut high) = (1, UNITS_MAX);
     while high - low > 1 {
@@ -170,8 +172,8 @@ pub(super) fn share(tier: Tier, (units, hubs): (u64, u64), target: &Target, clas
     })
 }
 
-/// Rounds up, except for a rounding error.
+/// Rounds up, except for a rounding error of this share.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; the cast saturates")]
-fn ceiling(number: f64) -> u64 {
-    (number * (1.0 - ROUNDING)).ceil() as u64
+fn ceiling(number: f64, rounding: f64) -> u64 {
+    (number * (1.0 - rounding)).ceil() as u64
 }

@@ -75,8 +75,9 @@ Examples:
   hubstorm plan meters.toml
   hubstorm plan meters.toml --headroom 75% --export plan.html --export plan.json
   hubstorm plan meters.toml --assert \"units(S2) <= 40\" --assert \"share(d2c) < 75%\"
+  hubstorm plan meters.toml --prices prices.toml --reconnect-within 10m
   hubstorm plan --devices 40000 --every 15s --size 300
-  hubstorm plan --devices 40000 --every 15s --size 300 --sdk python --twin-reads 4/1d --prices prices.toml";
+  hubstorm plan --devices 40000 --every 15s --size 300 --sdk python --twin-reads 4/1d";
 
 pub(super) const COMPARE: &str = "\
 Examples:

@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(hosts.connected(1), Some([1, 2]));
         assert_eq!(hosts.connected(1), None, "it was online there");
         (0..3).for_each(|_| hosts.fail_over(1));
-        assert_eq!(hosts.connected(1), None, "it came back to the same host before it was online");
+        assert_eq!(hosts.connected(1), None, "it reached the same host again before it was online");
         hosts.fail_over(1);
         assert_eq!((hosts.connected(1), ports(&hosts)[1]), (Some([2, 0]), 1));
     }

@@ -118,7 +118,11 @@ async fn connect(
     };
     let mut connected = tcp(endpoint, &found, turn, deadline).await;
     if let (Ok(_), Some(faults)) = (&connected, faults) {
-        let passed = within(deadline, async { Ok(faults.pass_tcp_handshake().await) }).await;
+        let passed = within(deadline, async {
+            faults.pass_tcp_handshake().await;
+            Ok(())
+        })
+        .await;
         connected = connected.and_then(|stream| passed.map(|()| stream));
     }
     if connected.as_ref().err().is_none_or(is_after_tcp_handshake) {

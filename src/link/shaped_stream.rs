@@ -24,17 +24,17 @@ pub struct ShapedStream {
 
 #[derive(Debug)]
 enum Stream {
-    Tcp(ShapedSocket),
-    Tls(TlsStream<ShapedSocket>),
+    Tcp(Box<ShapedSocket>),
+    Tls(Box<TlsStream<ShapedSocket>>),
 }
 
 impl ShapedStream {
     pub(super) fn tcp(socket: ShapedSocket) -> ShapedStream {
-        ShapedStream { stream: Stream::Tcp(socket), cut: None }
+        ShapedStream { stream: Stream::Tcp(Box::new(socket)), cut: None }
     }
 
     pub(super) fn tls(stream: TlsStream<ShapedSocket>) -> ShapedStream {
-        ShapedStream { stream: Stream::Tls(stream), cut: None }
+        ShapedStream { stream: Stream::Tls(Box::new(stream)), cut: None }
     }
 
     fn shaped(&mut self) -> &mut ShapedSocket {

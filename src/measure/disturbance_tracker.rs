@@ -194,7 +194,7 @@ impl DisturbanceTracker {
         if sum < MASS_LOSS_MIN || sum.saturating_mul(100) <= online.saturating_mul(MASS_LOSS_PERCENT) {
             return;
         }
-        let last = window().filter(|(_, bin)| lost(bin) > 0).last().map_or(self.next, |(number, _)| *number);
+        let last = window().rfind(|(_, bin)| lost(bin) > 0).map_or(self.next, |(number, _)| *number);
         let settled_us = (last + 1) * BIN_US;
         let open = self.open.iter().map(|index| measurement.disturbances[*index].settled_us).max();
         if open.is_some_and(|settled| from_us <= settled.saturating_add(HOLD_US)) {

@@ -219,7 +219,8 @@ mod tests {
         assert_eq!((usual.lowest_online(), usual.planned_at_start()), (0, 100));
         assert_eq!(usual.attempts_per_s_peak(), 10);
         // Each case: last disconnect, end of the search, online devices, and when 99% was reached.
-        let cases: [(&str, u64, u64, &[(u64, u64)], Reached); 8] = [
+        type Case = (&'static str, u64, u64, &'static [(u64, u64)], Reached);
+        let cases: [Case; 8] = [
             ("never below", 10 * S, 60 * S, &[], Reached::NotDisturbed),
             ("never below the share", 10 * S, 60 * S, &[(11 * S, 99)], Reached::NotDisturbed),
             ("not reached", 10 * S, 60 * S, &[(10 * S, 50)], never(50 * S)),

@@ -8,6 +8,7 @@
 
 mod checks;
 pub mod disk;
+mod fault;
 pub mod file;
 mod file_error;
 pub mod journal;

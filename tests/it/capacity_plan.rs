@@ -82,7 +82,7 @@ fn scenario(case: &Value) -> String {
             let filled = |bytes: &Value| {
                 format!(
                     "payload = '{{\"x\":\"{}\"}}'",
-                    "x".repeat(usize::try_from(bytes.as_u64().expect("a size")).unwrap() - 8)
+                    "x".repeat(usize::try_from(bytes.as_u64().expect("a size")).expect("it fits") - 8)
                 )
             };
             match stream["operation"].as_str().expect("text") {

@@ -1,7 +1,5 @@
 //! A load test from its first check to its reports, as a team uses hubstorm, with the exit code of each command.
 
-#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
-
 use crate::support::hubstorm::{Finished, Workplace, finish};
 use crate::support::project::Project;
 use hubstorm::measure::Outcome;

@@ -192,7 +192,7 @@ fn broker_finds_half_open_devices_by_its_keep_alive() {
     let result = work.result();
     let applied: Vec<_> = result.faults.iter().map(|it| (it.fleet.as_deref(), it.applied)).collect();
     assert_eq!(applied, [(Some("early"), Some(3)), (Some("late"), Some(3))]);
-    assert_eq!(result.measurement.of(Operation::Connect).ok(), 8, "nobody connected again");
+    assert_eq!(result.measurement.of(Operation::Connect).ok(), 8, "no device connected again");
 }
 
 /// Returns the certificate that the hub presents, which OpenSSL has verified.

@@ -76,7 +76,7 @@ phase = "storm"
     assert!(junit.contains("recovery(100%) &lt;= 1ms"), "{junit}");
     let others = "[thresholds]\n\"online{phase:storm}\" = [\"recovery(90%) < 50s\"]\n\"online{phase:calm}\" = [\"recovery(1%) < 1s\"]\n";
     let others = Workplace::new(&format!("{STORM}{others}"));
-    let again = hubstorm(&["report", json, "--judge", others.scenario().to_str().unwrap()]);
+    let again = hubstorm(&["report", json, "--judge", "--scenario", others.scenario().to_str().unwrap()]);
     again.exits(99);
     for text in ["recovery(90%) < 50s", "no data (nothing disconnected the devices)"] {
         assert!(again.stdout.contains(text), "{text}: {}", again.stdout);

@@ -44,6 +44,7 @@ fn unit(name: &str, kind: &str) -> &'static str {
     match name {
         _ if !is_number => "",
         _ if name.ends_with("_us") => "µs",
+        _ if name.ends_with("_bits_per_s") => "bit/s",
         // The times in `reached_us`.
         "50" | "90" | "99" | "100" => "µs",
         _ if name.ends_with("_percent") => "% of one core",

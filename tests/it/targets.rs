@@ -158,7 +158,7 @@ fn failover_scenario_moves_the_devices_of_the_dead_hub() {
     assert_eq!((alive.connects[Outcome::Ok], alive.attempts(), alive.error_count()), (20, 20, 0), "{log}");
     assert_eq!(result.count(|counts| counts.reconnects), 10);
     let (due, outcomes) = totals(&result, "online");
-    assert_eq!(outcomes.get("ok"), Some(&due), "every device came back: {outcomes:?}");
+    assert_eq!(outcomes.get("ok"), Some(&due), "every device reconnected: {outcomes:?}");
     let finding =
         result.findings.iter().find(|finding| finding.text.contains("moved to another host 10 times"));
     assert!(finding.is_some_and(|finding| finding.evidence.contains("10 moved in, 0 moved away")), "{log}");

@@ -82,7 +82,7 @@ def answer(case):
     for tier in SIZE:
         phases = {phase["name"]: load_of(case, phase, tier) for phase in case["phases"]}
         day = case.get("day")
-        if day is None:
+        if not day:
             name = max(phases, key=lambda name: phases[name][1])
             day = [{"phase": name, "hours": 24}]
         messages = round(sum(phases[part["phase"]][1] * F(str(part["hours"])) * 3600 + phases[part["phase"]][2] for part in day))
@@ -103,7 +103,7 @@ def answer(case):
 
 
 def option(tier, devices, readers, peaks, messages, headroom):
-    if any(hub_limit(tier, 1, operation) is None for operation in peaks):
+    if None in [hub_limit(tier, 1, operation) for operation in peaks]:
         return {"fits": False}
     units = max(1, ceil(messages / headroom / QUOTA[tier]))
     hubs = max(1, ceil(F(devices, 500 if tier == "F1" else 1_000_000)))

@@ -89,7 +89,7 @@ pub fn outage_in_mid_run(broker: &mut impl Broker, ending: Ending) -> Conversati
     subscriber.reaches("up/", KEPT + CLEAN, after);
     let result = ctrl_c(&work, running);
 
-    // Each connection was lost once, and each device came back.
+    // Each connection was lost once, and each device reconnected.
     let errors = &result.errors;
     assert!(errors.iter().all(|error| error.culprit.name() != "us"), "{errors:#?}");
     let ended = errors.iter().filter(|error| ["reset", "closed_by_peer"].contains(&error.class.as_str()));

@@ -25,7 +25,7 @@ impl Device {
         self.messages.settle(recorder, self.offline_at_ns(), now);
     }
 
-    /// Records the end of the time without a connection after a disconnect. The time before the first connection of a span is none.
+    /// Records the end of the time without a connection after a disconnect. The time before the first connection of a span does not count.
     pub(super) fn end_outage(&self, from_ns: u64, now: Instant, is_back: bool) {
         if matches!(self.connect_reason, ConnectionEnd::Lost | ConnectionEnd::Disconnected) {
             self.recorder().outage(from_ns, self.context.ns(now), self.attempts.into(), is_back);

@@ -26,8 +26,7 @@ fn device_faults(plan: &Plan, fleet: u16, index: u32) -> Option<Rc<DeviceFaults>
 }
 
 fn times(due_s: f64, sent_s: f64, ended_s: f64) -> Times {
-    let [due, sent, acked] =
-        [due_s, sent_s, ended_s].map(|seconds| Duration::from_secs_f64(seconds)).map(nanos);
+    let [due, sent, acked] = [due_s, sent_s, ended_s].map(Duration::from_secs_f64).map(nanos);
     Times { due, picked: due, sent, acked }
 }
 

@@ -1,3 +1,5 @@
+//! Disturbances: a mass loss, known starts, bins, outages, and their limits.
+
 use super::super::connections::Offline;
 use super::super::measurement::{Fleet, Phase};
 use super::super::recovery::{Reached, RecoveryBins};
@@ -72,7 +74,8 @@ impl Bench {
 
 #[test]
 fn more_than_a_tenth_lost_in_2_s_is_a_disturbance() {
-    let cases: [(&str, &[(u64, u64)], Vec<(Cause, u64, u64)>); 6] = [
+    type Case = (&'static str, &'static [(u64, u64)], Vec<(Cause, u64, u64)>);
+    let cases: [Case; 6] = [
         ("a tenth", &[(10, 20_050)], vec![]),
         ("more than a tenth", &[(11, 20_050)], vec![(Cause::Observed, 20_050, 20_100)]),
         ("within 2 s", &[(6, 20_050), (5, 21_990)], vec![(Cause::Observed, 20_050, 22_000)]),

@@ -81,10 +81,8 @@ pub fn resolve(
         return Err(errors);
     }
     let (target, kind) = target::target(scenario, &mut errors);
-    let hosts: Vec<&str> = match scenario.target {
-        Some(_) => target.hosts().map(|(host, _)| host).collect(),
-        None => Vec::new(),
-    };
+    let hosts: Vec<&str> =
+        scenario.target.iter().flat_map(|_| target.hosts()).map(|(host, _)| host).collect();
     let schedule = phases::resolve(scenario, &mut errors);
     let context = ResolveContext {
         kind,
@@ -118,7 +116,6 @@ pub fn resolve(
     if errors.is_empty() {
         warnings.extend(warnings::warnings(scenario, &fleets, &drives));
     }
-    let day = day::resolve(scenario.day.as_ref(), &schedule, &mut errors);
     let longest_ack = fleets.iter().map(|fleet| fleet.ack_timeout).max().unwrap_or(DRAIN_MAX);
     let plan = Plan {
         name: scenario.name.clone().unwrap_or_else(|| stem(&scenario.file)),
@@ -131,8 +128,8 @@ pub fn resolve(
         packet_mib_max: packet_mib_max(&fleets),
         fleets,
         drives,
+        day: day::resolve(scenario.day.as_ref(), &schedule, &mut errors),
         schedule,
-        day,
         deliveries,
         drain: scenario.drain.unwrap_or(longest_ack.min(DRAIN_MAX)),
         abort_when_unreachable: scenario.abort_when_unreachable,

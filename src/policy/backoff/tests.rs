@@ -148,7 +148,7 @@ fn never_does_not_retry_and_fixed_has_a_constant_delay() {
 }
 
 #[test]
-fn decorrelated_delays_start_at_the_base_and_stop_at_the_maximum() {
+fn decorrelated_delays_are_between_the_base_and_the_maximum() {
     let mut rng = generator(1, 1, Purpose::Connection);
     let policy = exponential(Jitter::Decorrelated);
     for _ in 0..1_000 {
@@ -176,7 +176,7 @@ fn device_gives_up_after_failed_attempts_in_a_row() {
 }
 
 #[test]
-fn earliest_time_of_giving_up_is_the_sum_of_the_shortest_delays() {
+fn earliest_giving_up_is_after_the_sum_of_shortest_delays() {
     let seconds = Duration::from_secs;
     let attempts = |back_off: BackOff, count| Reconnect { gives_up_attempts: Some(count), ..back_off.into() };
     for (policy, earliest) in [

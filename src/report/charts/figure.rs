@@ -366,11 +366,7 @@ fn fault_names(canvas: &mut Canvas, size: &Size, faults: &[Fault], area: &Area<'
             group.iter().map(|fault| name(fault)).collect::<Vec<_>>().join(" + ")
         };
         let long = joined(|fault| format!("{}, {}", faults::kind(fault), faults::share(fault)));
-        let text = if long.chars().count() <= room {
-            long
-        } else {
-            shorten(&joined(|fault| faults::kind(fault)), room)
-        };
+        let text = if long.chars().count() <= room { long } else { shorten(&joined(faults::kind), room) };
         if room >= FAULT_CHARS_MIN {
             let at = (left + 3.0, area.top - 6.0 - size.font - 6.0);
             canvas.text_until((theme::BAD, size.font), at, right, &text);

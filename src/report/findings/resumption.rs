@@ -54,7 +54,7 @@ mod tests {
             };
             resumption(&measured(1, 1, record), target).map(|finding| finding.evidence)
         };
-        assert_eq!(evidence(on, 0, 0), None, "nobody connected again");
+        assert_eq!(evidence(on, 0, 0), None, "no device connected again");
         assert_eq!(evidence(on, 3, 0).as_deref(), Some("0 of 8 TLS handshakes resumed a session"));
         assert_eq!(evidence(on, 3, 2).as_deref(), Some("2 of 8 TLS handshakes resumed a session"));
         assert_eq!(evidence(TargetFacts::default(), 3, 0), None, "resumption is off");

@@ -65,7 +65,7 @@ impl RecoveryTest {
         }
     }
 
-    /// Returns the recovery from a disturbance. `None` if there is none, because the devices were never disturbed.
+    /// Returns the recovery from a disturbance. `None` if the devices were never disturbed.
     fn found(
         &self,
         measurement: &Measurement,

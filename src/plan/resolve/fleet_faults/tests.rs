@@ -84,7 +84,7 @@ fn wrong_faults_are_refused_with_place_and_fix() {
         (vec!["kind = \"stal\""], "did you mean \"stall\"?"),
         (vec!["kind = \"hold-acks\"\nat = \"1s\"\nfor = \"1s\""], "unknown value"),
         (vec!["profile = \"3G\""], "did you mean \"3g\"?"),
-        (vec!["profile = \"lte\""], "did you mean \"lte-m\"?"),
+        (vec!["profile = \"lte\""], "\"lte-m\", \"nb-iot\""),
         (vec!["at = \"1s\""], "add kind = \"stall\", or profile = \"3g\""),
         (vec!["kind = \"stall\"\nprofile = \"3g\""], "a fault has either a kind or a profile"),
         (vec!["kind = \"latency\""], "add by = \"500ms\""),
