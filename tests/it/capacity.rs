@@ -91,7 +91,8 @@ fn search_finds_the_limit_of_the_hub() {
     }
     let decided = result.trials.iter().all(|trial| matches!(trial.verdict, Verdict::Good | Verdict::Bad));
     if let (true, Some(lower), Some(upper)) = (decided, result.answer.lower, result.answer.upper) {
-        assert!(lower.per_s <= 105.0 && upper.per_s >= 95.0, "{result:?}");
+        // In a trial this short, the burst and a backlog within the threshold still hide up to 18 messages per second.
+        assert!(lower.per_s <= 130.0 && upper.per_s >= 95.0, "{result:?}");
         finished.exits(0);
     }
     assert!(finished.stdout.contains("The capacity is "), "{}", finished.stdout);
