@@ -59,7 +59,9 @@ fn recovery_that_cannot_be_reached_is_noted() {
         (
             "",
             over("10s"),
-            format!("Warning: {name} can only fail: in phase storm, the phase ends 1.00 s {hold} lengthen the phase\n"),
+            format!(
+                "Warning: {name} can only fail: in phase storm, the phase ends 1.00 s {hold} lengthen the phase\n"
+            ),
         ),
         ("", String::new(), format!("Warning: {name} {no_data}")),
         (broker, String::new(), format!("Note: {name} {no_data}")),
