@@ -2,25 +2,18 @@
 //! `run` print them, together with the warnings about this machine. Uses only the plan.
 
 use super::columns::Layout;
-use crate::measure::{Compare, Test, threshold_label};
+use crate::measure::{Compare, Test};
 use crate::plan::{
-    CallPlan, DrivePlan, FleetPlan, Offline, Plan, Remedy, Subscription, TargetKind, Threshold, address_of,
+    CallPlan, DrivePlan, FleetPlan, Offline, Plan, Remedy, Subscription, TargetKind, address_of,
     is_loopback_host,
 };
 use crate::scenario::masked;
 use crate::units::{Percent, human_count, human_duration, plural, set_duration, written_duration};
+use message::{Weight, format_threshold};
 use std::collections::BTreeSet;
 
+mod message;
 mod recoveries;
-
-/// The severity of a message about a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Weight {
-    /// A mistake: the run fails, measures nothing, or sends wrong messages or secrets. `check --strict` makes it an error.
-    Warning,
-    /// A fact that may be intended.
-    Note,
-}
 
 /// The warnings and notes about a plan, and the warnings about this machine.
 pub(super) struct Warnings {
@@ -221,15 +214,6 @@ fn late_aborts(plan: &Plan) -> impl Iterator<Item = String> {
             )
         })
     })
-}
-
-/// Formats a threshold as in a scenario, on one line.
-fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
-    let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
-    let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
-    let (phase, fleet) = (phase.map(|phase| &*phase.name), fleet.map(|fleet| &*fleet.name));
-    let label = threshold_label(threshold.metric.name(), phase, fleet, threshold.without_faults);
-    format!("{label} {}", threshold.expression)
 }
 
 /// Returns a warning about calls to a fleet that does not subscribe to them, or a note if it does not implement the method.

@@ -1,7 +1,7 @@
 //! Warnings about thresholds on recoveries that can only fail: nothing disconnects the devices, or the phase ends too early. Uses only the
 //! plan.
 
-use super::{Weight, format_threshold};
+use super::message::{Weight, format_threshold};
 use crate::measure::{Disturbance, HOLD_US, Test};
 use crate::plan::{Plan, Threshold};
 use crate::units::human_us;
