@@ -64,7 +64,7 @@ pub enum Command {
     /// Validate a scenario and print its plan and needs
     #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
-    /// Plan the units of a hub on paper: throttles, quota and price against the load. Starts nothing
+    /// Calculate the units and the price of an IoT hub for a load, from its throttles and quota. Starts nothing
     #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
     /// Start an IoT Hub emulator on this machine (MQTT over TLS)

@@ -1,4 +1,4 @@
-//! The capacity of an IoT hub on paper: how many units of which tier a plan needs, what binds, and what it costs. A plan and a price list
+//! Calculates the capacity of an IoT hub: how many units of which tier a plan needs, what binds, and what it costs. A plan and a price list
 //! come in; a [`CapacityPlan`] goes out. Made by `app` for `hubstorm plan`; rendered by `report`. Read `model.rs` first, then `plan_capacity.rs`.
 //!
 //! - `demand`: the load of each limit class in each phase, and the billed messages of a day.
