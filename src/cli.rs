@@ -1,18 +1,22 @@
 //! The command line: clap types for the arguments, and the help texts, completions and man pages generated from them. `main` parses
 //! the command line and `app` acts on it.
 
+mod capacity;
 mod compare;
 mod examples;
 mod hints;
 mod plan;
+mod schema;
 
 use crate::report::{Export, Format, exit};
+pub use capacity::{CapacityArgs, VaryArg};
 use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 pub use compare::{CompareArgs, CompareFormat, CompareOptions, InconclusiveAs};
 use examples::FIRST_STEPS;
 pub use plan::{PlanArgs, PlanFormat};
+pub use schema::{SchemaArgs, SchemaFormat};
 use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -64,6 +68,9 @@ pub enum Command {
     /// Validate a scenario and print its plan and needs
     #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
+    /// Search for the highest load that still meets the thresholds
+    #[command(after_help = examples::CAPACITY)]
+    Capacity(CapacityArgs),
     /// Calculate the units and the price of an IoT hub for a load, from its throttles and quota. Starts nothing
     #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
@@ -346,27 +353,6 @@ pub struct InitArgs {
     /// Replace an existing file
     #[arg(long)]
     pub force: bool,
-}
-
-/// `hubstorm schema`.
-#[derive(Debug, Args)]
-pub struct SchemaArgs {
-    /// File format
-    #[arg(value_enum)]
-    pub format: SchemaFormat,
-}
-
-/// File formats with a schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SchemaFormat {
-    /// Result file, hubstorm.result.v1
-    Result,
-    /// Comparison, hubstorm.compare.v1
-    Compare,
-    /// Capacity plan, hubstorm.plan.v1
-    Plan,
-    /// Scenario file
-    Scenario,
 }
 
 /// `hubstorm doctor`.

@@ -228,7 +228,7 @@ pub(super) fn result(
 
 /// Adds the stalls of the built-in hub to the measurement. The hub converts them to wall-clock times at the end of the run.
 /// `zero_unix_at_end` is the start of the run, converted in the same way, so clock steps during the run cancel out.
-fn add_shards(finished: &mut Finished, shards: &[ShardHealth]) {
+pub(super) fn add_shards(finished: &mut Finished, shards: &[ShardHealth]) {
     let zero_us = us(finished.zero_unix_at_end);
     for (number, shard) in (0_u16..).zip(shards) {
         for entry in shard.stalls.iter().filter(|entry| entry.to_us > zero_us) {

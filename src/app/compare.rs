@@ -2,6 +2,7 @@
 //! `crate::compare` decides.
 
 mod baseline;
+mod capacity;
 mod output;
 mod side;
 
@@ -19,6 +20,9 @@ use std::path::Path;
 
 /// Compares the results, prints the comparison, and returns the exit code.
 pub(super) fn run(args: &CompareArgs, env: &mut Env) -> Result<u8, AppError> {
+    if let Some(both) = capacity::both(args)? {
+        return capacity::run(args, &both, env);
+    }
     let options = to_options(&args.options)?;
     baseline::check(&args.options, &args.base)?;
     let new = side::read(&args.new, env)?;

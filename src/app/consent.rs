@@ -24,12 +24,18 @@ pub(super) async fn confirm(plan: &Plan, yes: bool, quiet: bool, env: &mut Env) 
     } else {
         format!("uses more than {limit} of the daily messages of {}\n", cost.hub())
     };
+    ask(&format!("this run {}", cost.trim_end()), "use a shorter run or smaller fleets", env).await
+}
+
+/// Asks whether to continue. `fact` says what will happen, and `instead` what would make it cheaper.
+///
+/// # Errors
+/// The answer is no, there is no terminal to ask on, or asking fails.
+pub(super) async fn ask(fact: &str, instead: &str, env: &mut Env) -> Result<(), AppError> {
     let Some(answer) = env.answer else {
-        return Err(AppError::Usage(format!(
-            "this run {cost}  to allow it, add --yes; or use a shorter run or smaller fleets"
-        )));
+        return Err(AppError::Usage(format!("{fact}\n  to allow it, add --yes; or {instead}")));
     };
-    write!(env.err, "this run {cost}continue? [y/N] ")
+    write!(env.err, "{fact}\ncontinue? [y/N] ")
         .and_then(|()| env.err.flush())
         .map_err(|error| environment_error("cannot ask for confirmation", &error))?;
     // On a blocking thread, so that Ctrl-C works while waiting for the answer.

@@ -19,6 +19,18 @@ fn billed(plan: &Plan) -> f64 {
     })
 }
 
+/// Returns the mean number of billed blocks of a message that devices send, weighted by their rates.
+#[must_use]
+pub(super) fn blocks_per_message(plan: &Plan) -> f64 {
+    let tier = size(plan).tier;
+    let sends = plan.fleets.iter().flat_map(|fleet| fleet.sends.iter().map(move |send| (fleet, send)));
+    let (blocks, rate) = sends.fold((0.0, 0.0), |(blocks, rate), (fleet, send)| {
+        let rate_hz = send.arrival.rate_hz * f64::from(fleet.devices);
+        (blocks + rate_hz * message_blocks(fleet, send, tier), rate + rate_hz)
+    });
+    if rate > 0.0 && blocks > 0.0 { blocks / rate } else { 1.0 }
+}
+
 /// Operations of a plan whose number a sum needs.
 enum Counted<'a> {
     Messages(&'a FleetPlan, &'a SendPlan),

@@ -6,6 +6,7 @@
 
 mod build_result;
 mod ca_file;
+mod capacity;
 mod capacity_plan;
 mod certs;
 mod check;
@@ -60,7 +61,7 @@ pub use signals::{count_interrupts, survive_file_size_limit};
 /// the system's default.
 #[must_use]
 pub fn handles_interrupts(cli: &Cli) -> bool {
-    matches!(cli.command, Command::Run(_) | Command::Emulator(_))
+    matches!(cli.command, Command::Run(_) | Command::Capacity(_) | Command::Emulator(_))
 }
 
 /// Runs a command and returns its exit code ([`exit`]).
@@ -68,6 +69,7 @@ pub async fn run(cli: Cli, mut env: Env) -> u8 {
     let result = match cli.command {
         Command::Run(args) if args.once => once::run(&args, &mut env).await,
         Command::Run(args) => run::run(&args, &mut env).await,
+        Command::Capacity(args) => capacity::run(&args, &mut env).await,
         Command::Init(args) => init::run(&args, &mut env).map(|()| exit::PASSED),
         Command::Check(args) => check::run(&args, &mut env).await.map(|()| exit::PASSED),
         Command::Plan(args) => capacity_plan::run(&args, &mut env).await,
@@ -106,6 +108,7 @@ fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
         SchemaFormat::Compare => crate::compare::schema(),
         SchemaFormat::Plan => crate::capacity::schema(),
         SchemaFormat::Scenario => crate::scenario::schema(),
+        SchemaFormat::Capacity => crate::capacity::measured::schema(),
     };
     let text = serde_json::to_string_pretty(&schema)
         .map_err(|e| environment_error("cannot render the schema", &e))?;

@@ -21,14 +21,13 @@ use crate::live::Style;
 use crate::plan::{HostPort, Plan, Target, address_of};
 use crate::result::model::{EndedBy, RunResult};
 use crate::units::{human_duration, plural};
-use built_in_hub::stop_emulator;
 use load::{run_load, style};
 use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 
-pub(super) use built_in_hub::{control_config, set_target};
-pub(super) use load::tracer;
+pub(super) use built_in_hub::{control_config, set_target, stop_emulator};
+pub(super) use load::{outline, tracer};
 
 /// Runs a scenario. Returns the exit code of its verdict.
 pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {

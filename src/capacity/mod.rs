@@ -1,5 +1,7 @@
-//! Calculates the capacity of an IoT hub: how many units of which tier a plan needs, what binds, and what it costs. A plan and a price list
-//! come in; a [`CapacityPlan`] goes out. Made by `app` for `hubstorm plan`; rendered by `report`. Read `model.rs` first, then `plan_capacity.rs`.
+//! The capacity of a hub, calculated and measured. Called by `app`; rendered by `report`.
+//!
+//! Calculated (`hubstorm plan`): how many units of which tier of IoT Hub a plan needs, what binds, and what it costs. A plan and a price list come
+//! in; a [`CapacityPlan`] goes out. Read `model.rs` first, then `plan_capacity.rs`.
 //!
 //! - `demand`: the load of each limit class in each phase, and the billed messages of a day.
 //! - `blocks`: the billed messages of each operation, from rendered payloads.
@@ -9,17 +11,34 @@
 //! - `generator`: the machines that generate the load.
 //! - `assertion`: conditions such as `units(S2) <= 40`.
 //!
-//! Pure. The throttles themselves are in `iothub`. Must not depend on connections, workers or results of runs.
+//! Measured (`hubstorm capacity`): the highest load that still meets the thresholds. Read `measured.rs`, the result, first.
+//!
+//! - `search`: chooses the next level, and computes the bounds.
+//! - `pace`: when to offer which load.
+//! - `trial` and `backlog`: judge a trial.
+//! - `answer`: the interval, that of each criterion, and the curve, from the trials.
+//! - `search_assertion`: conditions such as `capacity >= 4000/s`.
+//! - `comparison`: compares two capacities.
+//!
+//! Pure. The throttles themselves are in `iothub`. Must not depend on connections, workers or clocks.
 
+pub mod answer;
 mod assertion;
+pub mod backlog;
 mod blocks;
+pub mod comparison;
 mod demand;
 mod generator;
+pub mod measured;
 pub mod model;
 mod options;
+pub mod pace;
 mod plan_capacity;
 mod prices;
+mod search;
+pub mod search_assertion;
 mod simple_fleet;
+pub mod trial;
 mod units;
 
 pub use assertion::{Assertion, AssertionError};
@@ -27,6 +46,7 @@ pub use blocks::{call_blocks, message_blocks};
 pub use model::{CapacityPlan, schema};
 pub use plan_capacity::{Settings, plan_capacity};
 pub use prices::{PriceError, PriceList, money};
+pub use search::{Answer, End, Next, Search, SearchRules, TrialVerdict, conditional_throughput};
 pub use simple_fleet::SimpleFleet;
 
 #[cfg(test)]

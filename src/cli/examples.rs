@@ -33,6 +33,16 @@ Examples:
   hubstorm check meters.toml --strict --machine      for CI: fails after any warning
   sed s/meter/gauge/g meters.toml | hubstorm check -";
 
+pub(super) const CAPACITY: &str = "\
+Examples:
+  hubstorm capacity meters.toml                      searches the heaviest phase
+  hubstorm capacity meters.toml --phase steady --from 20% --to 400%
+  hubstorm capacity meters.toml --target broker.example --assert \"capacity >= 4000/s\"
+  hubstorm capacity meters.toml --max-time 30m --export capacity.md --export junit=capacity.xml
+  hubstorm capacity meters.toml --resume reports/meters-capacity-20261123T101500Z.json
+
+Press Ctrl-C once to end the search and write what is known; press it twice to skip the drain.";
+
 pub(super) const EMULATOR: &str = "\
 Examples:
   hubstorm emulator --ca-out ca.pem

@@ -130,7 +130,7 @@ mod tests {
             ("check a.toml b.toml", Some("a run has one scenario")),
             ("run a.toml fleet.a.devices=5", Some("--set fleet.a.devices=5")),
             ("run a.toml --set fleet.a.devices 5", Some("--set KEY=VALUE")),
-            ("check a.toml --out x", Some("--out is an option of run, report, certs, man")),
+            ("check a.toml --out x", Some("--out is an option of run, capacity, report, certs, man")),
             ("--quiet run a.toml", Some("write options after the command, such as hubstorm run --quiet")),
         ] {
             let arguments: Vec<&str> = std::iter::once("hubstorm").chain(line.split(' ')).collect();

@@ -95,7 +95,7 @@ impl Context {
         let recorder = RefCell::new(Recorder::new(super::layout(&plan), deadlines.stalls().clone()));
         let delivery_tracker = RefCell::new(DeliveryTracker::new(&plan));
         let loads = plan.run_loads();
-        let load_end_ns = Cell::new(nanos(plan.schedule.end()));
+        let load_end_ns = Cell::new(nanos(plan.schedule.load_end()));
         let hosts = Hosts::new(&plan, endpoints);
         let faults = WorkerFaults::of(&plan);
         let watches_ends = faults.is_some() || hosts.are_several();

@@ -72,7 +72,7 @@ impl Coordinator {
             tally: Tally::start(plan_layout::collector(&plan), settings.journal.clone(), clock.zero_unix),
             reconciliation: Reconciliation::new(workers.count()),
             loads: plan.run_loads(),
-            load_end: plan.schedule.end(),
+            load_end: plan.schedule.load_end(),
             plan,
             clock,
             wall,

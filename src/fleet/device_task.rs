@@ -85,9 +85,8 @@ async fn dial(
     deadline: Instant,
 ) -> Option<Result<Dialed, link::DialError>> {
     let (global, hosts) = (device.global_index(), &context.hosts);
-    let faults = device.faults(context);
-    let faults = faults.as_ref().map(|faults| &faults.link);
     let (endpoint, resolver) = (hosts.endpoint(global), &context.resolver);
+    let faults = device.faults(context).map(|faults| Rc::clone(&faults.link));
     let mut dialling = pin!(link::dial_device(endpoint, resolver, global, deadline, faults));
     let alarm = context.deadlines.alarm();
     poll_fn(|cx| {

@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::WallClock;
 use crate::link::Endpoint;
 use crate::measure::{Ending, Event, Operation};
-use crate::plan::{Plan, Segment};
+use crate::plan::{Plan, Segment, TrialSlots};
 use crate::policy::backoff::BackOff;
 use crate::scenario::Input;
 use std::io::{Read as _, Write as _};
@@ -180,4 +180,38 @@ async fn load_is_not_appended_after_a_stop() {
     assert_eq!(finished.appended, []);
     assert!(events.iter().any(|event| matches!(event, Event::Noted { .. })), "{events:?}");
     assert!(finished.measurement.breakdowns.is_empty(), "{:?}", finished.measurement.breakdowns);
+}
+
+/// A search declares the phases of its trials before their load is known. Their load belongs to them although it is appended later.
+#[tokio::test]
+async fn appended_load_belongs_to_declared_phases() {
+    let slots = TrialSlots {
+        idle: Duration::from_millis(500),
+        settle: Duration::from_millis(500),
+        judged: Duration::from_secs(1),
+        count: 2,
+    };
+    let ramp_and_steady =
+        format!("{ONE_SECOND}[[phase]]\nname = \"steady\"\nduration = \"1h\"\nload = \"200%\"\n");
+    let plan = sending(&ramp_and_steady).into_trials(1, &slots);
+    assert_eq!(plan.schedule.load_end(), Duration::from_secs(1));
+    let commands = vec![
+        append(1_500, 0.0),
+        append(3_000, 1.0),
+        append(3_500, 0.0),
+        append(4_000, 0.5),
+        append(5_000, 2.0),
+    ];
+    let (finished, _) = run_with(plan, 2, broker(), commands).await;
+    assert!(finished.complete, "{:?}", finished.measurement.breakdowns);
+    assert_eq!(finished.load_ended, Duration::from_secs(5));
+    let due =
+        |phase: &str| finished.measurement.sum(|key| key.operation.is_message() && key.phase == phase).due;
+    // Per device 10 messages per second at 100%. The levels are relative to the 200% of the phase. Give or take one for each device.
+    for (phase, expected) in
+        [("p", 20), ("before slot 1", 20), ("slot 1", 40), ("before slot 2", 10), ("slot 2", 80)]
+    {
+        let due = due(phase);
+        assert!(due.abs_diff(expected) <= 2, "{phase}: {due} due, {expected} expected");
+    }
 }

@@ -7,6 +7,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -40,12 +41,12 @@ pub struct Dialed {
 ///
 /// # Errors
 /// A step failed or did not finish in time.
-pub fn dial(
-    endpoint: &Endpoint,
-    resolver: &Resolver,
+pub fn dial<'a>(
+    endpoint: &'a Endpoint,
+    resolver: &'a Resolver,
     turn: u64,
     deadline: Instant,
-) -> impl Future<Output = Result<Dialed, DialError>> {
+) -> impl Future<Output = Result<Dialed, DialError>> + use<'a> {
     dial_with(endpoint, endpoint.tls.as_ref(), resolver, turn, deadline, None)
 }
 
@@ -54,40 +55,43 @@ pub fn dial(
 ///
 /// # Errors
 /// Returns the same errors as [`dial`].
-pub fn dial_device(
-    endpoint: &Endpoint,
-    resolver: &Resolver,
+pub fn dial_device<'a>(
+    endpoint: &'a Endpoint,
+    resolver: &'a Resolver,
     device: u64,
     deadline: Instant,
-    faults: Option<&Rc<Faults>>,
-) -> impl Future<Output = Result<Dialed, DialError>> {
+    faults: Option<Rc<Faults>>,
+) -> impl Future<Output = Result<Dialed, DialError>> + use<'a> {
     let own = endpoint.sessions.as_ref().map(|sessions| sessions.config_of(device));
     dial_with(endpoint, own.or(endpoint.tls.as_ref()), resolver, device, deadline, faults)
 }
 
-async fn dial_with(
-    endpoint: &Endpoint,
-    tls: Option<&Arc<ClientConfig>>,
-    resolver: &Resolver,
+/// Boxed, because the device's task would otherwise reserve memory for a handshake until the task ends.
+fn dial_with<'a>(
+    endpoint: &'a Endpoint,
+    tls: Option<&'a Arc<ClientConfig>>,
+    resolver: &'a Resolver,
     turn: u64,
     deadline: Instant,
-    faults: Option<&Rc<Faults>>,
-) -> Result<Dialed, DialError> {
-    if let Some(faults) = faults {
-        faults.dials();
-    }
-    let mut steps = Steps::default();
-    // Boxed, because the device's task would otherwise reserve memory for a handshake until the task ends.
-    let connecting = Box::pin(connect(endpoint, tls, (resolver, turn), deadline, faults, &mut steps));
-    match connecting.await {
-        Ok(transport) => Ok(Dialed { tls: transport.tls_facts(), transport, steps }),
-        Err((step, source)) => {
-            let is_blocked = faults.is_some_and(|faults| faults.blocks(clock::now()));
-            let is_timeout = source.kind() == io::ErrorKind::TimedOut;
-            let source = if is_blocked && is_timeout { InjectedFault::error(source.kind()) } else { source };
-            Err(DialError::new(step, steps, source))
+    faults: Option<Rc<Faults>>,
+) -> Pin<Box<impl Future<Output = Result<Dialed, DialError>> + use<'a>>> {
+    Box::pin(async move {
+        let faults = faults.as_ref();
+        if let Some(faults) = faults {
+            faults.dials();
         }
-    }
+        let mut steps = Steps::default();
+        match connect(endpoint, tls, (resolver, turn), deadline, faults, &mut steps).await {
+            Ok(transport) => Ok(Dialed { tls: transport.tls_facts(), transport, steps }),
+            Err((step, source)) => {
+                let is_blocked = faults.is_some_and(|faults| faults.blocks(clock::now()));
+                let is_timeout = source.kind() == io::ErrorKind::TimedOut;
+                let source =
+                    if is_blocked && is_timeout { InjectedFault::error(source.kind()) } else { source };
+                Err(DialError::new(step, steps, source))
+            }
+        }
+    })
 }
 
 /// Connects, and stores the duration of each finished step in `steps`.

@@ -132,7 +132,7 @@ async fn connect(faults: &Rc<Faults>) -> (Dialed, TcpStream) {
     let (listener, address) = listener();
     let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: address.port(), ..Endpoint::default() };
     let resolver = Resolver::default();
-    let dialing = dial_device(&endpoint, &resolver, 0, test_deadline(), Some(faults));
+    let dialing = dial_device(&endpoint, &resolver, 0, test_deadline(), Some(Rc::clone(faults)));
     let (dialed, accepted) = tokio::join!(dialing, listener.accept());
     (dialed.expect("it connects"), accepted.expect("a client").0)
 }
@@ -207,7 +207,7 @@ fn a_stall_passes_nothing_until_its_end_and_loses_nothing() {
         let (listener, address) = listener();
         let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: address.port(), ..Endpoint::default() };
         let resolver = Resolver::default();
-        let dialing = dial_device(&endpoint, &resolver, 0, clock::now() + 50 * MS, Some(&faults));
+        let dialing = dial_device(&endpoint, &resolver, 0, clock::now() + 50 * MS, Some(Rc::clone(&faults)));
         let error = dialing.await.unwrap_err();
         assert_eq!((error.class, error.is_timeout()), ("fault", true), "{error}");
         drop(listener);
@@ -328,7 +328,7 @@ async fn connect_tls<T>(
         let (stream, _) = listener.accept().await.expect("a client connects");
         serve(stream, TlsAcceptor::from(identity.server())).await
     };
-    let dialing = dial_device(&endpoint, &resolver, 0, test_deadline(), Some(faults));
+    let dialing = dial_device(&endpoint, &resolver, 0, test_deadline(), Some(Rc::clone(faults)));
     let (dialed, served) = tokio::join!(dialing, serve);
     (dialed.expect("it connects"), served)
 }

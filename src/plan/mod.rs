@@ -17,6 +17,7 @@
 //! - `forecast`: the resources that a run needs, and the samples that it produces.
 //! - `once`: the plan in which one device of each fleet does every operation once.
 //! - `sdk`: presets for Azure's device SDKs.
+//! - `trials`: the plan of a search for capacity.
 //! - `rules`: thresholds and validity limits, as the result file stores them.
 //! - `fingerprint`: the hash of the load.
 
@@ -36,6 +37,7 @@ mod resolve;
 mod rules;
 mod schedule;
 mod sdk;
+mod trials;
 
 pub use crate::measure::{Compare, Test};
 pub use crate::scenario::{in_json, is_json};
@@ -57,6 +59,7 @@ pub use schedule::{
     RunLoads, Schedule, Segment, Span, Spread, Stay, Stays, ns,
 };
 pub use sdk::{DevicePreset, device_preset};
+pub use trials::TrialSlots;
 
 #[cfg(test)]
 mod test_support;

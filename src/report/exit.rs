@@ -1,5 +1,6 @@
 //! The exit codes of the process, each with its name and meaning. `judge` and `app` return them.
 
+use crate::capacity::measured::{AssertionResult, AssertionStatus, EndReason};
 use crate::result::model::Status;
 
 /// The run passed.
@@ -45,8 +46,8 @@ pub const ALL: [ExitCode; 9] = [
     ExitCode {
         code: FAILED,
         name: "failed",
-        meaning: "a threshold failed, every device was offline for longer than abort_when_unreachable, an operation failed (--once), or an assertion \
-                  is false (plan)",
+        meaning: "a threshold failed, every device was offline for longer than abort_when_unreachable, an operation failed (--once), an assertion is \
+                  false (plan, capacity), or the lowest level of a search is bad (capacity)",
     },
     ExitCode {
         code: CONFIGURATION,
@@ -72,7 +73,8 @@ pub const ALL: [ExitCode; 9] = [
     ExitCode {
         code: INCONCLUSIVE,
         name: "inconclusive",
-        meaning: "the results do not decide whether the new one is worse; more runs are needed (compare)",
+        meaning: "the results do not decide whether the new one is worse; more runs are needed (compare). Or: the search does not decide \
+                  whether an assertion is true, or ended early (capacity)",
     },
 ];
 
@@ -97,6 +99,31 @@ pub fn of_run(status: Status, interrupted: bool) -> u8 {
     strongest(&[judged, if interrupted { INTERRUPTED } else { PASSED }])
 }
 
+/// Returns the exit code of a search. Assertions decide, if there are any.
+#[must_use]
+pub fn of_search(end: EndReason, assertions: &[AssertionResult]) -> u8 {
+    match end {
+        EndReason::Interrupted => return INTERRUPTED,
+        EndReason::Breakdown => return INVALID,
+        _ => {}
+    }
+    let has = |status: AssertionStatus| assertions.iter().any(|assertion| assertion.status == status);
+    if !assertions.is_empty() {
+        return match () {
+            () if has(AssertionStatus::Failed) => FAILED,
+            () if has(AssertionStatus::Generator) => INVALID,
+            () if has(AssertionStatus::Inconclusive) => INCONCLUSIVE,
+            () => PASSED,
+        };
+    }
+    match end {
+        EndReason::Width | EndReason::HighestGood => PASSED,
+        EndReason::LowestBad => FAILED,
+        EndReason::Generator | EndReason::Interrupted | EndReason::Breakdown => INVALID,
+        EndReason::Undecided | EndReason::Time | EndReason::Messages | EndReason::Quota => INCONCLUSIVE,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +138,30 @@ mod tests {
             (Status::Invalid, true, 105),
         ] {
             assert_eq!(of_run(status, interrupted), code, "{status:?} {interrupted}");
+        }
+    }
+
+    #[test]
+    fn assertions_decide_a_search() {
+        use AssertionStatus::{Failed, Generator, Inconclusive, Passed};
+        let assertion = |status| AssertionResult { text: String::new(), status, reason: String::new() };
+        for (end, statuses, code) in [
+            (EndReason::Width, &[][..], 0),
+            (EndReason::HighestGood, &[], 0),
+            (EndReason::LowestBad, &[], 99),
+            (EndReason::Generator, &[], 120),
+            (EndReason::Time, &[], 122),
+            (EndReason::Interrupted, &[], 105),
+            (EndReason::Interrupted, &[Failed], 105),
+            (EndReason::Breakdown, &[Passed], 120),
+            (EndReason::Generator, &[Passed], 0),
+            (EndReason::LowestBad, &[Failed], 99),
+            (EndReason::Time, &[Passed, Inconclusive], 122),
+            (EndReason::Generator, &[Inconclusive, Generator], 120),
+            (EndReason::Width, &[Inconclusive, Failed, Generator], 99),
+        ] {
+            let assertions: Vec<AssertionResult> = statuses.iter().copied().map(assertion).collect();
+            assert_eq!(of_search(end, &assertions), code, "{end:?} {statuses:?}");
         }
     }
 

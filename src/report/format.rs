@@ -58,6 +58,12 @@ pub(super) fn rate(per_second: f64) -> String {
     }
 }
 
+/// Formats a rate with its unit: `1,234/s`.
+#[must_use]
+pub fn rate_text(per_second: f64) -> String {
+    format!("{}/s", rate(per_second))
+}
+
 /// Formats a time span of the run: `0.5 s`, `75 s`, `5m`.
 pub(super) fn span(us: u64) -> String {
     let seconds = Duration::from_micros(us).as_secs_f64();

@@ -28,6 +28,7 @@ mod margin;
 mod metric;
 mod page;
 mod recoveries;
+mod search;
 mod sources;
 mod standing;
 mod summary;
@@ -46,15 +47,21 @@ pub use capacity_plan::{
 pub use comparison::{html as comparison_page, markdown as comparison_markdown};
 pub use error_fix::{Connecting, connack_fix, dial_fix, error_fix};
 pub use findings::TargetFacts;
-pub use format::plain;
+pub use format::{plain, rate_text};
 pub use formats::{Export, Format, names as format_names, unknown_extension};
 pub use history::{
     Change, Group, History, HistoryInput, HistoryRun, Table, csv as history_csv, html as history_page,
     text as history_text,
 };
-pub use judge::{JudgeInput, Judgment, failed_early, judge, judge_again};
+pub use judge::{
+    JudgeInput, Judgment, PhaseJudgment, failed_early, judge, judge_again, judge_phase, phase_has_failed,
+};
 pub use metric::Reading;
 pub use page::html;
+pub use search::{
+    comparison as capacity_comparison_text, html as search_page, junit as search_junit,
+    markdown as search_markdown, text as search_text,
+};
 pub use text::{comparison_text, culprit, text, verdict_text};
 pub use width::{Width, columns, cut, wrap, wrap_lines};
 

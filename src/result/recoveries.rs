@@ -34,6 +34,7 @@ pub struct StormRecovery {
     /// Connection attempts in each outage.
     pub attempts_per_device: AttemptsPerDevice,
     /// Time without a connection of each device that disconnected. A device that disconnected again counts again.
+    #[serde(default)]
     pub outage: Latency,
     /// Number of values in `outage` that lasted until the end of the run, or until the device no longer had to be online.
     #[serde(default)]

@@ -9,11 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The subcommands.
-pub const COMMANDS: [&str; 12] = [
+pub const COMMANDS: [&str; 13] = [
     "run",
     "init",
     "check",
     "plan",
+    "capacity",
     "emulator",
     "report",
     "doctor",

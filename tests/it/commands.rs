@@ -63,8 +63,8 @@ fn examples_in_the_help_parse() {
         };
         assert!(line.len() <= 100, "the help would break this line, and a pasted command fails: {line}");
         // The command ends at a redirection or before a comment column.
-        let typed = line[at..].split("  ").next().unwrap_or_default().split('>').next().unwrap_or_default();
-        let typed = typed.trim_end_matches(" 2");
+        let typed = line[at..].split("  ").next().unwrap_or_default();
+        let typed = typed.split(" > ").next().unwrap_or_default().split(" 2> ").next().unwrap_or_default();
         let words = shlex::split(typed).unwrap_or_else(|| panic!("a shell cannot split {typed}"));
         hubstorm::cli::Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{typed}: {e}"));
         parsed += 1;

@@ -331,11 +331,16 @@ fn every_shipped_scenario_is_run_here() {
     let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).expect("it is there");
     let files: BTreeSet<String> =
         files.map(|file| file.expect("readable").file_name().to_string_lossy().into_owned()).collect();
-    let source =
-        [include_str!("library.rs"), include_str!("throttle.rs"), include_str!("faults.rs")].concat();
+    let source = [
+        include_str!("library.rs"),
+        include_str!("throttle.rs"),
+        include_str!("faults.rs"),
+        include_str!("targets.rs"),
+    ]
+    .concat();
     // The other files are read by a scenario.
     for file in files.iter().filter(|file| file.ends_with(".toml")) {
-        let run = [format!("run(\"{file}\""), format!("\"/scenarios/{file}\"")];
+        let run = [format!("run(\"{file}\""), format!("scenarios/{file}\"")];
         assert!(run.iter().any(|run| source.contains(run)), "{file} is not run");
     }
 }

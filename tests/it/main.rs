@@ -8,6 +8,7 @@ mod support;
 
 mod aedes;
 mod browser;
+mod capacity;
 mod capacity_plan;
 mod check;
 mod ci;

@@ -19,8 +19,7 @@ use tempfile::TempDir;
 pub const USER: &str = "device";
 /// The script behind Debian's wrapper, which would change the user.
 const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-/// The first port of the brokers on this process's own address. Each broker uses three: plain TCP, TLS, and Erlang's distribution, which is
-/// unused.
+/// The first port of the brokers on this process's own address. Each broker uses two: plain TCP and TLS.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(28_830);
 const CERTIFICATE_VALID: Duration = Duration::from_secs(86_400);
 
@@ -49,7 +48,7 @@ impl RabbitMq {
     fn launch(password: &str, anonymous: bool) -> RabbitMq {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = own_address();
-        let plain_port = NEXT_PORT.fetch_add(3, Ordering::Relaxed);
+        let plain_port = NEXT_PORT.fetch_add(2, Ordering::Relaxed);
         write_files(folder.path(), SocketAddr::new(address, plain_port), password, anonymous);
         let (mapper, mapper_port) = start_mapper();
         let node = start_node(folder.path(), SocketAddr::new(address, plain_port), mapper_port);
@@ -142,9 +141,14 @@ fn write_files(folder: &Path, plain: SocketAddr, password: &str, anonymous: bool
     );
 }
 
-/// Starts the port mapper on a port that was just free. If another process takes the port, the broker does not start.
+/// Returns a port of 127.0.0.1 that was just free. If another process takes it, the broker does not start.
+fn free_port() -> u16 {
+    listen(Ipv4Addr::LOCALHOST.into()).local_addr().expect("it is bound").port()
+}
+
+/// Starts the port mapper.
 fn start_mapper() -> (Child, u16) {
-    let port = listen(Ipv4Addr::LOCALHOST.into()).local_addr().expect("it is bound").port();
+    let port = free_port();
     let mut command = Command::new("epmd");
     command.args(["-address", "127.0.0.1", "-port", &port.to_string()]).stdin(Stdio::null());
     (command.spawn().expect("RabbitMQ's Erlang is installed; tests/run does that"), port)
@@ -159,7 +163,8 @@ fn start_node(folder: &Path, plain: SocketAddr, mapper_port: u16) -> Child {
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
         .env("ERL_CRASH_DUMP", folder.join("erl_crash.dump")) // Not in the working directory of the tests.
         .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
-        .env("RABBITMQ_DIST_PORT", (plain.port() + 2).to_string())
+        // For Erlang's distribution, which is unused. At its start, the broker tries this port on 127.0.0.1, which all tests share.
+        .env("RABBITMQ_DIST_PORT", free_port().to_string())
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
         .env("RABBITMQ_LOGS", "-")
         .env("RABBITMQ_LOG_BASE", folder)

@@ -74,7 +74,7 @@ fn newest(side: &[Read]) -> Option<&RunResult> {
     side.iter().map(|(_, result)| result).max_by(|one, other| one.run.started.cmp(&other.run.started))
 }
 
-fn of_export(format: Format) -> Result<CompareFormat, AppError> {
+pub(super) fn of_export(format: Format) -> Result<CompareFormat, AppError> {
     Ok(match format {
         Format::Text => CompareFormat::Text,
         Format::Json => CompareFormat::Json,

@@ -55,7 +55,7 @@ pub(in crate::app) fn set_target(plan: &mut Plan, ready: Ready) -> Result<Vec<u8
 }
 
 /// Gets the counts and the health of the built-in hub, and stops the hub.
-pub(super) async fn stop_emulator(mut hub: EmulatorProcess) -> Result<EmulatorReport, AppError> {
+pub(in crate::app) async fn stop_emulator(mut hub: EmulatorProcess) -> Result<EmulatorReport, AppError> {
     let ControlReply::Stats { counted, cpu_us, rss_peak_bytes, shards, throttle, faults, .. } =
         hub.stats().await?
     else {

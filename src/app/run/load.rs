@@ -84,7 +84,7 @@ pub(super) async fn run_load(
 }
 
 /// Returns the parts of the plan that the progress lines show.
-fn outline(plan: &Plan) -> Outline {
+pub(in crate::app) fn outline(plan: &Plan) -> Outline {
     let phases = plan.schedule.phases().iter().map(|phase| PhaseOutline {
         name: phase.name.clone(),
         start: phase.start,

@@ -69,8 +69,7 @@ impl Plan {
     /// Returns the loads of a running plan, which commands may extend.
     #[must_use]
     pub fn run_loads(&self) -> RunLoads {
-        let fleets = self.fleets.iter().map(|fleet| fleet.own_schedule.as_ref().map(Schedule::load));
-        RunLoads::new(self.schedule.load(), fleets)
+        RunLoads::new(&self.schedule, self.fleets.iter().map(|fleet| fleet.own_schedule.as_ref()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The loads of a running plan, which commands may extend. Read by `arrival` and by the engine. Must not depend on commands.
 
 use super::load::{Load, Segment};
+use super::phases::Schedule;
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 
@@ -39,21 +40,42 @@ impl RunLoad {
 /// The growing loads of a thread: that of the plan, and those of the fleets whose load differs from it.
 #[derive(Clone, Debug)]
 pub struct RunLoads {
-    plan: RunLoad,
+    plan: Appended,
     /// For each fleet; `None` if it follows the plan.
-    fleets: Vec<Option<RunLoad>>,
+    fleets: Vec<Option<Appended>>,
+}
+
+/// A growing load, and the load to which the factors of its segments are relative.
+#[derive(Clone, Debug)]
+struct Appended {
+    load: RunLoad,
+    reference: f64,
+}
+
+impl Appended {
+    fn new(schedule: &Schedule) -> Appended {
+        Appended { load: RunLoad::new(schedule.load()), reference: schedule.reference_load() }
+    }
+
+    fn append(&self, segment: Segment) -> bool {
+        let factor = segment.factor.map(|factor| factor * self.reference);
+        self.load.append(Segment { factor, ..segment })
+    }
 }
 
 impl RunLoads {
-    /// Creates growing loads. `fleets` are the planned loads of the fleets; `None` for a fleet that follows the plan.
-    pub(in crate::plan) fn new<'a>(plan: &Load, fleets: impl Iterator<Item = Option<&'a Load>>) -> RunLoads {
-        RunLoads { plan: RunLoad::new(plan), fleets: fleets.map(|load| load.map(RunLoad::new)).collect() }
+    /// Creates growing loads. `fleets` are the schedules of the fleets; `None` for a fleet that follows the plan.
+    pub(in crate::plan) fn new<'a>(
+        plan: &Schedule,
+        fleets: impl Iterator<Item = Option<&'a Schedule>>,
+    ) -> RunLoads {
+        RunLoads { plan: Appended::new(plan), fleets: fleets.map(|own| own.map(Appended::new)).collect() }
     }
 
     /// Returns the load of a fleet.
     #[must_use]
     pub fn of(&self, fleet: u16) -> &RunLoad {
-        self.fleets.get(usize::from(fleet)).and_then(Option::as_ref).unwrap_or(&self.plan)
+        &self.fleets.get(usize::from(fleet)).and_then(Option::as_ref).unwrap_or(&self.plan).load
     }
 
     /// Appends a segment to all loads. Returns false and changes nothing if the segment does not extend them.
@@ -66,6 +88,6 @@ impl RunLoads {
     /// Returns the current end of the loads, in nanoseconds since the start of the run.
     #[must_use]
     pub fn end_ns(&self) -> u64 {
-        self.plan.end_ns()
+        self.plan.load.end_ns()
     }
 }

@@ -46,6 +46,7 @@ mod plot;
 pub(super) mod recovery;
 mod response;
 mod rows;
+pub(super) mod search;
 pub(super) mod spectrum;
 mod svg;
 pub(super) mod theme;

@@ -43,7 +43,7 @@ pub(super) fn junit(result: &RunResult) -> Result<String, ReportError> {
 
 /// Removes the element `testsuites` around the suite: Surefire's schema has `testsuite` as the only root. In text and attributes, `<`
 /// is escaped, so the tags are unambiguous.
-fn only_suite(xml: &str) -> String {
+pub(in crate::report) fn only_suite(xml: &str) -> String {
     const END: &str = "</testsuite>";
     let suite = xml.find("<testsuite ").zip(xml.rfind(END)).and_then(|(from, to)| xml.get(from..to));
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n    {}{END}\n", suite.unwrap_or_default())
@@ -120,7 +120,12 @@ fn threshold_status(threshold: &ThresholdResult) -> TestCaseStatus {
     not_passed(kind, name, &word, &lines)
 }
 
-fn not_passed(kind: NonSuccessKind, name: &str, message: &str, lines: &[String]) -> TestCaseStatus {
+pub(in crate::report) fn not_passed(
+    kind: NonSuccessKind,
+    name: &str,
+    message: &str,
+    lines: &[String],
+) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
     status.set_message(message).set_type(name).set_description(lines.join("\n"));
     status

@@ -4,7 +4,7 @@
 
 mod csv;
 mod hlog;
-mod junit;
+pub(super) mod junit;
 pub(super) mod markdown;
 mod metrics;
 pub(super) mod threshold;

@@ -38,20 +38,20 @@ pub fn failed_early<'r>(
 }
 
 /// Counts operations without an outcome as excused failures, because they may still end with any outcome.
-fn count_open_as_lost(totals: &mut Totals) {
+pub(super) fn count_open_as_lost(totals: &mut Totals) {
     let open = totals.due.saturating_sub(totals.ended());
     totals.outcomes[Outcome::Lost] += open;
     totals.excused[Outcome::Lost] += open;
 }
 
 /// Returns true if a test can fail before the end. A count that must be reached or avoided is decided only at the end.
-fn may_be_final(test: &Test) -> bool {
+pub(super) fn may_be_final(test: &Test) -> bool {
     let must_grow = matches!(test.compare(), Compare::Greater | Compare::GreaterOrEqual | Compare::NotEqual);
     !(matches!(test, Test::Count { .. }) && must_grow)
 }
 
 /// Returns true if later operations can turn a failure into a pass: a count may still grow to its required value.
-fn may_still_change(test: &Test, totals: &Totals) -> bool {
+pub(super) fn may_still_change(test: &Test, totals: &Totals) -> bool {
     match *test {
         Test::Count { outcome, compare: Compare::Equal, limit } => {
             totals.outcome(outcome) - totals.excused[outcome].min(totals.outcome(outcome)) <= limit

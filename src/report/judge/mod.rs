@@ -16,12 +16,14 @@ mod offered;
 mod reason;
 mod recovery;
 mod threshold;
+mod trial;
 mod unattributed;
 mod undecided;
 
 pub(super) use bounds::RESOLUTION_US;
 pub use early::failed_early;
 pub(super) use reason::Code;
+pub use trial::{PhaseJudgment, judge_phase, phase_has_failed};
 
 use super::exit;
 use super::findings::{

@@ -74,7 +74,7 @@ fn time_unit(name: &str) -> Option<&'static str> {
 #[must_use]
 pub fn duration(text: &str) -> Option<Suggested> {
     let lower = text.trim().to_lowercase();
-    if let Some(value) = lower.strip_prefix('-') {
+    if let Some(value) = lower.strip_prefix('-').filter(|value| !value.starts_with('-')) {
         let parsed = units::parse_duration(value).map(units::written_duration).ok();
         let value = parsed.or_else(|| duration(value).map(|meant| meant.value))?;
         let why = Some("a duration cannot be negative".to_owned());

@@ -1,0 +1,75 @@
+//! `--resume`: reads the trials of an earlier search, and checks that it was the same search. Used by `capacity`.
+
+use super::settings::Setup;
+use crate::app::{AppError, paths};
+use crate::capacity::measured::{CapacityResult, SCHEMA, Trial};
+use crate::capacity::{Next, Search};
+use crate::cli::CapacityArgs;
+use crate::plan::Plan;
+use std::path::Path;
+
+/// Returns the trials of the search to resume; none without `--resume`.
+pub(super) fn trials(args: &CapacityArgs, plan: &Plan, setup: &Setup) -> Result<Vec<Trial>, AppError> {
+    let Some(file) = &args.resume else { return Ok(Vec::new()) };
+    let before = read(file)?;
+    let differs = |what: &str| {
+        AppError::Usage(format!(
+            "--resume {}: {what} differs from that search; repeat its options, or start a new search",
+            file.display()
+        ))
+    };
+    if before.run.scenario.plan_sha256 != plan.fingerprint() {
+        return Err(differs("the load (plan_sha256)"));
+    }
+    if before.search != setup.settings {
+        return Err(differs(different(&before, setup)));
+    }
+    // The search chooses its levels from the trials so far, so the same trials lead to the same levels.
+    let mut search = Search::new(setup.rules);
+    for trial in &before.trials {
+        if search.next() != (Next::Trial { level: trial.level.level }) {
+            return Err(differs(
+                "the order of the trials (the file is from another version, or was changed), which",
+            ));
+        }
+        search.record(trial.level.level, trial.verdict.into());
+    }
+    Ok(before.trials.into_iter().map(|trial| Trial { resumed: true, ..trial }).collect())
+}
+
+/// Returns the name of a setting that differs.
+fn different(before: &CapacityResult, setup: &Setup) -> &'static str {
+    let (old, new) = (&before.search, &setup.settings);
+    match () {
+        () if old.phase != new.phase => "--phase",
+        () if old.from != new.from => "--from",
+        () if old.to != new.to => "--to",
+        () if (old.width - new.width).abs() > 0.0 => "--width",
+        () if (old.hold_us, old.settle_us) != (new.hold_us, new.settle_us) => "--hold",
+        () if old.confirm != new.confirm => "--confirm",
+        () if old.exhaust_burst != new.exhaust_burst => "--exhaust-burst",
+        () if old.thresholds != new.thresholds => "[thresholds]",
+        () => "--vary",
+    }
+}
+
+/// Reads a capacity result.
+pub(in crate::app) fn read(file: &Path) -> Result<CapacityResult, AppError> {
+    let bytes = std::fs::read(file).map_err(|error| {
+        AppError::Environment(paths::unreadable("capacity result", file, &error, &["json"]))
+    })?;
+    let invalid = |what: &str| {
+        AppError::Environment(format!(
+            "{} {what}; specify the JSON file of hubstorm capacity",
+            file.display()
+        ))
+    };
+    let value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| invalid(&format!("is not valid JSON ({error})")))?;
+    match value.get("schema").and_then(serde_json::Value::as_str) {
+        Some(SCHEMA) => {}
+        Some(other) => return Err(invalid(&format!("is not a capacity result (schema {other:?})"))),
+        None => return Err(invalid("is not a capacity result (it has no schema)")),
+    }
+    serde_json::from_value(value).map_err(|error| invalid(&format!("is damaged ({error})")))
+}

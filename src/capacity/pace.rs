@@ -1,0 +1,252 @@
+//! When a search offers which load: trials in slots of equal length, waiting between them, and the early end of a bad trial. Told once a
+//! second what happened, it says what to do next. Driven by `app`. Pure: it counts whole seconds since the start of the run.
+//!
+//! A slot is an idle part, a settling part and a judged part. The load can only be extended, so every decision is made [`LEAD_S`] before it
+//! takes effect.
+
+/// The load is extended this long before it ends.
+pub const LEAD_S: u64 = 2;
+/// How long to wait for the backlog, or for devices that are not online (our choice).
+pub const WAIT_S_MAX: u64 = 60;
+/// While a burst allowance is used up, the load is extended by this.
+const BURST_CHUNK_S: u64 = 3;
+
+/// The parts of each slot, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotTimes {
+    /// Start of the first slot.
+    pub start_s: u64,
+    /// Length of the idle part.
+    pub idle_s: u64,
+    /// Length of the settling part.
+    pub settle_s: u64,
+    /// Length of the judged part.
+    pub judged_s: u64,
+    /// Number of slots.
+    pub count: u16,
+}
+
+impl SlotTimes {
+    /// Returns the length of a slot.
+    #[must_use]
+    pub fn length_s(&self) -> u64 {
+        self.idle_s + self.settle_s + self.judged_s
+    }
+
+    /// Returns the start of the judged part. Slots are numbered from 1.
+    #[must_use]
+    pub fn judged_from_s(&self, slot: u16) -> u64 {
+        self.load_from_s(slot) + self.settle_s
+    }
+
+    /// Returns the end of the idle part.
+    fn load_from_s(&self, slot: u16) -> u64 {
+        self.start_s + self.length_s() * u64::from(slot.saturating_sub(1)) + self.idle_s
+    }
+
+    fn end_s(&self, slot: u16) -> u64 {
+        self.judged_from_s(slot) + self.judged_s
+    }
+
+    /// Returns the length of the parts in which the load of a trial is appended: a bad trial ends early at such a boundary. Each boundary
+    /// wakes every device, so there are few.
+    fn chunk_s(&self) -> u64 {
+        (self.judged_s / 3).max(5)
+    }
+}
+
+/// What happened until the end of a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tick {
+    /// End of the second.
+    pub at_s: u64,
+    /// Whether no message is open or waiting.
+    pub drained: bool,
+    /// Whether the devices that should be online are.
+    pub steady: bool,
+    /// Whether the trial has failed already, whatever follows.
+    pub failed: bool,
+    /// Whether the target holds messages back.
+    pub shaped: bool,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Wait for the next second.
+    Wait,
+    /// Extend the load. A level of 0 is no load.
+    Load {
+        /// End of the segment.
+        until_s: u64,
+        /// Level.
+        level: u64,
+    },
+    /// Judge the trial that has ended.
+    Judge(EndedTrial),
+    /// Start the next trial, if there is one: [`Pace::start`].
+    Next,
+    /// The devices did not come online in time.
+    Offline,
+    /// There is no slot left.
+    OutOfTime,
+}
+
+/// A trial whose load has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedTrial {
+    /// Its slot.
+    pub slot: u16,
+    /// Its level.
+    pub level: u64,
+    /// End of its load.
+    pub ended_s: u64,
+    /// Whether it ended early, because it had failed already.
+    pub cut: bool,
+    /// Whether messages were still open when the time limit for the drain passed.
+    pub undrained: bool,
+}
+
+/// The part of a trial in which the load is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Use up the burst allowance of the hub, at this level.
+    Burst(u64),
+    /// Wait until the backlog of the burst has drained.
+    AfterBurst,
+    Level,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    slot: u16,
+    level: u64,
+    stage: Stage,
+    /// End of the load, if the trial ends early.
+    cut_s: Option<u64>,
+}
+
+/// The pace of a search.
+#[derive(Debug)]
+pub struct Pace {
+    times: SlotTimes,
+    /// End of the known load.
+    loaded_s: u64,
+    /// The slot whose idle part is the last part of the known load.
+    next_slot: u16,
+    trial: Option<Trial>,
+    /// When the devices were first not online although the next trial could have started.
+    waiting_since_s: Option<u64>,
+}
+
+impl Pace {
+    /// Returns the pace, and the first segment of the load: the idle part of the first slot.
+    #[must_use]
+    pub fn new(times: SlotTimes) -> (Pace, Step) {
+        let until_s = times.load_from_s(1);
+        let pace = Pace { times, loaded_s: until_s, next_slot: 1, trial: None, waiting_since_s: None };
+        (pace, Step::Load { until_s, level: 0 })
+    }
+
+    /// Returns the running trial: its slot and its level.
+    #[must_use]
+    pub fn running(&self) -> Option<(u16, u64)> {
+        self.trial.map(|trial| (trial.slot, trial.level))
+    }
+
+    /// Returns what to do next. Call it again until it returns [`Step::Wait`].
+    pub fn step(&mut self, tick: &Tick) -> Step {
+        match self.trial {
+            Some(trial) => self.step_in_trial(trial, tick),
+            None => self.step_between(tick),
+        }
+    }
+
+    /// Starts a trial in the next slot. With `burst`, it first uses up the burst allowance of the hub at that level.
+    pub fn start(&mut self, level: u64, burst: Option<u64>) -> Step {
+        self.waiting_since_s = None;
+        let stage = burst.map_or(Stage::Level, Stage::Burst);
+        let trial = Trial { slot: self.next_slot, level, stage, cut_s: None };
+        self.trial = Some(trial);
+        self.extend(trial)
+    }
+
+    fn is_due(&self, tick: &Tick) -> bool {
+        self.loaded_s <= tick.at_s + LEAD_S
+    }
+
+    fn step_between(&mut self, tick: &Tick) -> Step {
+        if !self.is_due(tick) {
+            return Step::Wait;
+        }
+        if self.next_slot > self.times.count {
+            return Step::OutOfTime;
+        }
+        if tick.steady {
+            return Step::Next;
+        }
+        let since_s = *self.waiting_since_s.get_or_insert(tick.at_s);
+        if tick.at_s - since_s >= WAIT_S_MAX {
+            self.waiting_since_s = None;
+            return Step::Offline;
+        }
+        self.idle()
+    }
+
+    fn step_in_trial(&mut self, mut trial: Trial, tick: &Tick) -> Step {
+        if tick.failed && trial.cut_s.is_none() && self.loaded_s < self.times.end_s(trial.slot) {
+            trial.cut_s = Some(self.loaded_s);
+        }
+        trial.stage = self.stage(trial, tick);
+        self.trial = Some(trial);
+        let ended_s = trial.cut_s.unwrap_or(self.times.end_s(trial.slot));
+        let undrained = !tick.drained;
+        if tick.at_s >= ended_s && (tick.drained || tick.at_s - ended_s >= WAIT_S_MAX) {
+            self.trial = None;
+            let Trial { slot, level, cut_s, .. } = trial;
+            return Step::Judge(EndedTrial { slot, level, ended_s, cut: cut_s.is_some(), undrained });
+        }
+        if !self.is_due(tick) {
+            return Step::Wait;
+        }
+        if self.loaded_s >= ended_s { self.idle() } else { self.extend(trial) }
+    }
+
+    fn stage(&self, trial: Trial, tick: &Tick) -> Stage {
+        // The level itself needs some time before the judged part.
+        let settled_s = self.times.judged_from_s(trial.slot).saturating_sub(self.times.settle_s / 4);
+        match trial.stage {
+            Stage::Level => Stage::Level,
+            _ if self.loaded_s >= settled_s => Stage::Level,
+            Stage::Burst(_) if tick.shaped => Stage::AfterBurst,
+            Stage::AfterBurst if tick.drained => Stage::Level,
+            stage => stage,
+        }
+    }
+
+    /// Extends the load of a trial.
+    fn extend(&mut self, trial: Trial) -> Step {
+        let judged_s = self.times.judged_from_s(trial.slot);
+        let (level, until_s) = match trial.stage {
+            Stage::Burst(level) => (level, self.loaded_s + BURST_CHUNK_S),
+            Stage::AfterBurst => (0, self.loaded_s + 1),
+            // The whole settling part, and the first part of the judged one.
+            Stage::Level if self.loaded_s < judged_s => (trial.level, judged_s + self.times.chunk_s()),
+            Stage::Level => (trial.level, self.loaded_s + self.times.chunk_s()),
+        };
+        self.loaded_s = until_s.min(self.times.end_s(trial.slot));
+        Step::Load { until_s: self.loaded_s, level }
+    }
+
+    /// Offers no load until the end of the next idle part.
+    fn idle(&mut self) -> Step {
+        while self.times.load_from_s(self.next_slot) <= self.loaded_s {
+            self.next_slot += 1;
+        }
+        self.loaded_s = self.times.load_from_s(self.next_slot);
+        Step::Load { until_s: self.loaded_s, level: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests;

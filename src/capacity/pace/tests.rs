@@ -1,0 +1,137 @@
+//! The steps of whole searches, second by second.
+
+use super::*;
+
+const TIMES: SlotTimes = SlotTimes { start_s: 10, idle_s: 5, settle_s: 5, judged_s: 30, count: 4 };
+
+/// Runs until `end_s`, with a tick for each second, and returns the steps with their second.
+fn run(
+    pace: &mut Pace,
+    seconds: std::ops::Range<u64>,
+    tick: impl Fn(u64) -> Tick,
+    levels: &mut Vec<u64>,
+    burst: Option<u64>,
+) -> Vec<(u64, Step)> {
+    let mut steps = Vec::new();
+    for at_s in seconds {
+        let tick = Tick { at_s, ..tick(at_s) };
+        loop {
+            let mut step = pace.step(&tick);
+            if step == Step::Next && !levels.is_empty() {
+                step = pace.start(levels.remove(0), burst);
+            }
+            match step {
+                Step::Wait => break,
+                Step::Next | Step::OutOfTime => {
+                    steps.push((at_s, step));
+                    return steps;
+                }
+                step => steps.push((at_s, step)),
+            }
+        }
+    }
+    steps
+}
+
+fn calm(_: u64) -> Tick {
+    Tick { drained: true, steady: true, ..Tick::default() }
+}
+
+fn load(until_s: u64, level: u64) -> Step {
+    Step::Load { until_s, level }
+}
+
+fn judged(slot: u16, level: u64, ended_s: u64, cut: bool, undrained: bool) -> Step {
+    Step::Judge(EndedTrial { slot, level, ended_s, cut, undrained })
+}
+
+#[test]
+fn trials_fill_their_slots() {
+    let (mut pace, first) = Pace::new(TIMES);
+    assert_eq!(first, load(15, 0));
+    let steps = run(&mut pace, 1..200, calm, &mut vec![7, 3], None);
+    let expected = [
+        (13, load(30, 7)),
+        (28, load(40, 7)),
+        (38, load(50, 7)),
+        (48, load(55, 0)),
+        (50, judged(1, 7, 50, false, false)),
+        (53, load(70, 3)),
+        (68, load(80, 3)),
+        (78, load(90, 3)),
+        (88, load(95, 0)),
+        (90, judged(2, 3, 90, false, false)),
+        (93, Step::Next),
+    ];
+    assert_eq!(steps, expected);
+}
+
+#[test]
+fn failed_trial_ends_early_and_keeps_its_slot() {
+    let (mut pace, _) = Pace::new(TIMES);
+    let tick = |at_s| Tick { failed: (25..35).contains(&at_s), ..calm(at_s) };
+    let steps = run(&mut pace, 1..60, tick, &mut vec![7], None);
+    let expected =
+        [(13, load(30, 7)), (28, load(55, 0)), (30, judged(1, 7, 30, true, false)), (53, Step::Next)];
+    assert_eq!(steps, expected);
+}
+
+#[test]
+fn next_trial_waits_for_the_backlog() {
+    let (mut pace, _) = Pace::new(TIMES);
+    let tick = |at_s| Tick { drained: at_s >= 70, ..calm(at_s) };
+    let steps = run(&mut pace, 1..100, tick, &mut vec![7, 3], None);
+    let expected =
+        [(48, load(55, 0)), (53, load(95, 0)), (70, judged(1, 7, 50, false, false)), (93, load(110, 3))];
+    assert_eq!(steps[3..], expected);
+}
+
+#[test]
+fn backlog_that_never_drains_ends_the_wait() {
+    let (mut pace, _) = Pace::new(TIMES);
+    let tick = |at_s| Tick { drained: false, ..calm(at_s) };
+    let steps = run(&mut pace, 1..115, tick, &mut vec![7], None);
+    assert_eq!(steps[5..], [(93, load(135, 0)), (110, judged(1, 7, 50, false, true))]);
+}
+
+#[test]
+fn trial_waits_for_its_devices_but_not_forever() {
+    let (mut pace, _) = Pace::new(TIMES);
+    let offline = |at_s| Tick { steady: false, ..calm(at_s) };
+    let steps = run(&mut pace, 1..94, offline, &mut vec![7], None);
+    assert_eq!(steps, [(13, load(55, 0)), (53, load(95, 0)), (93, Step::Offline), (93, load(135, 0))]);
+    let steps = run(&mut pace, 94..135, calm, &mut vec![7], None);
+    assert_eq!(steps[0], (133, load(150, 7)), "the wait is over");
+}
+
+#[test]
+fn search_ends_with_its_last_slot() {
+    let (mut pace, _) = Pace::new(SlotTimes { count: 1, ..TIMES });
+    let steps = run(&mut pace, 1..200, calm, &mut vec![7, 3], None);
+    assert_eq!(steps.last(), Some(&(53, Step::OutOfTime)));
+}
+
+#[test]
+fn burst_allowance_is_used_up_before_the_level() {
+    let times = SlotTimes { settle_s: 120, judged_s: 60, ..TIMES };
+    let (mut pace, _) = Pace::new(times);
+    let tick =
+        |at_s| Tick { shaped: (30..50).contains(&at_s), drained: !(20..45).contains(&at_s), ..calm(at_s) };
+    let steps = run(&mut pace, 1..140, tick, &mut vec![7], Some(20));
+    let levels: Vec<u64> = steps
+        .iter()
+        .filter_map(|(_, step)| match step {
+            Step::Load { level, .. } => Some(*level),
+            _ => None,
+        })
+        .collect();
+    let [bursts, waits] = [20, 0].map(|level| levels.iter().filter(|each| **each == level).count());
+    assert!(bursts >= 4 && waits >= 10, "{levels:?}");
+    assert_eq!(levels.last(), Some(&7));
+    let Some((_, Step::Load { until_s, level: 7 })) =
+        steps.iter().find(|(_, step)| matches!(step, Step::Load { level: 7, .. }))
+    else {
+        panic!("{steps:?}")
+    };
+    assert_eq!(*until_s, 155, "the settling part and a third of the judged part");
+}

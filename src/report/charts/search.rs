@@ -1,0 +1,139 @@
+//! The charts of a search for capacity: achieved against offered messages, with the knee, and the latency of each trial. The interval of the
+//! answer is shaded. Called by the page of a capacity result.
+
+use super::axis::Axis;
+use super::figure::{Figure, Horizontal};
+use super::plot::{Plot, Scale, Series, Shape, Unit};
+use super::svg::{Mark, Style};
+use super::theme::{self, Role};
+use super::{Panel, ReportError, number};
+use crate::capacity::measured::{CapacityResult, Trial, Verdict};
+
+/// Heights of the plots in CSS pixels.
+const KNEE_HEIGHT: f64 = 260.0;
+const LATENCY_HEIGHT: f64 = 160.0;
+/// Opacity of the shaded interval.
+const SHADE: f64 = 0.16;
+
+/// The verdicts, each with its label, color and mark.
+const VERDICTS: [(Verdict, &str, Role, Mark); 4] = [
+    (Verdict::Good, "good", theme::GOOD, Mark::Disc),
+    (Verdict::Bad, "bad", theme::BAD, Mark::Cross),
+    (Verdict::Undecided, "undecided", theme::WARN, Mark::Ring),
+    (Verdict::Void, "void (load generator)", theme::PLANNED, Mark::Ring),
+];
+
+/// Draws the charts. None without trials.
+///
+/// # Errors
+/// Returns an error if drawing fails.
+pub(in crate::report) fn panels(result: &CapacityResult) -> Result<Vec<Panel>, ReportError> {
+    let high = |value: fn(&Trial) -> f64| result.trials.iter().map(value).fold(0.0, f64::max);
+    let highest = high(|trial| trial.level.per_s);
+    if highest <= 0.0 {
+        return Ok(Vec::new());
+    }
+    let achieved = |trial: &Trial| Some(trial.achieved_per_s);
+    let knee = Plot {
+        name: "achieved".to_owned(),
+        label: "messages that ended ok, per second".to_owned(),
+        unit: Unit::Rate,
+        scale: Scale::Linear { ticks: 4, at_least: highest },
+        height: KNEE_HEIGHT,
+        series: series(result, achieved, highest),
+        limits: Vec::new(),
+        outlier: None,
+    };
+    let latency = Plot {
+        name: "p99".to_owned(),
+        label: "response time p99 of ok messages".to_owned(),
+        unit: Unit::Latency,
+        scale: Scale::Log,
+        height: LATENCY_HEIGHT,
+        // The legend of the plot above is that of both.
+        series: marks(result, |trial| trial.p99_us.map(number))
+            .into_iter()
+            .map(|series| Series { id: format!("p99-{}", series.id), label: String::new(), ..series })
+            .collect(),
+        limits: Vec::new(),
+        outlier: None,
+    };
+    let mut plots = vec![knee, latency];
+    plots.retain(|plot| plot.series.iter().any(|series| !series.is_empty()));
+    let figure = Figure {
+        id: "knee",
+        title: "Offered and achieved load".to_owned(),
+        unit: "a mark for each trial".to_owned(),
+        words: words(result),
+        x: Horizontal::Other {
+            label: "offered messages per second",
+            axis: Box::new(move |width, font| axis(highest, width, font)),
+        },
+        plots,
+        markers: Vec::new(),
+    };
+    Ok(vec![figure.draw()?])
+}
+
+/// Returns an axis with as many ticks as fit.
+fn axis(highest: f64, width: f64, font: f64) -> Axis {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
+    let ticks = (width / (font * 9.0)).clamp(2.0, 10.0) as u32;
+    Axis::linear(highest, ticks, |value| Unit::Rate.tick(value))
+}
+
+/// Returns the marks, the curve, the ideal, and the shaded interval.
+fn series(result: &CapacityResult, value: fn(&Trial) -> Option<f64>, highest: f64) -> Vec<Series> {
+    let mut series = marks(result, value);
+    let curve = result.curve.iter().map(|point| (point.level.per_s, Some(point.achieved_per_s)));
+    series.push(Series::line("curve", "median of each level", (theme::FIRST, Style::Solid), curve.collect()));
+    let ideal = vec![(0.0, Some(0.0)), (highest, Some(highest))];
+    series.push(Series::line("ideal", "everything ends ok", (theme::PLANNED, Style::Dashed), ideal));
+    let (lower, upper) = (&result.answer.lower, &result.answer.upper);
+    if let (Some(lower), Some(upper)) = (lower, upper) {
+        series.push(Series {
+            id: "interval".to_owned(),
+            label: "the capacity".to_owned(),
+            role: theme::SECOND,
+            style: Style::Solid,
+            width: 0.0,
+            shape: Shape::Cells(SHADE, vec![[lower.per_s, upper.per_s, 0.0, highest]]),
+        });
+    }
+    series
+}
+
+fn marks(result: &CapacityResult, value: fn(&Trial) -> Option<f64>) -> Vec<Series> {
+    let of = |(verdict, label, role, mark): (Verdict, &str, Role, Mark)| {
+        let trials = result.trials.iter().filter(|trial| trial.verdict == verdict);
+        let points = trials.filter_map(|trial| Some((trial.level.per_s, value(trial)?)));
+        let (id, label, style) =
+            (label.split(' ').next().unwrap_or(label).to_owned(), label.to_owned(), Style::Solid);
+        Series { id, label, role, style, width: 0.0, shape: Shape::Points(mark, points.collect()) }
+    };
+    let mut series: Vec<Series> = VERDICTS.into_iter().map(of).collect();
+    series.retain(|series| !series.is_empty());
+    series
+}
+
+/// Describes the chart.
+fn words(result: &CapacityResult) -> String {
+    let count = |verdict: Verdict| result.trials.iter().filter(|trial| trial.verdict == verdict).count();
+    let interval = match (&result.answer.lower, &result.answer.upper) {
+        (Some(lower), Some(upper)) => {
+            format!(
+                "The shaded interval is from {} to {}.",
+                Unit::Rate.value(lower.per_s),
+                Unit::Rate.value(upper.per_s)
+            )
+        }
+        _ => "There is no interval.".to_owned(),
+    };
+    format!(
+        "{} good, {} bad, {} undecided and {} void trials. {interval}",
+        count(Verdict::Good),
+        count(Verdict::Bad),
+        count(Verdict::Undecided),
+        count(Verdict::Void)
+    )
+}

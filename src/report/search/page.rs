@@ -1,0 +1,103 @@
+//! A capacity result as a self-contained HTML page without a script: the answer, the knee chart, each criterion, the trials, and what was
+//! searched. Called by `app`. `templates/search.html` contains text and structure; the style is that of the report.
+
+use super::words;
+use crate::capacity::measured::{CapacityResult, Trial, Verdict};
+use crate::report::ReportError;
+use crate::report::charts::{Panel, search as charts, theme};
+use crate::report::format::{plain, rate_text};
+use askama::Template;
+
+/// Renders the page.
+///
+/// # Errors
+/// Returns an error if a chart or the template fails.
+pub fn html(result: &CapacityResult) -> Result<String, ReportError> {
+    let answer = &result.answer;
+    let (class, mark, word) = words::banner(answer);
+    let sentences = words::bound(answer).into_iter().chain([words::end(result)]);
+    let throughput = answer
+        .throughput_per_s
+        .map(|per_s| format!("At the lower bound, {} ended ok (median of its trials)", rate_text(per_s)));
+    let page = Page {
+        palette: theme::css(),
+        class,
+        mark,
+        word,
+        name: plain(&result.run.scenario.name),
+        headline: words::headline(answer),
+        reasons: sentences
+            .chain(throughput)
+            .chain(result.run.breakdowns.iter().map(|text| plain(text)))
+            .collect(),
+        panels: charts::panels(result)?,
+        assertions: result
+            .assertions
+            .iter()
+            .map(|one| (words::status(one.status), plain(&one.text), one.reason.clone()))
+            .collect(),
+        criteria: result.criteria.iter().map(|one| (plain(&one.criterion), words::interval(one))).collect(),
+        trials: result.trials.iter().map(TrialView::of).collect(),
+        facts: words::facts(result),
+        notes: result.notes.iter().map(|note| plain(note)).collect(),
+    };
+    Ok(page.render()?)
+}
+
+#[derive(Template)]
+#[template(path = "search.html")]
+struct Page {
+    palette: String,
+    class: &'static str,
+    mark: &'static str,
+    word: &'static str,
+    name: String,
+    headline: String,
+    reasons: Vec<String>,
+    panels: Vec<Panel>,
+    /// Status, assertion and reason.
+    assertions: Vec<(&'static str, String, String)>,
+    /// Criterion and interval.
+    criteria: Vec<(String, String)>,
+    trials: Vec<TrialView>,
+    facts: Vec<(&'static str, String)>,
+    notes: Vec<String>,
+}
+
+struct TrialView {
+    class: &'static str,
+    mark: &'static str,
+    word: &'static str,
+    number: u32,
+    offered: String,
+    achieved: String,
+    p50: String,
+    p99: String,
+    errors: String,
+    backlog: String,
+    reason: String,
+}
+
+impl TrialView {
+    fn of(trial: &Trial) -> TrialView {
+        let (class, mark) = match trial.verdict {
+            Verdict::Good => ("passed", "✓"),
+            Verdict::Bad => ("failed", "✗"),
+            Verdict::Undecided => ("undecided", "?"),
+            Verdict::Void => ("undecided", "–"),
+        };
+        TrialView {
+            class,
+            mark,
+            word: words::verdict(trial.verdict),
+            number: trial.number,
+            offered: rate_text(trial.level.per_s),
+            achieved: rate_text(trial.achieved_per_s),
+            p50: words::latency(trial.p50_us),
+            p99: words::latency(trial.p99_us),
+            errors: words::errors(trial),
+            backlog: words::backlog(trial),
+            reason: plain(&trial.reason),
+        }
+    }
+}
