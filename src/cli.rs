@@ -71,7 +71,7 @@ pub enum Command {
     /// Search for the highest load that still meets the thresholds
     #[command(after_help = examples::CAPACITY)]
     Capacity(CapacityArgs),
-    /// Plan the units of a hub on paper: throttles, quota and price against the load. Starts nothing
+    /// Calculate the units and the price of an IoT hub for a load, from its throttles and quota. Starts nothing
     #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
     /// Start an IoT Hub emulator on this machine (MQTT over TLS)

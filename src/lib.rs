@@ -7,8 +7,8 @@
 //!    is the client side of MQTT, and [`iothub`] has the rules of Azure IoT Hub.
 //! 3. [`fleet`] runs the devices and records operations with [`measure`]. [`policy`] computes their back-off delays.
 //! 4. [`result`] is the result file, [`report`] judges and renders it, and [`live`] prints progress lines.
-//! 5. [`emulator`] is the built-in IoT Hub. [`capacity`] plans the units of a hub on paper, and searches for the highest load that a target
-//!    can take.
+//! 5. [`emulator`] is the built-in IoT Hub. [`capacity`] calculates the units that a load needs, and searches for the highest load that a
+//!    target can take.
 //! 6. [`cli`] parses the command line, and [`app`] has one file per subcommand.
 
 pub mod app;

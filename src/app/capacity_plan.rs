@@ -1,4 +1,4 @@
-//! `hubstorm plan`: the units, the hubs and the price that a load needs in each tier, on paper. It starts nothing and opens no connection.
+//! `hubstorm plan`: the units, the hubs and the price that a load needs in each tier. It starts nothing and opens no connection.
 //! `crate::capacity` computes, and `crate::report` renders.
 
 use super::{AppError, Env, ci, environment_error, exports, paths, print, read_scenario, tell};
@@ -156,7 +156,10 @@ fn prices(file: Option<&Path>) -> Result<PriceList, AppError> {
 /// Returns the fleet that the command line describes.
 fn simple_fleet(args: &PlanArgs) -> Result<SimpleFleet, AppError> {
     let (Some(devices), Some(every), Some(size)) = (args.devices, args.every.as_deref(), args.size) else {
-        return Err(AppError::Usage("write a scenario, or --devices, --every and --size".to_owned()));
+        return Err(AppError::Usage(
+            "nothing to plan: name a scenario file, or describe a fleet with --devices, --every and --size"
+                .to_owned(),
+        ));
     };
     let reads = |text: &str| {
         let rate: Rate = text
@@ -182,7 +185,7 @@ fn simple_fleet(args: &PlanArgs) -> Result<SimpleFleet, AppError> {
 /// Resolves a fleet from the command line.
 fn of_fleet(fleet: &SimpleFleet) -> Result<Plan, AppError> {
     let text = fleet.scenario();
-    // No device connects, so any key will do.
+    // No device connects, so the key has no effect.
     let key = |name: &str| (name == SimpleFleet::KEY).then(|| "AAAAAAAAAAAAAAAAAAAAAA==".to_owned());
     let input = Input { file: "the command line", text: &text, overrides: &[], env: &key, files: &no_files };
     plan::load(&input, &mut rand::rng())

@@ -11,7 +11,7 @@ use std::time::Duration;
 const DEVICES_MAX: u32 = 8;
 const MESSAGES_MAX: u64 = 128;
 const BYTES_MAX: usize = 16 << 20;
-/// `${now}` has the same size at all times, so any time will do.
+/// `${now}` has the same size at all times, so the value has no effect.
 const NOW_UNIX: Duration = Duration::from_secs(1_800_000_000);
 const DAY_S: f64 = 86_400.0;
 

@@ -1,6 +1,6 @@
-//! The capacity of a hub, on paper and measured. Called by `app`; rendered by `report`.
+//! The capacity of a hub, calculated and measured. Called by `app`; rendered by `report`.
 //!
-//! On paper (`hubstorm plan`): how many units of which tier of IoT Hub a plan needs, what binds, and what it costs. A plan and a price list come
+//! Calculated (`hubstorm plan`): how many units of which tier of IoT Hub a plan needs, what binds, and what it costs. A plan and a price list come
 //! in; a [`CapacityPlan`] goes out. Read `model.rs` first, then `plan_capacity.rs`.
 //!
 //! - `demand`: the load of each limit class in each phase, and the billed messages of a day.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     /// Scenario file (TOML, or JSON with the same structure), or - for stdin
-    #[arg(required_unless_present = "devices", conflicts_with = "devices")]
+    #[arg(conflicts_with = "devices")]
     pub scenario: Option<PathBuf>,
     /// Override a scenario value, such as fleet.meter.devices=500; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "scenario")]
@@ -22,8 +22,8 @@ pub struct PlanArgs {
     /// With --devices: the size of a message in bytes
     #[arg(long, value_name = "BYTES", requires = "devices", value_parser = clap::value_parser!(u64).range(0..=262_144))]
     pub size: Option<u64>,
-    /// With --devices: the SDK of the devices, which determines how often they renew their tokens: python, node, dotnet, java or c
-    #[arg(long, value_name = "SDK", requires = "devices", value_parser = ["python", "node", "dotnet", "java", "c"], hide_possible_values = true)]
+    /// With --devices: the SDK of the devices, which determines how often they renew their tokens: python, node, dotnet, java, c or c-unified
+    #[arg(long, value_name = "SDK", requires = "devices", value_parser = ["python", "node", "dotnet", "java", "c", "c-unified"], hide_possible_values = true)]
     pub sdk: Option<String>,
     /// With --devices: how often each device reads its twin, such as 4/1d
     #[arg(long, value_name = "RATE", requires = "devices")]
@@ -31,7 +31,7 @@ pub struct PlanArgs {
     /// Use at most this share of each limit, such as 75%
     #[arg(long, value_name = "SHARE", default_value = "100%")]
     pub headroom: String,
-    /// All devices must be able to reconnect within this time [default: a full reconnect does not bind]
+    /// All devices must be able to reconnect within this time [default: no limit]
     #[arg(long, value_name = "DURATION")]
     pub reconnect_within: Option<String>,
     /// Price list (TOML) [default: a built-in list, unverified]. See docs/capacity.md

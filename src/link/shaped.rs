@@ -106,7 +106,7 @@ pub(super) struct ShapedSocket {
     is_stalled: bool,
     /// True once a slow network has been counted, until it is over.
     is_slow: bool,
-    /// True once nothing passes any more, for ever.
+    /// True once nothing passes any more, for the rest of the connection.
     is_silent: bool,
     is_reset: bool,
 }
@@ -129,7 +129,7 @@ impl ShapedSocket {
         }
     }
 
-    /// Returns true once nothing passes any more, for ever, although the connection is open.
+    /// Returns true once nothing passes any more, for the rest of the connection, although it is open.
     pub(super) fn is_silent(&self) -> bool {
         self.is_silent
     }
@@ -302,7 +302,7 @@ impl AsyncWrite for ShapedSocket {
         let now = self.now();
         let passes = self.poll_passes(cx, now);
         if self.is_silent {
-            return Poll::Ready(Ok(bytes.len())); // They get lost.
+            return Poll::Ready(Ok(bytes.len())); // They are lost.
         }
         ready!(passes)?;
         ready!(self.poll_drain(cx, now))?;

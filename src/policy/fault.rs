@@ -47,7 +47,7 @@ pub enum FaultKind {
     Profile,
     /// The network of the device passes nothing. Connections stay open.
     Stall,
-    /// Connections become silent for ever. Neither end learns it from TCP.
+    /// Connections become silent until they end. TCP reports this to neither end.
     HalfOpen,
     /// The device sends a part of a packet, and closes the connection.
     CloseMidFrame,

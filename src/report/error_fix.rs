@@ -37,7 +37,7 @@ pub fn error_fix(class: &str) -> Option<&'static str> {
             "check the server's log: it may have restarted or reached a limit, or another client has the same id"
         }
         "closed_after_expiry" => "check `renew` and `ttl` in `auth`; expected with `renew = \"never\"`",
-        "fault" => "expected: the scenario asks for this fault",
+        "fault" => "nothing, because the scenario asks for this fault",
         "tls_alert" | "ping_timeout" | "protocol_error" => "check the server's log",
         "ack_timeout" | "subscribe_timeout" => {
             "check the load and the log of the server; if it is only slow, increase `ack_timeout`"

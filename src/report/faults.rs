@@ -51,7 +51,8 @@ impl FaultWords {
             kind += &format!(", code {code}");
         }
         if let Some(by_us) = fault.by_us {
-            kind += &format!(", by {}", human_us(by_us));
+            let delay = if fault.profile.is_some() { "round trip" } else { "by" };
+            kind += &format!(", {delay} {}", human_us(by_us));
         }
         if let Some(jitter_us) = fault.jitter_us {
             kind += &format!(" ± {}", human_us(jitter_us));
@@ -194,7 +195,7 @@ mod tests {
                 "1:00.0  close (random), all devices (10): not counted",
                 "1:00.0 to 1:10.0  refuse, code 5, 20% of fleet m (10 devices): 1 CONNECT refused",
                 "1:00.0 to 1:10.0  delay, by 500 ms, fleet m (10 devices): 7 packets delayed",
-                "1:00.0 to 1:10.0  3g, by 150 ms ± 50.0 ms, 750 kbit/s up, 1,600 kbit/s down, fleet m (10 devices): 7 connections slowed",
+                "1:00.0 to 1:10.0  3g, round trip 150 ms ± 50.0 ms, 750 kbit/s up, 1,600 kbit/s down, fleet m (10 devices): 7 connections slowed",
             ]
         );
         result.faults = vec![result.faults[0].clone(); 20];

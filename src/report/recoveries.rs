@@ -109,7 +109,7 @@ pub(super) fn lines(result: &RunResult) -> Vec<String> {
             .collect();
         let RecoveryWords { start, cause, lowest, attempts, outage, .. } = &row;
         format!(
-            "{start}  {cause}: {lowest} devices online; {}; at most {attempts} connection attempts; outage {outage}",
+            "{start}  {cause}: lowest {lowest} devices online; {}; at most {attempts} connection attempts; outage {outage}",
             shares.join(", ")
         )
     };
@@ -169,9 +169,9 @@ mod tests {
         assert_eq!(
             lines(&result),
             [
-                "0:15.0  planned disconnect: 20 of 200 devices online; 50% after 2.10 s, 90% after 5.00 s, 99% not reached, 100% not reached; \
+                "0:15.0  planned disconnect: lowest 20 of 200 devices online; 50% after 2.10 s, 90% after 5.00 s, 99% not reached, 100% not reached; \
                  at most 1,812/s connection attempts; outage –",
-                "0:15.0  loss of connections, fleet m: 185 of 200 devices online; 99% after 100 ms, 100% not reached; at most 1,812/s \
+                "0:15.0  loss of connections, fleet m: lowest 185 of 200 devices online; 99% after 100 ms, 100% not reached; at most 1,812/s \
                  connection attempts; outage –",
                 "1 other disturbance disconnected no devices",
             ]

@@ -63,12 +63,12 @@ phase = "storm"
     );
     assert!(page.contains("id=\"chart-outage-1\""));
     assert!(
-        finished.stdout.contains("fault on the hub: 0 of 30 devices online; 50% after "),
+        finished.stdout.contains("fault on the hub: lowest 0 of 30 devices online; 50% after "),
         "{}",
         finished.stdout
     );
     assert!(finished.stdout.contains("attempts offered, "), "{}", finished.stdout);
-    assert!(finished.stdout.contains("The devices recovered from the fault on the hub at 0:02.0 to 99% in "));
+    assert!(finished.stdout.contains("- 99% of the devices were online again "), "{}", finished.stdout);
     let json = &work.outputs("json")[0];
     let json = json.to_str().unwrap();
     let markdown = hubstorm(&["report", json, "--format", "markdown"]).stdout;

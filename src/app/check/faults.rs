@@ -40,7 +40,7 @@ fn write_list((out, layout): (&mut String, Layout), title: &str, faults: Vec<Lis
         let text = format!(
             "{}, at {} {length}, {}{fleet}{}",
             what(fault),
-            human_duration(fault.at),
+            start(fault.at),
             plural(*devices, "device", "devices"),
             if *random { ", random" } else { "" },
         );
@@ -49,6 +49,11 @@ fn write_list((out, layout): (&mut String, Layout), title: &str, faults: Vec<Lis
     if let Some(more) = faults.len().checked_sub(FAULTS_MAX).filter(|more| *more > 0) {
         *out += &format!("  and {more} more\n");
     }
+}
+
+/// Formats the start of a fault.
+fn start(at: Duration) -> String {
+    if at.is_zero() { "0 s".to_owned() } else { human_duration(at) }
 }
 
 fn what(fault: &Fault) -> String {

@@ -13,7 +13,7 @@ pub fn text(plan: &CapacityPlan, color: bool, width: Width) -> String {
     let mut writer = Writer::new(color, width);
     writer.marked("", ("", BOLD), (&plain(&plan.name), BOLD));
     let margin = words::headroom(plan).map_or_else(String::new, |margin| format!("; {margin}"));
-    writer.wrapped("  ", "  ", &format!("on paper, nothing was started; {}{margin}", words::day(plan)));
+    writer.wrapped("  ", "  ", &format!("calculated, nothing was started; {}{margin}", words::day(plan)));
     demand(&mut writer, plan);
     writer.heading("Options, cheapest first");
     options(&mut writer, plan);

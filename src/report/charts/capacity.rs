@@ -47,7 +47,7 @@ pub(in crate::report) fn limits(plan: &CapacityPlan) -> Result<Option<Panel>, Re
     let quarters = [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| (share, Unit::Share.tick(share)));
     let plot = Plot {
         name: "limits".to_owned(),
-        label: "used share of the limit".to_owned(),
+        label: "used share".to_owned(),
         unit: Unit::Share,
         scale: Scale::Fixed(Axis::fixed(0.0, 1.1, quarters.to_vec())),
         height: HEIGHT,
@@ -58,11 +58,11 @@ pub(in crate::report) fn limits(plan: &CapacityPlan) -> Result<Option<Panel>, Re
     let names: Vec<String> = classes.iter().map(|class| words::class(class).to_owned()).collect();
     let figure = Figure {
         id: "limits",
-        title: "Demand against limits".to_owned(),
-        unit: "used share, by limit".to_owned(),
+        title: "Used share of each limit".to_owned(),
+        unit: "by limit class, for the cheapest options".to_owned(),
         words: text(&options),
         x: Horizontal::Other {
-            label: "limit",
+            label: "limit class",
             axis: Box::new(move |width, font| classes_axis(&names, width, font)),
         },
         plots: vec![plot],

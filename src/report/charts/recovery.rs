@@ -144,7 +144,7 @@ fn words(bins: &RecoveryBins) -> String {
         })
         .collect();
     format!(
-        "{} of {} planned devices were online at the lowest. Online again: {}. At most {} in one second.",
+        "At least {} of {} planned devices were online. Online again: {}. At most {} in one second.",
         human_count(bins.lowest_online()),
         human_count(bins.planned_at_start()),
         reached.join(", "),

@@ -43,7 +43,8 @@ fn reached(row: &LimitUse, size: HubSize) -> Option<Finding> {
         words(&row.class)
     );
     let due = row.offered_at_first.unwrap_or(row.offered_peak);
-    let (offered, allowed, unit) = (rate(due), rate(row.limit), &row.unit);
+    let (offered, allowed) = (rate(due), rate(row.limit));
+    let unit = if row.class == "connections" { "new connections/s" } else { row.unit.as_str() };
     // After a connection loss, devices send messages that were due earlier.
     let when = match due > row.limit {
         true => format!("when {offered} {unit} were offered"),

@@ -30,7 +30,7 @@ pub(super) fn storms(measurement: &Measurement, size: Option<HubSize>) -> Vec<Fi
     found
 }
 
-/// Returns what a disturbance is called: `planned disconnect at 0:15.0`.
+/// Returns the name of a disturbance: `planned disconnect at 0:15.0`.
 fn name(recovery: &StormRecovery) -> String {
     format!("{} at {}", cause(recovery.cause), instant(recovery.start_us))
 }
@@ -45,12 +45,15 @@ fn recovered(recovery: &StormRecovery, size: Option<HubSize>) -> Finding {
     let (severity, text) = match recovery.reached_us.nearly_all {
         Some(us) => {
             let us = human_us(us);
-            (Severity::Note, format!("The devices recovered from the {} to 99% in {us}", name(recovery)))
+            (
+                Severity::Note,
+                format!("99% of the devices were online again {us} after the {}", name(recovery)),
+            )
         }
         None => {
             let searched = human_us(recovery.until_us.saturating_sub(recovery.start_us));
             let text = format!(
-                "The devices did not recover from the {} to 99% within {searched}, when its phase ended or the next disturbance began",
+                "Fewer than 99% of the devices were online again {searched} after the {}, when its phase ended or the next disturbance began",
                 name(recovery)
             );
             (Severity::Warning, text)
@@ -77,8 +80,8 @@ fn crowded(measurement: &Measurement) -> Option<Finding> {
     (share >= CROWDED_SHARE).then(|| {
         let percent = Percent::from_fraction((share * 100.0).floor() / 100.0);
         let text = format!(
-            "Too little jitter: {percent} of the reconnects fell into one second. Spread them out in time: set jitter = \"full\" in reconnect, \
-             or a longer base"
+            "Too little jitter: {percent} of the reconnects fell into one second. Spread them out with jitter = \"full\" and a longer base in \
+             reconnect"
         );
         let attempts = plural(peak, "connection attempt", "connection attempts");
         finding(Severity::Note, text, format!("{attempts} in one second after {}", instant(start_us)))
@@ -129,14 +132,14 @@ mod tests {
     #[test]
     fn recovery_is_compared_with_the_throttle() {
         let size = Some(HubSize { tier: Tier::S1, units: 1 });
-        let expected = "The devices recovered from the planned disconnect at 0:10.0 to 99% in 5.10 s; connection attempts peaked at 40/s; \
+        let expected = "99% of the devices were online again 5.10 s after the planned disconnect at 0:10.0; connection attempts peaked at 40/s; \
                         S1 x 1 admits 100/s (lowest 20 of 100 devices online, phase storm)";
         assert_eq!(texts(&storm(50, &[4; 20]), size), [expected]);
         let never = &storms(&storm(1_000, &[4; 20]), None)[0];
         assert_eq!(never.severity, Severity::Warning);
         assert!(
             never.text.starts_with(
-                "The devices did not recover from the planned disconnect at 0:10.0 to 99% within 30.0 s"
+                "Fewer than 99% of the devices were online again 30.0 s after the planned disconnect at 0:10.0"
             ),
             "{never:?}"
         );

@@ -229,7 +229,9 @@ impl JudgeInput<'_> {
         let observation = match rule.test {
             Test::Recovery { share, compare, limit_us } => {
                 let clocks_diverged = unattributed.clocks_diverged;
-                let test = RecoveryTest { share, compare, limit_us, is_over: true, clocks_diverged };
+                // After an interruption, a share that was not reached may still have been reached in time.
+                let is_over = !self.is_partial();
+                let test = RecoveryTest { share, compare, limit_us, is_over, clocks_diverged };
                 test.evaluate(self.measurement, rule, &covers)
             }
             test => evaluate(&test, &covered, &unattributed),

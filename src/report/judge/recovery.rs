@@ -17,7 +17,7 @@ pub(super) struct RecoveryTest {
     pub(super) share: f64,
     pub(super) compare: Compare,
     pub(super) limit_us: u64,
-    /// False while the run is in progress: a phase may still last long enough.
+    /// False while the run is in progress, and after an interruption: the phase was to last longer.
     pub(super) is_over: bool,
     /// Whether the clocks diverged, so that nothing is a lower bound.
     pub(super) clocks_diverged: bool,
