@@ -156,7 +156,10 @@ fn prices(file: Option<&Path>) -> Result<PriceList, AppError> {
 /// Returns the fleet that the command line describes.
 fn simple_fleet(args: &PlanArgs) -> Result<SimpleFleet, AppError> {
     let (Some(devices), Some(every), Some(size)) = (args.devices, args.every.as_deref(), args.size) else {
-        return Err(AppError::Usage("nothing to plan: name a scenario file, or describe a fleet with --devices, --every and --size".to_owned()));
+        return Err(AppError::Usage(
+            "nothing to plan: name a scenario file, or describe a fleet with --devices, --every and --size"
+                .to_owned(),
+        ));
     };
     let reads = |text: &str| {
         let rate: Rate = text

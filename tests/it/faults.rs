@@ -135,7 +135,9 @@ fn flaky_network_scenario_shows_each_fault_and_its_operations() {
     let output = output.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(output.contains("under a fault of a fleet:"), "{output}");
     assert!(
-        output.contains("3g, round trip 150 ms ± 50.0 ms, 750 kbit/s up, 1,600 kbit/s down, 40% of fleet meter"),
+        output.contains(
+            "3g, round trip 150 ms ± 50.0 ms, 750 kbit/s up, 1,600 kbit/s down, 40% of fleet meter"
+        ),
         "{output}"
     );
 }

@@ -45,7 +45,10 @@ fn recovered(recovery: &StormRecovery, size: Option<HubSize>) -> Finding {
     let (severity, text) = match recovery.reached_us.nearly_all {
         Some(us) => {
             let us = human_us(us);
-            (Severity::Note, format!("99% of the devices were online again {us} after the {}", name(recovery)))
+            (
+                Severity::Note,
+                format!("99% of the devices were online again {us} after the {}", name(recovery)),
+            )
         }
         None => {
             let searched = human_us(recovery.until_us.saturating_sub(recovery.start_us));
