@@ -11,6 +11,8 @@ use crate::scenario::masked;
 use crate::units::{Percent, human_count, human_duration, plural, set_duration, written_duration};
 use std::collections::BTreeSet;
 
+mod recoveries;
+
 /// The severity of a message about a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Weight {
@@ -52,6 +54,8 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
         .chain(cleartext_password(plan).map(warning))
         .chain(thin_thresholds(plan).map(warning))
         .chain(impossible_thresholds(plan).map(warning))
+        .chain(recoveries::unreachable(plan).map(warning))
+        .chain(recoveries::undisturbed(plan))
         .chain(never_online(plan).into_iter().map(warning))
         .chain(late_aborts(plan).map(warning))
         .chain(plan.drives.iter().filter_map(|drive| unhandled_calls(plan, drive)))

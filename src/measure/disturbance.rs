@@ -38,6 +38,10 @@ pub struct Disturbance {
     pub start_us: u64,
     /// Time of the last disconnect that belongs to the disturbance: as planned, or as observed if it is later.
     pub settled_us: u64,
+    /// Until this time, each lost connection belongs to the disturbance. Devices find out about a half-open connection late. Left out if
+    /// this is at `settled_us` or earlier.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub losses_until_us: u64,
     /// End of the search for a recovery: the next disturbance or the end of the phase, and at most 10 min after the start.
     pub until_us: u64,
     /// Start of the first bin, at or before `start_us`. A bin is 100 ms long.
@@ -82,10 +86,17 @@ impl Disturbance {
             cause,
             start_us,
             settled_us: settled_us.max(start_us),
+            losses_until_us: 0,
             until_us: until_us.min(start_us.saturating_add(SEARCH_MAX_US)),
             bins_from_us: start_us - start_us % BIN_US,
             fleets: Vec::new(),
         }
+    }
+
+    /// Returns the disturbance with the losses until `until_us`.
+    #[must_use]
+    pub fn with_losses_until(self, until_us: u64) -> Disturbance {
+        Disturbance { losses_until_us: until_us, ..self }
     }
 
     /// Adds the devices of another process, which had the same disturbance.

@@ -187,6 +187,10 @@ impl DisturbanceTracker {
     fn find_mass_loss(&mut self, from_us: u64, measurement: &mut Measurement) {
         let lost = |bin: &OpenBin| bin.changes.values().map(|changes| changes.lost).sum::<u64>();
         let Some(first) = self.bins.get(&self.next).filter(|bin| lost(bin) > 0) else { return };
+        if from_us < self.losses_until_us(measurement) {
+            self.settle((self.next + 1) * BIN_US, measurement);
+            return;
+        }
         let window = || self.bins.range(self.next..self.next + MASS_LOSS_BINS);
         let sum: u64 = window().map(|(_, bin)| lost(bin)).sum();
         let online: i64 = self.online.iter().sum();
@@ -198,10 +202,7 @@ impl DisturbanceTracker {
         let settled_us = (last + 1) * BIN_US;
         let open = self.open.iter().map(|index| measurement.disturbances[*index].settled_us).max();
         if open.is_some_and(|settled| from_us <= settled.saturating_add(HOLD_US)) {
-            for index in &self.open {
-                let known = &mut measurement.disturbances[*index];
-                known.settled_us = known.settled_us.max(settled_us);
-            }
+            self.settle(settled_us, measurement);
             return;
         }
         let losses = first.changes.values().filter(|changes| changes.lost > 0);
@@ -214,6 +215,19 @@ impl DisturbanceTracker {
         self.begin(found, measurement);
     }
 
+    /// Returns until when each lost connection belongs to an open disturbance.
+    fn losses_until_us(&self, measurement: &Measurement) -> u64 {
+        self.open.iter().map(|index| measurement.disturbances[*index].losses_until_us).max().unwrap_or(0)
+    }
+
+    /// Adds a disconnect to the open disturbances.
+    fn settle(&self, at_us: u64, measurement: &mut Measurement) {
+        for index in &self.open {
+            let known = &mut measurement.disturbances[*index];
+            known.settled_us = known.settled_us.max(at_us);
+        }
+    }
+
     /// Ends the open disturbances if all devices are online as planned for long enough, or if the search is over.
     fn end_if_over(&mut self, to_us: u64, measurement: &mut Measurement) {
         if self.open.is_empty() {
@@ -222,6 +236,7 @@ impl DisturbanceTracker {
         let settled = self.open.iter().map(|index| measurement.disturbances[*index].settled_us).max();
         let mut fleets = self.online.iter().zip(&self.planned);
         let as_planned = fleets.all(|(online, planned)| u64::try_from(*online).unwrap_or(0) >= *planned);
+        let settled = settled.max(Some(self.losses_until_us(measurement)));
         let is_calm = as_planned && settled.is_some_and(|settled| to_us >= settled);
         self.calm_bins = if is_calm { self.calm_bins + 1 } else { 0 };
         // Both ends of the time count.

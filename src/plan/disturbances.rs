@@ -1,14 +1,17 @@
 //! The disturbances of a run that are known in advance: planned disconnects, and faults. And the planned number of online devices, which
 //! a recovery is compared with. Called by `fleet`, which counts the online devices.
 
-use super::model::Plan;
+use super::model::{FleetPlan, Plan};
 use super::schedule::{PhasePlan, ns};
 use crate::measure::{BIN_US, Cause, Disturbance};
-use crate::policy::fault::FaultKind;
+use crate::policy::fault::{Fault, FaultKind};
 use std::time::Duration;
 
 /// Number of bins in a second.
 const BINS_PER_S: u64 = 1_000_000 / BIN_US;
+
+/// Devices of a busy load generator find out this much later (our choice).
+const BUSY: Duration = Duration::from_secs(1);
 
 impl Plan {
     /// Returns the disturbances with a known start, in the order of their starts.
@@ -19,17 +22,24 @@ impl Plan {
             let settled = self.last_disconnect(number)?;
             Some(known(Cause::Disconnect, phase, [phase.start, settled]))
         });
-        let hub = self.faults.iter().map(|plan| (Cause::Hub, &plan.fault));
         // The other kinds slow a device down. If that ends many connections, it is a mass loss.
         let disconnects_devices = |kind: FaultKind| kind.ends_connections() || kind == FaultKind::Stall;
-        let fleets = self.fleets.iter().flat_map(|fleet| &fleet.faults);
-        let fleets = fleets.filter(|plan| disconnects_devices(plan.fault.kind));
-        let faults =
-            hub.chain(fleets.map(|plan| (Cause::Fault, &plan.fault))).filter_map(|(cause, fault)| {
-                let phase = phases.get(usize::from(self.schedule.phase_at(ns(fault.at))))?;
-                Some(known(cause, phase, [fault.at, fault.end()]))
-            });
-        let mut found: Vec<Disturbance> = disconnects.chain(faults).collect();
+        let in_phase = |cause: Cause, fault: &Fault| {
+            let phase = phases.get(usize::from(self.schedule.phase_at(ns(fault.at))))?;
+            Some(known(cause, phase, [fault.at, fault.end()]))
+        };
+        let hub = self.faults.iter().filter_map(|plan| in_phase(Cause::Hub, &plan.fault));
+        let fleets = self.fleets.iter().flat_map(|fleet| fleet.faults.iter().map(move |plan| (fleet, plan)));
+        let fleets = fleets.filter(|(_, plan)| disconnects_devices(plan.fault.kind));
+        let fleets = fleets.filter_map(|(fleet, plan)| {
+            let found = in_phase(Cause::Fault, &plan.fault)?;
+            if plan.fault.kind != FaultKind::HalfOpen {
+                return Some(found);
+            }
+            let until = plan.fault.end().saturating_add(finds_out_within(fleet));
+            Some(found.with_losses_until(ns(until) / 1_000))
+        });
+        let mut found: Vec<Disturbance> = disconnects.chain(hub).chain(fleets).collect();
         found.sort_by_key(|one| one.start_us);
         found
     }
@@ -62,6 +72,12 @@ impl Plan {
         });
         fleets.collect()
     }
+}
+
+/// Returns the longest time until a device finds out that its connection is half-open: by PINGRESP, or by an acknowledgment.
+fn finds_out_within(fleet: &FleetPlan) -> Duration {
+    let pings = fleet.pings.interval(fleet.keep_alive_s);
+    pings.map_or(fleet.ack_timeout, |interval| interval + fleet.pings.timeout(fleet.keep_alive_s)) + BUSY
 }
 
 fn known(cause: Cause, phase: &PhasePlan, [start, settled]: [Duration; 2]) -> Disturbance {
@@ -100,6 +116,18 @@ mod tests {
                 (Cause::Disconnect, "storm".to_owned(), [10 * S, 11_600_000, 30 * S]),
             ]
         );
+    }
+
+    #[test]
+    fn losses_of_half_open_connections_are_late() {
+        let plan = plan(
+            "[fleet.a]\ndevices = 10\nkeep_alive = \"5s\"\n[[fleet.a.send]]\nevery = \"1s\"\npayload = \"x\"\n\
+             [[fleet.a.fault]]\nkind = \"half-open\"\nat = \"2s\"\nfor = \"3s\"\n\
+             [[phase]]\nname = \"calm\"\nduration = \"30s\"\n",
+        );
+        let found = &plan.disturbances()[0];
+        // PINGREQ follows after 5 s of silence, and PINGRESP is missing 5 s later.
+        assert_eq!((found.settled_us, found.losses_until_us), (5 * S, (5 + 5 + 5 + 1) * S));
     }
 
     #[test]

@@ -132,7 +132,8 @@ impl Reader<'_> {
         };
         let (share, times_per_s) = self.parse(node, allowed, |text| parse(text).ok_or(""), |_| None)?;
         if share > 1.0 {
-            self.invalid(node, "out of range", allowed);
+            self.invalid(node, "out of range", allowed)
+                .fix("use a shorter time, such as 5%/1s instead of 300%/1m");
             return None;
         }
         Some(share * times_per_s)

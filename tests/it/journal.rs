@@ -1,6 +1,7 @@
 //! The journal: runs that are killed, and the results that are recovered from it.
 
 use crate::support::hubstorm::{Running, WIDE_VALIDITY, Workplace, hubstorm, read_result, totals};
+use hubstorm::measure::Cause;
 use hubstorm::result::model::EndedBy;
 use nix::sys::signal::Signal;
 use std::path::Path;
@@ -54,6 +55,27 @@ fn killed_runs_are_recovered_from_their_journal() {
     assert!(!judged.stderr.contains("still in progress"), "{}", judged.stderr);
     let confused = hubstorm(&["report", path]);
     assert!(confused.exits(1).stderr.contains("hubstorm report --recover"), "{}", confused.stderr);
+}
+
+#[test]
+fn recoveries_survive_a_kill_in_a_storm() {
+    let storm = scenario()
+        .replace("[[phase]]", "[[phase]]\nname = \"ramp\"\nduration = \"1s\"\nonline = \"100%\"\n[[phase]]");
+    let workplace = Workplace::new(
+        &storm.replace("duration = \"60s\"\n", "duration = \"60s\"\ndisconnect = { how = \"reset\" }\n"),
+    );
+    let (run, journal) = started(&workplace);
+    // The journal knows a bin after 3 s.
+    while recover(&journal).is_none_or(|until_us| until_us < 6_000_000) {}
+    run.signal(Signal::SIGKILL);
+    run.wait();
+    recover(&journal).unwrap();
+    let result = read_result(&journal.with_extension("recovered.json"));
+    let [recovery] = &result.recoveries[..] else { panic!("{:?}", result.recoveries) };
+    assert_eq!(
+        (recovery.cause, recovery.start_us, recovery.lowest_online),
+        (Cause::Disconnect, 1_000_000, 0)
+    );
 }
 
 /// Limits the size of the files that a run writes. The run may lift the limit again.

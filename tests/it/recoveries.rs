@@ -3,6 +3,7 @@
 
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, finish, hubstorm};
 use hubstorm::measure::Cause;
+use hubstorm::result::model::RunResult;
 use std::fs;
 
 /// 30 devices of two fleets. All connections are reset at 2 s.
@@ -98,4 +99,51 @@ fn devices_that_do_not_return_fail_the_threshold() {
     assert_eq!(result.thresholds[0].observed_text, "> 4.00 s (not reached)");
     let recovery = &result.recoveries[0];
     assert_eq!((recovery.cause, recovery.reached_us.half, recovery.not_back), (Cause::Disconnect, None, 20));
+}
+
+/// Runs a storm against a hub that admits 100 connects per second.
+fn throttled_storm(how: &str) -> RunResult {
+    let storm = format!(
+        "[emulator]\ntier = \"S1\"\nthrottle = {{ burst = \"1s\" }}\n\
+         [fleet.m]\ndevices = 250\nreconnect = {{ kind = \"fixed\", delay = \"500ms\" }}\n\
+         [[fleet.m.send]]\nevery = \"10s\"\npayload = \"x\"\n\
+         [[phase]]\nname = \"ramp\"\nduration = \"5s\"\nonline = \"0% -> 100%\"\n\
+         [[phase]]\nname = \"storm\"\nduration = \"15s\"\ndisconnect = {{ how = \"{how}\" }}\n\
+         [thresholds]\n\"online{{phase:storm}}\" = [\"recovery(100%) < 1m\", \"rate(ok) >= 100%\"]\n{WIDE_VALIDITY}"
+    );
+    let work = Workplace::new(&storm);
+    finish(work.run_command()).exits(0);
+    work.result()
+}
+
+#[test]
+fn storm_above_the_connect_throttle_loses_no_device() {
+    let runs =
+        ["close", "reset", "silent"].map(|how| (how, std::thread::spawn(move || throttled_storm(how))));
+    for (how, run) in runs {
+        let result = run.join().unwrap();
+        let counts = &result.fleets[0].counts;
+        assert_eq!((counts.disconnects, counts.reconnects, counts.gave_up), (250, 250, 0), "{how}");
+        let connects = result.limits.iter().find(|row| row.class == "connections").unwrap();
+        assert!(connects.delayed > Some(0) && connects.rejected == Some(0), "{how}: {connects:?}");
+        let recovery = &result.recoveries[0];
+        assert_eq!((recovery.outage.count(), recovery.not_back), (250, 0), "{how}");
+        assert!(
+            recovery.reached_us.all.is_some() && recovery.attempts_per_s_peak > 100,
+            "{how}: {recovery:?}"
+        );
+    }
+}
+
+#[test]
+fn hub_finds_silent_devices_by_its_keep_alive() {
+    let storm = STORM.replace("devices = 20\n", "devices = 20\nkeep_alive = \"2s\"\n");
+    let storm = storm.replace("delay = \"1500ms\"", "delay = \"6s\"").replace("\"8s\"\n", "\"10s\"\n");
+    let work = Workplace::new(&format!("{storm}disconnect = {{ how = \"silent\" }}\n{WIDE_VALIDITY}"));
+    finish(work.run_command()).exits(0);
+    let result = work.result();
+    let reconnects: Vec<u64> = result.fleets.iter().map(|fleet| fleet.counts.reconnects).collect();
+    assert_eq!(reconnects, [20, 10]);
+    // It drops the first fleet after 3 s, and the second one when its devices connect again.
+    assert_eq!(result.emulator.unwrap().protocol_errors, 20);
 }

@@ -38,6 +38,47 @@ fn advice_about_a_json_scenario_is_json() {
 }
 
 #[test]
+fn recovery_that_cannot_be_reached_is_noted() {
+    let storm = |target: &str, storm: &str| {
+        notes_of(&format!(
+            "{target}[fleet.a]\ndevices = 10\n[[phase]]\nname = \"calm\"\nduration = \"5s\"\n\
+             [[phase]]\nname = \"storm\"\nduration = \"10s\"\n{storm}\n\
+             [thresholds]\n\"online{{phase:storm}}\" = [\"recovery(99%) < 9s\"]"
+        ))
+    };
+    let broker = "[target]\nkind = \"mqtt\"\nhost = \"b\"\n";
+    let over = |over: &str| format!("disconnect = {{ how = \"close\", over = \"{over}\" }}");
+    let fault = "[[emulator.fault]]\nkind = \"close\"\nphase = \"storm\"\nat = ";
+    let name = "threshold online{phase:storm} recovery(99%) < 9s";
+    let no_data = "fails with \"no data\" unless devices lose their connections: nothing in the plan disconnects them there; \
+                   add `disconnect` to the phase\n";
+    let hold = "after the last disconnect, and devices count as recovered when they were online for 2.00 s;";
+    for (target, phase, expected) in [
+        ("", over("8s"), String::new()),
+        // The last of ten devices disconnects after 9 s.
+        (
+            "",
+            over("10s"),
+            format!(
+                "Warning: {name} can only fail: in phase storm, the phase ends 1.00 s {hold} lengthen the phase\n"
+            ),
+        ),
+        ("", String::new(), format!("Warning: {name} {no_data}")),
+        (broker, String::new(), format!("Note: {name} {no_data}")),
+        ("", format!("{fault}\"1s\"\n"), String::new()),
+        (
+            "",
+            format!("{fault}\"1s\"\n{fault}\"2s\"\n"),
+            format!(
+                "Warning: {name} can only fail: in phase storm, the next disturbance begins 1.00 s {hold} move one of them\n"
+            ),
+        ),
+    ] {
+        assert_eq!(storm(target, &phase), expected, "{phase}");
+    }
+}
+
+#[test]
 fn abort_after_the_end_of_the_load_is_noted() {
     let with = |after: &str| {
         notes_of(&format!(

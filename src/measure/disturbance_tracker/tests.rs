@@ -148,6 +148,23 @@ fn losses_of_a_known_disturbance_are_a_part_of_it() {
 }
 
 #[test]
+fn half_open_connections_are_lost_late_and_one_by_one() {
+    let mut bench = Bench::new();
+    let fault = Disturbance::known(Cause::Fault, "calm", [10 * S_US, 10 * S_US, 60 * S_US]);
+    bench.tracker.schedule(vec![fault.with_losses_until(21 * S_US)]);
+    for (lost_ms, back_ms) in [(15_010, 15_500), (16_010, 16_500), (20_010, 20_500)] {
+        bench.lose(5, lost_ms);
+        bench.connect(5, back_ms);
+    }
+    bench.lose(20, 40_000);
+    let (facts, found) = bench.finish(60);
+    assert_eq!(facts, [(Cause::Fault, 10_000, 20_100), (Cause::Observed, 40_000, 40_100)]);
+    // From the fault until the last of the devices is back, although all were online from 16.5 s to 20 s.
+    let bins = RecoveryBins::of(&found[0], None).unwrap();
+    assert_eq!((bins.reached(0.99), bins.lowest_online()), (Reached::After { us: 10_500_000 + 100_000 }, 95));
+}
+
+#[test]
 fn end_of_the_load_drops_and_cuts_disturbances() {
     let mut bench = Bench::new();
     let known =

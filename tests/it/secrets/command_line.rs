@@ -24,7 +24,7 @@ fn invocations(subcommand: &str, work: &Workplace, target: &str) -> Vec<(Vec<Str
             (&["plan", scenario], 0),
             (&["plan", "--devices", "10", "--every", "1m", "--size", "100", "--assert", "units(S1) < 1"], 99),
         ],
-        "capacity" => &[(&["capacity", scenario, "--from", "200%", "--to", "100%"], 2)],
+        "capacity" => &[(&["capacity", scenario], 104)],
         "emulator" => &[(&["emulator", "--control"], 0)],
         "report" => &[
             (&["report", path(&result)], 0),

@@ -84,6 +84,16 @@ class OpenPage {
         return Buffer.from((await Page.captureScreenshot(whole)).data, 'base64');
     }
 
+    /** Resolves to a PNG of the figure that contains the element with this id. */
+    async figure(id) {
+        const box = await this.evaluate(`(() => {
+            const { x, y, width, height } = document.getElementById('${id}').closest('figure').getBoundingClientRect();
+            return { x: x + scrollX - 8, y: y + scrollY - 8, width: width + 16, height: height + 16 };
+        })()`);
+        const picture = { clip: { ...box, scale: 1 }, captureBeyondViewport: true };
+        return Buffer.from((await this.client.Page.captureScreenshot(picture)).data, 'base64');
+    }
+
     /** Resolves to a PDF of the page as it is printed on A4. */
     async print() {
         const a4 = { paperWidth: 8.27, paperHeight: 11.69, preferCSSPageSize: true, printBackground: false };

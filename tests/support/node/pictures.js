@@ -1,5 +1,6 @@
 // Takes pictures of HTML pages in Chromium: at 1280 and 390 pixels, light and dark, and printed on A4. Prints the pages that are wider
-// than their window. Started by tests/pictures. Usage: node pictures.js CHROMIUM FOLDER NAME... (FOLDER/NAME.html).
+// than their window. Started by tests/pictures. Usage: node pictures.js CHROMIUM FOLDER NAME[#ID]... (FOLDER/NAME.html, and only
+// the figure that contains ID).
 
 'use strict';
 
@@ -11,9 +12,14 @@ const { withPage } = require('./chromium.js');
 /** Chromium draws no picture higher than this. */
 const HEIGHT_MAX = 16_000;
 
-async function take(page, folder, name) {
+async function take(page, folder, wanted) {
+    const [name, id] = wanted.split('#');
     const html = path.join(folder, `${name}.html`);
     const save = (suffix, data) => fs.writeFileSync(path.join(folder, `${name}-${suffix}`), data);
+    if (id) {
+        await page.open(html, { width: 900 });
+        return save(`${id}.png`, await page.figure(id));
+    }
     for (const width of [1280, 390]) {
         for (const scheme of ['light', 'dark']) {
             await page.open(html, { width, scheme });
