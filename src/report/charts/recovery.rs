@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(panel.title, "Recovery from the planned disconnect at 0:10.0, phase storm");
         assert_eq!(
             panel.words,
-            "20 of 100 planned devices were online at the lowest. Online again: 50% after 5.10 s, 90% after 5.10 s, 99% after 5.10 s, 100% \
+            "At least 20 of 100 planned devices were online. Online again: 50% after 5.10 s, 90% after 5.10 s, 99% after 5.10 s, 100% \
              after 5.10 s. At most 40 connection attempts in one second."
         );
         assert!(panel.svg.contains(">100%</text>") && !panel.svg.contains(">99%</text>"), "{}", panel.svg);

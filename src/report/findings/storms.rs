@@ -148,8 +148,8 @@ mod tests {
     #[test]
     fn reconnects_in_one_second_are_a_finding() {
         let crowded = texts(&storm(50, &[0, 70, 0, 0, 0, 0, 0, 0, 0, 0, 0, 30]), None);
-        let expected = "Too little jitter: 70% of the reconnects fell into one second. Spread them out in time: set jitter = \"full\" in \
-                        reconnect, or a longer base (70 connection attempts in one second after 0:10.0)";
+        let expected = "Too little jitter: 70% of the reconnects fell into one second. Spread them out with jitter = \"full\" and a \
+                        longer base in reconnect (70 connection attempts in one second after 0:10.0)";
         assert_eq!(crowded[1], expected);
         assert_eq!(texts(&storm(50, &[4; 30]), None).len(), 1, "they are spread out");
     }
