@@ -2,7 +2,6 @@
 //! per device on its runtime.
 
 use super::device::ConnectionEnd;
-use super::device_faults::DeviceFaults;
 use super::never_ack::NeverAck;
 use super::trace::Traced;
 use super::{Context, Device, DeviceRef};
@@ -112,10 +111,10 @@ async fn dial(
 async fn drive_link(context: &Rc<Context>, device: &mut Device, dialed: Dialed) {
     let mut link = Link::new(dialed.transport, context.buffers.clone(), &context.deadlines);
     let tracer = device.tracer(context);
-    // Boxed, so that the tasks of devices without faults do not grow.
-    let end = match device.faults(context) {
-        Some(faults) => Box::pin(drive_with_faults(context, device, &mut link, faults)).await,
-        None => {
+    // Boxed, so that the tasks of devices without faults do not grow. The faults themselves would be kept in each task, too.
+    let end = match device.faults(context).is_some() {
+        true => Box::pin(drive_with_faults(context, device, &mut link)).await,
+        false => {
             poll_fn(|cx| match (context.is_aborted(), tracer) {
                 (true, _) => Poll::Ready(None),
                 (false, None) => link.poll(cx, device).map(Some),
@@ -135,13 +134,13 @@ async fn drive_link(context: &Rc<Context>, device: &mut Device, dialed: Dialed) 
     }
 }
 
-/// Drives a connection of a device with faults. Returns `None` if the run is aborted.
+/// Drives a connection of a device with faults. Returns `None` if the run is aborted, or if the device has no faults.
 async fn drive_with_faults(
     context: &Rc<Context>,
     device: &mut Device,
     link: &mut Link,
-    faults: Rc<DeviceFaults>,
 ) -> Option<End<SessionError>> {
+    let faults = device.faults(context)?;
     let tracer = device.tracer(context);
     poll_fn(|cx| {
         let machine = &mut NeverAck { machine: &mut *device, faults: &faults };
