@@ -309,7 +309,7 @@ fn assertions_decide_the_exit_code() {
 #[test]
 fn wrong_usage_exits_2() {
     for (arguments, part) in [
-        (&["plan"][..], "<SCENARIO>"),
+        (&["plan"][..], "name a scenario file, or describe a fleet with --devices"),
         (&["plan", "--devices", "10"], "--every"),
         (&["plan", "--devices", "0", "--every", "1s", "--size", "1"], "0 is not in"),
         (&["plan", "--devices", "10", "--every", "0s", "--size", "1"], "--every: must be longer than zero"),
