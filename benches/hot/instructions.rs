@@ -96,8 +96,8 @@ fn count_all() -> Result<Baseline, Failure> {
         let steps = if hot.name.starts_with("swap") { SWAPS_COUNTED } else { STEPS_COUNTED };
         let (once, twice) = (count(hot.name, steps)?, count(hot.name, 2 * steps)?);
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        let per_step = twice.checked_sub(once).ok_or("more steps took fewer instructions")? as f64
-            / steps as f64;
+        let per_step =
+            twice.checked_sub(once).ok_or("more steps took fewer instructions")? as f64 / steps as f64;
         instructions.insert(hot.name.to_owned(), (per_step * 10.0).round() / 10.0);
     }
     let [rustc, target] = compiler()?;

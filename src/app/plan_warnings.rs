@@ -1,10 +1,11 @@
 //! Warnings and notes about a valid plan: settings that are allowed but rarely intended, such as a threshold that can only fail. `check` and
 //! `run` print them, together with the warnings about this machine. Uses only the plan.
 
+use self::recoveries::format_threshold;
 use super::columns::Layout;
-use crate::measure::{Compare, Test, threshold_label};
+use crate::measure::{Compare, Test};
 use crate::plan::{
-    CallPlan, DrivePlan, FleetPlan, Offline, Plan, Remedy, Subscription, TargetKind, Threshold, address_of,
+    CallPlan, DrivePlan, FleetPlan, Offline, Plan, Remedy, Subscription, TargetKind, address_of,
     is_loopback_host,
 };
 use crate::scenario::masked;
@@ -47,6 +48,7 @@ pub(super) fn collect(plan: &Plan, shortfalls: &[String], layout: Layout) -> War
 /// Returns the warnings and notes about a plan.
 fn found(plan: &Plan) -> Vec<(Weight, String)> {
     let warning = |text| (Weight::Warning, text);
+    let undisturbed = if plan.emulator.is_some() { Weight::Warning } else { Weight::Note };
     let fleets = plan.fleets.iter().zip(0..);
     let from_scenario = plan.warnings.iter().cloned().map(warning);
     from_scenario
@@ -55,7 +57,7 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
         .chain(thin_thresholds(plan).map(warning))
         .chain(impossible_thresholds(plan).map(warning))
         .chain(recoveries::unreachable(plan).map(warning))
-        .chain(recoveries::undisturbed(plan))
+        .chain(recoveries::undisturbed(plan).map(|text| (undisturbed, text)))
         .chain(never_online(plan).into_iter().map(warning))
         .chain(late_aborts(plan).map(warning))
         .chain(plan.drives.iter().filter_map(|drive| unhandled_calls(plan, drive)))
@@ -221,15 +223,6 @@ fn late_aborts(plan: &Plan) -> impl Iterator<Item = String> {
             )
         })
     })
-}
-
-/// Formats a threshold as in a scenario, on one line.
-fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
-    let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
-    let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
-    let (phase, fleet) = (phase.map(|phase| &*phase.name), fleet.map(|fleet| &*fleet.name));
-    let label = threshold_label(threshold.metric.name(), phase, fleet, threshold.without_faults);
-    format!("{label} {}", threshold.expression)
 }
 
 /// Returns a warning about calls to a fleet that does not subscribe to them, or a note if it does not implement the method.
