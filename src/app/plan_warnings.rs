@@ -1,7 +1,6 @@
 //! Warnings and notes about a valid plan: settings that are allowed but rarely intended, such as a threshold that can only fail. `check` and
 //! `run` print them, together with the warnings about this machine. Uses only the plan.
 
-use self::recoveries::format_threshold;
 use super::columns::Layout;
 use crate::measure::{Compare, Test};
 use crate::plan::{
@@ -10,18 +9,11 @@ use crate::plan::{
 };
 use crate::scenario::masked;
 use crate::units::{Percent, human_count, human_duration, plural, set_duration, written_duration};
+use message::{Weight, format_threshold};
 use std::collections::BTreeSet;
 
+mod message;
 mod recoveries;
-
-/// The severity of a message about a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Weight {
-    /// A mistake: the run fails, measures nothing, or sends wrong messages or secrets. `check --strict` makes it an error.
-    Warning,
-    /// A fact that may be intended.
-    Note,
-}
 
 /// The warnings and notes about a plan, and the warnings about this machine.
 pub(super) struct Warnings {
@@ -48,7 +40,6 @@ pub(super) fn collect(plan: &Plan, shortfalls: &[String], layout: Layout) -> War
 /// Returns the warnings and notes about a plan.
 fn found(plan: &Plan) -> Vec<(Weight, String)> {
     let warning = |text| (Weight::Warning, text);
-    let undisturbed = if plan.emulator.is_some() { Weight::Warning } else { Weight::Note };
     let fleets = plan.fleets.iter().zip(0..);
     let from_scenario = plan.warnings.iter().cloned().map(warning);
     from_scenario
@@ -57,7 +48,7 @@ fn found(plan: &Plan) -> Vec<(Weight, String)> {
         .chain(thin_thresholds(plan).map(warning))
         .chain(impossible_thresholds(plan).map(warning))
         .chain(recoveries::unreachable(plan).map(warning))
-        .chain(recoveries::undisturbed(plan).map(|text| (undisturbed, text)))
+        .chain(recoveries::undisturbed(plan))
         .chain(never_online(plan).into_iter().map(warning))
         .chain(late_aborts(plan).map(warning))
         .chain(plan.drives.iter().filter_map(|drive| unhandled_calls(plan, drive)))

@@ -1,7 +1,8 @@
 //! Warnings about thresholds on recoveries that can only fail: nothing disconnects the devices, or the phase ends too early. Uses only the
 //! plan.
 
-use crate::measure::{Disturbance, HOLD_US, Test, threshold_label};
+use super::message::{Weight, format_threshold};
+use crate::measure::{Disturbance, HOLD_US, Test};
 use crate::plan::{Plan, Threshold};
 use crate::units::human_us;
 
@@ -39,14 +40,16 @@ fn too_short((mut one, next_us): (Disturbance, u64)) -> Option<(Disturbance, boo
 }
 
 /// Returns messages about thresholds in whose phases nothing is planned to disconnect the devices. A target may do so by itself.
-pub(super) fn undisturbed(plan: &Plan) -> impl Iterator<Item = String> {
+pub(super) fn undisturbed(plan: &Plan) -> impl Iterator<Item = (Weight, String)> {
     let all = plan.disturbances();
+    let weight = if plan.emulator.is_some() { Weight::Warning } else { Weight::Note };
     recoveries(plan).filter(move |threshold| !all.iter().any(|one| covers(plan, threshold, one))).map(
         move |threshold| {
             let threshold = format_threshold(plan, threshold);
-            format!(
+            let text = format!(
                 "threshold {threshold} fails with \"no data\" unless devices lose their connections: nothing in the plan disconnects them there; add `disconnect` to the phase"
-            )
+            );
+            (weight, text)
         },
     )
 }
@@ -62,13 +65,4 @@ fn covers(plan: &Plan, threshold: &Threshold, one: &Disturbance) -> bool {
         phase.name == one.phase
             && threshold.phase.map_or(!phase.warmup, |wanted| usize::from(wanted) == number)
     })
-}
-
-/// Formats a threshold as in a scenario, on one line.
-pub(super) fn format_threshold(plan: &Plan, threshold: &Threshold) -> String {
-    let phase = threshold.phase.and_then(|phase| plan.schedule.phases().get(usize::from(phase)));
-    let fleet = threshold.fleet.and_then(|fleet| plan.fleets.get(usize::from(fleet)));
-    let (phase, fleet) = (phase.map(|phase| &*phase.name), fleet.map(|fleet| &*fleet.name));
-    let label = threshold_label(threshold.metric.name(), phase, fleet, threshold.without_faults);
-    format!("{label} {}", threshold.expression)
 }
