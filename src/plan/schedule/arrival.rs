@@ -99,12 +99,14 @@ impl Position {
     #[expect(clippy::cast_precision_loss, reason = "message counts of a device are far below 2^52")]
     fn at_ns(&self, load: &Load, rate_hz: f64) -> Option<u64> {
         // A rate of zero gives infinity or NaN, which has no due time.
-        match self {
-            Position::Regular { n, phase } => load.inverse((*n as f64 + phase) / rate_hz),
-            Position::Poisson { sum, .. } => load.inverse(*sum / rate_hz),
-            Position::Closed { next_ns, .. } => *next_ns,
-            Position::Replay(rows) => load.inverse(rows.as_ref()?.time_s()? / rate_hz),
-        }
+        let bursts = match self {
+            Position::Regular { n, phase } => *n as f64 + phase,
+            Position::Poisson { sum, .. } => *sum,
+            Position::Closed { next_ns, .. } => return *next_ns,
+            Position::Replay(rows) => rows.as_ref()?.time_s()?,
+        };
+        // One call, so that it is inlined.
+        load.inverse(bursts / rate_hz)
     }
 
     fn advance(&mut self) {
