@@ -55,7 +55,7 @@ def bounds(rules, history):
         load = DiscreteLoad(rounding=rounding, int_load=rank)
         database.add(DiscreteResult.with_load(result(float(load), good), load))
     found = database.get_relevant_bounds(target)
-    return [None if bound is None else int(bound) for bound in (found.clo, found.chi)]
+    return [bound and int(bound) for bound in (found.clo, found.chi)]
 
 
 class Hub(AbstractMeasurer):
@@ -75,7 +75,7 @@ def interval(rules, capacity):
     config.warmup_duration = None
     found = next(iter(MultipleLossRatioSearch(config).search(Hub(capacity)).values()))
     both = (found.relevant_lower_bound, found.relevant_upper_bound)
-    return [None if bound is None else float(bound) for bound in both]
+    return [bound and float(bound) for bound in both]
 
 
 question = json.load(sys.stdin)
