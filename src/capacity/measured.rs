@@ -29,7 +29,7 @@ pub struct CapacityResult {
     pub tool: Tool,
     /// The run: scenario, target, machine and time.
     pub run: SearchRun,
-    /// What was searched, and how.
+    /// The range of the search and its rules.
     pub search: SearchSettings,
     /// The answer.
     pub answer: CapacityAnswer,
@@ -85,7 +85,7 @@ pub enum Vary {
 /// The settings of a search. A search can only be resumed with the same settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchSettings {
-    /// What is varied.
+    /// The quantity that differs between levels.
     pub vary: Vary,
     /// Name of the searched phase.
     pub phase: String,
@@ -248,9 +248,9 @@ pub struct Trial {
     pub offered_per_s: f64,
     /// Messages per second that ended ok in this time, whenever they were due.
     pub achieved_per_s: f64,
-    /// Response time p50 of messages that ended ok; null if there are none.
+    /// Response time p50 of messages that ended ok; null without such messages.
     pub p50_us: Option<u64>,
-    /// Response time p99 of messages that ended ok; null if there are none.
+    /// Response time p99 of messages that ended ok; null without such messages.
     pub p99_us: Option<u64>,
     /// Share of due messages that did not end ok.
     pub error_share: f64,

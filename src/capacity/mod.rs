@@ -1,7 +1,7 @@
 //! The capacity of a hub, calculated and measured. Called by `app`; rendered by `report`.
 //!
-//! Calculated (`hubstorm plan`): how many units of which tier of IoT Hub a plan needs, what binds, and what it costs. A plan and a price list come
-//! in; a [`CapacityPlan`] goes out. Read `model.rs` first, then `plan_capacity.rs`.
+//! Calculated (`hubstorm plan`): the units of each tier of IoT Hub that a plan needs, the limit that binds, and the price. Input: a plan and a
+//! price list. Output: a [`CapacityPlan`]. Read `model.rs` first, then `plan_capacity.rs`.
 //!
 //! - `demand`: the load of each limit class in each phase, and the billed messages of a day.
 //! - `blocks`: the billed messages of each operation, from rendered payloads.

@@ -97,7 +97,7 @@ impl<'a> Trials<'a> {
         self.end.get_or_insert(end);
     }
 
-    /// Returns why the search ended, its trials, and what they prove.
+    /// Returns why the search ended, its trials, and the bounds that they prove.
     pub(super) fn finish(self) -> (EndReason, Vec<Trial>, Answer) {
         (self.end.unwrap_or(EndReason::Breakdown), self.trials, self.search.answer_so_far())
     }
