@@ -214,11 +214,7 @@ impl Device {
     /// drain.
     pub(crate) fn give_up_ns(&self) -> u64 {
         let span_end_ns = self.span_end_ns();
-        if span_end_ns < self.context.load_end_ns() {
-            span_end_ns
-        } else {
-            self.context.drain_end_ns()
-        }
+        if span_end_ns < self.context.load_end_ns() { span_end_ns } else { self.context.drain_end_ns() }
     }
 
     /// Starts an attempt to connect that was due at `due_ns`. Returns its deadline.

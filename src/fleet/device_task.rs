@@ -196,7 +196,9 @@ async fn wait_for_span(context: &Context, device: DeviceRef, span: Span) -> Wait
             return Waited::LoadOver;
         }
         match from_ns {
-            Some(from_ns) if from_ns == until_ns && from_ns < context.load_end_ns() => return Waited::Until(from_ns),
+            Some(from_ns) if from_ns == until_ns && from_ns < context.load_end_ns() => {
+                return Waited::Until(from_ns);
+            }
             None if until_ns == span.to_ns => return Waited::SpanOver,
             _ if context.ns(context.now()) >= context.load_end_ns() => return Waited::LoadOver,
             _ => {}

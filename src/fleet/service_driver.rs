@@ -14,7 +14,8 @@ use crate::iothub::service::{Feedback, ServiceCall, ServiceRequest, ServiceResul
 use crate::iothub::{error_code, properties};
 use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot};
 use crate::plan::{
-    CallPlan, Cursor, DrivePlan, OnlineChange, PayloadContext, PayloadState, Plan, RunLoads, Segment, Span, Spread,
+    CallPlan, Cursor, DrivePlan, OnlineChange, PayloadContext, PayloadState, Plan, RunLoads, Segment, Span,
+    Spread,
 };
 use crate::rng::{Purpose, Rng, generator};
 use crate::stalls::Stalls;

@@ -57,8 +57,8 @@ pub use resolve::{load, resolve};
 pub use rules::rules_for_run;
 pub use scaled::{scale_devices, share_devices};
 pub use schedule::{
-    Arrival, ChurnPlan, Cursor, DeviceSeed, DisconnectPlan, Due, Load, OnlineChange, OnlineDevices, PhasePlan,
-    RoundRobin, RunLoad, RunLoads, Schedule, Segment, Span, Spread, Stay, Stays, ns,
+    Arrival, ChurnPlan, Cursor, DeviceSeed, DisconnectPlan, Due, Load, OnlineChange, OnlineDevices,
+    PhasePlan, RoundRobin, RunLoad, RunLoads, Schedule, Segment, Span, Spread, Stay, Stays, ns,
 };
 pub use sdk::{DevicePreset, device_preset};
 pub use trials::TrialSlots;

@@ -44,9 +44,10 @@ pub fn scale_devices(scenario: &mut Scenario, devices: &[u32]) {
         let ratio = f64::from(*devices) / f64::from(before);
         let sends = fleet.sends.iter_mut().map(|send| &mut send.spacing);
         let reports = fleet.reports.iter_mut().map(|report| &mut report.timing.spacing);
-        let to_this = scenario.drives.iter_mut().filter(|drive| {
-            drive.fleet.as_ref().is_some_and(|name| name.value == fleet.name)
-        });
+        let to_this = scenario
+            .drives
+            .iter_mut()
+            .filter(|drive| drive.fleet.as_ref().is_some_and(|name| name.value == fleet.name));
         for spacing in sends.chain(reports).chain(to_this.map(|drive| &mut drive.spacing)) {
             if let Some(Spacing::Rate(rate)) = spacing {
                 *rate = Rate::per_second(rate.as_per_second() * ratio).unwrap_or(*rate);
@@ -91,7 +92,7 @@ mod tests {
 
     #[test]
     fn load_of_a_device_stays_the_same() {
-        let text = "[fleet.a]\ndevices = 10\n[[fleet.a.send]]\nrate = \"20/s\"\npayload = \"x\"\n\
+        let text = "[fleet.a]\ndevices = 10\nsubscribe = [\"twin\", \"methods\"]\n[[fleet.a.send]]\nrate = \"20/s\"\npayload = \"x\"\n\
                     [[fleet.a.send]]\nevery = \"5s\"\npayload = \"x\"\n[[fleet.a.report]]\nrate = \"1/s\"\npayload = \"{}\"\n\
                     [fleet.a.methods.reboot]\n[fleet.b]\ndevices = 1\n\
                     [[drive]]\nfleet = \"a\"\ncall = \"method\"\nname = \"reboot\"\nrate = \"1/s\"\n\

@@ -94,7 +94,9 @@ impl Plan {
     /// Returns, for each fleet, the share of its devices that is online at the end of a phase.
     #[must_use]
     pub fn online_shares(&self, phase: usize) -> Vec<f64> {
-        let share = |fleet: &FleetPlan| self.schedule_of(fleet).phases().get(phase).map_or(0.0, |phase| phase.online[1]);
+        let share = |fleet: &FleetPlan| {
+            self.schedule_of(fleet).phases().get(phase).map_or(0.0, |phase| phase.online[1])
+        };
         self.fleets.iter().map(share).collect()
     }
 

@@ -79,8 +79,7 @@ impl Device {
 
     /// Starts the end of the span or of the run.
     fn leave(&mut self, now: Instant) {
-        let by_churn =
-            self.span.to_ns < self.context.load_end_ns() && self.span.to_ns <= self.span_end_ns();
+        let by_churn = self.span.to_ns < self.context.load_end_ns() && self.span.to_ns <= self.span_end_ns();
         let churn = self.leaves.filter(|_| by_churn);
         match churn {
             Some(how @ (Disconnect::Reset | Disconnect::Silent)) => {

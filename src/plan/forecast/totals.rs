@@ -74,12 +74,7 @@ impl Plan {
 
     /// Returns the planned number of a fleet's online devices at `t_ns` in a running plan. The fleet is given with its index.
     #[must_use]
-    pub fn planned_online_of(
-        &self,
-        (fleet, number): (&FleetPlan, u16),
-        loads: &RunLoads,
-        t_ns: u64,
-    ) -> u64 {
+    pub fn planned_online_of(&self, (fleet, number): (&FleetPlan, u16), loads: &RunLoads, t_ns: u64) -> u64 {
         let devices = loads.online().count(number, fleet.devices, t_ns);
         self.schedule_of(fleet).planned_online(t_ns, devices.into())
     }
