@@ -28,8 +28,6 @@ use settings::{Scale, Setup};
 use std::sync::Arc;
 use trials::Trials;
 
-pub(super) use resume::read;
-
 /// Searches for the capacity. Returns the exit code.
 pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppError> {
     let interrupts = env.interrupts.clone();

@@ -1,17 +1,16 @@
 //! `--resume`: reads the trials of an earlier search, and checks that it was the same search. Used by `capacity`.
 
 use super::settings::Setup;
-use crate::app::{AppError, paths};
-use crate::capacity::measured::{CapacityResult, SCHEMA, SearchSettings, Trial};
+use crate::app::{AppError, capacity_file};
+use crate::capacity::measured::{CapacityResult, SearchSettings, Trial};
 use crate::capacity::{Next, Search};
 use crate::cli::CapacityArgs;
 use crate::plan::Plan;
-use std::path::Path;
 
 /// Returns the trials of the search to resume; none without `--resume`.
 pub(super) fn trials(args: &CapacityArgs, plan: &Plan, setup: &Setup) -> Result<Vec<Trial>, AppError> {
     let Some(file) = &args.resume else { return Ok(Vec::new()) };
-    let before = read(file)?;
+    let before = capacity_file::read(file)?;
     let differs = |what: &str| {
         AppError::Usage(format!(
             "--resume {}: {what} differs from that search; repeat its options, or start a new search",
@@ -53,25 +52,4 @@ fn different(before: &CapacityResult, setup: &Setup) -> &'static str {
         () if old.exhaust_burst != new.exhaust_burst => "--exhaust-burst",
         () => "[thresholds]",
     }
-}
-
-/// Reads a capacity result.
-pub(in crate::app) fn read(file: &Path) -> Result<CapacityResult, AppError> {
-    let bytes = std::fs::read(file).map_err(|error| {
-        AppError::Environment(paths::unreadable("capacity result", file, &error, &["json"]))
-    })?;
-    let invalid = |what: &str| {
-        AppError::Environment(format!(
-            "{} {what}; specify the JSON file of hubstorm capacity",
-            file.display()
-        ))
-    };
-    let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| invalid(&format!("is not valid JSON ({error})")))?;
-    match value.get("schema").and_then(serde_json::Value::as_str) {
-        Some(SCHEMA) => {}
-        Some(other) => return Err(invalid(&format!("is not a capacity result (schema {other:?})"))),
-        None => return Err(invalid("is not a capacity result (it has no schema)")),
-    }
-    serde_json::from_value(value).map_err(|error| invalid(&format!("is damaged ({error})")))
 }
