@@ -4,12 +4,12 @@
 //! A slot is an idle part, a settling part and a judged part. The load can only be extended, so every decision is made [`LEAD_S`] before it
 //! takes effect.
 
+use super::burst::{Burst, Flow};
+
 /// The load is extended this long before it ends.
 pub const LEAD_S: u64 = 2;
 /// How long to wait for the backlog, or for devices that are not online (our choice).
 pub const WAIT_S_MAX: u64 = 60;
-/// While a burst allowance is used up, the load is extended by this.
-const BURST_CHUNK_S: u64 = 3;
 
 /// The parts of each slot, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +66,8 @@ pub struct Tick {
     pub steady: bool,
     /// Whether the trial has failed already, whatever follows.
     pub failed: bool,
-    /// Whether the target holds messages back.
-    pub shaped: bool,
+    /// What the target does with the load.
+    pub flow: Flow,
 }
 
 /// What to do next.
@@ -107,21 +107,10 @@ pub struct EndedTrial {
     pub undrained: bool,
 }
 
-/// The part of a trial in which the load is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Use up the burst allowance of the hub, at this level.
-    Burst(u64),
-    /// Wait until the backlog of the burst has drained.
-    AfterBurst,
-    Level,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     slot: u16,
     level: u64,
-    stage: Stage,
     /// End of the load, if the trial ends early.
     cut_s: Option<u64>,
 }
@@ -135,6 +124,8 @@ pub struct Pace {
     /// The slot whose idle part is the last part of the known load.
     next_slot: u16,
     trial: Option<Trial>,
+    /// The burst before the level of the trial.
+    burst: Option<Burst>,
     /// When the devices were first not online although the next trial could have started.
     waiting_since_s: Option<u64>,
 }
@@ -144,7 +135,7 @@ impl Pace {
     #[must_use]
     pub fn new(times: SlotTimes) -> (Pace, Step) {
         let until_s = times.load_from_s(1);
-        let pace = Pace { times, loaded_s: until_s, next_slot: 1, trial: None, waiting_since_s: None };
+        let pace = Pace { times, loaded_s: until_s, next_slot: 1, trial: None, burst: None, waiting_since_s: None };
         (pace, Step::Load { until_s, level: 0 })
     }
 
@@ -162,13 +153,13 @@ impl Pace {
         }
     }
 
-    /// Starts a trial in the next slot. With `burst`, it first uses up the burst allowance of the hub at that level.
-    pub fn start(&mut self, level: u64, burst: Option<u64>) -> Step {
+    /// Starts a trial in the next slot. With `burst`, it first uses up the burst allowance of the hub.
+    pub fn start(&mut self, level: u64, burst: bool) -> Step {
         self.waiting_since_s = None;
-        let stage = burst.map_or(Stage::Level, Stage::Burst);
-        let trial = Trial { slot: self.next_slot, level, stage, cut_s: None };
+        let trial = Trial { slot: self.next_slot, level, cut_s: None };
         self.trial = Some(trial);
-        self.extend(trial)
+        self.burst = burst.then(|| Burst::new(level, self.loaded_s, self.times.settle_s));
+        self.extend(trial, None)
     }
 
     fn is_due(&self, tick: &Tick) -> bool {
@@ -197,8 +188,10 @@ impl Pace {
         if tick.failed && trial.cut_s.is_none() && self.loaded_s < self.times.end_s(trial.slot) {
             trial.cut_s = Some(self.loaded_s);
         }
-        trial.stage = self.stage(trial, tick);
         self.trial = Some(trial);
+        if let Some(burst) = &mut self.burst {
+            burst.observe(tick.at_s, tick.flow, tick.steady);
+        }
         let ended_s = trial.cut_s.unwrap_or(self.times.end_s(trial.slot));
         let undrained = !tick.drained;
         if tick.at_s >= ended_s && (tick.drained || tick.at_s - ended_s >= WAIT_S_MAX) {
@@ -209,30 +202,20 @@ impl Pace {
         if !self.is_due(tick) {
             return Step::Wait;
         }
-        if self.loaded_s >= ended_s { self.idle() } else { self.extend(trial) }
-    }
-
-    fn stage(&self, trial: Trial, tick: &Tick) -> Stage {
-        // The level itself needs some time before the judged part.
-        let settled_s = self.times.judged_from_s(trial.slot).saturating_sub(self.times.settle_s / 4);
-        match trial.stage {
-            Stage::Level => Stage::Level,
-            _ if self.loaded_s >= settled_s => Stage::Level,
-            Stage::Burst(_) if tick.shaped => Stage::AfterBurst,
-            Stage::AfterBurst if tick.drained => Stage::Level,
-            stage => stage,
-        }
+        if self.loaded_s >= ended_s { self.idle() } else { self.extend(trial, Some(tick)) }
     }
 
     /// Extends the load of a trial.
-    fn extend(&mut self, trial: Trial) -> Step {
+    fn extend(&mut self, trial: Trial, tick: Option<&Tick>) -> Step {
         let judged_s = self.times.judged_from_s(trial.slot);
-        let (level, until_s) = match trial.stage {
-            Stage::Burst(level) => (level, self.loaded_s + BURST_CHUNK_S),
-            Stage::AfterBurst => (0, self.loaded_s + 1),
+        let now = tick.map(|tick| (tick.at_s, tick.flow));
+        let burst = self.burst.as_mut().and_then(|burst| burst.next(self.loaded_s, now));
+        let (until_s, level) = if let Some(part) = burst {
+            part
+        } else {
+            self.burst = None;
             // The whole settling part, and the first part of the judged one.
-            Stage::Level if self.loaded_s < judged_s => (trial.level, judged_s + self.times.chunk_s()),
-            Stage::Level => (trial.level, self.loaded_s + self.times.chunk_s()),
+            (self.loaded_s.max(judged_s) + self.times.chunk_s(), trial.level)
         };
         self.loaded_s = until_s.min(self.times.end_s(trial.slot));
         Step::Load { until_s: self.loaded_s, level }
@@ -250,3 +233,6 @@ impl Pace {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod shaping_tests;

@@ -87,8 +87,9 @@ pub(super) fn message_limits(args: &CapacityArgs, plan: &Plan) -> MessageLimits 
 /// Returns the question before a search on a hub that bills.
 fn question(args: &CapacityArgs, plan: &Plan, setup: &Setup) -> String {
     let slots = &setup.slots;
-    let seconds = (slots.settle + slots.judged).as_secs_f64() * f64::from(slots.count);
-    let most = whole(setup.settings.to.per_s * seconds).min(args.max_messages.unwrap_or(u64::MAX));
+    let seconds = setup.load_s() * u64::from(slots.count);
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53 seconds")]
+    let most = whole(setup.settings.to.per_s * seconds as f64).min(args.max_messages.unwrap_or(u64::MAX));
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53 messages")]
     let billed = whole(most as f64 * cost::blocks_per_message(plan));
     format!(
