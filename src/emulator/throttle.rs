@@ -217,7 +217,7 @@ impl Throttle {
     }
 
     /// Returns the counts so far.
-    pub(super) fn stats(&self, now: Instant) -> ThrottleStats {
+    pub(crate) fn stats(&self, now: Instant) -> ThrottleStats {
         let of = |counts: &Counts| ClassStats {
             delayed: counts.delayed.load(Ordering::Relaxed),
             rejected: counts.rejected.load(Ordering::Relaxed),
