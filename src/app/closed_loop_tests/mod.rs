@@ -14,70 +14,128 @@ use crate::scenario::{Input, no_files};
 use simulation::Run;
 use std::time::Duration;
 
-/// A load, and the size that a plan must find for it.
+const MINUTES: u64 = 24 * 60;
+
+/// A load, and the limit that determines its size.
 struct Case {
     tier: Tier,
-    /// The class that determines the units.
+    /// The class that binds.
     class: &'static str,
-    /// The fleet `a`, without its name, and the calls of the service client.
-    fleet: &'static str,
+    /// The keys of the fleet `a`, and the calls of the service client.
+    load: &'static str,
     phases: &'static str,
 }
 
-/// 10 s at the full load. The rest of the day is quiet, so that a throttle binds and not the quota.
-const PEAK: &str = "[[phase]]\nname = \"ramp\"\nduration = \"10s\"\nwarmup = true\nonline = \"0% -> 100%\"\nload = \"0% -> 0%\"\n\
-                    [[phase]]\nname = \"quiet\"\nduration = \"2s\"\nload = \"0% -> 0%\"\n\
-                    [[phase]]\nname = \"peak\"\nduration = \"10s\"\n\
-                    [[day.part]]\nphase = \"quiet\"\nhours = 23.99\n[[day.part]]\nphase = \"peak\"\nhours = 0.01\n";
+/// A time of full load. The rest of the day is quiet, so that a throttle binds and not the quota.
+const PEAK: &str = r#"
+[[phase]]
+name = "ramp"
+duration = "10s"
+warmup = true
+online = "0% -> 100%"
+load = "0% -> 0%"
+[[phase]]
+name = "quiet"
+duration = "2s"
+load = "0% -> 0%"
+[[phase]]
+name = "peak"
+duration = "5s"
+[[day.part]]
+phase = "quiet"
+hours = 23.99
+[[day.part]]
+phase = "peak"
+hours = 0.01
+"#;
 
-/// Devices that connect for 10 s, on a day with a single start.
-const CONNECTING: &str = "[[phase]]\nname = \"ramp\"\nduration = \"10s\"\nonline = \"0% -> 100%\"\n\
-                          [[phase]]\nname = \"steady\"\nduration = \"2s\"\n";
+/// Devices that connect over 10 s.
+const CONNECTING: &str = r#"
+[[phase]]
+name = "ramp"
+duration = "10s"
+online = "0% -> 100%"
+[[phase]]
+name = "steady"
+duration = "2s"
+"#;
 
-/// A fleet that connects slowly before the load starts.
-const SLOW_START: &str = "[[phase]]\nname = \"ramp\"\nduration = \"60s\"\nwarmup = true\nonline = \"0% -> 100%\"\nload = \"0% -> 0%\"\n\
-                          [[phase]]\nname = \"steady\"\nduration = \"10s\"\nload = \"0% -> 0%\"\n";
+/// Devices that connect slowly, and then only renew their tokens.
+const RENEWING: &str = r#"
+[[phase]]
+name = "ramp"
+duration = "30s"
+warmup = true
+online = "0% -> 100%"
+load = "0% -> 0%"
+[[phase]]
+name = "steady"
+duration = "5s"
+load = "0% -> 0%"
+"#;
 
-const CHURN: &str = "[[phase]]\nname = \"ramp\"\nduration = \"20s\"\nwarmup = true\nonline = \"0% -> 100%\"\nload = \"0% -> 0%\"\n\
-                     [[phase]]\nname = \"churn\"\nduration = \"10s\"\nload = \"0% -> 0%\"\n\
-                     churn = { rate = \"10%/1s\", away = \"1s\" }\n";
+const CHURN: &str = r#"
+[[phase]]
+name = "ramp"
+duration = "20s"
+warmup = true
+online = "0% -> 100%"
+load = "0% -> 0%"
+[[phase]]
+name = "churn"
+duration = "5s"
+load = "0% -> 0%"
+churn = { rate = "10%/1s", away = "1s" }
+"#;
 
 /// A minute of the day.
-const MINUTE: &str = "[[phase]]\nname = \"ramp\"\nduration = \"10s\"\nwarmup = true\nonline = \"0% -> 100%\"\nload = \"0% -> 0%\"\n\
-                      [[phase]]\nname = \"steady\"\nduration = \"60s\"\n";
+const MINUTE: &str = r#"
+[[phase]]
+name = "ramp"
+duration = "10s"
+warmup = true
+online = "0% -> 100%"
+load = "0% -> 0%"
+[[phase]]
+name = "steady"
+duration = "60s"
+"#;
+
+const fn case(tier: Tier, class: &'static str, phases: &'static str, load: &'static str) -> Case {
+    Case { tier, class, load, phases }
+}
 
 #[rustfmt::skip]
-const CASES: [Case; 23] = [
-    // The limit is 100 per second up to eight units, then 12 for each.
-    Case { tier: Tier::S1, class: "d2c", phases: PEAK, fleet: "devices = 50\n[[fleet.a.send]]\nrate = \"118/s\"\npayload = { size = 300 }\n" },
-    Case { tier: Tier::B1, class: "d2c", phases: PEAK, fleet: "devices = 50\n[[fleet.a.send]]\nrate = \"107/s\"\npayload = { size = 300 }\n" },
-    Case { tier: Tier::S2, class: "d2c", phases: PEAK, fleet: "devices = 50\n[[fleet.a.send]]\nrate = \"355/s\"\npayload = { size = 300 }\n" },
-    Case { tier: Tier::B2, class: "d2c", phases: PEAK, fleet: "devices = 50\n[[fleet.a.send]]\nrate = \"130/s\"\nqos = 0\npayload = { size = 300 }\n" },
-    Case { tier: Tier::B3, class: "d2c", phases: PEAK, fleet: "devices = 200\n[[fleet.a.send]]\nrate = \"6500/s\"\npayload = \"x\"\n" },
-    Case { tier: Tier::S1, class: "connections", phases: CONNECTING, fleet: "devices = 1150\n[[fleet.a.send]]\nevery = \"1h\"\npayload = \"x\"\n" },
-    Case { tier: Tier::B2, class: "connections", phases: CHURN, fleet: "devices = 1700\n[[fleet.a.send]]\nevery = \"1h\"\npayload = \"x\"\n" },
-    // Renewals after 5 s: 115 per second.
-    Case { tier: Tier::S1, class: "connections", phases: SLOW_START, fleet: "devices = 575\nauth = { kind = \"sas\", ttl = \"10s\", renew = \"50%\" }\n[[fleet.a.send]]\nevery = \"1h\"\npayload = \"x\"\n" },
-    Case { tier: Tier::S1, class: "c2d", phases: PEAK, fleet: "devices = 50\nsubscribe = [\"c2d\"]\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"4.9/s\"\npayload = \"x\"\n" },
-    Case { tier: Tier::S2, class: "c2d", phases: PEAK, fleet: "devices = 50\nsubscribe = [\"c2d\"]\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"3.2/s\"\npayload = \"x\"\n" },
-    Case { tier: Tier::S3, class: "c2d", phases: PEAK, fleet: "devices = 50\nsubscribe = [\"c2d\"]\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"160/s\"\npayload = \"x\"\n" },
-    Case { tier: Tier::S2, class: "twin_reads", phases: PEAK, fleet: "devices = 50\nsubscribe = [\"twin\"]\ntwin = { rate = \"118/s\" }\n" },
-    Case { tier: Tier::S3, class: "twin_reads", phases: PEAK, fleet: "devices = 50\nsubscribe = [\"twin\"]\ntwin = { rate = \"990/s\" }\n" },
-    // A read after each connect: 170 connects a second need two units, and 170 reads need 17.
-    Case { tier: Tier::S2, class: "twin_reads", phases: CHURN, fleet: "devices = 1700\nsubscribe = [\"twin\"]\ntwin = { get = \"on-connect\" }\n" },
-    Case { tier: Tier::S2, class: "twin_updates", phases: PEAK, fleet: "devices = 50\nsubscribe = [\"twin\"]\n[[fleet.a.report]]\nrate = \"59/s\"\npayload = '{\"a\":${seq}}'\n" },
-    Case { tier: Tier::S3, class: "twin_updates", phases: PEAK, fleet: "devices = 50\nsubscribe = [\"twin\"]\n[[fleet.a.report]]\nrate = \"200/s\"\npayload = '{\"a\":${seq}}'\n[[drive]]\ncall = \"desired\"\nfleet = \"a\"\nrate = \"90/s\"\npayload = '{\"b\":${seq}}'\n" },
-    Case { tier: Tier::S1, class: "methods", phases: PEAK, fleet: "devices = 50\nsubscribe = [\"methods\"]\n[fleet.a.methods.m]\nstatus = 200\n[[drive]]\ncall = \"method\"\nname = \"m\"\nfleet = \"a\"\nrate = \"118/s\"\n" },
-    // Payloads of one, two and three blocks.
-    Case { tier: Tier::S2, class: "methods", phases: PEAK, fleet: "devices = 50\nsubscribe = [\"methods\"]\n[fleet.a.methods.m]\nstatus = 200\n[[drive]]\ncall = \"method\"\nname = \"m\"\nfleet = \"a\"\nrate = \"118/s\"\npayload = { size = 5000 }\n" },
+const CASES: [Case; 22] = [
+    // 100 per second up to eight units, then 12 for each: ten units, and nine.
+    case(Tier::S1, "d2c", PEAK, "devices = 50\n[[fleet.a.send]]\nrate = \"118/s\"\npayload = { size = 300 }"),
+    case(Tier::B1, "d2c", PEAK, "devices = 50\n[[fleet.a.send]]\nrate = \"107/s\"\npayload = { size = 300 }"),
+    case(Tier::S2, "d2c", PEAK, "devices = 50\n[[fleet.a.send]]\nrate = \"300/s\"\narrival = \"poisson\"\npayload = \"x\""),
+    case(Tier::B2, "d2c", PEAK, "devices = 50\n[[fleet.a.send]]\nrate = \"130/s\"\nqos = 0\npayload = { size = 300 }"),
+    case(Tier::B3, "d2c", PEAK, "devices = 200\n[[fleet.a.send]]\nrate = \"6500/s\"\npayload = \"x\""),
+    case(Tier::S1, "connections", CONNECTING, "devices = 1150\n[[fleet.a.send]]\nevery = \"1h\"\npayload = \"x\""),
+    case(Tier::B2, "connections", CHURN, "devices = 1700\n[[fleet.a.send]]\nevery = \"1h\"\npayload = \"x\""),
+    // A device renews its token after 4.75 s on average.
+    case(Tier::B2, "connections", RENEWING, "devices = 760\nauth = { kind = \"sas\", ttl = \"10s\", renew = \"50%\" }\n[[fleet.a.send]]\nevery = \"1h\"\npayload = \"x\""),
+    case(Tier::S1, "c2d", PEAK, "devices = 50\nsubscribe = [\"c2d\"]\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"4.9/s\"\npayload = \"x\""),
+    case(Tier::S2, "c2d", PEAK, "devices = 50\nsubscribe = [\"c2d\"]\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"3.2/s\"\npayload = \"x\""),
+    case(Tier::S3, "c2d", PEAK, "devices = 50\nsubscribe = [\"c2d\"]\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"160/s\"\npayload = \"x\""),
+    case(Tier::S2, "twin_reads", PEAK, "devices = 50\nsubscribe = [\"twin\"]\ntwin = { rate = \"118/s\" }"),
+    case(Tier::S3, "twin_reads", PEAK, "devices = 50\nsubscribe = [\"twin\"]\ntwin = { rate = \"990/s\" }"),
+    // A read after each connect: 115 connects a second need one unit, and 115 reads need twelve.
+    case(Tier::S2, "twin_reads", CONNECTING, "devices = 1150\nsubscribe = [\"twin\"]\ntwin = { get = \"on-connect\" }"),
+    case(Tier::S2, "twin_updates", PEAK, "devices = 50\nsubscribe = [\"twin\"]\n[[fleet.a.report]]\nrate = \"59/s\"\npayload = '{\"a\":${seq}}'"),
+    case(Tier::S3, "twin_updates", PEAK, "devices = 50\nsubscribe = [\"twin\"]\n[[fleet.a.report]]\nrate = \"200/s\"\npayload = '{\"a\":${seq}}'\n[[drive]]\ncall = \"desired\"\nfleet = \"a\"\nrate = \"90/s\"\npayload = '{\"b\":${seq}}'"),
+    case(Tier::S1, "methods", PEAK, "devices = 50\nsubscribe = [\"methods\"]\n[fleet.a.methods.m]\nstatus = 200\n[[drive]]\ncall = \"method\"\nname = \"m\"\nfleet = \"a\"\nrate = \"118/s\""),
+    // Payloads of two blocks.
+    case(Tier::S2, "methods", PEAK, "devices = 50\nsubscribe = [\"methods\"]\n[fleet.a.methods.m]\nstatus = 200\n[[drive]]\ncall = \"method\"\nname = \"m\"\nfleet = \"a\"\nrate = \"118/s\"\npayload = { size = 5000 }"),
     // Several classes: the cloud-to-device messages need five units, the others four or fewer.
-    Case { tier: Tier::S2, class: "c2d", phases: PEAK, fleet: "devices = 50\nsubscribe = [\"c2d\", \"twin\"]\ntwin = { rate = \"90/s\" }\n[[fleet.a.send]]\nrate = \"470/s\"\npayload = \"x\"\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"8.2/s\"\npayload = \"x\"\n" },
-    // The quota: 11 messages a second are 950,400 a day.
-    Case { tier: Tier::S1, class: QUOTA, phases: MINUTE, fleet: "devices = 50\n[[fleet.a.send]]\nrate = \"11/s\"\npayload = { size = 300 }\n" },
-    Case { tier: Tier::B2, class: QUOTA, phases: MINUTE, fleet: "devices = 50\n[[fleet.a.send]]\nrate = \"80/s\"\npayload = { size = 5000 }\n" },
-    // Messages and calls of which some have more than one block, with their answers and notifications.
-    Case { tier: Tier::S1, class: QUOTA, phases: MINUTE, fleet: "devices = 50\nsubscribe = [\"c2d\", \"twin\", \"methods\"]\ntwin = { rate = \"2/s\" }\n[[fleet.a.report]]\nrate = \"1/s\"\npayload = '{\"a\":${seq}}'\n[fleet.a.methods.m]\nstatus = 200\n[[drive]]\ncall = \"method\"\nname = \"m\"\nfleet = \"a\"\nrate = \"2/s\"\npayload = { size = 5000 }\n[[drive]]\ncall = \"desired\"\nfleet = \"a\"\nrate = \"1/s\"\npayload = '{\"b\":${seq}}'\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"1/s\"\npayload = { size = 4090 }\nproperties = { kind = \"test\" }\n" },
-    Case { tier: Tier::S3, class: QUOTA, phases: "[[phase]]\nname = \"ramp\"\nduration = \"10s\"\nwarmup = true\nonline = \"0% -> 100%\"\nload = \"0% -> 0%\"\n[[phase]]\nname = \"steady\"\nduration = \"6s\"\n", fleet: "devices = 100\n[[fleet.a.send]]\nrate = \"2000/s\"\npayload = { size = 12200 }\n" },
+    case(Tier::S2, "c2d", PEAK, "devices = 50\nsubscribe = [\"c2d\", \"twin\"]\ntwin = { rate = \"90/s\" }\n[[fleet.a.send]]\nrate = \"470/s\"\npayload = \"x\"\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"8.2/s\"\npayload = \"x\""),
+    // 11 messages a second are 950,400 a day.
+    case(Tier::S1, QUOTA, MINUTE, "devices = 50\n[[fleet.a.send]]\nrate = \"11/s\"\npayload = { size = 300 }"),
+    case(Tier::B2, QUOTA, MINUTE, "devices = 50\n[[fleet.a.send]]\nrate = \"80/s\"\npayload = { size = 5000 }"),
+    // Every billed operation, some with more than one block: with the properties, the cloud-to-device messages have two.
+    case(Tier::S1, QUOTA, MINUTE, "devices = 50\nsubscribe = [\"c2d\", \"twin\", \"methods\"]\ntwin = { rate = \"2/s\" }\n[[fleet.a.report]]\nrate = \"1/s\"\npayload = '{\"a\":${seq}}'\n[fleet.a.methods.m]\nstatus = 200\n[[drive]]\ncall = \"method\"\nname = \"m\"\nfleet = \"a\"\nrate = \"2/s\"\npayload = { size = 5000 }\n[[drive]]\ncall = \"desired\"\nfleet = \"a\"\nrate = \"1/s\"\npayload = '{\"b\":${seq}}'\n[[drive]]\ncall = \"c2d\"\nfleet = \"a\"\nrate = \"1/s\"\npayload = { size = 4090 }"),
 ];
 
 #[test]
@@ -110,20 +168,26 @@ fn check_all(classes: &[&str]) {
 }
 
 fn check(case: &Case) {
-    let text = format!("seed = 7\ndrain = \"20s\"\n[fleet.a]\n{}{}", case.fleet, case.phases);
+    let text = scenario(case.load, case.phases);
     let capacity = capacity(&load(&text));
     let option = capacity.option(case.tier.name()).expect("every tier has an option");
-    let what = format!("{} x {} by {}: {}", option.tier, option.units, option.bound_by, case.fleet);
+    let what = format!("{} x {} by {}: {}", option.tier, option.units, option.bound_by, case.load);
     assert!(option.fits && option.units > 1, "{what}");
     assert_eq!((option.bound_by.as_str(), option.hubs), (case.class, 1), "{what}");
 
-    let size = |units: u64| HubSize { tier: case.tier, units: u32::try_from(units).expect("a count") };
-    let run = |units| on_hub(&text, size(units));
+    let run = |units: u64| {
+        let units = u32::try_from(units).expect("at most 200");
+        on_hub(&text, HubSize { tier: case.tier, units }, case.class == QUOTA)
+    };
     let (_, enough) = run(option.units);
-    assert_eq!(throttled(&enough), [""; 0], "{what}");
-    assert_eq!(enough.result.verdict.status, Status::Pass, "{what}: {:?}", enough.result.verdict);
+    assert_eq!(throttled(&enough), [""; 0], "{what}: {:?}", enough.hub);
     assert_eq!(limit_findings(&enough), [""; 0], "{what}");
+    assert_eq!(enough.result.verdict.status, Status::Pass, "{what}: {:?}", enough.result.verdict);
     compare_limits(option, &enough, &what);
+    if case.class == QUOTA {
+        let planned = share_of_day(capacity.day.messages);
+        assert!(enough.billed.abs_diff(planned) <= 1, "{what}: {} instead of {planned}", enough.billed);
+    }
 
     let (current, small) = run(option.units - 1);
     assert_eq!((current.fits, current.bound_by.as_str()), (false, case.class), "{what}: {current:?}");
@@ -134,23 +198,27 @@ fn check(case: &Case) {
     assert!(matches!(findings[..], [one] if one.contains(words(case.class))), "{what}: {findings:?}");
 }
 
-/// Runs a scenario on a hub of this size. Also returns what the plan says about this hub.
-fn on_hub(text: &str, size: HubSize) -> (SizeOption, Run) {
-    // A load at the limit must not wait, so the burst is short. The run is shorter than a day: so much of the quota is used up that the
-    // same share of it is left.
-    let mut plan = load(&format!(
-        "{text}\n[emulator]\ntier = \"{}\"\nunits = {}\n[emulator.throttle]\nburst = \"100ms\"\n",
+fn scenario(load: &str, phases: &str) -> String {
+    format!("seed = 7\ndrain = \"20s\"\n[fleet.a]\n{load}\n{phases}")
+}
+
+/// Returns the part of a day's messages that a minute has.
+fn share_of_day(messages: u64) -> u64 {
+    messages / MINUTES
+}
+
+/// Runs a scenario on a hub of this size. With `minute`, the hub has the quota of a minute left. Also returns what the plan says about the
+/// hub. The burst is short, because the runs are: a hub with the default of 60 s would not throttle in them.
+fn on_hub(text: &str, size: HubSize, minute: bool) -> (SizeOption, Run) {
+    let quota = size.messages_per_day();
+    let used = if minute { quota - share_of_day(quota) } else { 0 };
+    let plan = load(&format!(
+        "{text}\n[emulator]\ntier = \"{}\"\nunits = {}\nquota_used = {used}\n[emulator.throttle]\nburst = \"100ms\"\n",
         size.tier.name(),
         size.units
     ));
-    let capacity = capacity(&plan);
-    if let [part] = &capacity.day.parts[..] {
-        let phase = plan.schedule.phases().iter().find(|phase| phase.name == part.phase).expect("a phase");
-        let seconds = (phase.end - phase.start).as_secs();
-        let tier = plan.emulator.as_mut().and_then(|options| options.tier.as_mut()).expect("a tier");
-        tier.quota_used = size.messages_per_day() - size.messages_per_day() * seconds / 86_400;
-    }
-    (capacity.current.expect("the size of the hub is known"), simulation::run(plan))
+    let current = capacity(&plan).current.expect("the size of the hub is known");
+    (current, simulation::run(plan))
 }
 
 /// Returns the classes that the hub throttled, by its own counts.
@@ -191,9 +259,9 @@ fn compare_limits(option: &SizeOption, run: &Run, what: &str) {
         let limit = planned.limit.expect("the tier has these operations");
         assert!((limit / row.limit - 1.0).abs() < 1e-9, "{what}: {planned:?} {row:?}");
         if row.class != QUOTA {
-            // Operations are due one at a time, so a second may have one more.
+            // The run counts the busiest second, which may have a few more operations than the others.
             let each = if row.class == "methods" { 16.0 } else { 1.0 };
-            let differs = (row.offered_peak - planned.demand).abs() > 0.05 * planned.demand + each;
+            let differs = (row.offered_peak - planned.demand).abs() > 0.1 * planned.demand + each;
             assert!(!differs || row.class == "connections", "{what}: {planned:?} {row:?}");
         }
     }
@@ -214,4 +282,56 @@ fn capacity(plan: &Plan) -> CapacityPlan {
         assertions: Vec::new(),
     };
     plan_capacity(plan, settings, Tool { name: "hubstorm".to_owned(), version: "0".to_owned(), git: None })
+}
+
+/// S1 hubs allow 100 twin reads a second, however many units they have.
+#[test]
+fn more_hubs_raise_a_limit_that_units_do_not() {
+    let text = |devices: u64| {
+        let load = format!("devices = {devices}\nsubscribe = [\"twin\"]\ntwin = {{ every = \"500ms\" }}");
+        scenario(&load, PEAK)
+    };
+    let devices = 124;
+    let capacity = capacity(&load(&text(devices)));
+    let option = capacity.option("S1").expect("every tier has an option");
+    assert_eq!((option.bound_by.as_str(), option.hubs), ("twin_reads", 3), "{option:?}");
+    let of_hub = |devices: u64, units| on_hub(&text(devices), HubSize { tier: Tier::S1, units }, false);
+    for (devices, units, expected) in [
+        (devices, Tier::S1.units_max(), &["twin_reads"][..]),
+        (devices.div_ceil(option.hubs - 1), 1, &["twin_reads"]),
+        (devices.div_ceil(option.hubs), 1, &[]),
+    ] {
+        let (current, run) = of_hub(devices, units);
+        assert_eq!(throttled(&run), expected, "{devices} devices on {units} units: {:?}", run.hub);
+        assert_eq!(current.fits, expected.is_empty(), "{current:?}");
+    }
+}
+
+/// F1 has one unit, and counts blocks of 512 bytes. A whole day is run.
+#[test]
+fn the_free_tier_holds_a_day_or_not_as_planned() {
+    let day = "[[phase]]\nname = \"day\"\nduration = \"24h\"\n";
+    for (every, fits) in [("33s", true), ("30s", false)] {
+        let load_of_day = format!(
+            "devices = 3\nkeep_alive = \"20m\"\n[[fleet.a.send]]\nevery = \"{every}\"\npayload = {{ size = 300 }}"
+        );
+        let text = scenario(&load_of_day, day);
+        let capacity = capacity(&load(&text));
+        let option = capacity.option("F1").expect("every tier has an option");
+        assert_eq!((option.fits, option.bound_by.as_str()), (fits, QUOTA), "{option:?}");
+        let (_, run) = on_hub(&text, HubSize { tier: Tier::F1, units: 1 }, false);
+        assert_eq!(throttled(&run).is_empty(), fits, "{:?}", run.hub);
+        // The run ends after midnight, when the next quota starts.
+        assert_eq!(run.hub.quota_used, 0);
+        let quota = run.result.limits.iter().find(|row| row.class == QUOTA).expect("messages were billed");
+        assert!((quota.share > 1.0) != fits, "{quota:?}");
+        if fits {
+            assert!(
+                run.billed.abs_diff(capacity.day.messages_free) <= 1,
+                "{} {:?}",
+                run.billed,
+                capacity.day
+            );
+        }
+    }
 }

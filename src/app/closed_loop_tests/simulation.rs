@@ -34,6 +34,8 @@ pub(super) struct Run {
     pub(super) result: RunResult,
     /// The hub's own counts.
     pub(super) hub: ThrottleStats,
+    /// Number of messages that the hub billed.
+    pub(super) billed: u64,
 }
 
 /// Runs a plan whose hub has a tier, from 00:00 UTC on.
@@ -41,8 +43,7 @@ pub(super) fn run(mut plan: Plan) -> Run {
     HOST.clone_into(&mut plan.target.host);
     let plan = Arc::new(plan);
     let zero = crate::clock::now();
-    let clocks =
-        (RunClock { zero, zero_unix: MIDNIGHT }, WallClock::of(zero, MIDNIGHT));
+    let clocks = (RunClock { zero, zero_unix: MIDNIGHT }, WallClock::of(zero, MIDNIGHT));
     let (reports, _keep) = tokio::sync::mpsc::unbounded_channel();
     let endpoints = Arc::new([Endpoint { host: HOST.to_owned(), port: 8883, ..Endpoint::default() }]);
     let shared = (Buffers::shared(), Deadlines::new());
@@ -63,14 +64,18 @@ pub(super) fn run(mut plan: Plan) -> Run {
     let report = EmulatorReport {
         emulator: model::Emulator {
             accepted: simulation.connections_made,
-            ..serde_json::from_str(r#"{"cpu_us":0,"rss_peak_bytes":0,"accepted":0,"refused":0,"telemetry":0}"#)
-                .expect("the other counts are 0")
+            ..serde_json::from_str(
+                r#"{"cpu_us":0,"rss_peak_bytes":0,"accepted":0,"refused":0,"telemetry":0}"#,
+            )
+            .expect("the other counts are 0")
         },
         shards: Vec::new(),
         throttle: Some(hub.clone()),
         faults: Vec::new(),
     };
-    Run { result: build_result::result(&plan, finished, EndedBy::Plan, Some(report), 1, true, &[]), hub }
+    let used = plan.emulator.and_then(|options| options.tier).map_or(0, |tier| tier.quota_used);
+    let result = build_result::result(&plan, finished, EndedBy::Plan, Some(report), 1, true, &[]);
+    Run { result, billed: hub.billed - used, hub }
 }
 
 fn config(plan: &Plan, wall: WallClock) -> Config {
@@ -303,7 +308,9 @@ impl DeviceRun {
                 let timers = [connection.hub.poll_timeout(), self.device.poll_timeout()];
                 timers.into_iter().flatten().min()
             }
-            None => self.next_ns.or(self.stays.front().map(|stay| stay.span.from_ns)).map(|ns| context.at(ns)),
+            None => {
+                self.next_ns.or(self.stays.front().map(|stay| stay.span.from_ns)).map(|ns| context.at(ns))
+            }
         }
     }
 }
@@ -313,7 +320,8 @@ impl Connection {
     /// them closed it.
     fn exchange(&mut self, device: &mut Device, now: Instant) -> Option<Closed> {
         for _ in 0..10_000 {
-            let hub = self.hub.handle_input(now, &mut self.to_hub).and_then(|()| self.hub.handle_timeout(now));
+            let hub =
+                self.hub.handle_input(now, &mut self.to_hub).and_then(|()| self.hub.handle_timeout(now));
             let authorized = matches!(self.hub.poll_event(), Some(Event::Authorized));
             if authorized {
                 assert_eq!(self.hub.claim(self.address), None, "the previous connection has ended");
