@@ -15,6 +15,7 @@ mod check;
 mod ci;
 mod cli;
 mod clock_steps;
+mod closed_loop;
 mod commands;
 mod committed_results;
 mod compare;
