@@ -34,6 +34,7 @@ mod formats;
 mod frozen;
 mod history;
 mod hostile;
+mod hub_metrics;
 mod interrupt;
 mod journal;
 mod judge;
