@@ -1,11 +1,17 @@
 //! `hubstorm report`: renders a result file, or judges it again with `--judge`. With `--recover`, it reads a journal. It reads one result and writes text or files; the formats are in
-//! `crate::report`. With `--history`, it reads all results in a folder.
+//! `crate::report`. A capacity result is rendered in its own formats. With `--history`, it reads all results in a folder.
 
+mod capacity;
 mod history;
 mod hub_metrics;
 mod judge;
 
-use super::{AppError, Env, environment_error, exports, other_file, paths, print, read_scenario, recover};
+use super::file_kind::FileKind;
+use super::{
+    AppError, Env, capacity_file, environment_error, exports, other_file, paths, print, read_scenario,
+    recover,
+};
+use crate::capacity::measured::CapacityResult;
 use crate::cli::ReportArgs;
 use crate::report::{self, Export, Format, HubView, exit};
 use crate::result::{self, FileError, model::RunResult};
@@ -50,7 +56,10 @@ pub(super) async fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError
         exports::check(&files, &inputs)?;
         recover::recover(path, read_scenario::is_stdin(path), env)?
     } else {
-        let result = read(path)?;
+        let result = match read_any(path)? {
+            AnyResult::Run(result) => *result,
+            AnyResult::Capacity(result) => return capacity::run(args, &files, *result, env),
+        };
         exports::check(&files, &inputs)?;
         result
     };
@@ -74,10 +83,26 @@ pub(super) async fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError
 /// The name of stdin in messages.
 const STDIN: &str = "stdin";
 /// The number of bytes at the start of a file in which hubstorm recognizes a scenario.
-const HEAD_BYTES: u64 = 64 * 1024;
+const HEAD_BYTES: usize = 64 * 1024;
 
-/// Reads a result file, or stdin if it is `-`. Also used by `compare`.
+/// A file that `report` renders.
+enum AnyResult {
+    Run(Box<RunResult>),
+    Capacity(Box<CapacityResult>),
+}
+
+/// Reads the result file of a run, or stdin if it is `-`. Also used by `compare`.
 pub(super) fn read(path: &Path) -> Result<RunResult, AppError> {
+    match read_any(path)? {
+        AnyResult::Run(result) => Ok(*result),
+        AnyResult::Capacity(_) => {
+            let text = FileKind::Capacity.instead_of("the result of a run", &path.display().to_string());
+            Err(AppError::Environment(text))
+        }
+    }
+}
+
+fn read_any(path: &Path) -> Result<AnyResult, AppError> {
     if read_scenario::is_stdin(path) {
         return read_from(Path::new(STDIN), io::stdin().lock());
     }
@@ -87,29 +112,39 @@ pub(super) fn read(path: &Path) -> Result<RunResult, AppError> {
     }
 }
 
-/// Reads a result. Recognizes a scenario, which is easily confused with a result.
-fn read_from(path: &Path, mut input: impl Read) -> Result<RunResult, AppError> {
-    let mut head = Vec::new();
-    // The error, if any, is repeated when the rest is read.
-    let _ = input.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
-    result::read_from(path, head.as_slice().chain(input)).map_err(|error| {
-        if let FileError::Io { source, .. } = &error {
-            return AppError::Environment(paths::unreadable("result", path, source, &["json"]));
+/// Reads a result. Recognizes files that are easily confused with one.
+fn read_from(path: &Path, input: impl Read) -> Result<AnyResult, AppError> {
+    let unreadable = |error: FileError| match &error {
+        FileError::Io { source, .. } => {
+            AppError::Environment(paths::unreadable("result", path, source, &["json"]))
         }
-        let is_other_text =
-            matches!(error, FileError::Shape { .. } | FileError::Schema { .. } | FileError::NoSchema { .. });
-        AppError::Environment(match is_other_text && is_scenario(&head) {
-            true => {
-                let file = if path == Path::new(STDIN) { "-".to_owned() } else { path.display().to_string() };
-                format!(
-                    "{} is a scenario, not a result. Specify the .json file that `hubstorm run` wrote; to run the scenario: \
-                     hubstorm run {file}; to see its plan: hubstorm check {file}",
-                    path.display()
-                )
-            }
-            false => error.to_string(),
-        })
-    })
+        _ => AppError::Environment(error.to_string()),
+    };
+    let bytes = result::read_bytes(path, input).map_err(unreadable)?;
+    let error = match result::parse(path, &bytes) {
+        Ok(result) => return Ok(AnyResult::Run(Box::new(result))),
+        Err(error) => error,
+    };
+    let name = path.display();
+    match (&error, FileKind::of(&bytes)) {
+        (FileError::Schema { .. }, Some(FileKind::Capacity)) => {
+            return capacity_file::parse(path, &bytes).map(|result| AnyResult::Capacity(Box::new(result)));
+        }
+        (FileError::Schema { .. }, Some(other)) => {
+            return Err(AppError::Environment(other.instead_of("a result", &name.to_string())));
+        }
+        _ => {}
+    }
+    let is_other_text =
+        matches!(error, FileError::Shape { .. } | FileError::Schema { .. } | FileError::NoSchema { .. });
+    if is_other_text && is_scenario(bytes.get(..HEAD_BYTES).unwrap_or(&bytes)) {
+        let file = if path == Path::new(STDIN) { "-".to_owned() } else { name.to_string() };
+        return Err(AppError::Environment(format!(
+            "{name} is a scenario, not a result. Specify the .json file that `hubstorm run` wrote; to run the scenario: \
+             hubstorm run {file}; to see its plan: hubstorm check {file}"
+        )));
+    }
+    Err(unreadable(error))
 }
 
 /// Returns whether a file that is not a result looks like a scenario.

@@ -28,7 +28,7 @@ pub mod backlog;
 mod blocks;
 pub mod comparison;
 mod demand;
-mod generator;
+pub mod generator;
 pub mod measured;
 pub mod model;
 mod options;
