@@ -15,6 +15,7 @@ mod phases;
 mod random_order;
 mod round_robin;
 mod run_load;
+mod span_groups;
 mod storms;
 
 pub use arrival::{Arrival, Cursor, Due, Spread};
