@@ -2,10 +2,10 @@
 
 use super::level::{interval_text, level_text};
 use crate::capacity::measured::{
-    AssertionStatus, Bound, CapacityAnswer, CapacityResult, CriterionAnswer, EndReason, Level, Trial, Vary,
-    Verdict,
+    AssertionStatus, Bound, CapacityAnswer, CapacityResult, CriterionAnswer, EndReason, Level,
+    SearchSettings, Trial, Vary, Verdict,
 };
-use crate::report::format::plain;
+use crate::report::format::{plain, rate_text};
 use crate::units::{Percent, human_count, human_duration, human_us, plural};
 use std::time::Duration;
 
@@ -13,7 +13,16 @@ use std::time::Duration;
 pub(super) fn headline(result: &CapacityResult) -> String {
     let CapacityAnswer { lower, upper, .. } = &result.answer;
     let interval = interval_text(result.search.vary, lower.as_ref(), upper.as_ref(), "unknown");
-    format!("The capacity is {interval}")
+    // The load beside the number of devices.
+    let per_s = match result.search.vary {
+        Vary::Load => String::new(),
+        Vary::Devices => match [lower, upper].into_iter().flatten().collect::<Vec<_>>()[..] {
+            [lower, upper] => format!(" ({} to {})", rate_text(lower.per_s), rate_text(upper.per_s)),
+            [one] => format!(" ({})", rate_text(one.per_s)),
+            _ => String::new(),
+        },
+    };
+    format!("The capacity is {interval}{per_s}")
 }
 
 /// Returns the class of the answer for styles, a mark, and a word.
@@ -36,7 +45,7 @@ pub(super) fn end(result: &CapacityResult) -> String {
             "The search ended because its highest level passed: search higher levels with --to".to_owned()
         }
         EndReason::LowestBad => {
-            "The search ended because its lowest level failed: search lower levels with --from".to_owned()
+            "The search ended because its lowest level failed: search lower levels with --from, or check the thresholds".to_owned()
         }
         EndReason::Generator => {
             "The search ended there, although the target may take more: use a machine with more cores, or with less other work".to_owned()
@@ -107,10 +116,10 @@ pub(super) fn status(status: AssertionStatus) -> &'static str {
     }
 }
 
-/// Returns the share of the phase's load: `85%`.
+/// Returns the share of the scenario's load or devices: `85%`.
 #[expect(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
-pub(super) fn share(level: &Level) -> String {
-    Percent::from_fraction((level.level as f64 / 1e3).round() / 1e3).to_string()
+fn share(search: &SearchSettings, level: &Level) -> String {
+    Percent::from_fraction((level.level as f64 / search.whole() as f64 * 1e3).round() / 1e3).to_string()
 }
 
 /// Returns a latency, or a dash.
@@ -149,15 +158,19 @@ pub(super) fn facts(result: &CapacityResult) -> Vec<(&'static str, String)> {
     vec![
         ("Target", format!("{target}{size}")),
         ("Phase", plain(&search.phase)),
-        ("Devices", human_count(search.from.devices)),
+        ("Devices", human_count(search.whole.map_or(search.from.devices, |whole| whole.devices))),
         (
             "Range",
             format!(
-                "{} to {} ({} to {} of the phase's load)",
+                "{} to {} ({} to {} of the {})",
                 level_text(search.vary, &search.from),
                 level_text(search.vary, &search.to),
-                share(&search.from),
-                share(&search.to)
+                share(search, &search.from),
+                share(search, &search.to),
+                match search.vary {
+                    Vary::Load => "phase's load",
+                    Vary::Devices => "scenario's devices",
+                }
             ),
         ),
         (
