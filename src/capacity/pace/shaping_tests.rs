@@ -95,7 +95,7 @@ impl World {
                         (latencies, trials) = (Vec::new(), trials + 1);
                     }
                     step @ Step::Load { .. } => self.load(step),
-                    Step::Offline | Step::OutOfTime => {
+                    Step::Online { .. } | Step::Offline | Step::OutOfTime => {
                         panic!("{:?} after {trials} trials", search.answer_so_far())
                     }
                 }
