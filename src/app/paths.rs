@@ -42,7 +42,7 @@ fn similar(path: &Path, extensions: &[&str]) -> Option<PathBuf> {
     for entry in std::fs::read_dir(folder).ok()?.filter_map(Result::ok) {
         let file = entry.path();
         let is_one = |extension: &&str| file.extension().is_some_and(|found| found == *extension);
-        if extensions.iter().any(|extension| is_one(&extension)) && file.is_file() {
+        if extensions.iter().any(is_one) && file.is_file() {
             stems.extend(
                 file.file_stem().and_then(|stem| Some((stem.to_str()?.to_owned(), entry.file_name()))),
             );
