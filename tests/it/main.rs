@@ -35,6 +35,7 @@ mod formats;
 mod frozen;
 mod history;
 mod hostile;
+mod hub_metrics;
 mod interrupt;
 mod journal;
 mod judge;

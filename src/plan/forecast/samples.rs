@@ -138,10 +138,12 @@ impl Plan {
                 return None;
             }
             let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
-            let share = self.schedule_of(fleet).planned_online_share(from_ns.midpoint(to_ns));
+            let middle_ns = from_ns.midpoint(to_ns);
+            let share = self.schedule_of(fleet).planned_online_share(middle_ns);
+            let devices = loads.online().count(number, fleet.devices, middle_ns);
             let load = loads.of(number).read();
             let due = load.integral(to_ns) - load.integral(from_ns);
-            offered += rate_hz * f64::from(fleet.devices) * share * due / seconds;
+            offered += rate_hz * f64::from(devices) * share * due / seconds;
         }
         Some(offered)
     }

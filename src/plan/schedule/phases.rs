@@ -100,6 +100,13 @@ impl Schedule {
         *self = Schedule::of_phases(kept.into_iter().map(|phase| (phase.end - phase.start, phase)));
     }
 
+    /// Multiplies the online share of all phases.
+    pub(in crate::plan) fn scale_online(&mut self, factor: f64) {
+        for phase in &mut self.phases {
+            phase.online = phase.online.map(|share| share * factor);
+        }
+    }
+
     /// Sets the load to which the load of appended segments is relative.
     pub(in crate::plan) fn set_reference_load(&mut self, reference: f64) {
         self.reference_load = reference;
