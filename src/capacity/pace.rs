@@ -1,6 +1,9 @@
 //! When a search offers which load: trials in slots of equal length, waiting between them, and the early end of a bad trial. Told once a
 //! second what happened, it says what to do next. Driven by `app`. Pure: it counts whole seconds since the start of the run.
 //!
+//! If trials differ in their number of devices, the devices connect or disconnect first, without load. A trial whose devices are not online at
+//! the end of the idle part moves to the next slot.
+//!
 //! A slot is an idle part, a settling part and a judged part. The load can only be extended, so every decision is made [`LEAD_S`] before it
 //! takes effect.
 
@@ -18,6 +21,8 @@ pub struct SlotTimes {
     pub start_s: u64,
     /// Length of the idle part.
     pub idle_s: u64,
+    /// The last part of the idle part, in which devices connect or disconnect. 0 if the number of devices does not vary.
+    pub connect_s: u64,
     /// Length of the settling part.
     pub settle_s: u64,
     /// Length of the judged part.
@@ -42,6 +47,11 @@ impl SlotTimes {
     /// Returns the end of the idle part.
     fn load_from_s(&self, slot: u16) -> u64 {
         self.start_s + self.length_s() * u64::from(slot.saturating_sub(1)) + self.idle_s
+    }
+
+    /// Returns when a trial starts: when its devices begin to connect, or when its load begins.
+    fn starts_s(&self, slot: u16) -> u64 {
+        self.load_from_s(slot) - self.connect_s
     }
 
     fn end_s(&self, slot: u16) -> u64 {
@@ -82,9 +92,18 @@ pub enum Step {
         /// Level.
         level: u64,
     },
+    /// Change the number of online devices.
+    Online {
+        /// Start.
+        from_s: u64,
+        /// Time in which the devices connect or disconnect.
+        over_s: u64,
+        /// Level.
+        level: u64,
+    },
     /// Judge the trial that has ended.
     Judge(EndedTrial),
-    /// Start the next trial, if there is one: [`Pace::start`].
+    /// Start the next trial, if there is one: [`Pace::start`] or [`Pace::start_connecting`].
     Next,
     /// The devices did not come online in time.
     Offline,
@@ -113,6 +132,8 @@ pub struct EndedTrial {
 struct Trial {
     slot: u16,
     level: u64,
+    /// Before the load, if devices connect for it: when all of them have had their turn, and whether a burst precedes the level.
+    connecting: Option<(u64, bool)>,
     /// End of the load, if the trial ends early.
     cut_s: Option<u64>,
 }
@@ -138,8 +159,16 @@ impl Pace {
     /// Returns the pace, and the first segment of the load: the idle part of the first slot.
     #[must_use]
     pub fn new(times: SlotTimes) -> (Pace, Step) {
-        let until_s = times.load_from_s(1);
-        let pace = Pace { times, loaded_s: until_s, next_slot: 1, trial: None, burst: None, burst_left: false, waiting_since_s: None };
+        let until_s = times.starts_s(1);
+        let pace = Pace {
+            times,
+            loaded_s: until_s,
+            next_slot: 1,
+            trial: None,
+            burst: None,
+            burst_left: false,
+            waiting_since_s: None,
+        };
         (pace, Step::Load { until_s, level: 0 })
     }
 
@@ -160,10 +189,21 @@ impl Pace {
     /// Starts a trial in the next slot. With `burst`, it first uses up the burst allowance of the hub.
     pub fn start(&mut self, level: u64, burst: bool) -> Step {
         self.waiting_since_s = None;
-        let trial = Trial { slot: self.next_slot, level, cut_s: None };
+        self.start_load(Trial { slot: self.next_slot, level, connecting: None, cut_s: None }, burst)
+    }
+
+    /// Starts a trial in one of the next slots. First, its devices connect or disconnect within `over_s`. With `burst`, see [`Pace::start`].
+    pub fn start_connecting(&mut self, level: u64, over_s: u64, burst: bool) -> Step {
+        let (from_s, ready_s) = (self.loaded_s, self.loaded_s + over_s);
+        let connecting = Some((ready_s, burst));
+        self.trial = Some(Trial { slot: self.next_slot, level, connecting, cut_s: None });
+        Step::Online { from_s, over_s, level }
+    }
+
+    fn start_load(&mut self, trial: Trial, burst: bool) -> Step {
         self.trial = Some(trial);
         self.burst_left = burst;
-        self.burst = burst.then(|| Burst::new(level, self.loaded_s, self.times.settle_s));
+        self.burst = burst.then(|| Burst::new(trial.level, self.loaded_s, self.times.settle_s));
         self.extend(trial, None)
     }
 
@@ -178,7 +218,8 @@ impl Pace {
         if self.next_slot > self.times.count {
             return Step::OutOfTime;
         }
-        if tick.steady {
+        // Devices that vary connect for their trial, not between trials.
+        if tick.steady || self.times.connect_s > 0 {
             return Step::Next;
         }
         let since_s = *self.waiting_since_s.get_or_insert(tick.at_s);
@@ -189,7 +230,38 @@ impl Pace {
         self.idle()
     }
 
+    /// Waits without load until the devices of a trial are online at the end of an idle part.
+    fn step_connecting(&mut self, trial: Trial, (ready_s, burst): (u64, bool), tick: &Tick) -> Step {
+        if !self.is_due(tick) {
+            return Step::Wait;
+        }
+        // All devices must have had their turn before the number of online devices is read.
+        let is_ready = self.loaded_s >= ready_s + LEAD_S;
+        if is_ready && tick.steady && self.loaded_s == self.times.load_from_s(trial.slot) {
+            return self.start_load(Trial { connecting: None, ..trial }, burst);
+        }
+        if !tick.steady && self.loaded_s >= ready_s + WAIT_S_MAX {
+            self.trial = None;
+            return Step::Offline;
+        }
+        let mut slot = trial.slot;
+        while self.times.load_from_s(slot) < (ready_s + LEAD_S).max(self.loaded_s + 1) {
+            slot += 1;
+        }
+        if slot > self.times.count {
+            return Step::OutOfTime;
+        }
+        self.next_slot = slot;
+        self.trial = Some(Trial { slot, ..trial });
+        let limit_s = if self.loaded_s < ready_s + WAIT_S_MAX { ready_s + WAIT_S_MAX } else { u64::MAX };
+        self.loaded_s = self.times.load_from_s(slot).min(limit_s);
+        Step::Load { until_s: self.loaded_s, level: 0 }
+    }
+
     fn step_in_trial(&mut self, mut trial: Trial, tick: &Tick) -> Step {
+        if let Some(connecting) = trial.connecting {
+            return self.step_connecting(trial, connecting, tick);
+        }
         if tick.failed && trial.cut_s.is_none() && self.loaded_s < self.times.end_s(trial.slot) {
             trial.cut_s = Some(self.loaded_s);
         }
@@ -228,12 +300,12 @@ impl Pace {
         Step::Load { until_s: self.loaded_s, level }
     }
 
-    /// Offers no load until the end of the next idle part.
+    /// Offers no load until the next trial may start.
     fn idle(&mut self) -> Step {
-        while self.times.load_from_s(self.next_slot) <= self.loaded_s {
+        while self.times.starts_s(self.next_slot) <= self.loaded_s {
             self.next_slot += 1;
         }
-        self.loaded_s = self.times.load_from_s(self.next_slot);
+        self.loaded_s = self.times.starts_s(self.next_slot);
         Step::Load { until_s: self.loaded_s, level: 0 }
     }
 }

@@ -12,7 +12,7 @@ use crate::capacity::trial::{Judged, TrialFacts, judge};
 use crate::capacity::{Answer, End, Next, Search};
 use crate::fleet::Command;
 use crate::measure::{Event, Measurement, Operation, Second, Totals};
-use crate::plan::{Segment, TrialSlots};
+use crate::plan::{OnlineChange, Segment, TrialSlots};
 use crate::report::{PhaseJudgment, judge_phase, phase_has_failed};
 use crate::units::{human_count, human_us};
 use std::time::Duration;
@@ -50,6 +50,8 @@ pub(super) struct Trials<'a> {
     /// The latest measurement.
     measurement: Option<Box<Measurement>>,
     end: Option<EndReason>,
+    /// The number of devices that the latest command set, if it varies.
+    devices: u64,
 }
 
 impl<'a> Trials<'a> {
@@ -63,7 +65,7 @@ impl<'a> Trials<'a> {
         let mut search = Search::new(setup.rules);
         resumed.iter().for_each(|trial| search.record(trial.level.level, trial.verdict.into()));
         let ended = resumed.iter().map(|_| None).collect();
-        let trials = Trials {
+        let mut trials = Trials {
             setup,
             times,
             limits,
@@ -74,8 +76,13 @@ impl<'a> Trials<'a> {
             ended,
             measurement: None,
             end: None,
+            devices: setup.rules.from,
         };
         let mut actions = Actions::default();
+        trials.set_devices(
+            Step::Online { from_s: times.start_s, over_s: 0, level: setup.rules.from },
+            &mut actions,
+        );
         trials.load(first, &mut actions);
         (trials, actions)
     }
@@ -105,8 +112,8 @@ impl<'a> Trials<'a> {
     /// although the upper bound is below that.
     pub(super) fn may_hide_a_burst(&self) -> bool {
         let Answer { lower: Some(lower), upper: Some(upper), .. } = self.search.answer_so_far() else { return false };
-        let at_lower = self.trials.iter().zip(&self.ended).filter(|(trial, _)| trial.level.level == lower);
-        upper < 2 * lower && at_lower.filter_map(|(_, ended)| *ended).all(|ended| ended.burst_left)
+        let at_lower = self.ended.iter().flatten().filter(|ended| ended.level == lower).collect::<Vec<_>>();
+        upper < 2 * lower && !at_lower.is_empty() && at_lower.iter().all(|ended| ended.burst_left)
     }
 
     fn second(&mut self, second: &Second, actions: &mut Actions) {
@@ -118,6 +125,7 @@ impl<'a> Trials<'a> {
             match self.pace.step(&tick) {
                 Step::Wait => break,
                 step @ Step::Load { .. } => self.load(step, actions),
+                step @ Step::Online { .. } => self.set_devices(step, actions),
                 Step::Judge(ended) => self.judge(ended, &measurement, actions),
                 Step::Next => self.next(actions),
                 Step::Offline => self.record_offline(actions),
@@ -169,8 +177,18 @@ impl<'a> Trials<'a> {
     /// Extends the load.
     fn load(&self, step: Step, actions: &mut Actions) {
         if let Step::Load { until_s, level } = step {
-            let factor = [self.setup.scale.factor(level); 2];
+            let factor = [self.setup.scale.factor(level, self.devices); 2];
             actions.commands.push(Command::Append(Segment { until: Duration::from_secs(until_s), factor }));
+        }
+    }
+
+    /// Changes the number of devices, if it varies.
+    fn set_devices(&mut self, step: Step, actions: &mut Actions) {
+        if let (Some(devices), Step::Online { from_s, over_s, level }) = (&self.setup.devices, step) {
+            self.devices = level;
+            let [from, over] = [from_s, over_s].map(Duration::from_secs);
+            let change = OnlineChange { from, over, devices: devices.online(level) };
+            actions.commands.push(Command::ChangeOnline(change));
         }
     }
 
@@ -192,13 +210,28 @@ impl<'a> Trials<'a> {
                 actions.lines.push(format!(
                     "trial {}: {}{}",
                     self.trials.len() + 1,
-                    show(self.setup.scale.level(level)),
+                    self.shown(level),
                     self.left(level)
                 ));
-                let step = self.pace.start(level, self.setup.settings.exhaust_burst);
-                self.load(step, actions);
+                let burst = self.setup.settings.exhaust_burst;
+                match &self.setup.devices {
+                    None => {
+                        let step = self.pace.start(level, burst);
+                        self.load(step, actions);
+                    }
+                    Some(devices) => {
+                        let over_s = devices.over_s(self.devices, level);
+                        let step = self.pace.start_connecting(level, over_s, burst);
+                        self.set_devices(step, actions);
+                    }
+                }
             }
         }
+    }
+
+    fn shown(&self, level: u64) -> String {
+        let scale = self.setup.scale;
+        show(self.setup.settings.vary, &scale.level(level))
     }
 
     fn left(&self, level: u64) -> String {
@@ -322,7 +355,7 @@ impl<'a> Trials<'a> {
         let p99 = trial.p99_us.map_or_else(String::new, |us| format!(", p99 {}", human_us(us)));
         let reason = if trial.reason.is_empty() { String::new() } else { format!(" ({})", trial.reason) };
         let Answer { lower, upper, .. } = self.search.answer_so_far();
-        let at = |level: u64| show(self.setup.scale.level(level));
+        let at = |level: u64| self.shown(level);
         let interval = match (lower, upper) {
             (Some(lower), Some(upper)) => format!("between {} and {}", at(lower), at(upper)),
             (Some(lower), None) => format!("at least {}", at(lower)),
@@ -332,7 +365,7 @@ impl<'a> Trials<'a> {
         format!(
             "trial {}: {} is {verdict}: {} of {} ok{p99}{reason}; capacity {interval}",
             trial.number,
-            show(trial.level),
+            self.shown(trial.level.level),
             human_count(trial.ok),
             human_count(trial.due),
         )

@@ -92,7 +92,7 @@ impl World {
                         (latencies, trials) = (Vec::new(), trials + 1);
                     }
                     step @ Step::Load { .. } => self.load(step),
-                    Step::Offline | Step::OutOfTime => panic!("{:?} after {trials} trials", search.answer_so_far()),
+                    Step::Online { .. } | Step::Offline | Step::OutOfTime => panic!("{:?} after {trials} trials", search.answer_so_far()),
                 }
             }
         }
@@ -109,7 +109,7 @@ fn errors(burst_s: [f64; 2], (settle_s, judged_s): (u64, u64), noise: f64, burst
             let burst_s = rng.random_range(burst_s[0]..=burst_s[1]);
             let hub = Hub { limit, burst_s, tokens: limit * burst_s, backlog: 0.0 };
             let mut world = World { hub, rng, noise, loads: Vec::new() };
-            let times = SlotTimes { start_s: 3, idle_s: 5, settle_s, judged_s, count: 60 };
+            let times = SlotTimes { start_s: 3, idle_s: 5, connect_s: 0, settle_s, judged_s, count: 60 };
             let rules = SearchRules { from: 40_000, to: 500_000, width: 0.05, confirm: 3 };
             let (answer, _) = world.search(times, rules, burst);
             assert!(matches!(answer.end, Some(End::Narrow | End::AtLeast)), "{seed}: {answer:?}");
