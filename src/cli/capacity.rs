@@ -37,7 +37,8 @@ pub struct CapacityArgs {
     /// Number of trials, of which a majority decides a level
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=99))]
     pub confirm: u32,
-    /// Before each trial, use up the burst that the hub allows
+    /// At the start of each trial, use up the burst that the target lets through before it holds messages back. The default for an IoT hub
+    /// with a tier
     #[arg(long)]
     pub exhaust_burst: bool,
     /// End the search after this time [default: enough for 40 trials]
