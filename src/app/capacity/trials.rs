@@ -111,7 +111,9 @@ impl<'a> Trials<'a> {
     /// Returns whether the hub may still have let a burst through in the trials at the lower bound: twice their level did not show its limit,
     /// although the upper bound is below that.
     pub(super) fn may_hide_a_burst(&self) -> bool {
-        let Answer { lower: Some(lower), upper: Some(upper), .. } = self.search.answer_so_far() else { return false };
+        let Answer { lower: Some(lower), upper: Some(upper), .. } = self.search.answer_so_far() else {
+            return false;
+        };
         let at_lower = self.ended.iter().flatten().filter(|ended| ended.level == lower).collect::<Vec<_>>();
         upper < 2 * lower && !at_lower.is_empty() && at_lower.iter().all(|ended| ended.burst_left)
     }

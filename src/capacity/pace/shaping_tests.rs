@@ -88,11 +88,16 @@ impl World {
                     Step::Judge(trial) => {
                         let slow = latencies.iter().filter(|latency| **latency > LATENCY_S_MAX).count();
                         let is_good = slow * 20 < latencies.len() && !trial.undrained;
-                                    search.record(trial.level, if is_good { TrialVerdict::Good } else { TrialVerdict::Bad });
+                        search.record(
+                            trial.level,
+                            if is_good { TrialVerdict::Good } else { TrialVerdict::Bad },
+                        );
                         (latencies, trials) = (Vec::new(), trials + 1);
                     }
                     step @ Step::Load { .. } => self.load(step),
-                    Step::Online { .. } | Step::Offline | Step::OutOfTime => panic!("{:?} after {trials} trials", search.answer_so_far()),
+                    Step::Online { .. } | Step::Offline | Step::OutOfTime => {
+                        panic!("{:?} after {trials} trials", search.answer_so_far())
+                    }
                 }
             }
         }
@@ -113,7 +118,8 @@ fn errors(burst_s: [f64; 2], (settle_s, judged_s): (u64, u64), noise: f64, burst
             let rules = SearchRules { from: 40_000, to: 500_000, width: 0.05, confirm: 3 };
             let (answer, _) = world.search(times, rules, burst);
             assert!(matches!(answer.end, Some(End::Narrow | End::AtLeast)), "{seed}: {answer:?}");
-            let [lower, upper] = [answer.lower, answer.upper].map(|bound| bound.map_or(1.0, |bound| bound as f64 / limit));
+            let [lower, upper] =
+                [answer.lower, answer.upper].map(|bound| bound.map_or(1.0, |bound| bound as f64 / limit));
             (lower - 1.0).max(0.0) + (upper - 1.0).min(0.0)
         })
         .collect()
