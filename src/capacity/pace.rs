@@ -132,10 +132,19 @@ pub struct EndedTrial {
 struct Trial {
     slot: u16,
     level: u64,
-    /// Before the load, if devices connect for it: when all of them have had their turn, and whether a burst precedes the level.
-    connecting: Option<(u64, bool)>,
+    /// Set until the devices are online and the load begins.
+    connecting: Option<Connecting>,
     /// End of the load, if the trial ends early.
     cut_s: Option<u64>,
+}
+
+/// The part of a trial in which its devices connect or disconnect.
+#[derive(Clone, Copy, Debug)]
+struct Connecting {
+    /// When each device has had its turn.
+    ready_s: u64,
+    /// Whether the load begins with a burst.
+    burst: bool,
 }
 
 /// The pace of a search.
@@ -195,7 +204,7 @@ impl Pace {
     /// Starts a trial in one of the next slots. First, its devices connect or disconnect within `over_s`. With `burst`, see [`Pace::start`].
     pub fn start_connecting(&mut self, level: u64, over_s: u64, burst: bool) -> Step {
         let (from_s, ready_s) = (self.loaded_s, self.loaded_s + over_s);
-        let connecting = Some((ready_s, burst));
+        let connecting = Some(Connecting { ready_s, burst });
         self.trial = Some(Trial { slot: self.next_slot, level, connecting, cut_s: None });
         Step::Online { from_s, over_s, level }
     }
@@ -231,7 +240,12 @@ impl Pace {
     }
 
     /// Waits without load until the devices of a trial are online at the end of an idle part.
-    fn step_connecting(&mut self, trial: Trial, (ready_s, burst): (u64, bool), tick: &Tick) -> Step {
+    fn step_connecting(
+        &mut self,
+        trial: Trial,
+        Connecting { ready_s, burst }: Connecting,
+        tick: &Tick,
+    ) -> Step {
         if !self.is_due(tick) {
             return Step::Wait;
         }

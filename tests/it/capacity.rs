@@ -166,7 +166,10 @@ fn starved_generator_is_not_the_capacity_of_the_hub() {
     let finished = child.wait_with_output().expect("its output");
     let text = String::from_utf8_lossy(&finished.stdout);
     assert_eq!(finished.status.code(), Some(120), "{text}");
-    assert!(text.contains("The capacity is unknown.") && text.contains("The load generator was the limit"), "{text}");
+    assert!(
+        text.contains("The capacity is unknown.") && text.contains("The load generator was the limit"),
+        "{text}"
+    );
     let result = result(&work);
     assert_eq!((result.answer.end, result.answer.upper), (EndReason::Generator, None), "{result:?}");
     assert_eq!(result.answer.bound_by, Some(Bound::Generator));

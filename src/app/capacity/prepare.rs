@@ -1,7 +1,7 @@
 //! The steps of a search before its load: checks this machine, starts the built-in hub, asks for confirmation, and makes the preflight
 //! connections. Used by `capacity`.
 
-use super::settings::{Setup, show};
+use super::settings::Setup;
 use crate::app::capacity::trials::MessageLimits;
 use crate::app::emulator_process::EmulatorProcess;
 use crate::app::machine::memory_available;
@@ -14,6 +14,7 @@ use crate::cli::CapacityArgs;
 use crate::fleet::raise_descriptor_limit;
 use crate::link::Endpoint;
 use crate::plan::{Plan, scale_devices};
+use crate::report::level_text;
 use crate::units::{human_count, human_duration, plural, whole};
 use std::sync::Arc;
 
@@ -100,8 +101,8 @@ fn overview(plan: &Plan, setup: &Setup) -> String {
             Vary::Load => format!(" and {}", plural(plan.devices(), "device", "devices")),
             Vary::Devices => String::new(),
         },
-        show(settings.vary, &settings.from),
-        show(settings.vary, &settings.to),
+        level_text(settings.vary, &settings.from),
+        level_text(settings.vary, &settings.to),
         human_duration(setup.slots.settle + setup.slots.judged),
         human_duration(setup.slots.length() * u32::from(setup.slots.count)),
         plan.seed,

@@ -4,12 +4,11 @@
 mod levels;
 
 use crate::app::AppError;
-use crate::capacity::SearchRules;
-use crate::capacity::burst;
 use crate::capacity::generator::Machine;
 use crate::capacity::measured::{SearchSettings, Vary};
 use crate::capacity::pace::{LEAD_S, SlotTimes};
 use crate::capacity::search_assertion::Assertion;
+use crate::capacity::{SearchRules, burst};
 use crate::cli::{CapacityArgs, VaryArg};
 use crate::iothub::throttles::Class;
 use crate::measure::{Operation, Rules, Test};
@@ -377,7 +376,7 @@ fn width(text: &str) -> Result<f64, AppError> {
     })
 }
 
-pub(super) use levels::{Scale, show};
+pub(super) use levels::Scale;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //! when its messages have ended. Used by `search_run`. It does no I/O: it returns commands and lines of progress.
 
 use super::counts::Counts;
-use super::settings::{Setup, show};
+use super::settings::Setup;
 use crate::app::capacity::remaining::remaining;
 use crate::capacity::backlog::BacklogGrowth;
 use crate::capacity::burst::Flow;
@@ -13,7 +13,7 @@ use crate::capacity::{Answer, End, Next, Search};
 use crate::fleet::Command;
 use crate::measure::{Event, Measurement, Operation, Second, Totals};
 use crate::plan::{OnlineChange, Segment, TrialSlots};
-use crate::report::{PhaseJudgment, judge_phase, phase_has_failed};
+use crate::report::{PhaseJudgment, judge_phase, level_text, phase_has_failed};
 use crate::units::{human_count, human_us};
 use std::time::Duration;
 
@@ -233,7 +233,7 @@ impl<'a> Trials<'a> {
 
     fn shown(&self, level: u64) -> String {
         let scale = self.setup.scale;
-        show(self.setup.settings.vary, &scale.level(level))
+        level_text(self.setup.settings.vary, &scale.level(level))
     }
 
     fn left(&self, level: u64) -> String {
