@@ -30,8 +30,7 @@ pub struct CapacityArgs {
     /// The search ends when the interval is at most this share of its upper bound
     #[arg(long, value_name = "SHARE", default_value = "5%")]
     pub width: String,
-    /// Length of a trial [default: 30s; 3m for an IoT hub with a tier, of which the first two thirds are not judged, because such hubs
-    /// let a burst through first]
+    /// Length of a trial [default: 30s; 3m for an IoT hub with a tier and with --exhaust-burst, of which only the last third is judged]
     #[arg(long, value_name = "DURATION")]
     pub hold: Option<String>,
     /// Number of trials, of which a majority decides a level

@@ -1,12 +1,14 @@
 //! Whole searches against a model of a hub that lets a burst through before it holds messages back, in virtual time.
 
+#![expect(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
+
 use super::*;
 use crate::capacity::{Answer, End, Next, Search, SearchRules, TrialVerdict};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 /// Steps of the model in a second.
-const STEPS: u64 = 100;
+const STEPS: u64 = 20;
 /// A trial is bad if more than 5% of its messages take longer than this.
 const LATENCY_S_MAX: f64 = 0.4;
 
@@ -136,7 +138,6 @@ fn search_finds_the_limit_behind_a_burst() {
     ] {
         let found = errors(burst_s, times, noise, true);
         let worst = found.iter().map(|error| error.abs()).fold(0.0, f64::max);
-        println!("{worst} {}", found.iter().filter(|error| **error == 0.0).count());
         assert!(worst < 0.05, "{burst_s:?} {times:?}: {worst}");
     }
 }
