@@ -104,10 +104,11 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
             }
         }
     }
+    let may_hide_a_burst = trials.may_hide_a_burst();
     let (mut end, trials, found) = trials.finish();
     if end == EndReason::Breakdown && breakdowns.is_empty() {
-        breakdowns
-            .push("the load could not be extended in time, because this machine was too busy".to_owned());
+        // The load ended because it was not extended in time.
+        end = EndReason::Generator;
     }
     if !breakdowns.is_empty() {
         end = EndReason::Breakdown;
@@ -115,6 +116,13 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
         end = EndReason::Undecided;
     }
     let mut result = result(&setup, (before, &finished, breakdowns), (end, trials, &found));
+    if may_hide_a_burst {
+        result.notes.push(
+            "The target did not reach its limit in the burst before the trials at the lower bound. It may let a longer burst through, and its \
+             capacity may be lower; use a longer --hold, of which a third is for the burst"
+                .to_owned(),
+        );
+    }
     if changed > 0 {
         result.notes.push(format!(
             "{} after the search, because this machine slowed down the built-in hub; use fewer other processes, or a remote target",
