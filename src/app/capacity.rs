@@ -6,11 +6,11 @@ mod output;
 mod prepare;
 mod remaining;
 mod resume;
-mod search_run;
 mod settings;
 mod trials;
 
-use super::run::{stop_emulator, until_interrupted, workers};
+use super::run::{outline, print_rest, stop_emulator, until_interrupted, workers};
+use super::run_fleet::{Lines, run_fleet, style};
 use super::{AppError, Env, build_result, read_scenario};
 use crate::capacity::answer::{answer, criteria, curve};
 use crate::capacity::measured::{CapacityResult, EndReason, SCHEMA, SearchRun, Trial};
@@ -22,9 +22,9 @@ use crate::live::Style;
 use crate::report::exit;
 use crate::result::model::RunResult;
 use crate::units::plural;
-use search_run::search_run;
 use settings::{Scale, Setup};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use trials::Trials;
 
 /// Searches for the capacity. Returns the exit code.
@@ -39,8 +39,18 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
     let setup = settings::resolve(args, &plan, workers)?;
     let resumed = resume::trials(args, &plan, &setup)?;
     output::check(args, &plan)?;
-    let preparing = prepare::prepare(args, env, &mut plan, (&setup, workers));
-    let prepared = until_interrupted(&interrupts, 0, preparing).await?;
+    // The progress must be the only output on a terminal, so the search prints the hub's messages itself.
+    let style = style(args.quiet, args.no_tui, env);
+    let (messages, mut hub_messages) = mpsc::unbounded_channel();
+    let messages = (style == Style::Redrawn).then_some(messages);
+    let preparing = prepare::prepare(args, env, &mut plan, (&setup, workers, messages));
+    let prepared = match until_interrupted(&interrupts, 0, preparing).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            print_rest(&mut hub_messages, env).await;
+            return Err(error);
+        }
+    };
     let preflight_passed = prepared.emulator.is_none() && !args.no_preflight;
     let before = build_result::before(&plan, workers, preflight_passed, &env.argv);
 
@@ -57,8 +67,14 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
     };
     let mut emulator = prepared.emulator;
     let (mut trials, first) = Trials::new(&setup, (setup.times(&plan), limits), resumed);
-    let running =
-        search_run(env, &plan, (settings, style(args, env)), emulator.as_mut(), (&mut trials, first));
+    let running = run_fleet(
+        env,
+        &plan,
+        (settings, style, outline(&plan)),
+        emulator.as_mut(),
+        (&mut trials, first),
+        Lines { trace: None, messages: &mut hub_messages },
+    );
     let mut finished = running.await?;
     let mut changed = 0;
     let mut breakdowns = finished.measurement.breakdowns.clone();
@@ -76,6 +92,7 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
             }
         }
     }
+    print_rest(&mut hub_messages, env).await;
     let (mut end, trials, found) = trials.finish();
     if end == EndReason::Breakdown && breakdowns.is_empty() {
         breakdowns
@@ -89,20 +106,11 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
     let mut result = result(&setup, (before, &finished, breakdowns), (end, trials, &found));
     if changed > 0 {
         result.notes.push(format!(
-            "{} after the search, because this machine slowed down the built-in hub; use fewer other processes, or a remote target",
+            "{} after the search, because this machine slowed down the built-in hub; stop other programs, or use a remote target",
             plural(changed as u64, "trial was judged differently", "trials were judged differently")
         ));
     }
     output::conclude(args, env, result)
-}
-
-/// Returns how progress is displayed.
-fn style(args: &CapacityArgs, env: &Env) -> Style {
-    match (args.quiet, env.terminal && !args.no_tui) {
-        (true, _) => Style::Quiet,
-        (false, true) => Style::Redrawn,
-        (false, false) => Style::Lines,
-    }
 }
 
 /// Puts the result together.

@@ -16,10 +16,6 @@ use askama::Template;
 pub fn html(result: &CapacityResult) -> Result<String, ReportError> {
     let answer = &result.answer;
     let (class, mark, word) = words::banner(answer);
-    let sentences = words::bound(answer).into_iter().chain([words::end(result)]);
-    let throughput = answer
-        .throughput_per_s
-        .map(|per_s| format!("At the lower bound, {} ended ok (median of its trials)", rate_text(per_s)));
     let page = Page {
         palette: theme::css(),
         class,
@@ -27,8 +23,8 @@ pub fn html(result: &CapacityResult) -> Result<String, ReportError> {
         word,
         name: plain(&result.run.scenario.name),
         headline: words::headline(result),
-        reasons: sentences
-            .chain(throughput)
+        reasons: words::sentences(result)
+            .into_iter()
             .chain(result.run.breakdowns.iter().map(|text| plain(text)))
             .collect(),
         panels: charts::panels(result)?,
