@@ -98,7 +98,7 @@ fn search_has_a_line_above_the_trial() {
         (
             79,
             "capacity between 4,100/s and 4,300/s, about 6 trials left (4m)\n\
-             trial 4: 4,200/s [===>  ] 14s  online 998/1,000  acked 199/200/s  p99 12.3 ms",
+             trial 4: 4,200/s [====>   ] 14s  online 998/1,000  acked 199/200/s  p99 12.3 ms",
         ),
         (59, "capacity between 4,100/s and 4,300/s\ntrial 4: 4,200/s 14s  online 998/1,000  acked 199/200/s"),
     ] {
