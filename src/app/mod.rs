@@ -47,6 +47,9 @@ mod signals;
 mod token;
 mod write_result;
 
+#[cfg(test)]
+mod closed_loop_tests;
+
 use crate::cli::{self, Cli, Command, SchemaArgs, SchemaFormat};
 use crate::report::exit;
 use crate::scenario::masked;

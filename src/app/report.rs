@@ -3,6 +3,7 @@
 
 mod capacity;
 mod history;
+mod hub_metrics;
 mod judge;
 
 use super::file_kind::FileKind;
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::capacity::measured::CapacityResult;
 use crate::cli::ReportArgs;
-use crate::report::{self, Export, Format, exit};
+use crate::report::{self, Export, Format, HubView, exit};
 use crate::result::{self, FileError, model::RunResult};
 use crate::text_file;
 use std::fs::File;
@@ -48,7 +49,9 @@ pub(super) async fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError
             "the result and the scenario cannot both be read from stdin; specify a file for one of them";
         return Err(AppError::Usage(text.to_owned()));
     }
-    let inputs: Vec<&Path> = std::iter::once(path).chain(args.scenario.as_deref()).collect();
+    hub_metrics::check(args, path, &files)?;
+    let inputs = std::iter::once(path).chain(args.scenario.as_deref()).chain(args.hub_metrics.as_deref());
+    let inputs: Vec<&Path> = inputs.collect();
     let mut result = if args.recover {
         exports::check(&files, &inputs)?;
         recover::recover(path, read_scenario::is_stdin(path), env)?
@@ -60,8 +63,9 @@ pub(super) async fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError
         exports::check(&files, &inputs)?;
         result
     };
+    let hub = args.hub_metrics.as_deref().map(|file| hub_metrics::read(file, &result)).transpose()?;
     if !args.judge {
-        return render(args, &files, &result, env).map(|()| exit::PASSED);
+        return render(args, &files, &result, hub.as_ref(), env).map(|()| exit::PASSED);
     }
     match &args.scenario {
         Some(scenario) => judge::with_thresholds_of(scenario, &mut result, env).await?,
@@ -69,7 +73,10 @@ pub(super) async fn run(args: &ReportArgs, env: &mut Env) -> Result<u8, AppError
     }
     let text = report::verdict_text(&result, true, (env.out_width)());
     print(env, &text)?;
-    let (_, errors) = exports::write(&files, &result, args.compact);
+    if let Some(view) = &hub {
+        print(env, &report::without_commands(&report::hub_text(view, true, (env.out_width)())))?;
+    }
+    let (_, errors) = exports::write_with_hub(&files, &result, hub.as_ref(), args.compact);
     exports::all_written(errors).map(|()| result.verdict.exit_code)
 }
 
@@ -173,19 +180,26 @@ fn files(args: &ReportArgs) -> Result<Vec<Export>, AppError> {
 }
 
 /// Writes the files. If there are no files, or a format but no `--out`, prints the result to stdout.
-fn render(args: &ReportArgs, files: &[Export], result: &RunResult, env: &mut Env) -> Result<(), AppError> {
+fn render(
+    args: &ReportArgs,
+    files: &[Export],
+    result: &RunResult,
+    hub: Option<&HubView>,
+    env: &mut Env,
+) -> Result<(), AppError> {
     let to_stdout = args.out.is_none() && (args.format.is_some() || files.is_empty());
     if to_stdout {
         let text = match args.format.unwrap_or(Format::Text) {
             Format::Text => {
-                report::without_commands(&report::text(result, true, (env.out_width)())).into_owned()
+                let text = report::text_with_hub(result, hub, true, (env.out_width)());
+                report::without_commands(&text).into_owned()
             }
-            other => exports::render(other, result, args.compact)
+            other => exports::render(other, result, hub, args.compact)
                 .map_err(|error| environment_error("cannot render the result", &error))?
                 .concat(),
         };
         print(env, &text)?;
     }
-    let (_, errors) = exports::write(files, result, args.compact);
+    let (_, errors) = exports::write_with_hub(files, result, hub, args.compact);
     exports::all_written(errors)
 }

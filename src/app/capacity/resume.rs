@@ -2,7 +2,7 @@
 
 use super::settings::Setup;
 use crate::app::{AppError, capacity_file};
-use crate::capacity::measured::{CapacityResult, Trial};
+use crate::capacity::measured::{CapacityResult, SearchSettings, Trial};
 use crate::capacity::{Next, Search};
 use crate::cli::CapacityArgs;
 use crate::plan::Plan;
@@ -20,7 +20,9 @@ pub(super) fn trials(args: &CapacityArgs, plan: &Plan, setup: &Setup) -> Result<
     if before.run.scenario.plan_sha256 != plan.fingerprint() {
         return Err(differs("the load (plan_sha256)"));
     }
-    if before.search != setup.settings {
+    // Earlier versions did not write the level of the scenario, which follows from the plan.
+    let settings = SearchSettings { whole: setup.settings.whole, ..before.search.clone() };
+    if settings != setup.settings {
         return Err(differs(different(&before, setup)));
     }
     // The search chooses its levels from the trials so far, so the same trials lead to the same levels.
@@ -40,6 +42,7 @@ pub(super) fn trials(args: &CapacityArgs, plan: &Plan, setup: &Setup) -> Result<
 fn different(before: &CapacityResult, setup: &Setup) -> &'static str {
     let (old, new) = (&before.search, &setup.settings);
     match () {
+        () if old.vary != new.vary => "--vary",
         () if old.phase != new.phase => "--phase",
         () if old.from != new.from => "--from",
         () if old.to != new.to => "--to",
@@ -47,7 +50,6 @@ fn different(before: &CapacityResult, setup: &Setup) -> &'static str {
         () if (old.hold_us, old.settle_us) != (new.hold_us, new.settle_us) => "--hold",
         () if old.confirm != new.confirm => "--confirm",
         () if old.exhaust_burst != new.exhaust_burst => "--exhaust-burst",
-        () if old.thresholds != new.thresholds => "[thresholds]",
-        () => "--vary",
+        () => "[thresholds]",
     }
 }

@@ -6,6 +6,9 @@ use crate::capacity::search_assertion::Assertion;
 use crate::cli::ReportArgs;
 use crate::report::{self, Export, Format, exit};
 
+/// The level of the scenario in results of versions that did not write it: they varied only the load.
+const WHOLE_LOAD: u64 = 1_000_000;
+
 /// Renders a capacity result to files or stdout. Returns the exit code, with `--judge` that of the search.
 pub(super) fn run(
     args: &ReportArgs,
@@ -16,6 +19,11 @@ pub(super) fn run(
     if args.scenario.is_some() {
         let text = "--scenario judges the result of a run, and this file is a capacity result; leave it out, or search again:  \
                     hubstorm capacity SCENARIO";
+        return Err(AppError::Usage(text.to_owned()));
+    }
+    if args.hub_metrics.is_some() {
+        let text =
+            "--hub-metrics belongs to the result of a run, and this file is a capacity result; leave it out";
         return Err(AppError::Usage(text.to_owned()));
     }
     args.format.map_or(Ok(()), capacity_file::check_format)?;
@@ -39,9 +47,10 @@ pub(super) fn run(
 
 /// Evaluates the assertions again, and derives the exit code from them. An assertion that this version does not know keeps its status.
 fn judge(result: &mut CapacityResult) {
+    let whole = result.search.whole.map_or(WHOLE_LOAD, |level| level.level);
     for assertion in &mut result.assertions {
-        if let Ok(parsed) = Assertion::parse(&assertion.text) {
-            *assertion = parsed.test(&result.answer);
+        if let Ok(parsed) = Assertion::parse(&assertion.text, result.search.vary) {
+            *assertion = parsed.test(&result.answer, whole);
         }
     }
     result.answer.exit_code = exit::of_search(result.answer.end, &result.assertions);

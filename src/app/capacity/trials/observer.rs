@@ -2,7 +2,6 @@
 
 use super::Trials;
 use crate::app::capacity::remaining::remaining;
-use crate::app::capacity::settings::show;
 use crate::app::run_fleet::{Actions, Observer, Stop};
 use crate::capacity::Next;
 use crate::capacity::measured::EndReason;
@@ -61,7 +60,7 @@ impl Trials<'_> {
         let judged_s = self.times.judged_from_s(slot);
         let [start, end] =
             [judged_s - self.times.settle_s, judged_s + self.times.judged_s].map(Duration::from_secs);
-        let level = show(self.setup.scale.level(level));
+        let level = self.shown(level);
         let name = match at < end {
             true => format!("trial {number}: {level}"),
             false => format!("trial {number}: draining"),
