@@ -6,9 +6,6 @@ use crate::capacity::search_assertion::Assertion;
 use crate::cli::ReportArgs;
 use crate::report::{self, Export, Format, exit};
 
-/// The level of the scenario in results of versions that did not write it: they varied only the load.
-const WHOLE_LOAD: u64 = 1_000_000;
-
 /// Renders a capacity result to files or stdout. Returns the exit code, with `--judge` that of the search.
 pub(super) fn run(
     args: &ReportArgs,
@@ -47,10 +44,9 @@ pub(super) fn run(
 
 /// Evaluates the assertions again, and derives the exit code from them. An assertion that this version does not know keeps its status.
 fn judge(result: &mut CapacityResult) {
-    let whole = result.search.whole.map_or(WHOLE_LOAD, |level| level.level);
     for assertion in &mut result.assertions {
         if let Ok(parsed) = Assertion::parse(&assertion.text, result.search.vary) {
-            *assertion = parsed.test(&result.answer, whole);
+            *assertion = parsed.test(&result.answer, result.search.whole());
         }
     }
     result.answer.exit_code = exit::of_search(result.answer.end, &result.assertions);

@@ -3,7 +3,9 @@
 
 use super::level::level_text;
 use super::words;
-use crate::capacity::measured::{CapacityResult, Trial, Vary, Verdict};
+use crate::capacity::measured::{
+    AssertionResult, AssertionStatus, CapacityResult, Trial, Vary, Verdict,
+};
 use crate::report::ReportError;
 use crate::report::charts::{Panel, search as charts, theme};
 use crate::report::format::{plain, rate_text};
@@ -28,11 +30,7 @@ pub fn html(result: &CapacityResult) -> Result<String, ReportError> {
             .chain(result.run.breakdowns.iter().map(|text| plain(text)))
             .collect(),
         panels: charts::panels(result)?,
-        assertions: result
-            .assertions
-            .iter()
-            .map(|one| (words::status(one.status), plain(&one.text), one.reason.clone()))
-            .collect(),
+        assertions: result.assertions.iter().map(AssertionView::of).collect(),
         criteria: result
             .criteria
             .iter()
@@ -56,13 +54,37 @@ struct Page {
     headline: String,
     reasons: Vec<String>,
     panels: Vec<Panel>,
-    /// Status, assertion and reason.
-    assertions: Vec<(&'static str, String, String)>,
+    assertions: Vec<AssertionView>,
     /// Criterion and interval.
     criteria: Vec<(String, String)>,
     trials: Vec<TrialView>,
     facts: Vec<(&'static str, String)>,
     notes: Vec<String>,
+}
+
+struct AssertionView {
+    class: &'static str,
+    mark: &'static str,
+    word: &'static str,
+    text: String,
+    reason: String,
+}
+
+impl AssertionView {
+    fn of(assertion: &AssertionResult) -> AssertionView {
+        let (class, mark) = match assertion.status {
+            AssertionStatus::Passed => ("passed", "✓"),
+            AssertionStatus::Failed => ("failed", "✗"),
+            AssertionStatus::Inconclusive | AssertionStatus::Generator => ("undecided", "?"),
+        };
+        AssertionView {
+            class,
+            mark,
+            word: words::status(assertion.status),
+            text: plain(&assertion.text),
+            reason: plain(&assertion.reason),
+        }
+    }
 }
 
 struct TrialView {

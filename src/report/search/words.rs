@@ -2,8 +2,8 @@
 
 use super::level::{interval_text, level_text};
 use crate::capacity::measured::{
-    AssertionStatus, Bound, CapacityAnswer, CapacityResult, CriterionAnswer, EndReason, Level, Trial, Vary,
-    Verdict,
+    AssertionStatus, Bound, CapacityAnswer, CapacityResult, CriterionAnswer, EndReason, Level,
+    SearchSettings, Trial, Vary, Verdict,
 };
 use crate::report::format::{plain, rate_text};
 use crate::units::{Percent, human_count, human_duration, human_us, plural};
@@ -122,10 +122,11 @@ pub(super) fn status(status: AssertionStatus) -> &'static str {
     }
 }
 
-/// Returns the share of the phase's load: `85%`.
+/// Returns a level as a share of the scenario's own: `85%`.
 #[expect(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
-pub(super) fn share(level: &Level) -> String {
-    Percent::from_fraction((level.level as f64 / 1e3).round() / 1e3).to_string()
+fn share(level: &Level, search: &SearchSettings) -> String {
+    let share = level.level as f64 / search.whole().max(1) as f64;
+    Percent::from_fraction((share * 1e3).round() / 1e3).to_string()
 }
 
 /// Returns a latency, or a dash.
@@ -161,18 +162,22 @@ pub(super) fn facts(result: &CapacityResult) -> Vec<(&'static str, String)> {
         (Some(tier), Some(units)) => format!(", {} x {units}", plain(tier)),
         _ => String::new(),
     };
+    let (devices, whole) = match search.vary {
+        Vary::Load => (human_count(search.from.devices), "phase's load"),
+        Vary::Devices => ("varied by the search".to_owned(), "scenario's devices"),
+    };
     vec![
         ("Target", format!("{target}{size}")),
         ("Phase", plain(&search.phase)),
-        ("Devices", human_count(search.from.devices)),
+        ("Devices", devices),
         (
             "Range",
             format!(
-                "{} to {} ({} to {} of the phase's load)",
+                "{} to {} ({} to {} of the {whole})",
                 level_text(search.vary, &search.from),
                 level_text(search.vary, &search.to),
-                share(&search.from),
-                share(&search.to)
+                share(&search.from, search),
+                share(&search.to, search)
             ),
         ),
         (
