@@ -3,9 +3,7 @@
 
 use super::level::level_text;
 use super::words;
-use crate::capacity::measured::{
-    AssertionResult, AssertionStatus, CapacityResult, Trial, Vary, Verdict,
-};
+use crate::capacity::measured::{AssertionResult, AssertionStatus, CapacityResult, Trial, Vary, Verdict};
 use crate::report::ReportError;
 use crate::report::charts::{Panel, search as charts, theme};
 use crate::report::format::{plain, rate_text};
