@@ -6,12 +6,12 @@ mod output;
 mod prepare;
 mod remaining;
 mod resume;
-mod search_run;
 mod settings;
 mod trials;
 
 use super::read_scenario::{self, ScenarioText};
-use super::run::{stop_emulator, until_interrupted, workers};
+use super::run::{outline, print_rest, stop_emulator, until_interrupted, workers};
+use super::run_fleet::{Lines, run_fleet, style};
 use super::{AppError, Env, build_result};
 use crate::capacity::answer::{answer, criteria, curve};
 use crate::capacity::measured::{CapacityResult, EndReason, SCHEMA, SearchRun, Trial};
@@ -24,9 +24,9 @@ use crate::plan::Plan;
 use crate::report::exit;
 use crate::result::model::RunResult;
 use crate::units::plural;
-use search_run::search_run;
 use settings::{Scale, Setup};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use trials::Trials;
 
 /// A search that has been checked against its scenario.
@@ -65,8 +65,18 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
     let scenario = until_interrupted(&interrupts, 0, ScenarioText::read(&args.scenario)).await?;
     let Planned { mut plan, plan_sha256, workers, setup, resumed } = planned(args, env, &scenario)?;
     output::check(args, &plan)?;
-    let preparing = prepare::prepare(args, env, &mut plan, (&setup, workers));
-    let prepared = until_interrupted(&interrupts, 0, preparing).await?;
+    // The progress must be the only output on a terminal, so the search prints the hub's messages itself.
+    let style = style(args.quiet, args.no_tui, env);
+    let (messages, mut hub_messages) = mpsc::unbounded_channel();
+    let messages = (style == Style::Redrawn).then_some(messages);
+    let preparing = prepare::prepare(args, env, &mut plan, (&setup, workers, messages));
+    let prepared = match until_interrupted(&interrupts, 0, preparing).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            print_rest(&mut hub_messages, env).await;
+            return Err(error);
+        }
+    };
     let preflight_passed = prepared.emulator.is_none() && !args.no_preflight;
     let mut before = build_result::before(&plan, workers, preflight_passed, &env.argv);
     // The load is that of the scenario, not that of the highest number of devices.
@@ -85,8 +95,14 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
     };
     let mut emulator = prepared.emulator;
     let (mut trials, first) = Trials::new(&setup, (setup.times(&plan), limits), resumed);
-    let running =
-        search_run(env, &plan, (settings, style(args, env)), emulator.as_mut(), (&mut trials, first));
+    let running = run_fleet(
+        env,
+        &plan,
+        (settings, style, outline(&plan)),
+        emulator.as_mut(),
+        (&mut trials, first),
+        Lines { trace: None, messages: &mut hub_messages },
+    );
     let mut finished = running.await?;
     let mut changed = 0;
     let mut breakdowns = finished.measurement.breakdowns.clone();
@@ -105,6 +121,7 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
         }
     }
     let may_hide_a_burst = trials.may_hide_a_burst();
+    print_rest(&mut hub_messages, env).await;
     let (mut end, trials, found) = trials.finish();
     if end == EndReason::Breakdown && breakdowns.is_empty() {
         // The load ended because it was not extended in time.
@@ -125,20 +142,11 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
     }
     if changed > 0 {
         result.notes.push(format!(
-            "{} after the search, because this machine slowed down the built-in hub; use fewer other processes, or a remote target",
+            "{} after the search, because this machine slowed down the built-in hub; stop other programs, or use a remote target",
             plural(changed as u64, "trial was judged differently", "trials were judged differently")
         ));
     }
     output::conclude(args, env, result)
-}
-
-/// Returns how progress is displayed.
-fn style(args: &CapacityArgs, env: &Env) -> Style {
-    match (args.quiet, env.terminal && !args.no_tui) {
-        (true, _) => Style::Quiet,
-        (false, true) => Style::Redrawn,
-        (false, false) => Style::Lines,
-    }
 }
 
 /// Puts the result together.

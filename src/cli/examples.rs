@@ -84,7 +84,8 @@ Examples:
   hubstorm compare reports/before.json reports/after.json
   hubstorm compare baseline result.json --update-baseline --keep 10
   hubstorm compare baseline result.json --metric \"telemetry p(99)\" --tolerance 15%
-  hubstorm compare baseline result.json --inconclusive pass --export comparison.html";
+  hubstorm compare baseline result.json --inconclusive pass --export comparison.html
+  hubstorm compare capacity-before.json capacity-after.json --tolerance 5%";
 
 pub(super) const INIT: &str = "\
 Examples:

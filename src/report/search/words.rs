@@ -37,7 +37,7 @@ pub(super) fn banner(answer: &CapacityAnswer) -> (&'static str, &'static str, &'
 }
 
 /// Returns why the search ended, as a sentence without its full stop.
-pub(super) fn end(result: &CapacityResult) -> String {
+fn end(result: &CapacityResult) -> String {
     let width = Percent::from_fraction(result.search.width);
     match result.answer.end {
         EndReason::Width => format!("The search ended because the interval is at most {width} wide"),
@@ -48,10 +48,12 @@ pub(super) fn end(result: &CapacityResult) -> String {
             "The search ended because its lowest level failed: search lower levels with --from, or check the thresholds".to_owned()
         }
         EndReason::Generator => {
-            "The search ended there, although the target may take more: use a machine with more cores, or with less other work".to_owned()
+            "The search ended because the load generator was the limit. The target may take more: use a machine with more cores, or stop \
+             other programs on this one"
+                .to_owned()
         }
         EndReason::Undecided => {
-            "The search ended because a level stayed undecided: use a machine with less other work, or a longer --hold".to_owned()
+            "The search ended because a level stayed undecided: stop other programs on this machine, or use a longer --hold".to_owned()
         }
         EndReason::Time => "The search ran out of time: continue it with --resume and a longer --max-time".to_owned(),
         EndReason::Messages => {
@@ -82,18 +84,31 @@ pub(in crate::report) fn end_reason(end: EndReason) -> &'static str {
     }
 }
 
+/// Returns the sentences below the headline, without their full stops: what bound the capacity, why the search ended, and how many messages
+/// ended ok.
+pub(super) fn sentences(result: &CapacityResult) -> Vec<String> {
+    let throughput = result.answer.throughput_per_s.map(|per_s| {
+        format!("At the lower bound, messages ended ok at {} (median of its trials)", rate_text(per_s))
+    });
+    bound(result).into_iter().chain([end(result)]).chain(throughput).collect()
+}
+
 /// Returns what bound the capacity, as a sentence without its full stop. `None` if it is not known.
-pub(super) fn bound(answer: &CapacityAnswer) -> Option<String> {
+fn bound(result: &CapacityResult) -> Option<String> {
+    let answer = &result.answer;
+    let at = answer
+        .upper
+        .map_or_else(String::new, |upper| format!(" at {}", level_text(result.search.vary, &upper)));
     let what = match answer.bound_by? {
-        Bound::Threshold => "A threshold failed above it",
-        Bound::Backlog => "The backlog grew above it",
-        Bound::Offline => "Devices did not stay online above it",
-        Bound::Generator => "The load generator was the limit",
-        Bound::Quota => "The daily message quota of the hub was the limit",
+        Bound::Threshold => format!("A threshold failed{at}"),
+        Bound::Backlog => format!("The backlog grew{at}"),
+        Bound::Offline => format!("Some devices were offline{at}"),
+        Bound::Generator => "The load generator was the limit".to_owned(),
+        Bound::Quota => "The daily message quota of the hub was the limit".to_owned(),
         Bound::Range => return None,
     };
     let reason = plain(&answer.reason);
-    Some(if reason.is_empty() { what.to_owned() } else { format!("{what}: {reason}") })
+    Some(if reason.is_empty() { what } else { format!("{what}: {reason}") })
 }
 
 /// Returns the verdict in a word.
@@ -116,10 +131,11 @@ pub(super) fn status(status: AssertionStatus) -> &'static str {
     }
 }
 
-/// Returns the share of the scenario's load or devices: `85%`.
+/// Returns a level as a share of the scenario's own: `85%`.
 #[expect(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
-fn share(search: &SearchSettings, level: &Level) -> String {
-    Percent::from_fraction((level.level as f64 / search.whole() as f64 * 1e3).round() / 1e3).to_string()
+fn share(level: &Level, search: &SearchSettings) -> String {
+    let share = level.level as f64 / search.whole().max(1) as f64;
+    Percent::from_fraction((share * 1e3).round() / 1e3).to_string()
 }
 
 /// Returns a latency, or a dash.
@@ -155,28 +171,28 @@ pub(super) fn facts(result: &CapacityResult) -> Vec<(&'static str, String)> {
         (Some(tier), Some(units)) => format!(", {} x {units}", plain(tier)),
         _ => String::new(),
     };
+    let (devices, whole) = match search.vary {
+        Vary::Load => (human_count(search.from.devices), "phase's load"),
+        Vary::Devices => ("varied by the search".to_owned(), "scenario's devices"),
+    };
     vec![
         ("Target", format!("{target}{size}")),
         ("Phase", plain(&search.phase)),
-        ("Devices", human_count(search.whole.map_or(search.from.devices, |whole| whole.devices))),
+        ("Devices", devices),
         (
             "Range",
             format!(
-                "{} to {} ({} to {} of the {})",
+                "{} to {} ({} to {} of the {whole})",
                 level_text(search.vary, &search.from),
                 level_text(search.vary, &search.to),
-                share(search, &search.from),
-                share(search, &search.to),
-                match search.vary {
-                    Vary::Load => "phase's load",
-                    Vary::Devices => "scenario's devices",
-                }
+                share(&search.from, search),
+                share(&search.to, search)
             ),
         ),
         (
             "Trials",
             format!(
-                "{} of {} each, the last {} judged",
+                "{} of {}, of which the last {} is judged",
                 plural(result.trials.len() as u64, "trial", "trials"),
                 us(search.settle_us + search.judged_us),
                 us(search.judged_us)
