@@ -18,6 +18,11 @@ pub(super) fn run(
                     hubstorm capacity SCENARIO";
         return Err(AppError::Usage(text.to_owned()));
     }
+    if args.hub_metrics.is_some() {
+        let text =
+            "--hub-metrics belongs to the result of a run, and this file is a capacity result; leave it out";
+        return Err(AppError::Usage(text.to_owned()));
+    }
     args.format.map_or(Ok(()), capacity_file::check_format)?;
     capacity_file::check(files, args.result.as_slice())?;
     if args.judge {
@@ -39,9 +44,11 @@ pub(super) fn run(
 
 /// Evaluates the assertions again, and derives the exit code from them. An assertion that this version does not know keeps its status.
 fn judge(result: &mut CapacityResult) {
+    let vary = result.search.vary;
+    let whole = result.search.whole.as_ref().map_or(1_000_000, |whole| whole.level);
     for assertion in &mut result.assertions {
-        if let Ok(parsed) = Assertion::parse(&assertion.text) {
-            *assertion = parsed.test(&result.answer);
+        if let Ok(parsed) = Assertion::parse(&assertion.text, vary) {
+            *assertion = parsed.test(&result.answer, whole);
         }
     }
     result.answer.exit_code = exit::of_search(result.answer.end, &result.assertions);
