@@ -44,11 +44,9 @@ pub(super) fn run(
 
 /// Evaluates the assertions again, and derives the exit code from them. An assertion that this version does not know keeps its status.
 fn judge(result: &mut CapacityResult) {
-    let vary = result.search.vary;
-    let whole = result.search.whole.as_ref().map_or(1_000_000, |whole| whole.level);
     for assertion in &mut result.assertions {
-        if let Ok(parsed) = Assertion::parse(&assertion.text, vary) {
-            *assertion = parsed.test(&result.answer, whole);
+        if let Ok(parsed) = Assertion::parse(&assertion.text, result.search.vary) {
+            *assertion = parsed.test(&result.answer, result.search.whole());
         }
     }
     result.answer.exit_code = exit::of_search(result.answer.end, &result.assertions);
