@@ -72,3 +72,4 @@ mod targets;
 mod terminal;
 mod throttle;
 mod tokens;
+mod worked_example;
