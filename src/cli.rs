@@ -328,6 +328,10 @@ pub struct ReportArgs {
     /// Judge with the thresholds of this scenario file instead of the run's. The rest of the file is ignored, and may be missing
     #[arg(long, value_name = "SCENARIO", requires = "judge", value_hint = ValueHint::FilePath)]
     pub scenario: Option<PathBuf>,
+    /// Show the hub's own metrics beside the result, in html, text and markdown: the JSON of `az monitor metrics list`, or - for stdin.
+    /// They change neither the verdict nor the exit code, and the result file stays as it is
+    #[arg(long, value_name = "FILE", conflicts_with = "history", value_hint = ValueHint::FilePath)]
+    pub hub_metrics: Option<PathBuf>,
     /// Show metrics over all results in this folder, by plan and start time. Formats: html, csv (one file, for Apache Otava), text
     #[arg(long, value_name = "DIR", conflicts_with_all = ["result", "judge"], value_hint = ValueHint::DirPath)]
     pub history: Option<PathBuf>,

@@ -10,8 +10,9 @@ mod search_run;
 mod settings;
 mod trials;
 
+use super::read_scenario::{self, ScenarioText};
 use super::run::{stop_emulator, until_interrupted, workers};
-use super::{AppError, Env, build_result, read_scenario};
+use super::{AppError, Env, build_result};
 use crate::capacity::answer::{answer, criteria, curve};
 use crate::capacity::measured::{CapacityResult, EndReason, SCHEMA, SearchRun, Trial};
 use crate::capacity::{Answer, SearchRules};
@@ -27,8 +28,6 @@ use settings::{Scale, Setup};
 use std::sync::Arc;
 use trials::Trials;
 
-pub(super) use resume::read;
-
 /// Searches for the capacity. Returns the exit code.
 pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppError> {
     let interrupts = env.interrupts.clone();
@@ -36,18 +35,31 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
         // The scenario is read from stdin, so the user cannot answer a question there.
         env.answer = None;
     }
-    let mut plan = until_interrupted(&interrupts, 0, read_scenario::plan(&args.scenario, env)).await?;
+    let scenario = until_interrupted(&interrupts, 0, ScenarioText::read(&args.scenario)).await?;
+    let mut plan = scenario.resolve(&args.scenario, env, |_| {})?;
     let workers = workers(args.workers, &plan);
-    let setup = settings::resolve(args, &plan, workers)?;
+    let setup = settings::resolve(args, &plan, &prepare::machine(workers))?;
     let resumed = resume::trials(args, &plan, &setup)?;
+    let plan_sha256 = plan.fingerprint();
+    if let Some(devices) = &setup.devices {
+        plan = prepare::scaled(args, env, &scenario, &devices.fleets(setup.rules.to))?;
+    }
     output::check(args, &plan)?;
     let preparing = prepare::prepare(args, env, &mut plan, (&setup, workers));
     let prepared = until_interrupted(&interrupts, 0, preparing).await?;
     let preflight_passed = prepared.emulator.is_none() && !args.no_preflight;
-    let before = build_result::before(&plan, workers, preflight_passed, &env.argv);
+    let mut before = build_result::before(&plan, workers, preflight_passed, &env.argv);
+    // The load is that of the scenario, not that of the highest number of devices.
+    before.run.scenario.plan_sha256 = plan_sha256;
 
     let limits = prepare::message_limits(args, &plan);
-    let plan = Arc::new(plan.into_trials(setup.phase, &setup.slots));
+    let plan = Arc::new(match setup.devices {
+        None => plan.into_trials(setup.phase, &setup.slots),
+        Some(_) => {
+            let share = setup.scale.share(setup.rules.from) / setup.scale.share(setup.rules.to);
+            plan.into_device_trials(setup.phase, &setup.slots, share)
+        }
+    });
     let settings = fleet::Settings {
         workers,
         endpoints: prepared.endpoints,
@@ -118,7 +130,8 @@ fn result(
     let (rules, scale): (&SearchRules, Scale) = (&setup.rules, setup.scale);
     let level_of = |level: u64| scale.level(level);
     let mut answer = answer(rules, found, end, &trials, level_of);
-    let assertions: Vec<_> = setup.assertions.iter().map(|assertion| assertion.test(&answer)).collect();
+    let assertions: Vec<_> =
+        setup.assertions.iter().map(|assertion| assertion.test(&answer, scale.whole())).collect();
     answer.exit_code = exit::of_search(end, &assertions);
     let mut notes = setup.notes.clone();
     if trials.iter().any(|trial| trial.backlog.is_none() && !trial.cut) {

@@ -93,6 +93,9 @@ pub struct SearchSettings {
     pub from: Level,
     /// Highest level.
     pub to: Level,
+    /// The level of the scenario: the phase's own load, and the scenario's devices. Null in results of earlier versions.
+    #[serde(default)]
+    pub whole: Option<Level>,
     /// The search ends when the interval is at most this share of its upper bound.
     pub width: f64,
     /// Duration of a trial, without the idle time before it.

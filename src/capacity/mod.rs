@@ -28,7 +28,7 @@ pub mod backlog;
 mod blocks;
 pub mod comparison;
 mod demand;
-mod generator;
+pub mod generator;
 pub mod measured;
 pub mod model;
 mod options;
@@ -42,7 +42,7 @@ pub mod trial;
 mod units;
 
 pub use assertion::{Assertion, AssertionError};
-pub use blocks::{call_blocks, message_blocks};
+pub use blocks::{call_blocks, call_kib, message_blocks};
 pub use model::{CapacityPlan, schema};
 pub use plan_capacity::{Settings, plan_capacity};
 pub use prices::{PriceError, PriceList, money};

@@ -1,6 +1,9 @@
 //! When a search offers which load: trials in slots of equal length, waiting between them, and the early end of a bad trial. Told once a
 //! second what happened, it says what to do next. Driven by `app`. Pure: it counts whole seconds since the start of the run.
 //!
+//! If trials differ in their number of devices, the devices connect or disconnect first, without load. A trial whose devices are not online at
+//! the end of the idle part moves to the next slot.
+//!
 //! A slot is an idle part, a settling part and a judged part. The load can only be extended, so every decision is made [`LEAD_S`] before it
 //! takes effect.
 
@@ -18,6 +21,8 @@ pub struct SlotTimes {
     pub start_s: u64,
     /// Length of the idle part.
     pub idle_s: u64,
+    /// The last part of the idle part, in which devices connect or disconnect. 0 if the number of devices does not vary.
+    pub connect_s: u64,
     /// Length of the settling part.
     pub settle_s: u64,
     /// Length of the judged part.
@@ -42,6 +47,11 @@ impl SlotTimes {
     /// Returns the end of the idle part.
     fn load_from_s(&self, slot: u16) -> u64 {
         self.start_s + self.length_s() * u64::from(slot.saturating_sub(1)) + self.idle_s
+    }
+
+    /// Returns when a trial starts: when its devices begin to connect, or when its load begins.
+    fn starts_s(&self, slot: u16) -> u64 {
+        self.load_from_s(slot) - self.connect_s
     }
 
     fn end_s(&self, slot: u16) -> u64 {
@@ -82,9 +92,18 @@ pub enum Step {
         /// Level.
         level: u64,
     },
+    /// Change the number of online devices.
+    Online {
+        /// Start.
+        from_s: u64,
+        /// Time in which the devices connect or disconnect.
+        over_s: u64,
+        /// Level.
+        level: u64,
+    },
     /// Judge the trial that has ended.
     Judge(EndedTrial),
-    /// Start the next trial, if there is one: [`Pace::start`].
+    /// Start the next trial, if there is one: [`Pace::start`] or [`Pace::start_connecting`].
     Next,
     /// The devices did not come online in time.
     Offline,
@@ -110,6 +129,11 @@ pub struct EndedTrial {
 /// The part of a trial in which the load is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// Wait until the devices are online, which have all had their turn at `ready_s`.
+    Connecting {
+        ready_s: u64,
+        burst: Option<u64>,
+    },
     /// Use up the burst allowance of the hub, at this level.
     Burst(u64),
     /// Wait until the backlog of the burst has drained.
@@ -143,7 +167,7 @@ impl Pace {
     /// Returns the pace, and the first segment of the load: the idle part of the first slot.
     #[must_use]
     pub fn new(times: SlotTimes) -> (Pace, Step) {
-        let until_s = times.load_from_s(1);
+        let until_s = times.starts_s(1);
         let pace = Pace { times, loaded_s: until_s, next_slot: 1, trial: None, waiting_since_s: None };
         (pace, Step::Load { until_s, level: 0 })
     }
@@ -166,7 +190,18 @@ impl Pace {
     pub fn start(&mut self, level: u64, burst: Option<u64>) -> Step {
         self.waiting_since_s = None;
         let stage = burst.map_or(Stage::Level, Stage::Burst);
-        let trial = Trial { slot: self.next_slot, level, stage, cut_s: None };
+        self.start_load(Trial { slot: self.next_slot, level, stage, cut_s: None })
+    }
+
+    /// Starts a trial in one of the next slots. First, its devices connect or disconnect within `over_s`. With `burst`, see [`Pace::start`].
+    pub fn start_connecting(&mut self, level: u64, over_s: u64, burst: Option<u64>) -> Step {
+        let (from_s, ready_s) = (self.loaded_s, self.loaded_s + over_s);
+        let stage = Stage::Connecting { ready_s, burst };
+        self.trial = Some(Trial { slot: self.next_slot, level, stage, cut_s: None });
+        Step::Online { from_s, over_s, level }
+    }
+
+    fn start_load(&mut self, trial: Trial) -> Step {
         self.trial = Some(trial);
         self.extend(trial)
     }
@@ -182,7 +217,8 @@ impl Pace {
         if self.next_slot > self.times.count {
             return Step::OutOfTime;
         }
-        if tick.steady {
+        // Devices that vary connect for their trial, not between trials.
+        if tick.steady || self.times.connect_s > 0 {
             return Step::Next;
         }
         let since_s = *self.waiting_since_s.get_or_insert(tick.at_s);
@@ -193,7 +229,38 @@ impl Pace {
         self.idle()
     }
 
+    /// Waits without load until the devices of a trial are online at the end of an idle part.
+    fn step_connecting(&mut self, trial: Trial, (ready_s, burst): (u64, Option<u64>), tick: &Tick) -> Step {
+        if !self.is_due(tick) {
+            return Step::Wait;
+        }
+        // All devices must have had their turn before the number of online devices is read.
+        let is_ready = self.loaded_s >= ready_s + LEAD_S;
+        if is_ready && tick.steady && self.loaded_s == self.times.load_from_s(trial.slot) {
+            return self.start_load(Trial { stage: burst.map_or(Stage::Level, Stage::Burst), ..trial });
+        }
+        if !tick.steady && self.loaded_s >= ready_s + WAIT_S_MAX {
+            self.trial = None;
+            return Step::Offline;
+        }
+        let mut slot = trial.slot;
+        while self.times.load_from_s(slot) < (ready_s + LEAD_S).max(self.loaded_s + 1) {
+            slot += 1;
+        }
+        if slot > self.times.count {
+            return Step::OutOfTime;
+        }
+        self.next_slot = slot;
+        self.trial = Some(Trial { slot, ..trial });
+        let limit_s = if self.loaded_s < ready_s + WAIT_S_MAX { ready_s + WAIT_S_MAX } else { u64::MAX };
+        self.loaded_s = self.times.load_from_s(slot).min(limit_s);
+        Step::Load { until_s: self.loaded_s, level: 0 }
+    }
+
     fn step_in_trial(&mut self, mut trial: Trial, tick: &Tick) -> Step {
+        if let Stage::Connecting { ready_s, burst } = trial.stage {
+            return self.step_connecting(trial, (ready_s, burst), tick);
+        }
         if tick.failed && trial.cut_s.is_none() && self.loaded_s < self.times.end_s(trial.slot) {
             trial.cut_s = Some(self.loaded_s);
         }
@@ -216,7 +283,7 @@ impl Pace {
         // The level itself needs some time before the judged part.
         let settled_s = self.times.judged_from_s(trial.slot).saturating_sub(self.times.settle_s / 4);
         match trial.stage {
-            Stage::Level => Stage::Level,
+            Stage::Level | Stage::Connecting { .. } => trial.stage,
             _ if self.loaded_s >= settled_s => Stage::Level,
             Stage::Burst(_) if tick.shaped => Stage::AfterBurst,
             Stage::AfterBurst if tick.drained => Stage::Level,
@@ -229,7 +296,7 @@ impl Pace {
         let judged_s = self.times.judged_from_s(trial.slot);
         let (level, until_s) = match trial.stage {
             Stage::Burst(level) => (level, self.loaded_s + BURST_CHUNK_S),
-            Stage::AfterBurst => (0, self.loaded_s + 1),
+            Stage::AfterBurst | Stage::Connecting { .. } => (0, self.loaded_s + 1),
             // The whole settling part, and the first part of the judged one.
             Stage::Level if self.loaded_s < judged_s => (trial.level, judged_s + self.times.chunk_s()),
             Stage::Level => (trial.level, self.loaded_s + self.times.chunk_s()),
@@ -238,12 +305,12 @@ impl Pace {
         Step::Load { until_s: self.loaded_s, level }
     }
 
-    /// Offers no load until the end of the next idle part.
+    /// Offers no load until the next trial may start.
     fn idle(&mut self) -> Step {
-        while self.times.load_from_s(self.next_slot) <= self.loaded_s {
+        while self.times.starts_s(self.next_slot) <= self.loaded_s {
             self.next_slot += 1;
         }
-        self.loaded_s = self.times.load_from_s(self.next_slot);
+        self.loaded_s = self.times.starts_s(self.next_slot);
         Step::Load { until_s: self.loaded_s, level: 0 }
     }
 }

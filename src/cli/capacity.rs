@@ -11,18 +11,20 @@ pub struct CapacityArgs {
     /// Scenario options.
     #[command(flatten)]
     pub scenario: ScenarioArgs,
-    /// What to vary: the load of the phase, or the number of devices
+    /// What to vary: the load of the phase (load), or the number of devices with the same load for each device (devices)
     #[arg(long, value_enum, default_value = "load", hide_possible_values = true)]
     pub vary: VaryArg,
     /// Phase whose load to search; the phases before it run once. Each trial must meet the thresholds of this phase [default: the one
     /// with the largest load that is no warm-up]
     #[arg(long, value_name = "NAME")]
     pub phase: Option<String>,
-    /// Lowest level: a share of the phase's load (20%) or messages per second of all fleets (400/s) [default: 10%, or the lowest level
-    /// that gives every percentile enough samples]
+    /// Lowest level: a share of the phase's load (20%) or messages per second of all fleets (400/s); with --vary devices, a number of
+    /// devices of all fleets (400) or a share of the scenario's devices (20%) [default: 10%, or the lowest level that gives every
+    /// percentile enough samples]
     #[arg(long, value_name = "LEVEL")]
     pub from: Option<String>,
-    /// Highest level [default: about as much as this machine can generate]
+    /// Highest level [default: as much as this machine can generate according to the costs that `hubstorm plan` uses; for a hub whose size
+    /// is known, at most twice its throttle]
     #[arg(long, value_name = "LEVEL")]
     pub to: Option<String>,
     /// The search ends when the interval is at most this share of its upper bound
@@ -47,7 +49,7 @@ pub struct CapacityArgs {
     /// Continue the search of this capacity result, which was interrupted or ran out of time
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub resume: Option<PathBuf>,
-    /// Check the answer, for example "capacity >= 4000/s", "capacity >= 80%"; can be repeated. Exit code: 0 if true, 99 if false, 122
+    /// Check the answer, for example "capacity >= 4000/s", "capacity >= 80%", "capacity >= 12000 devices"; can be repeated. Exit code: 0 if true, 99 if false, 122
     /// if the bounds do not decide, 120 if the load generator was the limit
     #[arg(long = "assert", value_name = "ASSERTION")]
     pub assertions: Vec<String>,

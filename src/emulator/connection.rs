@@ -85,7 +85,10 @@ struct Connection {
 impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shard.pulse.touch();
-        self.mailbox.deliver(cx, &mut self.session);
+        if self.mailbox.deliver(cx, &mut self.session) {
+            // Counted here and not by the new connection, because this one may end for another reason first.
+            self.shard.counters().taken_over.add(1);
+        }
         match self.ticket.take() {
             None => self.serve(cx),
             Some(ticket) => self.serve_within(cx, ticket),
@@ -166,7 +169,6 @@ impl Connection {
     fn claim(&mut self) {
         if let Some(previous) = self.session.claim(self.address) {
             let (closed, previous_closed) = oneshot::channel();
-            self.shard.counters().taken_over.add(1);
             self.shard.request_takeover(previous, closed);
             self.previous = Some(previous_closed);
         }

@@ -63,11 +63,9 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// Passes the notes to the session. The next note wakes `cx`.
-    pub(super) fn deliver(&self, cx: &Context<'_>, session: &mut HubSession) {
-        if self.takeover.borrow().is_some() {
-            session.take_over();
-        }
+    /// Passes the notes to the session. The next note wakes `cx`. Returns true if the session closes now because of a takeover.
+    pub(super) fn deliver(&self, cx: &Context<'_>, session: &mut HubSession) -> bool {
+        let is_taken_over = self.takeover.borrow().is_some() && session.take_over();
         if self.has_outbound.take() {
             session.wake();
         }
@@ -78,6 +76,7 @@ impl Mailbox {
             session.drain();
         }
         self.register(cx);
+        is_taken_over
     }
 
     fn register(&self, cx: &Context<'_>) {

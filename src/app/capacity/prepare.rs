@@ -4,11 +4,16 @@
 use super::settings::{Setup, show};
 use crate::app::capacity::trials::MessageLimits;
 use crate::app::emulator_process::EmulatorProcess;
+use crate::app::machine::memory_available;
+use crate::app::read_scenario::ScenarioText;
 use crate::app::run::{control_config, endpoints, set_target};
 use crate::app::{AppError, Env, consent, cost, preflight, tell};
+use crate::capacity::generator::Machine;
+use crate::capacity::measured::Vary;
 use crate::cli::CapacityArgs;
+use crate::fleet::raise_descriptor_limit;
 use crate::link::Endpoint;
-use crate::plan::Plan;
+use crate::plan::{Plan, scale_devices};
 use crate::units::{human_count, human_duration, plural, whole};
 use std::sync::Arc;
 
@@ -53,17 +58,50 @@ pub(super) async fn prepare(
     Ok(Prepared { emulator, endpoints })
 }
 
+/// Returns this machine as the forecast of the load generator needs it.
+pub(super) fn machine(workers: usize) -> Machine {
+    Machine {
+        workers,
+        memory_bytes: memory_available().unwrap_or(u64::MAX),
+        // The preflight check reports an error.
+        descriptors: raise_descriptor_limit().unwrap_or(u64::MAX),
+    }
+}
+
+/// Resolves the scenario with other numbers of devices, one for each fleet.
+pub(super) fn scaled(
+    args: &CapacityArgs,
+    env: &Env,
+    scenario: &ScenarioText,
+    devices: &[u32],
+) -> Result<Plan, AppError> {
+    // A fleet that is very small beside the others has one device.
+    let devices: Vec<u32> = devices.iter().map(|count| (*count).max(1)).collect();
+    let all: u64 = devices.iter().copied().map(u64::from).sum();
+    let plan = scenario.resolve(&args.scenario, env, |scenario| scale_devices(scenario, &devices));
+    plan.map_err(|error| match error {
+        AppError::Scenario(text) => AppError::Scenario(format!(
+            "the scenario cannot have {}, the highest level: use a lower --to\n{text}",
+            plural(all, "device", "devices")
+        )),
+        other => other,
+    })
+}
+
 /// Describes the search in two lines.
 fn overview(plan: &Plan, setup: &Setup) -> String {
     let target = if plan.emulator.is_some() { "the built-in hub".to_owned() } else { plan.target.address() };
     let settings = &setup.settings;
     let mut text = format!(
-        "{}: searches the capacity of {target} with phase {} and {}, from {} to {}, in trials of {}, at most {}, seed {}\n",
+        "{}: searches the capacity of {target} with phase {}{}, from {} to {}, in trials of {}, at most {}, seed {}\n",
         plan.name,
         settings.phase,
-        plural(plan.devices(), "device", "devices"),
-        show(settings.from),
-        show(settings.to),
+        match settings.vary {
+            Vary::Load => format!(" and {}", plural(plan.devices(), "device", "devices")),
+            Vary::Devices => String::new(),
+        },
+        show(settings.vary, &settings.from),
+        show(settings.vary, &settings.to),
         human_duration(setup.slots.settle + setup.slots.judged),
         human_duration(setup.slots.length() * u32::from(setup.slots.count)),
         plan.seed,

@@ -11,7 +11,7 @@ use crate::capacity::trial::{Judged, TrialFacts, judge};
 use crate::capacity::{Answer, End, Next, Search};
 use crate::fleet::Command;
 use crate::measure::{Event, Measurement, Operation, Second, Totals};
-use crate::plan::{Segment, TrialSlots};
+use crate::plan::{OnlineChange, Segment, TrialSlots};
 use crate::report::{PhaseJudgment, judge_phase, phase_has_failed};
 use crate::units::{human_count, human_us};
 use std::time::Duration;
@@ -51,6 +51,8 @@ pub(super) struct Trials<'a> {
     /// The latest measurement.
     measurement: Option<Box<Measurement>>,
     end: Option<EndReason>,
+    /// The number of devices that the latest command set, if it varies.
+    devices: u64,
 }
 
 impl<'a> Trials<'a> {
@@ -64,7 +66,7 @@ impl<'a> Trials<'a> {
         let mut search = Search::new(setup.rules);
         resumed.iter().for_each(|trial| search.record(trial.level.level, trial.verdict.into()));
         let ended = resumed.iter().map(|_| None).collect();
-        let trials = Trials {
+        let mut trials = Trials {
             setup,
             times,
             limits,
@@ -75,8 +77,13 @@ impl<'a> Trials<'a> {
             ended,
             measurement: None,
             end: None,
+            devices: setup.rules.from,
         };
         let mut actions = Actions::default();
+        trials.set_devices(
+            Step::Online { from_s: times.start_s, over_s: 0, level: setup.rules.from },
+            &mut actions,
+        );
         trials.load(first, &mut actions);
         (trials, actions)
     }
@@ -111,6 +118,7 @@ impl<'a> Trials<'a> {
             match self.pace.step(&tick) {
                 Step::Wait => break,
                 step @ Step::Load { .. } => self.load(step, actions),
+                step @ Step::Online { .. } => self.set_devices(step, actions),
                 Step::Judge(ended) => self.judge(ended, &measurement, actions),
                 Step::Next => self.next(actions),
                 Step::Offline => self.record_offline(actions),
@@ -161,8 +169,18 @@ impl<'a> Trials<'a> {
     /// Extends the load.
     fn load(&self, step: Step, actions: &mut Actions) {
         if let Step::Load { until_s, level } = step {
-            let factor = [self.setup.scale.factor(level); 2];
+            let factor = [self.setup.scale.factor(level, self.devices); 2];
             actions.commands.push(Command::Append(Segment { until: Duration::from_secs(until_s), factor }));
+        }
+    }
+
+    /// Changes the number of devices, if it varies.
+    fn set_devices(&mut self, step: Step, actions: &mut Actions) {
+        if let (Some(devices), Step::Online { from_s, over_s, level }) = (&self.setup.devices, step) {
+            self.devices = level;
+            let [from, over] = [from_s, over_s].map(Duration::from_secs);
+            let change = OnlineChange { from, over, devices: devices.online(level) };
+            actions.commands.push(Command::ChangeOnline(change));
         }
     }
 
@@ -184,12 +202,21 @@ impl<'a> Trials<'a> {
                 actions.lines.push(format!(
                     "trial {}: {}{}",
                     self.trials.len() + 1,
-                    show(self.setup.scale.level(level)),
+                    self.shown(level),
                     self.left(level)
                 ));
                 let burst = self.setup.settings.exhaust_burst.then(|| self.burst_level());
-                let step = self.pace.start(level, burst);
-                self.load(step, actions);
+                match &self.setup.devices {
+                    None => {
+                        let step = self.pace.start(level, burst);
+                        self.load(step, actions);
+                    }
+                    Some(devices) => {
+                        let over_s = devices.over_s(self.devices, level);
+                        let step = self.pace.start_connecting(level, over_s, burst);
+                        self.set_devices(step, actions);
+                    }
+                }
             }
         }
     }
@@ -197,6 +224,11 @@ impl<'a> Trials<'a> {
     /// Returns the level that uses up the burst allowance of the hub: the lowest one that the hub did not keep up with.
     fn burst_level(&self) -> u64 {
         self.search.answer_so_far().upper.unwrap_or(self.setup.rules.to)
+    }
+
+    fn shown(&self, level: u64) -> String {
+        let scale = self.setup.scale;
+        show(self.setup.settings.vary, &scale.level(level))
     }
 
     fn left(&self, level: u64) -> String {
@@ -320,7 +352,7 @@ impl<'a> Trials<'a> {
         let p99 = trial.p99_us.map_or_else(String::new, |us| format!(", p99 {}", human_us(us)));
         let reason = if trial.reason.is_empty() { String::new() } else { format!(" ({})", trial.reason) };
         let Answer { lower, upper, .. } = self.search.answer_so_far();
-        let at = |level: u64| show(self.setup.scale.level(level));
+        let at = |level: u64| self.shown(level);
         let interval = match (lower, upper) {
             (Some(lower), Some(upper)) => format!("between {} and {}", at(lower), at(upper)),
             (Some(lower), None) => format!("at least {}", at(lower)),
@@ -330,7 +362,7 @@ impl<'a> Trials<'a> {
         format!(
             "trial {}: {} is {verdict}: {} of {} ok{p99}{reason}; capacity {interval}",
             trial.number,
-            show(trial.level),
+            self.shown(trial.level.level),
             human_count(trial.ok),
             human_count(trial.due),
         )

@@ -2,7 +2,10 @@
 
 use super::*;
 
-const TIMES: SlotTimes = SlotTimes { start_s: 10, idle_s: 5, settle_s: 5, judged_s: 30, count: 4 };
+const TIMES: SlotTimes =
+    SlotTimes { start_s: 10, idle_s: 5, connect_s: 0, settle_s: 5, judged_s: 30, count: 4 };
+/// Slots of 43 s for trials that differ in their number of devices. They begin at 10, 53, 96 and 139 s.
+const DEVICES: SlotTimes = SlotTimes { idle_s: 8, connect_s: 3, ..TIMES };
 
 /// Runs until `end_s`, with a tick for each second, and returns the steps with their second.
 fn run(
@@ -31,6 +34,110 @@ fn run(
         }
     }
     steps
+}
+
+/// Like [`run`], for trials whose devices connect first: levels, each with the time that this takes.
+fn run_devices(
+    pace: &mut Pace,
+    seconds: std::ops::Range<u64>,
+    tick: impl Fn(u64) -> Tick,
+    levels: &mut Vec<(u64, u64)>,
+) -> Vec<(u64, Step)> {
+    let mut steps = Vec::new();
+    for at_s in seconds {
+        let tick = Tick { at_s, ..tick(at_s) };
+        loop {
+            let mut step = pace.step(&tick);
+            if step == Step::Next && !levels.is_empty() {
+                let (level, over_s) = levels.remove(0);
+                step = pace.start_connecting(level, over_s, None);
+            }
+            match step {
+                Step::Wait => break,
+                Step::Next | Step::OutOfTime => {
+                    steps.push((at_s, step));
+                    return steps;
+                }
+                step => steps.push((at_s, step)),
+            }
+        }
+    }
+    steps
+}
+
+fn online(from_s: u64, over_s: u64, level: u64) -> Step {
+    Step::Online { from_s, over_s, level }
+}
+
+#[test]
+fn devices_connect_without_load_before_their_trial() {
+    let (mut pace, first) = Pace::new(DEVICES);
+    assert_eq!(first, load(15, 0));
+    let steps = run_devices(&mut pace, 1..120, calm, &mut vec![(7, 0), (8, 1)]);
+    let expected = [
+        (13, online(15, 0, 7)),
+        (13, load(18, 0)),
+        (16, load(33, 7)),
+        (31, load(43, 7)),
+        (41, load(53, 7)),
+        (51, load(58, 0)),
+        (53, judged(1, 7, 53, false, false)),
+        (56, online(58, 1, 8)),
+        (56, load(61, 0)),
+        (59, load(76, 8)),
+        (74, load(86, 8)),
+        (84, load(96, 8)),
+        (94, load(101, 0)),
+        (96, judged(2, 8, 96, false, false)),
+        (99, Step::Next),
+    ];
+    assert_eq!(steps, expected);
+}
+
+#[test]
+fn trial_with_many_new_devices_uses_a_later_slot() {
+    let (mut pace, _) = Pace::new(DEVICES);
+    let steps = run_devices(&mut pace, 1..62, calm, &mut vec![(7, 40)]);
+    let expected = [(13, online(15, 40, 7)), (13, load(61, 0)), (59, load(76, 7))];
+    assert_eq!(steps, expected, "the devices have connected at 55 s, and the slot's load begins at 61 s");
+}
+
+#[test]
+fn trial_waits_a_minute_for_its_devices() {
+    let late = |from_s| move |at_s| Tick { steady: at_s >= from_s, ..calm(at_s) };
+    let (mut pace, _) = Pace::new(DEVICES);
+    let steps = run_devices(&mut pace, 1..105, late(60), &mut vec![(7, 1)]);
+    assert_eq!(
+        steps,
+        [
+            (13, online(15, 1, 7)),
+            (13, load(18, 0)),
+            (16, load(61, 0)),
+            (59, load(76, 0)),
+            (74, load(104, 0)),
+            (102, load(119, 7))
+        ],
+        "online at 60 s, within a minute; the load begins in the third slot"
+    );
+    let (mut pace, _) = Pace::new(DEVICES);
+    let steps = run_devices(&mut pace, 1..78, late(1_000), &mut vec![(7, 1), (5, 1)]);
+    let expected = [
+        (13, online(15, 1, 7)),
+        (13, load(18, 0)),
+        (16, load(61, 0)),
+        (59, load(76, 0)),
+        (74, Step::Offline),
+        (74, online(76, 1, 5)),
+        (74, load(104, 0)),
+    ];
+    assert_eq!(steps, expected, "the next trial has another level, although devices are still missing");
+}
+
+#[test]
+fn search_with_devices_ends_with_its_last_slot() {
+    let (mut pace, _) = Pace::new(SlotTimes { count: 1, ..DEVICES });
+    let steps = run_devices(&mut pace, 1..100, calm, &mut vec![(7, 40)]);
+    assert_eq!(steps.last(), Some(&(13, Step::OutOfTime)));
 }
 
 fn calm(_: u64) -> Tick {

@@ -390,12 +390,13 @@ fn the_connection_ends_after_the_token_and_its_grace() {
 fn takeover_and_disconnect_close_after_flushing() {
     let mut hub = Hub::online(60, true);
     hub.publish(&topics::telemetry("d1"), b"", QoS::AtLeastOnce).unwrap();
-    hub.session.take_over();
+    assert!(hub.session.take_over());
     assert_eq!(hub.session.poll_close(), Some(Close::AfterFlush));
     assert_eq!(hub.output(), [0x40, 2, 0, 7], "an accepted message is still acknowledged");
     let mut hub = Hub::online(60, true);
     hub.input(encode::disconnect).unwrap();
     assert_eq!(hub.session.poll_close(), Some(Close::AfterFlush));
+    assert!(!hub.session.take_over(), "it was closing already");
     // A takeover before admission: there is no CONNACK.
     let mut hub = Hub::new();
     hub.connect(60, true, "d1").unwrap();

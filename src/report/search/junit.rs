@@ -59,7 +59,7 @@ fn search_status(result: &CapacityResult) -> TestCaseStatus {
         _ => (NonSuccessKind::Error, "inconclusive"),
     };
     let lines: Vec<String> =
-        [Some(words::headline(&result.answer)), words::bound(&result.answer), Some(words::end(result))]
+        [Some(words::headline(result)), words::bound(&result.answer), Some(words::end(result))]
             .into_iter()
             .flatten()
             .map(|sentence| format!("{sentence}."))

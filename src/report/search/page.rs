@@ -1,8 +1,9 @@
 //! A capacity result as a self-contained HTML page without a script: the answer, the knee chart, each criterion, the trials, and what was
 //! searched. Called by `app`. `templates/search.html` contains text and structure; the style is that of the report.
 
+use super::level::level_text;
 use super::words;
-use crate::capacity::measured::{CapacityResult, Trial, Verdict};
+use crate::capacity::measured::{CapacityResult, Trial, Vary, Verdict};
 use crate::report::ReportError;
 use crate::report::charts::{Panel, search as charts, theme};
 use crate::report::format::{plain, rate_text};
@@ -25,7 +26,7 @@ pub fn html(result: &CapacityResult) -> Result<String, ReportError> {
         mark,
         word,
         name: plain(&result.run.scenario.name),
-        headline: words::headline(answer),
+        headline: words::headline(result),
         reasons: sentences
             .chain(throughput)
             .chain(result.run.breakdowns.iter().map(|text| plain(text)))
@@ -36,8 +37,12 @@ pub fn html(result: &CapacityResult) -> Result<String, ReportError> {
             .iter()
             .map(|one| (words::status(one.status), plain(&one.text), one.reason.clone()))
             .collect(),
-        criteria: result.criteria.iter().map(|one| (plain(&one.criterion), words::interval(one))).collect(),
-        trials: result.trials.iter().map(TrialView::of).collect(),
+        criteria: result
+            .criteria
+            .iter()
+            .map(|one| (plain(&one.criterion), words::interval(result.search.vary, one)))
+            .collect(),
+        trials: result.trials.iter().map(|trial| TrialView::of(result.search.vary, trial)).collect(),
         facts: words::facts(result),
         notes: result.notes.iter().map(|note| plain(note)).collect(),
     };
@@ -79,7 +84,7 @@ struct TrialView {
 }
 
 impl TrialView {
-    fn of(trial: &Trial) -> TrialView {
+    fn of(vary: Vary, trial: &Trial) -> TrialView {
         let (class, mark) = match trial.verdict {
             Verdict::Good => ("passed", "✓"),
             Verdict::Bad => ("failed", "✗"),
@@ -91,7 +96,7 @@ impl TrialView {
             mark,
             word: words::verdict(trial.verdict),
             number: trial.number,
-            offered: rate_text(trial.level.per_s),
+            offered: level_text(vary, &trial.level),
             achieved: rate_text(trial.achieved_per_s),
             p50: words::latency(trial.p50_us),
             p99: words::latency(trial.p99_us),

@@ -1,21 +1,19 @@
 //! The parts of a capacity result in words. Used by all its formats.
 
+use super::level::{interval_text, level_text};
 use crate::capacity::measured::{
-    AssertionStatus, Bound, CapacityAnswer, CapacityResult, CriterionAnswer, EndReason, Level, Trial, Verdict,
+    AssertionStatus, Bound, CapacityAnswer, CapacityResult, CriterionAnswer, EndReason, Level, Trial, Vary,
+    Verdict,
 };
-use crate::report::format::{plain, rate_text};
+use crate::report::format::plain;
 use crate::units::{Percent, human_count, human_duration, human_us, plural};
 use std::time::Duration;
 
 /// Returns the answer in one sentence, without its full stop.
-pub(super) fn headline(answer: &CapacityAnswer) -> String {
-    let at = |level: &Level| rate_text(level.per_s);
-    match (&answer.lower, &answer.upper) {
-        (Some(lower), Some(upper)) => format!("The capacity is between {} and {}", at(lower), at(upper)),
-        (Some(lower), None) => format!("The capacity is at least {}", at(lower)),
-        (None, Some(upper)) => format!("The capacity is below {}", at(upper)),
-        (None, None) => "The capacity is unknown".to_owned(),
-    }
+pub(super) fn headline(result: &CapacityResult) -> String {
+    let CapacityAnswer { lower, upper, .. } = &result.answer;
+    let interval = interval_text(result.search.vary, lower.as_ref(), upper.as_ref(), "unknown");
+    format!("The capacity is {interval}")
 }
 
 /// Returns the class of the answer for styles, a mark, and a word.
@@ -56,6 +54,22 @@ pub(super) fn end(result: &CapacityResult) -> String {
         }
         EndReason::Interrupted => "The search was interrupted: continue it with --resume".to_owned(),
         EndReason::Breakdown => "The search ended because a part of hubstorm failed".to_owned(),
+    }
+}
+
+/// Returns why a search ended, in a few words.
+pub(in crate::report) fn end_reason(end: EndReason) -> &'static str {
+    match end {
+        EndReason::Width => "the interval was narrow enough",
+        EndReason::HighestGood => "the highest level passed",
+        EndReason::LowestBad => "the lowest level failed",
+        EndReason::Generator => "the load generator was the limit",
+        EndReason::Undecided => "a level stayed undecided",
+        EndReason::Time => "--max-time was used up",
+        EndReason::Messages => "--max-messages was used up",
+        EndReason::Quota => "the daily message quota of the hub was used up",
+        EndReason::Interrupted => "the search was interrupted",
+        EndReason::Breakdown => "a part of hubstorm failed",
     }
 }
 
@@ -115,14 +129,8 @@ pub(super) fn backlog(trial: &Trial) -> String {
 }
 
 /// Returns the interval of a criterion.
-pub(super) fn interval(criterion: &CriterionAnswer) -> String {
-    let at = |level: &Level| rate_text(level.per_s);
-    match (&criterion.lower, &criterion.upper) {
-        (Some(lower), Some(upper)) => format!("between {} and {}", at(lower), at(upper)),
-        (Some(lower), None) => format!("at least {}", at(lower)),
-        (None, Some(upper)) => format!("below {}", at(upper)),
-        (None, None) => "not decided".to_owned(),
-    }
+pub(super) fn interval(vary: Vary, criterion: &CriterionAnswer) -> String {
+    interval_text(vary, criterion.lower.as_ref(), criterion.upper.as_ref(), "not decided")
 }
 
 /// Returns what was searched, and how: names and values.
@@ -146,8 +154,8 @@ pub(super) fn facts(result: &CapacityResult) -> Vec<(&'static str, String)> {
             "Range",
             format!(
                 "{} to {} ({} to {} of the phase's load)",
-                rate_text(search.from.per_s),
-                rate_text(search.to.per_s),
+                level_text(search.vary, &search.from),
+                level_text(search.vary, &search.to),
                 share(&search.from),
                 share(&search.to)
             ),
