@@ -107,8 +107,7 @@ fn failed_and_invalid_runs_are_published() {
 #[test]
 fn failed_installation_is_the_only_failure() {
     for Pipeline { system, purpose } in Pipeline::all() {
-        let ran =
-            Machine::new(system, purpose, false).run(&scenario("count(ok) > 0", WIDE_VALIDITY), &[]);
+        let ran = Machine::new(system, purpose, false).run(&scenario("count(ok) > 0", WIDE_VALIDITY), &[]);
         ran.ends_with(101);
         assert!(!ran.output.contains("##vso["), "{}", ran.output);
     }

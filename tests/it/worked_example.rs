@@ -164,7 +164,10 @@ fn check_search(place: &Place, search: Child, shown: &str) {
         assert!(output.status.success(), "{text}");
         shows(&without_numbers(&text), &without_numbers(shown));
     } else {
-        assert!(matches!(result.answer.end, EndReason::Time | EndReason::Generator | EndReason::Undecided), "{text}");
+        assert!(
+            matches!(result.answer.end, EndReason::Time | EndReason::Generator | EndReason::Undecided),
+            "{text}"
+        );
     }
 }
 

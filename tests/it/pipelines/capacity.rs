@@ -42,7 +42,9 @@ fn check_system(system: System) {
     let run = || machine.run(&scenario(), &SHORT);
     let first = run();
     first.ends_with(0);
-    for ending in ["plan.json", "plan.html", "plan.md", "capacity.json", "capacity.html", "capacity.md", "junit.xml"] {
+    for ending in
+        ["plan.json", "plan.html", "plan.md", "capacity.json", "capacity.html", "capacity.md", "junit.xml"]
+    {
         assert!(out(ending).is_file(), "{system:?}: {ending}");
     }
     assert!(!out("compare.md").exists(), "there was no earlier search");
@@ -123,7 +125,8 @@ fn variables_fit_the_worked_example() {
         let output = shell.env("HUBSTORM", env!("CARGO_BIN_EXE_hubstorm")).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    let plan = run("\"$HUBSTORM\" plan capacity.toml $PLAN_OPTIONS --assert \"$PLAN_ASSERTION\" --no-step-summary");
+    let plan =
+        run("\"$HUBSTORM\" plan capacity.toml $PLAN_OPTIONS --assert \"$PLAN_ASSERTION\" --no-step-summary");
     assert_eq!(plan.0, Some(0), "{}", plan.1);
     // Exports are checked after everything else, and before the load.
     let search = "\"$HUBSTORM\" capacity capacity.toml $SEARCH_OPTIONS --assert \"$CAPACITY_ASSERTION\" --export csv=x";

@@ -161,8 +161,7 @@ impl Machine {
 
     /// Returns the number of files that the pipeline keeps for later runs.
     pub fn baseline(&self) -> usize {
-        let folder =
-            if self.pipeline.system == System::Azure { "baseline" } else { "checkout/baseline" };
+        let folder = if self.pipeline.system == System::Azure { "baseline" } else { "checkout/baseline" };
         fs::read_dir(self.path(folder)).map_or(0, Iterator::count)
     }
 
