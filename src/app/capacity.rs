@@ -131,7 +131,7 @@ fn result(
     let level_of = |level: u64| scale.level(level);
     let mut answer = answer(rules, found, end, &trials, level_of);
     let assertions: Vec<_> =
-        setup.assertions.iter().map(|assertion| assertion.test(&answer, scale.whole())).collect();
+        setup.assertions.iter().map(|assertion| assertion.test(&answer, setup.settings.whole())).collect();
     answer.exit_code = exit::of_search(end, &assertions);
     let mut notes = setup.notes.clone();
     if trials.iter().any(|trial| trial.backlog.is_none() && !trial.cut) {

@@ -112,6 +112,14 @@ pub struct SearchSettings {
     pub thresholds: Vec<String>,
 }
 
+impl SearchSettings {
+    /// Returns the level of the scenario: 100%.
+    #[must_use]
+    pub fn whole(&self) -> u64 {
+        self.whole.map_or(1_000_000, |whole| whole.level)
+    }
+}
+
 /// A level of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Level {

@@ -14,7 +14,7 @@
 //! Measured (`hubstorm capacity`): the highest load that still meets the thresholds. Read `measured.rs`, the result, first.
 //!
 //! - `search`: chooses the next level, and computes the bounds.
-//! - `pace`: when to offer which load.
+//! - `pace`: when to offer which load, and `burst`, the load at the start of a trial that uses up the burst allowance of a hub.
 //! - `trial` and `backlog`: judge a trial.
 //! - `answer`: the interval, that of each criterion, and the curve, from the trials.
 //! - `search_assertion`: conditions such as `capacity >= 4000/s`.
@@ -26,6 +26,7 @@ pub mod answer;
 mod assertion;
 pub mod backlog;
 mod blocks;
+pub mod burst;
 pub mod comparison;
 mod demand;
 pub mod generator;

@@ -7,12 +7,12 @@
 //! A slot is an idle part, a settling part and a judged part. The load can only be extended, so every decision is made [`LEAD_S`] before it
 //! takes effect.
 
+use super::burst::{Burst, Flow};
+
 /// The load is extended this long before it ends.
 pub const LEAD_S: u64 = 2;
 /// How long to wait for the backlog, or for devices that are not online (our choice).
 pub const WAIT_S_MAX: u64 = 60;
-/// While a burst allowance is used up, the load is extended by this.
-const BURST_CHUNK_S: u64 = 3;
 
 /// The parts of each slot, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +76,8 @@ pub struct Tick {
     pub steady: bool,
     /// Whether the trial has failed already, whatever follows.
     pub failed: bool,
-    /// Whether the target holds messages back.
-    pub shaped: bool,
+    /// What the target does with the load.
+    pub flow: Flow,
 }
 
 /// What to do next.
@@ -126,28 +126,23 @@ pub struct EndedTrial {
     pub undrained: bool,
 }
 
-/// The part of a trial in which the load is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Wait until the devices are online, which have all had their turn at `ready_s`.
-    Connecting {
-        ready_s: u64,
-        burst: Option<u64>,
-    },
-    /// Use up the burst allowance of the hub, at this level.
-    Burst(u64),
-    /// Wait until the backlog of the burst has drained.
-    AfterBurst,
-    Level,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     slot: u16,
     level: u64,
-    stage: Stage,
+    /// Set until the devices are online and the load begins.
+    connecting: Option<Connecting>,
     /// End of the load, if the trial ends early.
     cut_s: Option<u64>,
+}
+
+/// The part of a trial in which its devices connect or disconnect.
+#[derive(Clone, Copy, Debug)]
+struct Connecting {
+    /// When each device has had its turn.
+    ready_s: u64,
+    /// Whether the load begins with a burst.
+    burst: bool,
 }
 
 /// The pace of a search.
@@ -159,6 +154,8 @@ pub struct Pace {
     /// The slot whose idle part is the last part of the known load.
     next_slot: u16,
     trial: Option<Trial>,
+    /// The burst before the level of the trial.
+    burst: Option<Burst>,
     /// When the devices were first not online although the next trial could have started.
     waiting_since_s: Option<u64>,
 }
@@ -168,7 +165,8 @@ impl Pace {
     #[must_use]
     pub fn new(times: SlotTimes) -> (Pace, Step) {
         let until_s = times.starts_s(1);
-        let pace = Pace { times, loaded_s: until_s, next_slot: 1, trial: None, waiting_since_s: None };
+        let pace =
+            Pace { times, loaded_s: until_s, next_slot: 1, trial: None, burst: None, waiting_since_s: None };
         (pace, Step::Load { until_s, level: 0 })
     }
 
@@ -186,24 +184,25 @@ impl Pace {
         }
     }
 
-    /// Starts a trial in the next slot. With `burst`, it first uses up the burst allowance of the hub at that level.
-    pub fn start(&mut self, level: u64, burst: Option<u64>) -> Step {
+    /// Starts a trial in the next slot. With `burst`, it first uses up the burst allowance of the hub.
+    pub fn start(&mut self, level: u64, burst: bool) -> Step {
         self.waiting_since_s = None;
-        let stage = burst.map_or(Stage::Level, Stage::Burst);
-        self.start_load(Trial { slot: self.next_slot, level, stage, cut_s: None })
+        self.start_load(Trial { slot: self.next_slot, level, connecting: None, cut_s: None }, burst)
     }
 
     /// Starts a trial in one of the next slots. First, its devices connect or disconnect within `over_s`. With `burst`, see [`Pace::start`].
-    pub fn start_connecting(&mut self, level: u64, over_s: u64, burst: Option<u64>) -> Step {
+    pub fn start_connecting(&mut self, level: u64, over_s: u64, burst: bool) -> Step {
         let (from_s, ready_s) = (self.loaded_s, self.loaded_s + over_s);
-        let stage = Stage::Connecting { ready_s, burst };
-        self.trial = Some(Trial { slot: self.next_slot, level, stage, cut_s: None });
+        let connecting = Some(Connecting { ready_s, burst });
+        self.trial = Some(Trial { slot: self.next_slot, level, connecting, cut_s: None });
         Step::Online { from_s, over_s, level }
     }
 
-    fn start_load(&mut self, trial: Trial) -> Step {
+    fn start_load(&mut self, trial: Trial, burst: bool) -> Step {
+        let level = trial.level;
         self.trial = Some(trial);
-        self.extend(trial)
+        self.burst = burst.then(|| Burst::new(level, self.loaded_s, self.times.settle_s));
+        self.extend(trial, None)
     }
 
     fn is_due(&self, tick: &Tick) -> bool {
@@ -230,14 +229,19 @@ impl Pace {
     }
 
     /// Waits without load until the devices of a trial are online at the end of an idle part.
-    fn step_connecting(&mut self, trial: Trial, (ready_s, burst): (u64, Option<u64>), tick: &Tick) -> Step {
+    fn step_connecting(
+        &mut self,
+        trial: Trial,
+        Connecting { ready_s, burst }: Connecting,
+        tick: &Tick,
+    ) -> Step {
         if !self.is_due(tick) {
             return Step::Wait;
         }
         // All devices must have had their turn before the number of online devices is read.
         let is_ready = self.loaded_s >= ready_s + LEAD_S;
         if is_ready && tick.steady && self.loaded_s == self.times.load_from_s(trial.slot) {
-            return self.start_load(Trial { stage: burst.map_or(Stage::Level, Stage::Burst), ..trial });
+            return self.start_load(Trial { connecting: None, ..trial }, burst);
         }
         if !tick.steady && self.loaded_s >= ready_s + WAIT_S_MAX {
             self.trial = None;
@@ -258,14 +262,16 @@ impl Pace {
     }
 
     fn step_in_trial(&mut self, mut trial: Trial, tick: &Tick) -> Step {
-        if let Stage::Connecting { ready_s, burst } = trial.stage {
-            return self.step_connecting(trial, (ready_s, burst), tick);
+        if let Some(connecting) = trial.connecting {
+            return self.step_connecting(trial, connecting, tick);
         }
         if tick.failed && trial.cut_s.is_none() && self.loaded_s < self.times.end_s(trial.slot) {
             trial.cut_s = Some(self.loaded_s);
         }
-        trial.stage = self.stage(trial, tick);
         self.trial = Some(trial);
+        if let Some(burst) = &mut self.burst {
+            burst.observe(tick.at_s, tick.flow, tick.steady);
+        }
         let ended_s = trial.cut_s.unwrap_or(self.times.end_s(trial.slot));
         let undrained = !tick.drained;
         if tick.at_s >= ended_s && (tick.drained || tick.at_s - ended_s >= WAIT_S_MAX) {
@@ -276,30 +282,20 @@ impl Pace {
         if !self.is_due(tick) {
             return Step::Wait;
         }
-        if self.loaded_s >= ended_s { self.idle() } else { self.extend(trial) }
-    }
-
-    fn stage(&self, trial: Trial, tick: &Tick) -> Stage {
-        // The level itself needs some time before the judged part.
-        let settled_s = self.times.judged_from_s(trial.slot).saturating_sub(self.times.settle_s / 4);
-        match trial.stage {
-            Stage::Level | Stage::Connecting { .. } => trial.stage,
-            _ if self.loaded_s >= settled_s => Stage::Level,
-            Stage::Burst(_) if tick.shaped => Stage::AfterBurst,
-            Stage::AfterBurst if tick.drained => Stage::Level,
-            stage => stage,
-        }
+        if self.loaded_s >= ended_s { self.idle() } else { self.extend(trial, Some(tick)) }
     }
 
     /// Extends the load of a trial.
-    fn extend(&mut self, trial: Trial) -> Step {
+    fn extend(&mut self, trial: Trial, tick: Option<&Tick>) -> Step {
         let judged_s = self.times.judged_from_s(trial.slot);
-        let (level, until_s) = match trial.stage {
-            Stage::Burst(level) => (level, self.loaded_s + BURST_CHUNK_S),
-            Stage::AfterBurst | Stage::Connecting { .. } => (0, self.loaded_s + 1),
+        let now = tick.map(|tick| (tick.at_s, tick.flow));
+        let burst = self.burst.as_mut().and_then(|burst| burst.next(self.loaded_s, now));
+        let (until_s, level) = if let Some(part) = burst {
+            part
+        } else {
+            self.burst = None;
             // The whole settling part, and the first part of the judged one.
-            Stage::Level if self.loaded_s < judged_s => (trial.level, judged_s + self.times.chunk_s()),
-            Stage::Level => (trial.level, self.loaded_s + self.times.chunk_s()),
+            (self.loaded_s.max(judged_s) + self.times.chunk_s(), trial.level)
         };
         self.loaded_s = until_s.min(self.times.end_s(trial.slot));
         Step::Load { until_s: self.loaded_s, level }
@@ -317,3 +313,6 @@ impl Pace {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod shaping_tests;

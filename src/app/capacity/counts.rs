@@ -14,8 +14,9 @@ pub(super) struct Counts {
     /// Messages that became due in the latest second.
     newly_due: u64,
     open: u64,
-    /// Messages that should have become due according to the load.
+    /// Messages that should have become due according to the load since all messages had ended, and those that ended.
     planned: f64,
+    ended_before: u64,
 }
 
 impl Counts {
@@ -28,6 +29,10 @@ impl Counts {
         self.due = totals.due;
         self.open = totals.due.saturating_sub(totals.ended());
         self.planned += planned_per_s;
+        if self.is_drained() {
+            // Arrivals are random, so their number drifts away from the plan.
+            (self.planned, self.ended_before) = (0.0, totals.due);
+        }
     }
 
     /// Returns whether all due messages have ended, and no device catches up.
@@ -38,7 +43,16 @@ impl Counts {
     /// Returns the approximate number of messages that should have ended and have not.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub(super) fn backlog(&self) -> f64 {
-        self.planned - self.due.saturating_sub(self.open) as f64
+        let ended = self.due.saturating_sub(self.open + self.ended_before);
+        (self.planned - ended as f64).max(self.open as f64)
+    }
+
+    /// Returns the number of messages that ended ok in the latest second.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub(super) fn newly_ok(&self) -> f64 {
+        let mut latest = self.ok.iter().rev();
+        let now = latest.next().copied().unwrap_or(0);
+        now.saturating_sub(latest.next().copied().unwrap_or(0)) as f64
     }
 
     /// Returns the number of messages so far.

@@ -1,7 +1,7 @@
 //! The steps of a search before its load: checks this machine, starts the built-in hub, asks for confirmation, and makes the preflight
 //! connections. Used by `capacity`.
 
-use super::settings::{Setup, show};
+use super::settings::Setup;
 use crate::app::capacity::trials::MessageLimits;
 use crate::app::emulator_process::EmulatorProcess;
 use crate::app::machine::memory_available;
@@ -14,6 +14,7 @@ use crate::cli::CapacityArgs;
 use crate::fleet::raise_descriptor_limit;
 use crate::link::Endpoint;
 use crate::plan::{Plan, scale_devices};
+use crate::report::level_text;
 use crate::units::{human_count, human_duration, plural, whole};
 use std::sync::Arc;
 
@@ -100,8 +101,8 @@ fn overview(plan: &Plan, setup: &Setup) -> String {
             Vary::Load => format!(" and {}", plural(plan.devices(), "device", "devices")),
             Vary::Devices => String::new(),
         },
-        show(settings.vary, &settings.from),
-        show(settings.vary, &settings.to),
+        level_text(settings.vary, &settings.from),
+        level_text(settings.vary, &settings.to),
         human_duration(setup.slots.settle + setup.slots.judged),
         human_duration(setup.slots.length() * u32::from(setup.slots.count)),
         plan.seed,
@@ -125,8 +126,9 @@ pub(super) fn message_limits(args: &CapacityArgs, plan: &Plan) -> MessageLimits 
 /// Returns the question before a search on a hub that bills.
 fn question(args: &CapacityArgs, plan: &Plan, setup: &Setup) -> String {
     let slots = &setup.slots;
-    let seconds = (slots.settle + slots.judged).as_secs_f64() * f64::from(slots.count);
-    let most = whole(setup.settings.to.per_s * seconds).min(args.max_messages.unwrap_or(u64::MAX));
+    let seconds = setup.load_s() * u64::from(slots.count);
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53 seconds")]
+    let most = whole(setup.settings.to.per_s * seconds as f64).min(args.max_messages.unwrap_or(u64::MAX));
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53 messages")]
     let billed = whole(most as f64 * cost::blocks_per_message(plan));
     format!(

@@ -4,11 +4,11 @@
 mod levels;
 
 use crate::app::AppError;
-use crate::capacity::SearchRules;
 use crate::capacity::generator::Machine;
 use crate::capacity::measured::{SearchSettings, Vary};
 use crate::capacity::pace::{LEAD_S, SlotTimes};
 use crate::capacity::search_assertion::Assertion;
+use crate::capacity::{SearchRules, burst};
 use crate::cli::{CapacityArgs, VaryArg};
 use crate::iothub::throttles::Class;
 use crate::measure::{Operation, Rules, Test};
@@ -92,6 +92,13 @@ impl VariedDevices {
 }
 
 impl Setup {
+    /// Returns the messages of a trial at most, as seconds of its level.
+    pub(super) fn load_s(&self) -> u64 {
+        let settle_s = self.slots.settle.as_secs();
+        let burst_s = if self.settings.exhaust_burst { burst::extra_s(settle_s) } else { 0 };
+        burst_s + settle_s + self.slots.judged.as_secs()
+    }
+
     /// Returns the times of the slots for the plan of the trials.
     pub(super) fn times(&self, trials: &Plan) -> SlotTimes {
         SlotTimes {
@@ -156,7 +163,7 @@ pub(super) fn resolve(args: &CapacityArgs, plan: &Plan, machine: &Machine) -> Re
         settle_us: us(slots.settle),
         judged_us: us(slots.judged),
         confirm: rules.confirm,
-        exhaust_burst: args.exhaust_burst,
+        exhaust_burst: shapes(args, plan),
         thresholds: judge.iter().map(label).collect(),
     };
     let judge = Rules { thresholds: judge, ..plan.rules() };
@@ -288,9 +295,9 @@ fn is_about_connections(operation: Operation) -> bool {
         )
 }
 
-/// Returns whether the target lets a burst through before it shapes traffic.
-fn shapes(plan: &Plan) -> bool {
-    plan.target.kind == TargetKind::IotHub && plan.hub_size().is_some()
+/// Returns whether the target lets a burst through before it shapes traffic: then each trial uses up the burst first.
+fn shapes(args: &CapacityArgs, plan: &Plan) -> bool {
+    args.exhaust_burst || (plan.target.kind == TargetKind::IotHub && plan.hub_size().is_some())
 }
 
 fn duration(option: &str, text: &str) -> Result<Duration, AppError> {
@@ -301,7 +308,7 @@ fn duration(option: &str, text: &str) -> Result<Duration, AppError> {
 
 /// Returns the length of a trial, in whole seconds.
 fn hold(args: &CapacityArgs, plan: &Plan) -> Result<Duration, AppError> {
-    let Some(text) = &args.hold else { return Ok(if shapes(plan) { HOLD_SHAPED } else { HOLD }) };
+    let Some(text) = &args.hold else { return Ok(if shapes(args, plan) { HOLD_SHAPED } else { HOLD }) };
     let hold = Duration::from_secs(duration("--hold", text)?.as_secs());
     if (HOLD_MIN..=HOLD_MAX).contains(&hold) {
         return Ok(hold);
@@ -312,7 +319,7 @@ fn hold(args: &CapacityArgs, plan: &Plan) -> Result<Duration, AppError> {
 /// Returns the parts of a slot. The time in which devices connect and the number of slots are not yet known.
 fn slots(args: &CapacityArgs, plan: &Plan) -> Result<TrialSlots, AppError> {
     let hold = hold(args, plan)?;
-    let (settle, judged) = if shapes(plan) {
+    let (settle, judged) = if shapes(args, plan) {
         let judged = Duration::from_secs((hold.as_secs() / 3).max(1));
         (hold - judged, judged)
     } else {
@@ -369,7 +376,7 @@ fn width(text: &str) -> Result<f64, AppError> {
     })
 }
 
-pub(super) use levels::{Scale, show};
+pub(super) use levels::Scale;
 
 #[cfg(test)]
 mod tests;

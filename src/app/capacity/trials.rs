@@ -2,9 +2,10 @@
 //! when its messages have ended. Used by `search_run`. It does no I/O: it returns commands and lines of progress.
 
 use super::counts::Counts;
-use super::settings::{Setup, show};
+use super::settings::Setup;
 use crate::app::capacity::remaining::remaining;
 use crate::capacity::backlog::BacklogGrowth;
+use crate::capacity::burst::Flow;
 use crate::capacity::measured::{Bound, EndReason, Trial, Verdict};
 use crate::capacity::pace::{EndedTrial, Pace, SlotTimes, Step, Tick};
 use crate::capacity::trial::{Judged, TrialFacts, judge};
@@ -12,14 +13,12 @@ use crate::capacity::{Answer, End, Next, Search};
 use crate::fleet::Command;
 use crate::measure::{Event, Measurement, Operation, Second, Totals};
 use crate::plan::{OnlineChange, Segment, TrialSlots};
-use crate::report::{PhaseJudgment, judge_phase, phase_has_failed};
+use crate::report::{PhaseJudgment, judge_phase, level_text, phase_has_failed};
 use crate::units::{human_count, human_us};
 use std::time::Duration;
 
 /// The share of the planned devices that must be online before a trial starts.
 const ONLINE_PERCENT: u64 = 99;
-/// The hub holds messages back if the backlog is as large as the load of this time.
-const SHAPED_S: f64 = 1.0;
 
 /// The limits on the messages of a search.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +112,7 @@ impl<'a> Trials<'a> {
         let Some(measurement) = self.measurement.take() else { return };
         let planned_per_s = second.planned_per_s.unwrap_or(0.0);
         self.counts.add(&measurement, &self.setup.judge, planned_per_s);
-        let tick = self.tick(second, &measurement, planned_per_s);
+        let tick = self.tick(second, &measurement);
         loop {
             match self.pace.step(&tick) {
                 Step::Wait => break,
@@ -131,10 +130,11 @@ impl<'a> Trials<'a> {
         self.measurement = Some(measurement);
     }
 
-    fn tick(&self, second: &Second, measurement: &Measurement, planned_per_s: f64) -> Tick {
+    fn tick(&self, second: &Second, measurement: &Measurement) -> Tick {
         let at_s = second.at.as_secs();
         let (online, planned) = (second.live.online, second.live.planned_online);
         let steady = online.saturating_mul(100) >= planned.saturating_mul(ONLINE_PERCENT);
+        let level = self.setup.scale.level(1).per_s;
         Tick {
             at_s,
             drained: self.counts.is_drained() && steady,
@@ -143,7 +143,7 @@ impl<'a> Trials<'a> {
                 .pace
                 .running()
                 .is_some_and(|(slot, level)| self.has_failed(slot, level, at_s, measurement)),
-            shaped: planned_per_s > 0.0 && self.counts.backlog() > SHAPED_S * planned_per_s,
+            flow: Flow { backlog: self.counts.backlog() / level, served: self.counts.newly_ok() / level },
         }
     }
 
@@ -189,7 +189,7 @@ impl<'a> Trials<'a> {
         match self.search.next() {
             Next::Done(answer) => self.end(reason(answer.end), actions),
             Next::Trial { level } => {
-                let seconds = self.times.settle_s + self.times.judged_s;
+                let seconds = self.setup.load_s();
                 #[expect(clippy::cast_precision_loss, reason = "a number of seconds")]
                 let messages = crate::units::whole(self.setup.scale.level(level).per_s * seconds as f64);
                 let after = self.counts.due().saturating_add(messages);
@@ -205,7 +205,7 @@ impl<'a> Trials<'a> {
                     self.shown(level),
                     self.left(level)
                 ));
-                let burst = self.setup.settings.exhaust_burst.then(|| self.burst_level());
+                let burst = self.setup.settings.exhaust_burst;
                 match &self.setup.devices {
                     None => {
                         let step = self.pace.start(level, burst);
@@ -221,14 +221,9 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Returns the level that uses up the burst allowance of the hub: the lowest one that the hub did not keep up with.
-    fn burst_level(&self) -> u64 {
-        self.search.answer_so_far().upper.unwrap_or(self.setup.rules.to)
-    }
-
     fn shown(&self, level: u64) -> String {
         let scale = self.setup.scale;
-        show(self.setup.settings.vary, &scale.level(level))
+        level_text(self.setup.settings.vary, &scale.level(level))
     }
 
     fn left(&self, level: u64) -> String {

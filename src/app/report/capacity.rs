@@ -40,8 +40,8 @@ pub(super) fn run(
 /// Evaluates the assertions again, and derives the exit code from them. An assertion that this version does not know keeps its status.
 fn judge(result: &mut CapacityResult) {
     for assertion in &mut result.assertions {
-        if let Ok(parsed) = Assertion::parse(&assertion.text) {
-            *assertion = parsed.test(&result.answer);
+        if let Ok(parsed) = Assertion::parse(&assertion.text, result.search.vary) {
+            *assertion = parsed.test(&result.answer, result.search.whole());
         }
     }
     result.answer.exit_code = exit::of_search(result.answer.end, &result.assertions);

@@ -294,7 +294,7 @@ fn several_hosts_another_hub_and_clock_steps_are_findings() {
     assert_eq!(row, ["–", "1,800", "not compared"]);
     assert!(findings[0].contains("because the run used several hosts (2 hosts)"), "{findings:?}");
     result.measurement.targets.clear();
-    result.measurement.clock_steps.push(crate::measure::ClockStep::default());
+    result.measurement.clock_steps.push(crate::measure::ClockStep { at_us: 0, by_us: 0 });
     let (_, findings) = compared(&result, accepted());
     assert!(findings[0].starts_with("Warning: This machine's clock was stepped"), "{findings:?}");
 }

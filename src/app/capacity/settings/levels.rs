@@ -8,7 +8,7 @@ use crate::capacity::measured::{Level, Vary};
 use crate::cli::CapacityArgs;
 use crate::iothub::throttles::Class;
 use crate::plan::{FleetPlan, Plan, share_devices};
-use crate::report::rate_text;
+use crate::report::level_text;
 use crate::units::{Percent, Rate, human_count, plural, whole};
 
 /// The level of the phase's own load.
@@ -31,7 +31,7 @@ pub(in crate::app::capacity) struct Scale {
 #[expect(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
 impl Scale {
     /// Returns the level of the scenario itself.
-    pub(in crate::app::capacity) fn whole(self) -> u64 {
+    pub(super) fn whole(self) -> u64 {
         match self.vary {
             Vary::Load => WHOLE,
             Vary::Devices => self.devices,
@@ -85,7 +85,7 @@ pub(super) fn range(
         Some(text) => parse("--to", text, scale)?,
         None => default_most(plan, scale, machine),
     };
-    let shown = |level: u64| show(scale.vary, &scale.level(level));
+    let shown = |level: u64| level_text(scale.vary, &scale.level(level));
     let (least, why) = least.unwrap_or((1, String::new()));
     let from = match &args.from {
         Some(text) => parse("--from", text, scale)?,
@@ -229,12 +229,4 @@ fn devices(text: &str) -> Option<u64> {
     let number = text.trim();
     let number = number.strip_suffix("devices").or_else(|| number.strip_suffix("device")).unwrap_or(number);
     number.trim().replace([',', '_'], "").parse().ok()
-}
-
-/// Formats a level: `2,400/s` or `12,000 devices`.
-pub(in crate::app::capacity) fn show(vary: Vary, level: &Level) -> String {
-    match vary {
-        Vary::Load => rate_text(level.per_s),
-        Vary::Devices => plural(level.devices, "device", "devices"),
-    }
 }
