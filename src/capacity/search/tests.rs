@@ -112,6 +112,17 @@ fn hub_that_is_bad_from_the_start_is_below_the_range() {
     assert_eq!(tried, [100_000; 2]);
 }
 
+/// The grid of a narrow range has few cells.
+#[test]
+fn highest_level_of_a_narrow_range_is_tried() {
+    for to in [100_001, 105_000, 120_000, 150_000, 200_000, 300_000] {
+        let rules = SearchRules { to, width: 0.5, confirm: 1, ..RULES };
+        let (answer, tried) = search(rules, |_| TrialVerdict::Good);
+        assert_eq!(answer, Answer { lower: Some(to), upper: None, end: Some(End::AtLeast) });
+        assert!(tried.len() <= 5, "{to}: {tried:?}");
+    }
+}
+
 #[test]
 fn hub_that_is_never_bad_has_at_least_the_highest_level() {
     let (answer, tried) = search(RULES, |_| TrialVerdict::Good);
