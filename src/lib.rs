@@ -18,6 +18,7 @@ pub mod clock;
 pub mod compare;
 pub mod emulator;
 pub mod fleet;
+pub mod hub_metrics;
 pub mod iothub;
 pub mod link;
 pub mod live;

@@ -163,9 +163,10 @@ fn run(plan: &Arc<Plan>) -> Run {
     assert_eq!(context.recorder.borrow().open(), 0, "every due operation has ended");
     let mut collector = collector(plan);
     collector.add(&context.recorder.borrow_mut().swap(), Source::Worker(0));
+    let loads = plan.run_loads();
     for second in 1..=plan.schedule.end().as_secs() {
         let t_ns = second * 1_000_000_000;
-        collector.tick_planned(t_ns, &plan.planned_by_fleet(t_ns));
+        collector.tick_planned(t_ns, &plan.planned_by_fleet(&loads, t_ns));
     }
     Run { measurement: collector.finish(u64::MAX, Vec::new(), Vec::new()), online, sent }
 }

@@ -8,9 +8,9 @@ use crate::plan::{self, Plan, TargetKind};
 use crate::report::{self, Export, Format, exit};
 use crate::result::disk;
 use crate::result::model::Tool;
-use crate::scenario::{DURATION_MAX, Input, no_files};
+use crate::scenario::{DURATION_MAX, Input, no_files, typed_duration};
 use crate::text_file;
-use crate::units::{Percent, Rate, parse_duration};
+use crate::units::{Percent, Rate};
 use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
@@ -127,7 +127,7 @@ fn headroom(text: &str) -> Result<f64, AppError> {
 }
 
 fn duration(option: &str, text: &str) -> Result<Duration, AppError> {
-    let duration = parse_duration(text).map_err(|error| AppError::Usage(format!("{option}: {error}")))?;
+    let duration = typed_duration(text).map_err(|error| AppError::Usage(format!("{option}: {error}")))?;
     match duration {
         duration if duration.is_zero() => Err(AppError::Usage(format!("{option}: must be longer than zero"))),
         duration if duration > DURATION_MAX => Err(AppError::Usage(format!("{option}: at most 100d"))),

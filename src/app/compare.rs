@@ -27,7 +27,8 @@ pub(super) fn run(args: &CompareArgs, env: &mut Env) -> Result<u8, AppError> {
     baseline::check(&args.options, &args.base)?;
     let new = side::read(&args.new, env)?;
     let base = read_base(&args.base, &args.options, env)?;
-    output::check(&args.export, &base, &new)?;
+    let inputs: Vec<&Path> = base.iter().chain(&new).map(|(path, _)| path.as_path()).collect();
+    output::check(&args.export, &inputs)?;
     let compared = compare_sides(&options, &base, &new)?;
     // A format replaces the text; files do not.
     print(env, &compared.rendered(args.format, env)?)?;
@@ -121,13 +122,17 @@ fn compare_sides<'a>(options: &Options, base: &'a [Read], new: &'a [Read]) -> Re
         base_names.iter().zip(base).map(|(file, (_, result))| Input { file, result }).collect();
     let news: Vec<Input> =
         new_names.iter().zip(new).map(|(file, (_, result))| Input { file, result }).collect();
-    let tool = Tool {
+    let comparison = compare(&bases, &news, options, tool()).map_err(|error| app_error(&error))?;
+    Ok(Compared { comparison, base, new })
+}
+
+/// Returns this program.
+fn tool() -> Tool {
+    Tool {
         name: "hubstorm".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         git: option_env!("HUBSTORM_GIT").map(str::to_owned),
-    };
-    let comparison = compare(&bases, &news, options, tool).map_err(|error| app_error(&error))?;
-    Ok(Compared { comparison, base, new })
+    }
 }
 
 /// A wrong metric is wrong usage; results that cannot be compared are bad files.

@@ -1,7 +1,7 @@
 //! `--export`: checks the files when a command starts, and writes them when it ends. Used by `run` and `report`.
 
 use super::{AppError, environment_error, paths};
-use crate::report::{Export, Format, ReportError};
+use crate::report::{Export, Format, HubView, ReportError};
 use crate::result::model::RunResult;
 use crate::result::{disk, to_compact_json};
 use std::io;
@@ -139,9 +139,19 @@ fn probe(folder: &Path, file: &Path) -> Result<(), AppError> {
 
 /// Writes all exports, replacing existing files. If `compact` is set, JSON files have no empty histograms. After an error, continues with the next export. Returns the written files and the errors.
 pub(super) fn write(exports: &[Export], result: &RunResult, compact: bool) -> (Vec<PathBuf>, Vec<AppError>) {
+    write_with_hub(exports, result, None, compact)
+}
+
+/// Like [`write`], with the hub's own view of the run.
+pub(super) fn write_with_hub(
+    exports: &[Export],
+    result: &RunResult,
+    hub: Option<&HubView>,
+    compact: bool,
+) -> (Vec<PathBuf>, Vec<AppError>) {
     let (mut written, mut errors) = (Vec::new(), Vec::new());
     for export in exports {
-        match write_one(export, result, compact) {
+        match write_one(export, result, hub, compact) {
             Ok(files) => written.extend(files),
             Err(error) => errors.push(error),
         }
@@ -158,17 +168,27 @@ pub(super) fn all_written(errors: Vec<AppError>) -> Result<(), AppError> {
     Err(AppError::Environment(texts.join("\n  ")))
 }
 
-/// Renders a result like [`Format::render`]. If `compact` is set, JSON has no empty histograms.
-pub(super) fn render(format: Format, result: &RunResult, compact: bool) -> Result<Vec<String>, ReportError> {
+/// Renders a result like [`Format::render_with_hub`]. If `compact` is set, JSON has no empty histograms.
+pub(super) fn render(
+    format: Format,
+    result: &RunResult,
+    hub: Option<&HubView>,
+    compact: bool,
+) -> Result<Vec<String>, ReportError> {
     match format {
         Format::Json if compact => Ok(vec![to_compact_json(result)?]),
-        _ => format.render(result),
+        _ => format.render_with_hub(result, hub),
     }
 }
 
 /// Writes the files of an export and returns their paths.
-fn write_one(export: &Export, result: &RunResult, compact: bool) -> Result<Vec<PathBuf>, AppError> {
-    let texts = render(export.format, result, compact)
+fn write_one(
+    export: &Export,
+    result: &RunResult,
+    hub: Option<&HubView>,
+    compact: bool,
+) -> Result<Vec<PathBuf>, AppError> {
+    let texts = render(export.format, result, hub, compact)
         .map_err(|error| environment_error(&format!("cannot render {}", export.file.display()), &error))?;
     let paths = export.paths();
     for (path, text) in paths.iter().zip(texts) {

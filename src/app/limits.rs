@@ -2,10 +2,11 @@
 //! the numbers of delayed and refused operations. Pure.
 
 use super::cost;
+use crate::capacity::call_kib;
 use crate::emulator::ThrottleStats;
 use crate::fleet::Finished;
 use crate::iothub::limits::UNLIMITED;
-use crate::iothub::throttles::{Class, HubSize, method_kib};
+use crate::iothub::throttles::{Class, HubSize};
 use crate::measure::{Measurement, Operation, OperationTotals, Outcome, Row};
 use crate::plan::{CallPlan, Plan};
 use crate::report::limits::QUOTA;
@@ -74,7 +75,7 @@ impl Run<'_> {
 
     fn quota(&self, size: HubSize) -> Option<LimitUse> {
         let billed = match (self.stats, self.plan.emulator.and_then(|options| options.tier)) {
-            (Some(stats), Some(tier)) => f64_of(stats.quota_used.saturating_sub(tier.quota_used)),
+            (Some(stats), Some(tier)) => f64_of(stats.billed.saturating_sub(tier.quota_used)),
             _ => self.measurement.operations.iter().map(|part| self.billed(part, size)).sum(),
         };
         let limit = f64_of(size.messages_per_day());
@@ -131,7 +132,7 @@ impl Load {
             Class::Methods => &[Operation::ServiceMethod],
             Class::Registry | Class::Queries => return None,
         };
-        let each = if class == Class::Methods { method_call_kib(plan) } else { 1.0 };
+        let each = if class == Class::Methods { mean_call_kib(plan) } else { 1.0 };
         let parts = measurement.operations.iter().filter(|part| operations.contains(&part.operation));
         let mut changes = BTreeMap::new();
         for part in parts {
@@ -187,12 +188,11 @@ fn add_changes(
 }
 
 /// Returns the mean number of KiB that a method call of the plan uses.
-fn method_call_kib(plan: &Plan) -> f64 {
+fn mean_call_kib(plan: &Plan) -> f64 {
     let (mut kib, mut calls) = (0.0, 0.0);
     for drive in plan.drives.iter().filter(|drive| matches!(drive.call, CallPlan::Method { .. })) {
         let Some(fleet) = plan.fleets.get(usize::from(drive.fleet)) else { continue };
-        let id_bytes = fleet.device_id(fleet.devices.saturating_sub(1)).len();
-        kib += drive.arrival.rate_hz * f64_of(method_kib(drive.payload.bytes_max(id_bytes) as u64));
+        kib += drive.arrival.rate_hz * call_kib(fleet, drive);
         calls += drive.arrival.rate_hz;
     }
     if calls > 0.0 { kib / calls } else { 0.0 }

@@ -7,6 +7,7 @@
 mod build_result;
 mod ca_file;
 mod capacity;
+mod capacity_file;
 mod capacity_plan;
 mod certs;
 mod check;
@@ -22,6 +23,7 @@ mod emulator_process;
 mod env;
 mod error;
 mod exports;
+mod file_kind;
 mod init;
 mod journal;
 mod limits;
@@ -38,11 +40,15 @@ mod recover;
 mod report;
 mod result_folder;
 mod run;
+mod run_fleet;
 mod secret;
 mod shell;
 mod signals;
 mod token;
 mod write_result;
+
+#[cfg(test)]
+mod closed_loop_tests;
 
 use crate::cli::{self, Cli, Command, SchemaArgs, SchemaFormat};
 use crate::report::exit;
@@ -109,6 +115,7 @@ fn schema(args: &SchemaArgs, env: &mut Env) -> Result<(), AppError> {
         SchemaFormat::Plan => crate::capacity::schema(),
         SchemaFormat::Scenario => crate::scenario::schema(),
         SchemaFormat::Capacity => crate::capacity::measured::schema(),
+        SchemaFormat::CapacityComparison => crate::capacity::comparison::schema(),
     };
     let text = serde_json::to_string_pretty(&schema)
         .map_err(|e| environment_error("cannot render the schema", &e))?;

@@ -1,6 +1,7 @@
 //! Recognizes files that are not scenarios, such as YAML, XML, PEM files and scripts. Parsed as TOML, they would produce errors that hide the
 //! cause. Used by `read_scenario` and `report`. Never quotes the content, which may be secret.
 
+use super::file_kind::FileKind;
 use super::shell::shell_word;
 use crate::result::journal;
 use crate::text_file::{self, Compression};
@@ -52,11 +53,8 @@ pub(super) fn other_text(file: &str, text: &str) -> Option<String> {
         };
         return Some(format!("{file} is a PEM file, not a scenario. {trust}"));
     }
-    if is_result(text) {
-        return Some(format!(
-            "{file} is a result file, not a scenario. To render it:  hubstorm report {}",
-            shell_word(file)
-        ));
+    if let Some(kind) = FileKind::of(text.as_bytes()) {
+        return Some(kind.instead_of("a scenario", file));
     }
     // The start of a JSON file is no line of a script or of YAML.
     if is_json_name(file) || start.starts_with('{') {
@@ -70,14 +68,6 @@ pub(super) fn other_text(file: &str, text: &str) -> Option<String> {
 
 fn is_json_name(file: &str) -> bool {
     file.ends_with(".json") || file.ends_with(".jsonc")
-}
-
-fn is_result(text: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        schema: String,
-    }
-    serde_json::from_str::<Head>(text).is_ok_and(|head| head.schema.starts_with(RESULT_SCHEMAS))
 }
 
 fn is_script(file: &str, text: &str) -> bool {

@@ -47,34 +47,62 @@ pub(super) async fn on_paper(args: &ScenarioArgs, env: &Env) -> Result<Plan, App
     plan.await
 }
 
+/// A scenario that has been read, so that it can be resolved more than once. It may come from stdin.
+pub(super) struct ScenarioText {
+    file: String,
+    text: String,
+}
+
+impl ScenarioText {
+    /// Reads the text of a scenario.
+    pub(super) async fn read(args: &ScenarioArgs) -> Result<ScenarioText, AppError> {
+        let (file, text) = read_text(&args.scenario).await?;
+        Ok(ScenarioText { file, text })
+    }
+
+    /// Lets `change` change the scenario, and resolves it.
+    pub(super) fn resolve(
+        &self,
+        args: &ScenarioArgs,
+        env: &Env,
+        change: impl FnOnce(&mut Scenario),
+    ) -> Result<Plan, AppError> {
+        let overrides = overrides(args)?;
+        let files = RefCell::new(vec![args.scenario.clone()]);
+        let read = |path: &Path| {
+            files.borrow_mut().push(path.to_owned());
+            read(path)
+        };
+        let input = Input {
+            file: &self.file,
+            text: &self.text,
+            overrides: &overrides,
+            env: &|name| (env.var)(name),
+            files: &read,
+        };
+        let (mut scenario, errors) = scenario::read(&input);
+        if errors.is_empty() {
+            let part = Part { fleets: &args.fleet, duration: args.duration.as_deref() };
+            part.restrict(&mut scenario).map_err(|error| AppError::Usage(error.to_string()))?;
+        }
+        change(&mut scenario);
+        let mut plan = plan::resolve(&scenario, errors, input.files, &mut rand::rng()).map_err(|errors| {
+            AppError::Scenario(format!("the scenario is invalid; nothing was started\n{errors}"))
+        })?;
+        plan.source.files = files.into_inner();
+        plan.source.files.extend(recordings(&scenario));
+        plan.source.files.extend(plan.target.tls.iter().filter_map(|tls| tls.ca.clone()));
+        Ok(plan)
+    }
+}
+
 /// Reads a scenario, lets `change` change it, and resolves it.
 async fn resolve(
     args: &ScenarioArgs,
     env: &Env,
     change: impl FnOnce(&mut Scenario),
 ) -> Result<Plan, AppError> {
-    let (file, text) = read_text(&args.scenario).await?;
-    let overrides = overrides(args)?;
-    let files = RefCell::new(vec![args.scenario.clone()]);
-    let read = |path: &Path| {
-        files.borrow_mut().push(path.to_owned());
-        read(path)
-    };
-    let input =
-        Input { file: &file, text: &text, overrides: &overrides, env: &|name| (env.var)(name), files: &read };
-    let (mut scenario, errors) = scenario::read(&input);
-    if errors.is_empty() {
-        let part = Part { fleets: &args.fleet, duration: args.duration.as_deref() };
-        part.restrict(&mut scenario).map_err(|error| AppError::Usage(error.to_string()))?;
-    }
-    change(&mut scenario);
-    let mut plan = plan::resolve(&scenario, errors, input.files, &mut rand::rng()).map_err(|errors| {
-        AppError::Scenario(format!("the scenario is invalid; nothing was started\n{errors}"))
-    })?;
-    plan.source.files = files.into_inner();
-    plan.source.files.extend(recordings(&scenario));
-    plan.source.files.extend(plan.target.tls.iter().filter_map(|tls| tls.ca.clone()));
-    Ok(plan)
+    ScenarioText::read(args).await?.resolve(args, env, change)
 }
 
 /// Returns the paths of the recordings that a scenario replays.

@@ -3,6 +3,7 @@
 //! the cost of a run. Pure.
 
 use crate::iothub::limits::Tier;
+use crate::iothub::throttles::method_kib;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Payload, PayloadContext, SendPlan};
 use crate::rng::Purpose;
 use std::time::Duration;
@@ -46,6 +47,12 @@ pub fn call_blocks(fleet: &FleetPlan, drive: &DrivePlan, tier: Tier) -> f64 {
     }
 }
 
+/// Returns the mean number of KiB that a method call uses of its throttle.
+#[must_use]
+pub fn call_kib(fleet: &FleetPlan, drive: &DrivePlan) -> f64 {
+    mean_of_sizes(fleet, &drive.payload, drive.arrival.rate_hz * DAY_S, 0, &method_kib)
+}
+
 /// Returns the mean number of blocks of a payload over a day. `more_bytes` is the size of the properties.
 fn mean(fleet: &FleetPlan, payload: &Payload, per_day: f64, tier: Tier, more_bytes: usize) -> f64 {
     mean_of_sizes(fleet, payload, per_day, more_bytes, &|bytes| tier.billed(bytes))
@@ -58,7 +65,7 @@ fn mean(fleet: &FleetPlan, payload: &Payload, per_day: f64, tier: Tier, more_byt
     clippy::cast_sign_loss,
     reason = "sequence numbers and blocks are far below 2^52"
 )]
-pub(super) fn mean_of_sizes(
+fn mean_of_sizes(
     fleet: &FleetPlan,
     payload: &Payload,
     per_day: f64,

@@ -2,21 +2,35 @@
 //!
 //! Each capacity is an interval, so the ratio of both is one, too.
 
-use super::measured::{CapacityResult, EndReason, Level};
-use crate::units::Percent;
+use super::measured::{CapacityResult, CriterionAnswer, EndReason, Level, Vary};
+use crate::result::model::{Host, Target, Tool};
+use crate::units::{Percent, human_duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The value of `schema` in a comparison of capacities.
 pub const SCHEMA: &str = "hubstorm.capacity-comparison.v1";
+
+/// Returns the JSON Schema of a comparison of capacities.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(CapacityComparison);
+    schema.insert("title".to_owned(), SCHEMA.into());
+    schema.to_value()
+}
 
 /// The comparison of two capacities.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapacityComparison {
     /// Always `hubstorm.capacity-comparison.v1`.
     pub schema: String,
+    /// Program that made the comparison.
+    pub tool: Tool,
     /// Outcome.
     pub outcome: Outcome,
+    /// Exit code of `hubstorm compare`, without `--inconclusive`: 0, 120, 121 or 122.
+    pub exit_code: u8,
     /// Outcome in one sentence, without its full stop.
     pub summary: String,
     /// Capacity of the base: the bounds in messages per second.
@@ -27,6 +41,86 @@ pub struct CapacityComparison {
     pub ratio: [Option<f64>; 2],
     /// Largest decrease that is not a regression, as a fraction of 1.
     pub tolerance: f64,
+    /// True with `--force`: results of other machines or versions can be `regressed` or `same_or_better`.
+    pub forced: bool,
+    /// Base search.
+    pub base: ComparedSearch,
+    /// New search.
+    pub new: ComparedSearch,
+    /// The criteria of both searches: each threshold, and the backlog.
+    pub criteria: Vec<ComparedCriterion>,
+    /// Facts that a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// A search that takes part in a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ComparedSearch {
+    /// Path of the capacity result.
+    pub file: String,
+    /// `run.id` of the capacity result.
+    pub id: String,
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Name of the searched phase.
+    pub phase: String,
+    /// Start of the search, RFC 3339 in UTC.
+    pub started: String,
+    /// The quantity that differs between levels.
+    pub vary: Vary,
+    /// The highest level that is known to be good; null if it is unknown.
+    pub lower: Option<Level>,
+    /// The lowest level that is known to be bad; null if it is unknown.
+    pub upper: Option<Level>,
+    /// Why the search ended.
+    pub end: EndReason,
+    /// Number of trials.
+    pub trials: u32,
+    /// Length of the judged part of a trial.
+    pub judged_us: u64,
+    /// Program that searched.
+    pub tool: Tool,
+    /// Machine of the load generator.
+    pub host: Host,
+    /// System under test.
+    pub target: Target,
+}
+
+impl ComparedSearch {
+    fn of(file: &str, result: &CapacityResult) -> ComparedSearch {
+        let CapacityResult { tool, run, search, answer, trials, .. } = result;
+        ComparedSearch {
+            file: file.to_owned(),
+            id: run.id.clone(),
+            scenario: run.scenario.name.clone(),
+            phase: search.phase.clone(),
+            started: run.started.clone(),
+            vary: search.vary,
+            lower: answer.lower,
+            upper: answer.upper,
+            end: answer.end,
+            trials: u32::try_from(trials.len()).unwrap_or(u32::MAX),
+            judged_us: search.judged_us,
+            tool: tool.clone(),
+            host: run.host.clone(),
+            target: run.target.clone(),
+        }
+    }
+}
+
+/// The comparison of one criterion, as if it were the only one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ComparedCriterion {
+    /// The threshold, such as `telemetry p(99) < 500ms`, or `backlog`.
+    pub criterion: String,
+    /// Bounds of the base; null if they are unknown.
+    pub base: [Option<Level>; 2],
+    /// Bounds of the new search.
+    pub new: [Option<Level>; 2],
+    /// Lowest and highest ratio of the new capacity to that of the base; null if it has no limit.
+    pub ratio: [Option<f64>; 2],
+    /// Outcome.
+    pub outcome: Outcome,
 }
 
 /// The outcome of a comparison of capacities.
@@ -43,18 +137,56 @@ pub enum Outcome {
     Invalid,
 }
 
+impl Outcome {
+    /// Returns the outcome in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Outcome::Regressed => "regressed",
+            Outcome::SameOrBetter => "same or better",
+            Outcome::Inconclusive => "inconclusive",
+            Outcome::Invalid => "invalid",
+        }
+    }
+
+    fn is_decided(self) -> bool {
+        matches!(self, Outcome::Regressed | Outcome::SameOrBetter)
+    }
+
+    fn exit_code(self) -> u8 {
+        match self {
+            Outcome::SameOrBetter => 0,
+            Outcome::Invalid => 120,
+            Outcome::Regressed => 121,
+            Outcome::Inconclusive => 122,
+        }
+    }
+}
+
 /// Why two capacities cannot be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotComparable {
     /// The scenarios differ.
-    #[error("the load (plan_sha256) differs")]
+    #[error("the load (plan_sha256) differs. Compare searches of the same scenario")]
     Plan,
     /// The searches are of different phases.
-    #[error("the phases differ")]
+    #[error("the phases differ. Search the same --phase")]
     Phase,
+    /// One search varies the load, the other the number of devices.
+    #[error("one search varies the load, the other the number of devices. Use the same --vary")]
+    Vary,
     /// The thresholds differ.
-    #[error("the thresholds differ")]
+    #[error("the thresholds differ. Compare searches of the same scenario")]
     Thresholds,
+}
+
+/// A capacity result with the path of its file.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Path of the file.
+    pub file: &'a str,
+    /// Result.
+    pub result: &'a CapacityResult,
 }
 
 /// Compares two capacities. Results of different machines or versions are inconclusive at most, unless `force` is set.
@@ -62,102 +194,125 @@ pub enum NotComparable {
 /// # Errors
 /// The searches are not comparable.
 pub fn compare_capacities(
-    base: &CapacityResult,
-    new: &CapacityResult,
-    (tolerance, force): (f64, bool),
+    base: Input<'_>,
+    new: Input<'_>,
+    (tolerance, forced): (f64, bool),
+    tool: Tool,
 ) -> Result<CapacityComparison, NotComparable> {
-    if base.run.scenario.plan_sha256 != new.run.scenario.plan_sha256 {
-        return Err(NotComparable::Plan);
-    }
-    if base.search.phase != new.search.phase {
-        return Err(NotComparable::Phase);
-    }
-    if base.search.thresholds != new.search.thresholds {
-        return Err(NotComparable::Thresholds);
-    }
-    let (base_per_s, new_per_s) = (bounds(base), bounds(new));
-    let divided =
-        |one: Option<f64>, other: Option<f64>| Some(one? / other?).filter(|ratio| ratio.is_finite());
-    let ratio = [divided(new_per_s[0], base_per_s[1]), divided(new_per_s[1], base_per_s[0])];
-    let is_same_setup = base.run.host == new.run.host && base.tool.version == new.tool.version;
+    check(base.result, new.result)?;
+    let notes = notes(base.result, new.result);
+    let [base, new] = [base, new].map(|input| (ComparedSearch::of(input.file, input.result), input.result));
+    let can_decide = forced || (base.0.host == new.0.host && base.0.tool.version == new.0.tool.version);
+    let ((base, of_base), (new, of_new)) = (base, new);
+    let ratio = ratio([base.lower, base.upper], [new.lower, new.upper]);
+    let decided = decide(ratio, tolerance);
     let percent = Percent::from_fraction(tolerance);
-    let (outcome, summary) = if [base, new].iter().any(|result| is_unknown(result)) {
-        (Outcome::Invalid, "One of the searches has no answer, so nothing was compared".to_owned())
-    } else if ratio[1].is_some_and(|ratio| ratio < 1.0 - tolerance) {
-        (Outcome::Regressed, format!("The new capacity is lower by more than {percent}"))
-    } else if ratio[0].is_some_and(|ratio| ratio >= 1.0 - tolerance) {
-        (Outcome::SameOrBetter, format!("The new capacity is not lower by more than {percent}"))
-    } else {
-        let text = format!(
-            "The intervals do not decide whether the new capacity is lower by more than {percent}; use a smaller --width"
-        );
-        (Outcome::Inconclusive, text)
+    let (outcome, summary) = match decided {
+        _ if is_unknown(of_base) || is_unknown(of_new) => {
+            (Outcome::Invalid, "One of the searches has no answer, so nothing was compared".to_owned())
+        }
+        decided if decided.is_decided() && !can_decide => {
+            let text = "The searches are from different machines or versions of hubstorm; use --force to compare them anyway";
+            (Outcome::Inconclusive, text.to_owned())
+        }
+        Outcome::Regressed => (decided, format!("The new capacity is lower by more than {percent}")),
+        Outcome::SameOrBetter => (decided, format!("The new capacity is not lower by more than {percent}")),
+        Outcome::Inconclusive | Outcome::Invalid => {
+            let text = format!(
+                "The intervals do not decide whether the new capacity is lower by more than {percent}; search with a smaller --width"
+            );
+            (decided, text)
+        }
     };
-    let is_decided = matches!(outcome, Outcome::Regressed | Outcome::SameOrBetter);
-    let (outcome, summary) = if is_decided && !is_same_setup && !force {
-        let text =
-            "The searches are from different machines or versions of hubstorm; --force compares them anyway"
-                .to_owned();
-        (Outcome::Inconclusive, text)
-    } else {
-        (outcome, summary)
-    };
+    let criteria = of_base.criteria.iter().filter_map(|base| {
+        let new = of_new.criteria.iter().find(|new| new.criterion == base.criterion)?;
+        let criterion = compare_criterion(base, new, tolerance);
+        let outcome = if can_decide { criterion.outcome } else { Outcome::Inconclusive };
+        Some(ComparedCriterion { outcome, ..criterion })
+    });
     Ok(CapacityComparison {
         schema: SCHEMA.to_owned(),
+        tool,
         outcome,
+        exit_code: outcome.exit_code(),
         summary,
-        base_per_s,
-        new_per_s,
+        base_per_s: [base.lower, base.upper].map(per_s),
+        new_per_s: [new.lower, new.upper].map(per_s),
         ratio,
         tolerance,
+        forced,
+        criteria: criteria.collect(),
+        base,
+        new,
+        notes,
     })
 }
 
-fn bounds(result: &CapacityResult) -> [Option<f64>; 2] {
-    [&result.answer.lower, &result.answer.upper].map(|level: &Option<Level>| level.map(|level| level.per_s))
+fn check(base: &CapacityResult, new: &CapacityResult) -> Result<(), NotComparable> {
+    let (one, other) = (&base.search, &new.search);
+    match () {
+        () if base.run.scenario.plan_sha256 != new.run.scenario.plan_sha256 => Err(NotComparable::Plan),
+        () if one.phase != other.phase => Err(NotComparable::Phase),
+        () if one.vary != other.vary => Err(NotComparable::Vary),
+        () if one.thresholds != other.thresholds => Err(NotComparable::Thresholds),
+        () => Ok(()),
+    }
+}
+
+fn compare_criterion(base: &CriterionAnswer, new: &CriterionAnswer, tolerance: f64) -> ComparedCriterion {
+    let [of_base, of_new] = [base, new].map(|one| [one.lower, one.upper]);
+    let ratio = ratio(of_base, of_new);
+    ComparedCriterion {
+        criterion: base.criterion.clone(),
+        base: of_base,
+        new: of_new,
+        ratio,
+        outcome: decide(ratio, tolerance),
+    }
+}
+
+fn per_s(level: Option<Level>) -> Option<f64> {
+    level.map(|level| level.per_s)
+}
+
+/// Returns the lowest and the highest ratio of two intervals.
+fn ratio(base: [Option<Level>; 2], new: [Option<Level>; 2]) -> [Option<f64>; 2] {
+    let divided = |one: Option<Level>, other: Option<Level>| {
+        Some(per_s(one)? / per_s(other)?).filter(|ratio| ratio.is_finite())
+    };
+    [divided(new[0], base[1]), divided(new[1], base[0])]
+}
+
+fn decide(ratio: [Option<f64>; 2], tolerance: f64) -> Outcome {
+    match ratio {
+        [_, Some(highest)] if highest < 1.0 - tolerance => Outcome::Regressed,
+        [Some(lowest), _] if lowest >= 1.0 - tolerance => Outcome::SameOrBetter,
+        _ => Outcome::Inconclusive,
+    }
+}
+
+/// Returns the differences between the searches that a reader should know.
+fn notes(base: &CapacityResult, new: &CapacityResult) -> Vec<String> {
+    let mut notes = Vec::new();
+    if base.run.host != new.run.host {
+        notes.push("The searches are from different machines".to_owned());
+    }
+    if base.tool.version != new.tool.version {
+        let (old, new) = (&base.tool.version, &new.tool.version);
+        notes.push(format!("The searches are from different versions of hubstorm: {old} and {new}"));
+    }
+    let judged = |result: &CapacityResult| human_duration(Duration::from_micros(result.search.judged_us));
+    if base.search.judged_us != new.search.judged_us {
+        let text = format!("The trials differ in length: {} and {}", judged(base), judged(new));
+        notes.push(text);
+    }
+    notes
 }
 
 fn is_unknown(result: &CapacityResult) -> bool {
-    result.answer.end == EndReason::Breakdown || bounds(result) == [None, None]
+    let answer = &result.answer;
+    answer.end == EndReason::Breakdown || (answer.lower.is_none() && answer.upper.is_none())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::capacity::measured::testing::capacity;
-
-    fn search(lower: Option<f64>, upper: Option<f64>) -> CapacityResult {
-        let mut result = capacity("Meters", 0);
-        let level = |per_s: f64| Level { level: 1, per_s, devices: 1 };
-        (result.answer.lower, result.answer.upper) = (lower.map(level), upper.map(level));
-        result
-    }
-
-    #[test]
-    fn intervals_decide() {
-        let base = search(Some(95.0), Some(100.0));
-        for (lower, upper, expected) in [
-            (Some(95.0), Some(100.0), Outcome::SameOrBetter),
-            (Some(190.0), None, Outcome::SameOrBetter),
-            (Some(80.0), Some(84.0), Outcome::Regressed),
-            (None, Some(50.0), Outcome::Regressed),
-            (Some(85.0), Some(90.0), Outcome::Inconclusive),
-            (Some(50.0), None, Outcome::Inconclusive),
-            (None, None, Outcome::Invalid),
-        ] {
-            let compared = compare_capacities(&base, &search(lower, upper), (0.1, false)).unwrap();
-            assert_eq!(compared.outcome, expected, "{lower:?} to {upper:?}: {compared:?}");
-        }
-    }
-
-    #[test]
-    fn other_machines_decide_only_with_force() {
-        let (base, mut new) = (search(Some(95.0), Some(100.0)), search(Some(50.0), Some(52.0)));
-        new.run.host.cores += 1;
-        let outcome = |force| compare_capacities(&base, &new, (0.1, force)).unwrap().outcome;
-        assert_eq!((outcome(false), outcome(true)), (Outcome::Inconclusive, Outcome::Regressed));
-        let mut other = search(Some(1.0), Some(2.0));
-        other.search.phase = "peak".to_owned();
-        assert_eq!(compare_capacities(&base, &other, (0.1, true)), Err(NotComparable::Phase));
-    }
-}
+mod tests;

@@ -4,9 +4,9 @@
 //! even if the phase is shorter than a token's lifetime. Devices that connect at once, after a `disconnect` or at the start of a phase,
 //! count once, and are kept apart from the rates that last.
 
-use super::blocks::{call_blocks, mean_of_sizes, message_blocks};
+use super::blocks::{call_blocks, call_kib, message_blocks};
 use crate::iothub::limits::Tier;
-use crate::iothub::throttles::{Class, method_kib};
+use crate::iothub::throttles::Class;
 use crate::measure::Operation;
 use crate::plan::{CallPlan, DrivePlan, FleetPlan, Plan, Schedule, TokenLife, ns};
 use crate::policy::backoff::BackOff;
@@ -153,9 +153,8 @@ impl<'p> Streams<'p> {
 fn call<'p>(fleet: &'p FleetPlan, drive: &DrivePlan) -> Stream<'p> {
     let (class, each, reconnects) = match &drive.call {
         CallPlan::Method { name, .. } => {
-            let kib = mean_of_sizes(fleet, &drive.payload, drive.arrival.rate_hz * 86_400.0, 0, &method_kib);
             let method = fleet.methods.iter().find(|method| method.name == *name);
-            (Class::Methods, kib, method.is_some_and(|method| method.then_reconnect))
+            (Class::Methods, call_kib(fleet, drive), method.is_some_and(|method| method.then_reconnect))
         }
         CallPlan::Desired => (Class::TwinUpdates, 1.0, false),
         CallPlan::C2d { .. } => (Class::C2d, 1.0, false),

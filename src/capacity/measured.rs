@@ -93,6 +93,9 @@ pub struct SearchSettings {
     pub from: Level,
     /// Highest level.
     pub to: Level,
+    /// The level of the scenario: the phase's own load, and the scenario's devices. Null in results of earlier versions.
+    #[serde(default)]
+    pub whole: Option<Level>,
     /// The search ends when the interval is at most this share of its upper bound.
     pub width: f64,
     /// Duration of a trial, without the idle time before it.
@@ -107,6 +110,14 @@ pub struct SearchSettings {
     pub exhaust_burst: bool,
     /// Thresholds that every trial was judged by, as in the scenario.
     pub thresholds: Vec<String>,
+}
+
+impl SearchSettings {
+    /// Returns the level of the scenario: 100%.
+    #[must_use]
+    pub fn whole(&self) -> u64 {
+        self.whole.map_or(1_000_000, |whole| whole.level)
+    }
 }
 
 /// A level of a search.

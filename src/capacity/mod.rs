@@ -14,7 +14,7 @@
 //! Measured (`hubstorm capacity`): the highest load that still meets the thresholds. Read `measured.rs`, the result, first.
 //!
 //! - `search`: chooses the next level, and computes the bounds.
-//! - `pace`: when to offer which load.
+//! - `pace`: when to offer which load, and `burst`, the load at the start of a trial that uses up the burst allowance of a hub.
 //! - `trial` and `backlog`: judge a trial.
 //! - `answer`: the interval, that of each criterion, and the curve, from the trials.
 //! - `search_assertion`: conditions such as `capacity >= 4000/s`.
@@ -26,9 +26,10 @@ pub mod answer;
 mod assertion;
 pub mod backlog;
 mod blocks;
+pub mod burst;
 pub mod comparison;
 mod demand;
-mod generator;
+pub mod generator;
 pub mod measured;
 pub mod model;
 mod options;
@@ -42,7 +43,7 @@ pub mod trial;
 mod units;
 
 pub use assertion::{Assertion, AssertionError};
-pub use blocks::{call_blocks, message_blocks};
+pub use blocks::{call_blocks, call_kib, message_blocks};
 pub use model::{CapacityPlan, schema};
 pub use plan_capacity::{Settings, plan_capacity};
 pub use prices::{PriceError, PriceList, money};

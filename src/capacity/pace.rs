@@ -1,15 +1,18 @@
 //! When a search offers which load: trials in slots of equal length, waiting between them, and the early end of a bad trial. Told once a
 //! second what happened, it says what to do next. Driven by `app`. Pure: it counts whole seconds since the start of the run.
 //!
+//! If trials differ in their number of devices, the devices connect or disconnect first, without load. A trial whose devices are not online at
+//! the end of the idle part moves to the next slot.
+//!
 //! A slot is an idle part, a settling part and a judged part. The load can only be extended, so every decision is made [`LEAD_S`] before it
 //! takes effect.
+
+use super::burst::{Burst, Flow};
 
 /// The load is extended this long before it ends.
 pub const LEAD_S: u64 = 2;
 /// How long to wait for the backlog, or for devices that are not online (our choice).
 pub const WAIT_S_MAX: u64 = 60;
-/// While a burst allowance is used up, the load is extended by this.
-const BURST_CHUNK_S: u64 = 3;
 
 /// The parts of each slot, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub struct SlotTimes {
     pub start_s: u64,
     /// Length of the idle part.
     pub idle_s: u64,
+    /// The last part of the idle part, in which devices connect or disconnect. 0 if the number of devices does not vary.
+    pub connect_s: u64,
     /// Length of the settling part.
     pub settle_s: u64,
     /// Length of the judged part.
@@ -44,6 +49,11 @@ impl SlotTimes {
         self.start_s + self.length_s() * u64::from(slot.saturating_sub(1)) + self.idle_s
     }
 
+    /// Returns when a trial starts: when its devices begin to connect, or when its load begins.
+    fn starts_s(&self, slot: u16) -> u64 {
+        self.load_from_s(slot) - self.connect_s
+    }
+
     fn end_s(&self, slot: u16) -> u64 {
         self.judged_from_s(slot) + self.judged_s
     }
@@ -66,8 +76,8 @@ pub struct Tick {
     pub steady: bool,
     /// Whether the trial has failed already, whatever follows.
     pub failed: bool,
-    /// Whether the target holds messages back.
-    pub shaped: bool,
+    /// What the target does with the load.
+    pub flow: Flow,
 }
 
 /// What to do next.
@@ -82,9 +92,18 @@ pub enum Step {
         /// Level.
         level: u64,
     },
+    /// Change the number of online devices.
+    Online {
+        /// Start.
+        from_s: u64,
+        /// Time in which the devices connect or disconnect.
+        over_s: u64,
+        /// Level.
+        level: u64,
+    },
     /// Judge the trial that has ended.
     Judge(EndedTrial),
-    /// Start the next trial, if there is one: [`Pace::start`].
+    /// Start the next trial, if there is one: [`Pace::start`] or [`Pace::start_connecting`].
     Next,
     /// The devices did not come online in time.
     Offline,
@@ -105,25 +124,27 @@ pub struct EndedTrial {
     pub cut: bool,
     /// Whether messages were still open when the time limit for the drain passed.
     pub undrained: bool,
-}
-
-/// The part of a trial in which the load is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Use up the burst allowance of the hub, at this level.
-    Burst(u64),
-    /// Wait until the backlog of the burst has drained.
-    AfterBurst,
-    Level,
+    /// Whether a burst before the level did not show the limit of the hub.
+    pub burst_left: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     slot: u16,
     level: u64,
-    stage: Stage,
+    /// Set until the devices are online and the load begins.
+    connecting: Option<Connecting>,
     /// End of the load, if the trial ends early.
     cut_s: Option<u64>,
+}
+
+/// The part of a trial in which its devices connect or disconnect.
+#[derive(Clone, Copy, Debug)]
+struct Connecting {
+    /// When each device has had its turn.
+    ready_s: u64,
+    /// Whether the load begins with a burst.
+    burst: bool,
 }
 
 /// The pace of a search.
@@ -135,6 +156,10 @@ pub struct Pace {
     /// The slot whose idle part is the last part of the known load.
     next_slot: u16,
     trial: Option<Trial>,
+    /// The burst before the level of the trial.
+    burst: Option<Burst>,
+    /// Whether the burst of the trial did not show the limit of the hub.
+    burst_left: bool,
     /// When the devices were first not online although the next trial could have started.
     waiting_since_s: Option<u64>,
 }
@@ -143,8 +168,16 @@ impl Pace {
     /// Returns the pace, and the first segment of the load: the idle part of the first slot.
     #[must_use]
     pub fn new(times: SlotTimes) -> (Pace, Step) {
-        let until_s = times.load_from_s(1);
-        let pace = Pace { times, loaded_s: until_s, next_slot: 1, trial: None, waiting_since_s: None };
+        let until_s = times.starts_s(1);
+        let pace = Pace {
+            times,
+            loaded_s: until_s,
+            next_slot: 1,
+            trial: None,
+            burst: None,
+            burst_left: false,
+            waiting_since_s: None,
+        };
         (pace, Step::Load { until_s, level: 0 })
     }
 
@@ -162,13 +195,25 @@ impl Pace {
         }
     }
 
-    /// Starts a trial in the next slot. With `burst`, it first uses up the burst allowance of the hub at that level.
-    pub fn start(&mut self, level: u64, burst: Option<u64>) -> Step {
+    /// Starts a trial in the next slot. With `burst`, it first uses up the burst allowance of the hub.
+    pub fn start(&mut self, level: u64, burst: bool) -> Step {
         self.waiting_since_s = None;
-        let stage = burst.map_or(Stage::Level, Stage::Burst);
-        let trial = Trial { slot: self.next_slot, level, stage, cut_s: None };
+        self.start_load(Trial { slot: self.next_slot, level, connecting: None, cut_s: None }, burst)
+    }
+
+    /// Starts a trial in one of the next slots. First, its devices connect or disconnect within `over_s`. With `burst`, see [`Pace::start`].
+    pub fn start_connecting(&mut self, level: u64, over_s: u64, burst: bool) -> Step {
+        let (from_s, ready_s) = (self.loaded_s, self.loaded_s + over_s);
+        let connecting = Some(Connecting { ready_s, burst });
+        self.trial = Some(Trial { slot: self.next_slot, level, connecting, cut_s: None });
+        Step::Online { from_s, over_s, level }
+    }
+
+    fn start_load(&mut self, trial: Trial, burst: bool) -> Step {
         self.trial = Some(trial);
-        self.extend(trial)
+        self.burst_left = burst;
+        self.burst = burst.then(|| Burst::new(trial.level, self.loaded_s, self.times.settle_s));
+        self.extend(trial, None)
     }
 
     fn is_due(&self, tick: &Tick) -> bool {
@@ -182,7 +227,8 @@ impl Pace {
         if self.next_slot > self.times.count {
             return Step::OutOfTime;
         }
-        if tick.steady {
+        // Devices that vary connect for their trial, not between trials.
+        if tick.steady || self.times.connect_s > 0 {
             return Step::Next;
         }
         let since_s = *self.waiting_since_s.get_or_insert(tick.at_s);
@@ -193,60 +239,95 @@ impl Pace {
         self.idle()
     }
 
+    /// Waits without load until the devices of a trial are online at the end of an idle part.
+    fn step_connecting(
+        &mut self,
+        trial: Trial,
+        Connecting { ready_s, burst }: Connecting,
+        tick: &Tick,
+    ) -> Step {
+        if !self.is_due(tick) {
+            return Step::Wait;
+        }
+        // All devices must have had their turn before the number of online devices is read.
+        let is_ready = self.loaded_s >= ready_s + LEAD_S;
+        if is_ready && tick.steady && self.loaded_s == self.times.load_from_s(trial.slot) {
+            return self.start_load(Trial { connecting: None, ..trial }, burst);
+        }
+        if !tick.steady && self.loaded_s >= ready_s + WAIT_S_MAX {
+            self.trial = None;
+            return Step::Offline;
+        }
+        let mut slot = trial.slot;
+        while slot <= self.times.count
+            && self.times.load_from_s(slot) < (ready_s + LEAD_S).max(self.loaded_s + 1)
+        {
+            slot += 1;
+        }
+        if slot > self.times.count {
+            return Step::OutOfTime;
+        }
+        self.next_slot = slot;
+        self.trial = Some(Trial { slot, ..trial });
+        let limit_s = if self.loaded_s < ready_s + WAIT_S_MAX { ready_s + WAIT_S_MAX } else { u64::MAX };
+        self.loaded_s = self.times.load_from_s(slot).min(limit_s);
+        Step::Load { until_s: self.loaded_s, level: 0 }
+    }
+
     fn step_in_trial(&mut self, mut trial: Trial, tick: &Tick) -> Step {
+        if let Some(connecting) = trial.connecting {
+            return self.step_connecting(trial, connecting, tick);
+        }
         if tick.failed && trial.cut_s.is_none() && self.loaded_s < self.times.end_s(trial.slot) {
             trial.cut_s = Some(self.loaded_s);
         }
-        trial.stage = self.stage(trial, tick);
         self.trial = Some(trial);
+        if let Some(burst) = &mut self.burst {
+            burst.observe(tick.at_s, tick.flow, tick.steady);
+            self.burst_left = !burst.was_used_up();
+        }
         let ended_s = trial.cut_s.unwrap_or(self.times.end_s(trial.slot));
         let undrained = !tick.drained;
         if tick.at_s >= ended_s && (tick.drained || tick.at_s - ended_s >= WAIT_S_MAX) {
             self.trial = None;
             let Trial { slot, level, cut_s, .. } = trial;
-            return Step::Judge(EndedTrial { slot, level, ended_s, cut: cut_s.is_some(), undrained });
+            let (cut, burst_left) = (cut_s.is_some(), self.burst_left);
+            return Step::Judge(EndedTrial { slot, level, ended_s, cut, undrained, burst_left });
         }
         if !self.is_due(tick) {
             return Step::Wait;
         }
-        if self.loaded_s >= ended_s { self.idle() } else { self.extend(trial) }
-    }
-
-    fn stage(&self, trial: Trial, tick: &Tick) -> Stage {
-        // The level itself needs some time before the judged part.
-        let settled_s = self.times.judged_from_s(trial.slot).saturating_sub(self.times.settle_s / 4);
-        match trial.stage {
-            Stage::Level => Stage::Level,
-            _ if self.loaded_s >= settled_s => Stage::Level,
-            Stage::Burst(_) if tick.shaped => Stage::AfterBurst,
-            Stage::AfterBurst if tick.drained => Stage::Level,
-            stage => stage,
-        }
+        if self.loaded_s >= ended_s { self.idle() } else { self.extend(trial, Some(tick)) }
     }
 
     /// Extends the load of a trial.
-    fn extend(&mut self, trial: Trial) -> Step {
+    fn extend(&mut self, trial: Trial, tick: Option<&Tick>) -> Step {
         let judged_s = self.times.judged_from_s(trial.slot);
-        let (level, until_s) = match trial.stage {
-            Stage::Burst(level) => (level, self.loaded_s + BURST_CHUNK_S),
-            Stage::AfterBurst => (0, self.loaded_s + 1),
+        let now = tick.map(|tick| (tick.at_s, tick.flow));
+        let burst = self.burst.as_mut().and_then(|burst| burst.next(self.loaded_s, now));
+        let (until_s, level) = if let Some(part) = burst {
+            part
+        } else {
+            self.burst = None;
             // The whole settling part, and the first part of the judged one.
-            Stage::Level if self.loaded_s < judged_s => (trial.level, judged_s + self.times.chunk_s()),
-            Stage::Level => (trial.level, self.loaded_s + self.times.chunk_s()),
+            (self.loaded_s.max(judged_s) + self.times.chunk_s(), trial.level)
         };
         self.loaded_s = until_s.min(self.times.end_s(trial.slot));
         Step::Load { until_s: self.loaded_s, level }
     }
 
-    /// Offers no load until the end of the next idle part.
+    /// Offers no load until the next trial may start.
     fn idle(&mut self) -> Step {
-        while self.times.load_from_s(self.next_slot) <= self.loaded_s {
+        while self.times.starts_s(self.next_slot) <= self.loaded_s {
             self.next_slot += 1;
         }
-        self.loaded_s = self.times.load_from_s(self.next_slot);
+        self.loaded_s = self.times.starts_s(self.next_slot);
         Step::Load { until_s: self.loaded_s, level: 0 }
     }
 }
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod shaping_tests;

@@ -1,6 +1,6 @@
 //! `--assert "capacity >= 4000/s"`: parses the text, and compares the limit with the bounds of a search. Called by `app`. Pure.
 
-use super::measured::{AssertionResult, AssertionStatus, Bound, CapacityAnswer, Level};
+use super::measured::{AssertionResult, AssertionStatus, Bound, CapacityAnswer, Level, Vary};
 use crate::units::{Percent, Rate, human_count, whole};
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub struct Assertion {
 enum Limit {
     /// Messages per second.
     PerSecond(f64),
-    /// A share of the phase's load.
+    /// A share of the phase's load, or of the scenario's devices.
     Share(f64),
     /// Devices.
     Devices(u64),
@@ -38,17 +38,23 @@ pub enum AssertionError {
     Metric(String),
     /// The limit cannot be parsed.
     #[error(
-        "--assert: {0:?} is not a limit; write messages per second (4000/s), a share of the phase's load (80%), or devices (12000 devices)"
+        "--assert: {0:?} is not a limit; write messages per second (4000/s), a share of the scenario's load or devices (80%), or devices (12000 devices)"
     )]
     Limit(String),
+    /// The limit is a number of devices, and the search varies the load.
+    #[error(
+        "--assert {0:?}: the number of devices is the same in the whole search; write messages per second (4000/s) or a share of the phase's \
+         load (80%), or add --vary devices"
+    )]
+    Constant(String),
 }
 
 impl Assertion {
-    /// Parses an assertion.
+    /// Parses an assertion on a search that varies this.
     ///
     /// # Errors
     /// Returns what is wrong with the text, and what to write.
-    pub fn parse(text: &str) -> Result<Assertion, AssertionError> {
+    pub fn parse(text: &str, vary: Vary) -> Result<Assertion, AssertionError> {
         let (metric, limit) = text.split_once(">=").ok_or_else(|| AssertionError::Form(text.to_owned()))?;
         let (metric, limit) = (metric.trim(), limit.trim());
         if metric != METRIC {
@@ -63,13 +69,17 @@ impl Assertion {
             } else {
                 Limit::PerSecond(limit.parse::<Rate>().map_err(|_| invalid())?.as_per_second())
             };
+        if matches!(limit, Limit::Devices(_)) && vary == Vary::Load {
+            return Err(AssertionError::Constant(text.to_owned()));
+        }
         Ok(Assertion { text: text.trim().to_owned(), limit })
     }
 
-    /// Compares the limit with the bounds. True if the lower bound reaches it, false if the upper bound does not exceed it.
+    /// Compares the limit with the bounds. True if the lower bound reaches it, false if the upper bound does not exceed it. `whole` is the
+    /// level of the scenario, of which a limit may be a share.
     #[must_use]
-    pub fn test(&self, answer: &CapacityAnswer) -> AssertionResult {
-        let value = |level: &Level| self.limit.of(level);
+    pub fn test(&self, answer: &CapacityAnswer, whole: u64) -> AssertionResult {
+        let value = |level: &Level| self.limit.of(level, whole);
         let (status, reason) = match (&answer.lower, &answer.upper) {
             (Some(lower), _) if value(lower) >= self.limit.value() => (
                 AssertionStatus::Passed,
@@ -115,10 +125,10 @@ impl Limit {
 
     /// Returns a level in the unit of the limit.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    fn of(self, level: &Level) -> f64 {
+    fn of(self, level: &Level, whole: u64) -> f64 {
         match self {
             Limit::PerSecond(_) => level.per_s,
-            Limit::Share(_) => level.level as f64 / 1e6,
+            Limit::Share(_) => level.level as f64 / whole as f64,
             Limit::Devices(_) => level.devices as f64,
         }
     }
@@ -151,7 +161,7 @@ mod tests {
             throughput_per_s: None,
             exit_code: 0,
         };
-        Assertion::parse(text).unwrap().test(&answer).status
+        Assertion::parse(text, Vary::Devices).unwrap().test(&answer, 1_000_000).status
     }
 
     #[test]
@@ -183,8 +193,9 @@ mod tests {
             ("units(S2) >= 40", "unknown metric \"units(S2)\"; the only metric is capacity"),
             ("capacity >= many", "\"many\" is not a limit"),
             ("capacity >= 4000", "is not a limit; write messages per second (4000/s)"),
+            ("capacity >= 400 devices", "the number of devices is the same in the whole search"),
         ] {
-            let error = Assertion::parse(text).unwrap_err().to_string();
+            let error = Assertion::parse(text, Vary::Load).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
     }

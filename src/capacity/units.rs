@@ -4,10 +4,6 @@ use super::model::{DEVICES, QUOTA};
 use crate::iothub::limits::Tier;
 use crate::iothub::throttles::{Class, HubSize};
 
-/// The maximum number of devices of a hub (Azure: "IoT Hub quotas and throttling", "Other limits": devices plus modules).
-const HUB_DEVICES_MAX: u64 = 1_000_000;
-/// The maximum number of devices of a hub in the tier F1, as Azure's pricing page says according to others (we could not read that page).
-const FREE_DEVICES_MAX: u64 = 500;
 /// More units than any load in a scenario needs.
 const UNITS_MAX: u64 = 1 << 30;
 /// Sums of rates are exact to more digits than this.
@@ -63,8 +59,7 @@ pub(super) enum Bound {
 /// Returns the smallest size of a tier that holds a load.
 pub(super) fn size(tier: Tier, target: &Target) -> Size {
     let mut needs: Vec<Need> = vec![(QUOTA, quota_units(tier, target), 1)];
-    let devices_max = if tier == Tier::F1 { FREE_DEVICES_MAX } else { HUB_DEVICES_MAX };
-    needs.push((DEVICES, 1, target.devices.div_ceil(devices_max).max(1)));
+    needs.push((DEVICES, 1, target.devices.div_ceil(tier.devices_max()).max(1)));
     let subscribed = target.subscribed.iter().map(|class| (*class, 0.0));
     for (class, rate) in target.rates.iter().copied().chain(subscribed) {
         match needed(tier, class, rate / target.headroom) {
@@ -151,7 +146,7 @@ pub(super) fn limit_of_hubs(tier: Tier, (units, hubs): (u64, u64), class: Class)
 
 /// Returns the number of devices that several hubs can have.
 pub(super) fn devices_of_hubs(tier: Tier, hubs: u64) -> u64 {
-    hubs * if tier == Tier::F1 { FREE_DEVICES_MAX } else { HUB_DEVICES_MAX }
+    hubs * tier.devices_max()
 }
 
 /// Returns the daily quota of the units.

@@ -11,31 +11,33 @@ pub struct CapacityArgs {
     /// Scenario options.
     #[command(flatten)]
     pub scenario: ScenarioArgs,
-    /// What to vary: the load of the phase, or the number of devices
+    /// What to vary: the load of the phase (load), or the number of devices with the same load for each device (devices)
     #[arg(long, value_enum, default_value = "load", hide_possible_values = true)]
     pub vary: VaryArg,
     /// Phase whose load to search; the phases before it run once. Each trial must meet the thresholds of this phase [default: the one
     /// with the largest load that is no warm-up]
     #[arg(long, value_name = "NAME")]
     pub phase: Option<String>,
-    /// Lowest level: a share of the phase's load (20%) or messages per second of all fleets (400/s) [default: 10%, or the lowest level
-    /// that gives every percentile enough samples]
+    /// Lowest level: a share of the phase's load (20%) or messages per second of all fleets (400/s); with --vary devices, a number of
+    /// devices of all fleets (400) or a share of the scenario's devices (20%) [default: 10%, or the lowest level that gives every
+    /// percentile enough samples]
     #[arg(long, value_name = "LEVEL")]
     pub from: Option<String>,
-    /// Highest level [default: about as much as this machine can generate]
+    /// Highest level [default: as much as this machine can generate according to the costs that `hubstorm plan` uses; for a hub whose size
+    /// is known, at most twice its throttle]
     #[arg(long, value_name = "LEVEL")]
     pub to: Option<String>,
     /// The search ends when the interval is at most this share of its upper bound
     #[arg(long, value_name = "SHARE", default_value = "5%")]
     pub width: String,
-    /// Length of a trial [default: 30s; 3m for an IoT hub with a tier, of which the first two thirds are not judged, because such hubs
-    /// let a burst through first]
+    /// Length of a trial [default: 30s; 3m for an IoT hub with a tier and with --exhaust-burst, of which only the last third is judged]
     #[arg(long, value_name = "DURATION")]
     pub hold: Option<String>,
     /// Number of trials, of which a majority decides a level
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=99))]
     pub confirm: u32,
-    /// Before each trial, use up the burst that the hub allows
+    /// At the start of each trial, use up the burst that the target lets through before it holds messages back. The default for an IoT hub
+    /// with a tier
     #[arg(long)]
     pub exhaust_burst: bool,
     /// End the search after this time [default: enough for 40 trials]
@@ -47,7 +49,7 @@ pub struct CapacityArgs {
     /// Continue the search of this capacity result, which was interrupted or ran out of time
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub resume: Option<PathBuf>,
-    /// Check the answer, for example "capacity >= 4000/s", "capacity >= 80%"; can be repeated. Exit code: 0 if true, 99 if false, 122
+    /// Check the answer, for example "capacity >= 4000/s", "capacity >= 80%", "capacity >= 12000 devices"; can be repeated. Exit code: 0 if true, 99 if false, 122
     /// if the bounds do not decide, 120 if the load generator was the limit
     #[arg(long = "assert", value_name = "ASSERTION")]
     pub assertions: Vec<String>,

@@ -7,18 +7,19 @@ use std::path::PathBuf;
 /// `hubstorm compare`.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// Baseline: a result file of `run`, or a folder of them. From 5 results on, their spread is the noise between runs
+    /// Baseline: a result file of `run`, or a folder of them; or a result file of `capacity`. From 5 results on, their spread is the
+    /// noise between runs
     pub base: PathBuf,
-    /// New result of the same scenario, or a folder of them
+    /// New result of the same scenario, of the same kind, or a folder of them
     pub new: PathBuf,
     /// Options of the comparison.
     #[command(flatten)]
     pub options: CompareOptions,
-    /// Format of the output: text, json, markdown or html
+    /// Format of the output: text, json, markdown, html or junit
     #[arg(long, value_enum, default_value = "text", hide_possible_values = true)]
     pub format: CompareFormat,
-    /// Also write the comparison to this file, replacing it; can be repeated. Formats: json, html, text, markdown [default: by file
-    /// extension]
+    /// Also write the comparison to this file, replacing it; can be repeated. Formats: json, html, text, markdown, junit [default:
+    /// by file extension]
     #[arg(long, value_name = "[FORMAT=]FILE", value_parser = Export::parse, value_hint = ValueHint::FilePath)]
     pub export: Vec<Export>,
     /// Do not append the comparison to the file that GitHub Actions names in GITHUB_STEP_SUMMARY
@@ -81,10 +82,12 @@ pub enum InconclusiveAs {
 pub enum CompareFormat {
     /// Text for a terminal
     Text,
-    /// JSON, hubstorm.compare.v1
+    /// JSON, hubstorm.compare.v1 or hubstorm.capacity-comparison.v1
     Json,
     /// Tables for a summary
     Markdown,
     /// A self-contained page with charts
     Html,
+    /// Test cases in JUnit's XML format
+    Junit,
 }

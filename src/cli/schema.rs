@@ -15,10 +15,12 @@ pub struct SchemaArgs {
 pub enum SchemaFormat {
     /// Result file, hubstorm.result.v1
     Result,
-    /// Comparison, hubstorm.compare.v1
+    /// Comparison of two results, hubstorm.compare.v1
     Compare,
-    /// Capacity, hubstorm.capacity.v1
+    /// Result of a capacity search, hubstorm.capacity.v1
     Capacity,
+    /// Comparison of two capacity results, hubstorm.capacity-comparison.v1
+    CapacityComparison,
     /// Capacity plan, hubstorm.plan.v1
     Plan,
     /// Scenario file

@@ -120,7 +120,7 @@ impl Directory {
 
     /// Returns the throttles and the quota of the hub's tier; `None` without a tier.
     #[inline]
-    pub(super) fn throttle(&self) -> Option<&Throttle> {
+    pub(crate) fn throttle(&self) -> Option<&Throttle> {
         self.throttle.as_deref()
     }
 

@@ -10,7 +10,7 @@
 //! - Threads and sockets: [`hub`] (its handle), [`server`] (threads), `accept`, `shard` with `shard_channel` and `mailbox`, `connection` (the task of
 //!   one connection), [`unadmitted`] (memory limits before admission), `counts`, `health`, [`certificate`], [`control`] (JSON lines).
 //!
-//! It must not depend on the client's `session`: the two meet only in `pair_tests`, in `soak_tests` and over a socket.
+//! It must not depend on the client's `session`: the two meet only in test modules (`pair_tests`, `soak_tests`, `app::closed_loop_tests`) and over a socket.
 //!
 //! `docs/emulator.md` lists the emulated features. Modules are refused.
 

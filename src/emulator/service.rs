@@ -83,7 +83,7 @@ impl Directory {
             ServiceRequest::SendMessage { message_id, properties, payload, ttl, ack } => {
                 let ttl = ttl.unwrap_or(limits::C2D_TTL);
                 message(device, message_id, properties, payload, ack)
-                    .and_then(|message| self.send_message(now, device, message, ttl))
+                    .and_then(|(message, bytes)| self.send_message(now, device, message, bytes, ttl))
             }
             ServiceRequest::CloseConnection => self.visit(device, |entry| {
                 let online = entry.online.ok_or(ServiceError::NotOnline)?;
@@ -229,8 +229,14 @@ impl Directory {
         self.throttle().map_or(0, |_| serde_json::to_string(patch).map_or(0, |text| text.len()))
     }
 
-    fn send_message(&self, now: Instant, device: &str, message: Message, ttl: Duration) -> Completed {
-        let bytes = message.payload.len();
+    fn send_message(
+        &self,
+        now: Instant,
+        device: &str,
+        message: Message,
+        bytes: usize,
+        ttl: Duration,
+    ) -> Completed {
         let sent = self.visit(device, |entry| send(entry, now, message, ttl))?;
         self.charge(now, bytes);
         Ok(sent)
@@ -291,14 +297,14 @@ fn checked_call(name: String, payload: Option<&Value>) -> Result<(String, String
     Ok((name, payload))
 }
 
-/// Builds a cloud-to-device message. System properties come first, with the names that Azure's SDKs expect.
+/// Builds a cloud-to-device message, and returns its size. System properties come first, with the names that Azure's SDKs expect.
 fn message(
     device: &str,
     message_id: Option<String>,
     application: BTreeMap<String, String>,
     payload: String,
     ack: Feedback,
-) -> Result<Message, ServiceError> {
+) -> Result<(Message, usize), ServiceError> {
     // "Create and read IoT Hub messages": a message id may contain the same characters as a device id.
     if message_id.as_deref().is_some_and(|id| !names::is_device_id(id)) {
         return Err(ServiceError::Argument(
@@ -310,14 +316,15 @@ fn message(
     bag.extend(message_id.map(|id| ("$.mid".to_owned(), id)));
     bag.extend(ack.name().map(|ack| ("iothub-ack".to_owned(), ack.to_owned())));
     bag.extend(application);
-    check_size(message_bytes(payload.len(), &properties::encode(&bag)), limits::C2D_BYTES_MAX)?;
+    let bytes = message_bytes(payload.len(), &properties::encode(&bag));
+    check_size(bytes, limits::C2D_BYTES_MAX)?;
     // The hub adds the destination, so it does not count toward the sender's limit.
     bag.insert(to_at, ("$.to".to_owned(), topics::c2d_to(device)));
     let bag = properties::encode(&bag);
     let topic = topics::c2d_message(device, &bag);
     // Percent-encoding can make the topic too long even if the message is within its limit.
     check_size(topic.len(), STRING_BYTES_MAX)?;
-    Ok(Message { topic, payload: payload.into_bytes() })
+    Ok((Message { topic, payload: payload.into_bytes() }, bytes))
 }
 
 fn check_size(bytes: usize, bytes_max: usize) -> Result<(), ServiceError> {

@@ -58,6 +58,9 @@ pub struct ThrottleStats {
     pub classes: BTreeMap<String, ClassStats>,
     /// Number of billed messages today.
     pub quota_used: u64,
+    /// Number of billed messages since the start of the hub, with those that were used up at the start.
+    #[serde(default)]
+    pub billed: u64,
     /// Number of messages and requests that were refused because the quota was used up.
     pub quota_refused: u64,
     /// When the first of them was refused, in microseconds since the Unix epoch; 0 if none was.
@@ -217,7 +220,7 @@ impl Throttle {
     }
 
     /// Returns the counts so far.
-    pub(super) fn stats(&self, now: Instant) -> ThrottleStats {
+    pub(crate) fn stats(&self, now: Instant) -> ThrottleStats {
         let of = |counts: &Counts| ClassStats {
             delayed: counts.delayed.load(Ordering::Relaxed),
             rejected: counts.rejected.load(Ordering::Relaxed),
@@ -229,6 +232,7 @@ impl Throttle {
         ThrottleStats {
             classes: classes.filter(|(_, stats)| *stats != ClassStats::default()).collect(),
             quota_used: self.quota.used(quota::day(self.wall.unix(now))),
+            billed: self.quota.total(),
             quota_refused: quota.rejected,
             quota_first_unix_us: quota.first_unix_us,
         }

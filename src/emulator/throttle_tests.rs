@@ -223,6 +223,12 @@ fn rule_29_twins_methods_and_c2d_messages_are_billed() {
     bills(&world, 2, "a message of two blocks");
     delivered(&mut client, &world);
     bills(&world, 0, "its delivery is not billed again");
+    let mut with_properties = c2d(&"x".repeat(4090));
+    let ServiceRequest::SendMessage { properties, .. } = &mut with_properties else { unreachable!() };
+    properties.insert("kind".to_owned(), "test".to_owned());
+    world.result_of(with_properties).unwrap();
+    bills(&world, 2, "properties count");
+    delivered(&mut client, &world);
     let PendingRequest { mut result, .. } = world.request(method(&json!("x".repeat(5000))));
     bills(&world, 2, "a method call of two blocks");
     client.session.wake();

@@ -12,7 +12,7 @@ use super::{DeviceRef, Report, nanos};
 use crate::clock::{RunClock, StepWatch, WallClock, is_step};
 use crate::link::{Deadlines, Endpoint, Resolver, SharedBuffers};
 use crate::measure::{Key, Operation, Recorder};
-use crate::plan::{Plan, RunLoads, Segment};
+use crate::plan::{OnlineChange, Plan, RunLoads, Segment, Span};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -224,6 +224,7 @@ impl Context {
         let mut flags = self.flags.get();
         match command {
             Command::Append(segment) => self.append(segment, now),
+            Command::ChangeOnline(change) => self.change_online(change, now),
             Command::Release(until) => self.released_ns.set(nanos(until)),
             Command::Stop => flags.stop = true,
             Command::AllDelivered => flags.all_delivered = true,
@@ -244,6 +245,30 @@ impl Context {
         } else {
             self.report(Report::LateAppend);
         }
+    }
+
+    /// Changes the number of online devices. Each device finds the change when it is woken at the end of the load that is known now.
+    fn change_online(&self, change: OnlineChange, now: Instant) {
+        if self.ns(now) >= self.load_end_ns() || !self.loads.change_online(change) {
+            self.report(Report::LateAppend);
+        }
+    }
+
+    /// Returns when a device must be offline, although its span may last longer: a command limits the number of online devices.
+    #[inline]
+    pub(crate) fn offline_from_ns(&self, device: DeviceRef) -> u64 {
+        self.loads.online().offline_from_ns(device.fleet, device.index)
+    }
+
+    /// Returns when a device may be online in a span, as far as it is known. `None` if commands keep it offline for now.
+    pub(crate) fn online_from_ns(&self, device: DeviceRef, span: Span) -> Option<u64> {
+        let from_ns = self.loads.online().online_from_ns(device.fleet, device.index, span.from_ns)?;
+        (from_ns < span.to_ns).then_some(from_ns)
+    }
+
+    /// Returns whether commands limit the number of online devices.
+    pub(crate) fn limits_online(&self) -> bool {
+        self.loads.online().is_limited()
     }
 
     /// Reports the TLS parameters, once per worker.

@@ -10,7 +10,7 @@ use super::{Command, Finished, Report, Settings, nanos, plan_layout};
 use crate::clock::{self, RunClock, WallClock};
 use crate::link::TlsFacts;
 use crate::measure::{Ending, Event, Second, SecondEnd, Source};
-use crate::plan::{Plan, RunLoads, Segment};
+use crate::plan::{OnlineChange, Plan, RunLoads, Segment};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -135,6 +135,7 @@ impl Coordinator {
     pub(super) fn handle_command(&mut self, command: Command) {
         match command {
             Command::Append(segment) => return self.append(segment),
+            Command::ChangeOnline(change) => return self.change_online(change),
             Command::Release(until) => self.service.release(until),
             Command::Stop => self.stop(),
             Command::Abort => {
@@ -172,6 +173,19 @@ impl Coordinator {
         self.emit(Event::LoadAppended { until, factor });
     }
 
+    fn change_online(&mut self, change: OnlineChange) {
+        let in_time = self.clock.since(clock::now()) + APPEND_LEAD < self.load_end;
+        if !in_time || !self.loads.change_online(change.clone()) {
+            let text = format!(
+                "the number of devices could not be changed from {:?}: the change arrived too late, or begins too early",
+                change.from
+            );
+            return self.emit(Event::Noted { text });
+        }
+        self.service.change_online(change.clone());
+        self.workers.send(&Command::ChangeOnline(change));
+    }
+
     /// Closes a second whose snapshots have arrived.
     pub(super) fn close_second(&mut self) {
         let at = self.close_row(None);
@@ -203,8 +217,8 @@ impl Coordinator {
             row_ns: nanos(at),
             until_ns: nanos(ended.unwrap_or(at)),
             cpu_percent,
-            planned_online: self.plan.planned_online(nanos(at)),
-            planned_by_fleet: self.plan.planned_by_fleet(nanos(at)),
+            planned_online: self.plan.planned_online_in(&self.loads, nanos(at)),
+            planned_by_fleet: self.plan.planned_by_fleet(&self.loads, nanos(at)),
             load_end_us: nanos(self.load_end) / 1_000,
             generator: (&self.usage).into(),
             tls: self.tls.map(tls_text),

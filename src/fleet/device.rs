@@ -160,6 +160,11 @@ impl Device {
         self.plan().device_id(self.device.index)
     }
 
+    /// Returns which device this is.
+    pub(crate) fn device_ref(&self) -> DeviceRef {
+        self.device
+    }
+
     /// Returns the device's index over all fleets.
     pub(crate) fn global_index(&self) -> u64 {
         self.device.global(&self.context.plan)
@@ -195,19 +200,21 @@ impl Device {
         self.messages.start_span(span);
     }
 
+    /// Returns the end of the span, as far as it is known: commands may end it before the plan does.
+    fn span_end_ns(&self) -> u64 {
+        self.span.to_ns.min(self.context.offline_from_ns(self.device))
+    }
+
     /// Returns when the device must go offline: at the end of its span or of the load.
     pub(crate) fn offline_at_ns(&self) -> u64 {
-        self.span.to_ns.min(self.context.load_end_ns())
+        self.span_end_ns().min(self.context.load_end_ns())
     }
 
     /// Returns when to give up an attempt to connect. An attempt that is in progress at the load's end may finish during the
     /// drain.
     pub(crate) fn give_up_ns(&self) -> u64 {
-        if self.span.to_ns < self.context.load_end_ns() {
-            self.span.to_ns
-        } else {
-            self.context.drain_end_ns()
-        }
+        let span_end_ns = self.span_end_ns();
+        if span_end_ns < self.context.load_end_ns() { span_end_ns } else { self.context.drain_end_ns() }
     }
 
     /// Starts an attempt to connect that was due at `due_ns`. Returns its deadline.

@@ -22,16 +22,25 @@ pub(crate) async fn run(context: Rc<Context>, fleet: usize, index: u32) {
     let stays = Box::new(context.plan.schedule_of(plan).stays(&context.plan.device_seed(plan, index)));
     let mut device =
         Device::new(context.clone(), DeviceRef { fleet: u16::try_from(fleet).unwrap_or(u16::MAX), index });
-    for stay in stays {
-        if !wait_for_span(&context, stay.span).await {
-            break;
+    'run: for mut stay in stays {
+        // Commands that change the number of online devices may divide a stay.
+        loop {
+            match wait_for_span(&context, device.device_ref(), stay.span).await {
+                Waited::Until(from_ns) => stay.span.from_ns = from_ns,
+                Waited::SpanOver => break,
+                Waited::LoadOver => break 'run,
+            }
+            device.start_stay(stay);
+            // The span may already be over, if the drain of the previous one took too long. Its messages still count.
+            if context.ns(context.now()) < device.offline_at_ns() {
+                stay_online(&context, &mut device, stay.span.from_ns).await;
+            }
+            device.end_span(context.now());
+            stay.span.from_ns = context.ns(context.now());
+            if !context.limits_online() || stay.span.from_ns >= stay.span.to_ns {
+                break;
+            }
         }
-        device.start_stay(stay);
-        // The span may already be over, if the drain of the previous one took too long. Its messages still count.
-        if context.ns(context.now()) < device.offline_at_ns() {
-            stay_online(&context, &mut device, stay.span.from_ns).await;
-        }
-        device.end_span(context.now());
     }
     device.settle(context.now());
 }
@@ -168,18 +177,33 @@ async fn wait_offline(context: &Context, device: &mut Device, until_ns: u64) -> 
     }
 }
 
-/// Waits for the start of a span. Returns false if the load ends before it: churn may place spans after the end of the load.
-async fn wait_for_span(context: &Context, span: Span) -> bool {
+/// The outcome of waiting for a span.
+enum Waited {
+    /// The device must be online from this time.
+    Until(u64),
+    /// The device was offline until the end of the span, because commands limit the number of online devices.
+    SpanOver,
+    /// The load ends before the span: churn may place spans after its end.
+    LoadOver,
+}
+
+/// Waits until a device must be online in a span.
+async fn wait_for_span(context: &Context, device: DeviceRef, span: Span) -> Waited {
     loop {
-        let until_ns = span.from_ns.min(context.load_end_ns());
+        let from_ns = context.online_from_ns(device, span);
+        let until_ns = from_ns.unwrap_or(span.to_ns).min(context.load_end_ns());
         if !wait_until(context, context.at(until_ns)).await {
-            return false;
+            return Waited::LoadOver;
         }
-        if until_ns == span.from_ns {
-            return true;
-        }
-        if context.ns(context.now()) >= context.load_end_ns() {
-            return false;
+        // A command may have changed the number of online devices in the meantime.
+        let is_same = from_ns == context.online_from_ns(device, span);
+        match from_ns {
+            Some(from_ns) if is_same && from_ns == until_ns && from_ns < context.load_end_ns() => {
+                return Waited::Until(from_ns);
+            }
+            None if is_same && until_ns == span.to_ns => return Waited::SpanOver,
+            _ if context.ns(context.now()) >= context.load_end_ns() => return Waited::LoadOver,
+            _ => {}
         }
     }
 }

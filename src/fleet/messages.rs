@@ -82,6 +82,11 @@ impl Messages {
         self.blocked_from_ns = [Some(span.from_ns); 2];
     }
 
+    /// Ends the span early: messages are not due at this time or later.
+    pub(crate) fn end_span(&mut self, to_ns: u64) {
+        self.streams.iter_mut().for_each(|stream| stream.cursor.leave_at(to_ns));
+    }
+
     /// Notes that due messages wait from now on for a reason outside the load generator.
     pub(crate) fn block(&mut self, now_ns: u64) {
         for from_ns in &mut self.blocked_from_ns {

@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::WallClock;
 use crate::link::Endpoint;
 use crate::measure::{Ending, Event, Operation};
-use crate::plan::{Plan, Segment, TrialSlots};
+use crate::plan::{OnlineChange, Plan, Segment, TrialSlots};
 use crate::policy::backoff::BackOff;
 use crate::scenario::Input;
 use std::io::{Read as _, Write as _};
@@ -213,5 +213,49 @@ async fn appended_load_belongs_to_declared_phases() {
     {
         let due = due(phase);
         assert!(due.abs_diff(expected) <= 2, "{phase}: {due} due, {expected} expected");
+    }
+}
+
+/// A search that varies the number of devices connects and disconnects them between trials. Each device that is online has the same load.
+#[tokio::test]
+async fn commands_change_the_number_of_online_devices() {
+    let slots = TrialSlots {
+        idle: Duration::from_millis(500),
+        settle: Duration::from_millis(500),
+        judged: Duration::from_secs(1),
+        count: 2,
+    };
+    for (first, second, connects_later) in [(1, 4, 3), (4, 1, 0)] {
+        let mut plan = sending(&format!("{ONE_SECOND}[[phase]]\nname = \"steady\"\nduration = \"1h\"\n"));
+        plan.fleets[0].devices = 4;
+        let plan = plan.into_device_trials(1, &slots, f64::from(first) / 4.0);
+        let change = |from_ms: u64, over_ms: u64, devices: u32| {
+            let [from, over] = [from_ms, over_ms].map(Duration::from_millis);
+            Command::ChangeOnline(OnlineChange { from, over, devices: [devices].into() })
+        };
+        let commands = vec![
+            change(1_000, 0, first),
+            append(3_000, 1.0),
+            change(3_000, 400, second),
+            append(3_500, 0.0),
+            append(5_000, 1.0),
+        ];
+        let (finished, events) = run_with(plan, 2, broker(), commands).await;
+        assert!(finished.complete, "{:?}", finished.measurement.breakdowns);
+        assert!(!events.iter().any(|event| matches!(event, Event::Noted { .. })), "{events:?}");
+        let messages =
+            |phase: &str| finished.measurement.sum(|key| key.operation.is_message() && key.phase == phase);
+        for (phase, devices) in [("slot 1", first), ("slot 2", second)] {
+            let totals = messages(phase);
+            let expected = u64::from(devices) * 10;
+            assert!(totals.due.abs_diff(expected) <= u64::from(devices), "{phase}: {totals:?}");
+            assert_eq!(totals.ok(), totals.due, "{phase}");
+        }
+        let online = |phase: &str| {
+            finished.measurement.sum(|key| key.operation == Operation::Online && key.phase == phase)
+        };
+        assert_eq!((online("p").ok(), online("before slot 2").ok()), (u64::from(first), connects_later));
+        let all = finished.measurement.sum(|_| true);
+        assert_eq!(all.ok(), all.due, "nothing was cut off: {all:?}");
     }
 }

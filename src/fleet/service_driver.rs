@@ -14,7 +14,8 @@ use crate::iothub::service::{Feedback, ServiceCall, ServiceRequest, ServiceResul
 use crate::iothub::{error_code, properties};
 use crate::measure::{Culprit, Key, Outcome, Recorder, Snapshot};
 use crate::plan::{
-    CallPlan, Cursor, DrivePlan, PayloadContext, PayloadState, Plan, RunLoads, Segment, Span, Spread,
+    CallPlan, Cursor, DrivePlan, OnlineChange, PayloadContext, PayloadState, Plan, RunLoads, Segment, Span,
+    Spread,
 };
 use crate::rng::{Purpose, Rng, generator};
 use crate::stalls::Stalls;
@@ -115,6 +116,11 @@ impl ServiceDriver {
         }
     }
 
+    /// Changes the number of online devices. The coordinator has checked that the change is not too late.
+    pub(crate) fn change_online(&mut self, change: OnlineChange) {
+        let _ = self.loads.change_online(change);
+    }
+
     /// Ends the load: no further call becomes due.
     pub(crate) fn stop(&mut self, now: Instant) {
         self.load_end_ns = self.load_end_ns.min(self.clock.ns(now));
@@ -167,7 +173,7 @@ impl ServiceDriver {
                 drive.order.nth(n)
             }
         };
-        if u64::from(index) >= plan.schedule_of(fleet).planned_online(due_ns, fleet.devices.into()) {
+        if u64::from(index) >= plan.planned_online_of((fleet, drive.fleet), &self.loads, due_ns) {
             return None;
         }
         let key = key(&plan, drive, due_ns);

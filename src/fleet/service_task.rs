@@ -9,7 +9,7 @@ use super::tally::Tally;
 use crate::clock::{RunClock, WallClock};
 use crate::iothub::service::{ServiceCall, ServiceResult};
 use crate::measure::Source;
-use crate::plan::{Plan, Segment};
+use crate::plan::{OnlineChange, Plan, Segment};
 use crate::stalls::{BUSY_HEARTBEAT, IDLE_HEARTBEAT, Stalls};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -98,6 +98,13 @@ impl ServiceTask {
     pub(super) fn append(&mut self, segment: Segment) {
         if let Some(driver) = &mut self.driver {
             driver.append(segment);
+        }
+    }
+
+    /// Changes the number of online devices.
+    pub(super) fn change_online(&mut self, change: OnlineChange) {
+        if let Some(driver) = &mut self.driver {
+            driver.change_online(change);
         }
     }
 

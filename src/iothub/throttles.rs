@@ -133,6 +133,13 @@ impl Tier {
             Tier::B3 | Tier::S3 => 10,
         }
     }
+
+    /// Returns the maximum number of devices of a hub (Azure: "IoT Hub quotas and throttling", "Other limits": devices plus modules). For the
+    /// tier F1, it is the number that others quote from Azure's pricing page, which we could not read.
+    #[must_use]
+    pub fn devices_max(self) -> u64 {
+        if self == Tier::F1 { 500 } else { 1_000_000 }
+    }
 }
 
 #[cfg(test)]

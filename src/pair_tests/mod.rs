@@ -1,5 +1,5 @@
 //! Tests of the client's session against the emulator's, connected by two pipes in virtual time: without sockets, so that hours
-//! pass in milliseconds. The `session` and `emulator` rooms meet only here, in `soak_tests`, and over real sockets.
+//! pass in milliseconds. The `session` and `emulator` rooms meet only here, in `soak_tests`, in `app::closed_loop_tests`, and over real sockets.
 
 mod bytewise;
 mod connections;

@@ -2,7 +2,7 @@
 //! a recovery is compared with. Called by `fleet`, which counts the online devices.
 
 use super::model::{FleetPlan, Plan};
-use super::schedule::{PhasePlan, ns};
+use super::schedule::{PhasePlan, RunLoads, ns};
 use crate::measure::{BIN_US, Cause, Disturbance};
 use crate::policy::fault::{Fault, FaultKind};
 use std::time::Duration;
@@ -57,14 +57,13 @@ impl Plan {
     }
 
     /// Returns the planned number of online devices of each fleet: just before the end of each 100 ms of the second that ends at `t_ns`, or
-    /// a single number if they are equal.
+    /// a single number if they are equal. `loads` contains the changes by commands.
     #[must_use]
-    pub fn planned_by_fleet(&self, t_ns: u64) -> Vec<Vec<u64>> {
+    pub fn planned_by_fleet(&self, loads: &RunLoads, t_ns: u64) -> Vec<Vec<u64>> {
         let ends = (0..BINS_PER_S).rev().map(|bins| t_ns.saturating_sub(bins * BIN_US * 1_000 + 1));
-        let fleets = self.fleets.iter().map(|fleet| {
-            let schedule = self.schedule_of(fleet);
+        let fleets = self.fleets.iter().zip(0_u16..).map(|(fleet, number)| {
             let mut list: Vec<u64> =
-                ends.clone().map(|at_ns| schedule.planned_online(at_ns, fleet.devices.into())).collect();
+                ends.clone().map(|at_ns| self.planned_online_of((fleet, number), loads, at_ns)).collect();
             if list.iter().all(|planned| Some(planned) == list.first()) {
                 list.truncate(1);
             }
@@ -137,7 +136,8 @@ mod tests {
              [[phase]]\nname = \"ramp\"\nduration = \"2s\"\nonline = \"0% -> 100%\"\n\
              [[phase]]\nname = \"steady\"\nduration = \"10s\"\n",
         );
-        let second = |end: u64| plan.planned_by_fleet(end * 1_000_000_000);
+        let loads = plan.run_loads();
+        let second = |end: u64| plan.planned_by_fleet(&loads, end * 1_000_000_000);
         assert_eq!(second(1), [[0, 1, 1, 2, 2, 3, 3, 4, 4, 5]]);
         assert_eq!(second(5), [[10]]);
     }

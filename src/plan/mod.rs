@@ -35,6 +35,7 @@ mod payload;
 mod recording;
 mod resolve;
 mod rules;
+mod scaled;
 mod schedule;
 mod sdk;
 mod trials;
@@ -54,9 +55,10 @@ pub use payload::{
 pub use recording::{PlannedRows, RecordedLoad, Recording, Row};
 pub use resolve::{load, resolve};
 pub use rules::rules_for_run;
+pub use scaled::{scale_devices, share_devices};
 pub use schedule::{
-    Arrival, ChurnPlan, Cursor, DeviceSeed, DisconnectPlan, Due, Load, PhasePlan, RoundRobin, RunLoad,
-    RunLoads, Schedule, Segment, Span, Spread, Stay, Stays, ns,
+    Arrival, ChurnPlan, Cursor, DeviceSeed, DisconnectPlan, Due, Load, OnlineChange, OnlineDevices,
+    PhasePlan, RoundRobin, RunLoad, RunLoads, Schedule, Segment, Span, Spread, Stay, Stays, ns,
 };
 pub use sdk::{DevicePreset, device_preset};
 pub use trials::TrialSlots;

@@ -80,11 +80,31 @@ impl Plan {
     /// Replaces the phase and everything after it by slots for trials. Faults that would act during the slots are left out, and the
     /// thresholds are removed: the search judges each trial itself.
     #[must_use]
-    pub fn into_trials(mut self, phase: usize, slots: &TrialSlots) -> Plan {
+    pub fn into_trials(self, phase: usize, slots: &TrialSlots) -> Plan {
+        self.with_slots(phase, slots, None)
+    }
+
+    /// Like [`into_trials`](Plan::into_trials), for trials with different numbers of devices. In the phases before the slots, only `share` of
+    /// the devices of this plan take part. In the slots, commands set the number of online devices.
+    #[must_use]
+    pub fn into_device_trials(self, phase: usize, slots: &TrialSlots, share: f64) -> Plan {
+        self.with_slots(phase, slots, Some(share))
+    }
+
+    /// Returns, for each fleet, the share of its devices that is online at the end of a phase.
+    #[must_use]
+    pub fn online_shares(&self, phase: usize) -> Vec<f64> {
+        let share = |fleet: &FleetPlan| {
+            self.schedule_of(fleet).phases().get(phase).map_or(0.0, |phase| phase.online[1])
+        };
+        self.fleets.iter().map(share).collect()
+    }
+
+    fn with_slots(mut self, phase: usize, slots: &TrialSlots, share: Option<f64>) -> Plan {
         let devices = self.devices();
         let fleets = self.fleets.iter_mut().filter_map(|fleet| fleet.own_schedule.as_mut());
         for schedule in std::iter::once(&mut self.schedule).chain(fleets) {
-            replace_phases(schedule, phase, devices, slots);
+            replace_phases(schedule, phase, (devices, share), slots);
         }
         let start = self.schedule.load_end();
         self.faults.retain(|fault| fault.fault.end() <= start);
@@ -102,15 +122,33 @@ impl Plan {
     }
 }
 
+/// Returns how long a share of the devices connects, in seconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a device count; the cast saturates"
+)]
+fn connecting_s(devices: u64, share: f64) -> u64 {
+    let devices = (devices as f64 * share) as u64;
+    (devices / CONNECTS_PER_S).clamp(CONNECTING_S[0], CONNECTING_S[1])
+}
+
 fn highest([from, to]: [f64; 2]) -> f64 {
     from.max(to)
 }
 
-fn replace_phases(schedule: &mut Schedule, number: usize, devices: u64, slots: &TrialSlots) {
+fn replace_phases(
+    schedule: &mut Schedule,
+    number: usize,
+    (devices, share): (u64, Option<f64>),
+    slots: &TrialSlots,
+) {
     let Some(searched) = schedule.phases().get(number).cloned() else { return };
     let online = searched.online[1];
     schedule.truncate(number);
-    let connecting_s = (devices / CONNECTS_PER_S).clamp(CONNECTING_S[0], CONNECTING_S[1]);
+    schedule.scale_online(share.unwrap_or(1.0));
+    let connecting_s = connecting_s(devices, share.unwrap_or(1.0));
     // Trials begin at a whole second, because everything is counted by the second.
     let end = schedule.end();
     let until = if end.is_zero() { connecting_s } else { end.as_secs() + u64::from(end.subsec_nanos() > 0) };
@@ -120,7 +158,7 @@ fn replace_phases(schedule: &mut Schedule, number: usize, devices: u64, slots: &
         let connecting = PhasePlan {
             name: "connecting".to_owned(),
             warmup: true,
-            online: [from, online],
+            online: [from, online * share.unwrap_or(1.0)],
             ..PhasePlan::default()
         };
         schedule.push(Duration::from_secs(until) - end, connecting);
@@ -128,7 +166,8 @@ fn replace_phases(schedule: &mut Schedule, number: usize, devices: u64, slots: &
     let part = |name: String, warmup: bool| PhasePlan {
         name,
         warmup,
-        online: [online; 2],
+        // If commands set the number of online devices, the phases do not limit it.
+        online: [share.map_or(online, |_| 1.0); 2],
         churn: searched.churn,
         ..PhasePlan::default()
     };
@@ -204,6 +243,22 @@ mod tests {
             .into_trials(0, &SLOTS);
         let first = &plan.schedule.phases()[0];
         assert_eq!((first.name.as_str(), first.online, first.end.as_secs()), ("connecting", [0.0, 0.8], 3));
+    }
+
+    #[test]
+    fn trials_with_fewer_devices_ramp_to_the_lowest_number() {
+        let plan = plan(PHASES).into_device_trials(2, &SLOTS, 0.1);
+        let online: Vec<[f64; 2]> = plan.schedule.phases().iter().map(|phase| phase.online).take(5).collect();
+        assert_eq!(online, [[0.0, 0.1], [0.1, 0.1], [0.1, 0.1], [1.0; 2], [1.0; 2]]);
+        assert_eq!(plan.schedule.phases()[2].name, "connecting");
+        let loads = plan.run_loads();
+        let from = plan.schedule.load_end();
+        let change = |devices| crate::plan::OnlineChange { from, over: Duration::ZERO, devices };
+        assert!(loads.change_online(change([10, 1].into())));
+        let at = |time: Duration| u64::try_from(time.as_nanos()).unwrap();
+        assert_eq!(plan.planned_online_in(&loads, at(from) - 1), 11);
+        assert_eq!(plan.planned_online_in(&loads, at(from)), 11);
+        assert_eq!(plan.planned_online(at(from)), 110, "the phases do not limit the devices");
     }
 
     #[test]

@@ -37,12 +37,22 @@ pub(super) fn description(result: &RunResult) -> Option<String> {
     }
     let next = rows.iter().find(|row| row.share < 1.0);
     if let Some(row) = next {
-        text += &format!("; next, the {} binds at {:.1} times this load", words(&row.class), 1.0 / row.share);
+        text += &format!("; next, the {} binds at {}", words(&row.class), growth(1.0 / row.share));
     }
     if let Some(quota) = quota {
         text += &format!("; 24 hours at this rate use {} of the daily quota", percent(quota));
     }
     Some(text)
+}
+
+/// Returns how much the load must grow by a factor above 1, in words.
+fn growth(factor: f64) -> String {
+    let percent = (factor - 1.0) * 100.0;
+    match percent {
+        _ if percent < 1.0 => "less than 1% more load".to_owned(),
+        _ if percent < 100.0 => format!("{:.0}% more load", percent.floor()),
+        _ => format!("{factor:.1} times this load"),
+    }
 }
 
 #[cfg(test)]
@@ -70,8 +80,8 @@ mod tests {
         result.run.target.units = Some(1);
         assert_eq!(
             description(&result).unwrap(),
-            "used 71% of the D2C limit of S1 x 1 (71.0 of 100 msg/s), 25% of the limit for new connections; next, the D2C limit binds at 1.4 \
-             times this load"
+            "used 71% of the D2C limit of S1 x 1 (71.0 of 100 msg/s), 25% of the limit for new connections; next, the D2C limit binds at \
+             40% more load"
         );
         result.limits.push(row(QUOTA, 400_000.0, 0.5));
         let more = description(&result).unwrap();
@@ -83,5 +93,10 @@ mod tests {
                 .unwrap()
                 .ends_with("the limit for new connections binds at 4.0 times this load")
         );
+        for (share, words) in
+            [(0.96, "4% more load"), (0.999, "less than 1% more load"), (0.5, "2.0 times this load")]
+        {
+            assert_eq!(growth(1.0 / share), words);
+        }
     }
 }

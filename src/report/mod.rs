@@ -22,6 +22,7 @@ mod format;
 mod formats;
 mod from_hub;
 mod history;
+mod hub_view;
 mod judge;
 pub mod limits;
 mod margin;
@@ -44,7 +45,11 @@ pub use annotations::{CiSystem, annotations, without_commands};
 pub use capacity_plan::{
     assertion_words, html as capacity_page, markdown as capacity_markdown, text as capacity_text,
 };
-pub use comparison::{html as comparison_page, markdown as comparison_markdown};
+pub use comparison::{
+    capacity_html as capacity_comparison_page, capacity_junit as capacity_comparison_junit,
+    capacity_markdown as capacity_comparison_markdown, capacity_text as capacity_comparison_text,
+    html as comparison_page, junit as comparison_junit, markdown as comparison_markdown,
+};
 pub use error_fix::{Connecting, connack_fix, dial_fix, error_fix};
 pub use findings::TargetFacts;
 pub use format::{plain, rate_text};
@@ -53,16 +58,17 @@ pub use history::{
     Change, Group, History, HistoryInput, HistoryRun, Table, csv as history_csv, html as history_page,
     text as history_text,
 };
+pub use hub_view::{HubView, HubViewError};
 pub use judge::{
     JudgeInput, Judgment, PhaseJudgment, failed_early, judge, judge_again, judge_phase, phase_has_failed,
 };
 pub use metric::Reading;
-pub use page::html;
+pub use page::{html, html_with_hub};
 pub use search::{
-    comparison as capacity_comparison_text, html as search_page, junit as search_junit,
-    markdown as search_markdown, text as search_text,
+    html as search_page, interval_text, junit as search_junit, level_text, markdown as search_markdown,
+    text as search_text,
 };
-pub use text::{comparison_text, culprit, text, verdict_text};
+pub use text::{comparison_text, culprit, hub_text, text, text_with_hub, verdict_text};
 pub use width::{Width, columns, cut, wrap, wrap_lines};
 
 /// An error while rendering a result.

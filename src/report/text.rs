@@ -10,6 +10,7 @@ pub use comparison::comparison_text;
 use super::banner::Banner;
 use super::connected::Thresholds;
 use super::format::{self, NONE, plain};
+use super::hub_view::{self, HubView};
 use super::sources::{is_emulator, sources, stalls};
 use super::standing::{self, Standing};
 use super::summary::Summary;
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::measure::{Culprit, Operation, Stream, threshold_label};
 use crate::plan::address_of;
-use crate::result::model::{RunResult, Severity, ThresholdResult};
+use crate::result::model::{Finding, RunResult, Severity, ThresholdResult};
 use crate::units::{human_bytes, human_count};
 use anstyle::Style;
 use operations::operations;
@@ -31,6 +32,12 @@ const ERROR_COLUMNS_MIN: usize = 36;
 /// Returns the summary of a run as text of this width that ends in a line break. `color` adds ANSI styles.
 #[must_use]
 pub fn text(result: &RunResult, color: bool, width: Width) -> String {
+    text_with_hub(result, None, color, width)
+}
+
+/// Like [`text`], with the hub's own view of the run.
+#[must_use]
+pub fn text_with_hub(result: &RunResult, hub: Option<&HubView>, color: bool, width: Width) -> String {
     let mut out = Writer::new(color, width);
     verdict(&mut out, result);
     thresholds(&mut out, result);
@@ -41,7 +48,19 @@ pub fn text(result: &RunResult, color: bool, width: Width) -> String {
     recoveries(&mut out, result);
     streams(&mut out, result);
     errors(&mut out, result);
-    findings(&mut out, result);
+    if let Some(view) = hub {
+        hub_section(&mut out, view);
+    }
+    findings(&mut out, &hub_view::with_findings(result, hub));
+    out.text
+}
+
+/// Returns only the hub's own view, with its findings.
+#[must_use]
+pub fn hub_text(view: &HubView, color: bool, width: Width) -> String {
+    let mut out = Writer::new(color, width);
+    hub_section(&mut out, view);
+    findings(&mut out, &view.findings.iter().collect::<Vec<_>>());
     out.text
 }
 
@@ -380,12 +399,27 @@ pub fn culprit(culprit: Culprit) -> &'static str {
     }
 }
 
-fn findings(out: &mut Writer, result: &RunResult) {
-    if result.findings.is_empty() {
+/// Writes the hub's metrics beside hubstorm's numbers.
+fn hub_section(out: &mut Writer, view: &HubView) {
+    out.heading(hub_view::HEADING);
+    for sentence in &view.lead {
+        out.wrapped("  ", "  ", sentence);
+    }
+    for [metric, ours, hub, difference] in &view.rows {
+        let ours = if ours == NONE { String::new() } else { format!("hubstorm {ours}, ") };
+        out.wrapped("  ", "      ", &format!("{metric}: {ours}the hub {hub}: {difference}"));
+    }
+    for metric in &view.not_used {
+        out.wrapped("  ", "      ", &format!("not shown: {metric}"));
+    }
+}
+
+fn findings(out: &mut Writer, findings: &[&Finding]) {
+    if findings.is_empty() {
         return;
     }
     out.heading("Findings");
-    for finding in &result.findings {
+    for finding in findings {
         let mark = match finding.severity {
             Severity::Warning => "  ! ",
             Severity::Note => "  - ",

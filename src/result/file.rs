@@ -31,11 +31,19 @@ pub fn read(path: &Path) -> Result<RunResult, FileError> {
 /// # Errors
 /// The input cannot be read, or [`parse`] refuses it.
 pub fn read_from(path: &Path, input: impl Read) -> Result<RunResult, FileError> {
+    parse(path, &read_bytes(path, input)?)
+}
+
+/// Reads the bytes of a result, or of another file in its place, up to a size that [`parse`] refuses.
+///
+/// # Errors
+/// The input cannot be read.
+pub fn read_bytes(path: &Path, input: impl Read) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     // Read one byte more than is permitted, to detect files that are too large.
     let read = input.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
     read.map_err(|source| FileError::Io { doing: "read", path: path.to_owned(), source })?;
-    parse(path, &bytes)
+    Ok(bytes)
 }
 
 /// Parses a result. Errors refer to the result as `path`. A byte order mark is skipped.

@@ -24,6 +24,6 @@ mod size_tests;
 pub(crate) mod testing;
 
 pub use disk::{folder_of, replace};
-pub use file::{parse, read, read_from, schema, to_compact_json, to_json, write_new};
+pub use file::{parse, read, read_bytes, read_from, schema, to_compact_json, to_json, write_new};
 pub use file_error::FileError;
 pub use recoveries::{AttemptsPerDevice, ReachedShares, StormRecovery, recoveries};

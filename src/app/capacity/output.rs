@@ -1,10 +1,11 @@
 //! The end of a search: writes the result and the page, and the exports, prints the answer, and reports to a CI system. Used by `capacity`.
 
+use crate::app::capacity_file::{self, render, write};
 use crate::app::{AppError, Env, ci, environment_error, exports, print_text};
 use crate::capacity::measured::CapacityResult;
 use crate::cli::CapacityArgs;
 use crate::plan::Plan;
-use crate::report::{self, Export, Format, Width};
+use crate::report::{self, Export, Format};
 use crate::result::disk;
 use crate::scenario::masked;
 use std::io::ErrorKind;
@@ -12,23 +13,8 @@ use std::path::{Path, PathBuf};
 
 /// Checks the exports before the load.
 pub(super) fn check(args: &CapacityArgs, plan: &Plan) -> Result<(), AppError> {
-    let mut targets: Vec<(&Path, &str)> = Vec::new();
-    for Export { format, file } in &args.export {
-        let extension = match format {
-            Format::Json | Format::Html | Format::Text | Format::Junit | Format::Markdown => {
-                format.extensions().first().copied().unwrap_or_default()
-            }
-            other => {
-                return Err(AppError::Usage(format!(
-                    "a capacity result has no format {}: use json, html, text, junit or markdown",
-                    other.name()
-                )));
-            }
-        };
-        targets.push((file, extension));
-    }
     let inputs: Vec<&PathBuf> = plan.source.files.iter().chain(&args.resume).collect();
-    exports::check_files(&targets, &inputs)
+    capacity_file::check(&args.export, &inputs)
 }
 
 /// Writes the files, prints the answer, and returns the exit code. If a file cannot be written, the others are written anyway.
@@ -85,22 +71,4 @@ fn write_new(folder: &Path, result: &mut CapacityResult) -> Result<PathBuf, AppE
         }
     }
     Err(AppError::Environment("there is no free name for the result".to_owned()))
-}
-
-fn write(file: &Path, format: Format, result: &CapacityResult) -> Result<(), AppError> {
-    let text = render(format, result)?;
-    disk::replace(file, text.as_bytes())
-        .map_err(|error| environment_error(&format!("cannot write {}", file.display()), &error))
-}
-
-fn render(format: Format, result: &CapacityResult) -> Result<String, AppError> {
-    let failed =
-        |error: &dyn std::fmt::Display| environment_error("cannot render the capacity result", error);
-    match format {
-        Format::Html => report::search_page(result).map_err(|error| failed(&error)),
-        Format::Text => Ok(report::search_text(result, false, Width::FILE)),
-        Format::Junit => report::search_junit(result).map_err(|error| failed(&error)),
-        Format::Markdown => Ok(report::search_markdown(result)),
-        _ => serde_json::to_string_pretty(result).map(|json| json + "\n").map_err(|error| failed(&error)),
-    }
 }

@@ -1,16 +1,23 @@
 //! The steps of a search before its load: checks this machine, starts the built-in hub, asks for confirmation, and makes the preflight
 //! connections. Used by `capacity`.
 
-use super::settings::{Setup, show};
+use super::settings::Setup;
 use crate::app::capacity::trials::MessageLimits;
 use crate::app::emulator_process::EmulatorProcess;
+use crate::app::machine::memory_available;
+use crate::app::read_scenario::ScenarioText;
 use crate::app::run::{control_config, endpoints, set_target};
 use crate::app::{AppError, Env, consent, cost, preflight, tell};
+use crate::capacity::generator::Machine;
+use crate::capacity::measured::Vary;
 use crate::cli::CapacityArgs;
+use crate::fleet::raise_descriptor_limit;
 use crate::link::Endpoint;
-use crate::plan::Plan;
+use crate::plan::{Plan, scale_devices};
+use crate::report::level_text;
 use crate::units::{human_count, human_duration, plural, whole};
 use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// A search that is ready to start.
 pub(super) struct Prepared {
@@ -24,13 +31,14 @@ pub(super) async fn prepare(
     args: &CapacityArgs,
     env: &mut Env,
     plan: &mut Plan,
-    (setup, workers): (&Setup, usize),
+    (setup, workers, messages): (&Setup, usize, Option<UnboundedSender<String>>),
 ) -> Result<Prepared, AppError> {
     preflight::resources(plan, workers).await?;
     preflight::output_folder(&args.out)?;
     let (mut emulator, mut roots) = (None, None);
     if plan.emulator.is_some() {
-        let (started, ready) = EmulatorProcess::start(&env.exe, control_config(plan, workers), None).await?;
+        let (started, ready) =
+            EmulatorProcess::start(&env.exe, control_config(plan, workers), messages).await?;
         roots = Some(set_target(plan, ready)?);
         emulator = Some(started);
     }
@@ -53,17 +61,50 @@ pub(super) async fn prepare(
     Ok(Prepared { emulator, endpoints })
 }
 
+/// Returns this machine as the forecast of the load generator needs it.
+pub(super) fn machine(workers: usize) -> Machine {
+    Machine {
+        workers,
+        memory_bytes: memory_available().unwrap_or(u64::MAX),
+        // The preflight check reports an error.
+        descriptors: raise_descriptor_limit().unwrap_or(u64::MAX),
+    }
+}
+
+/// Resolves the scenario with other numbers of devices, one for each fleet.
+pub(super) fn scaled(
+    args: &CapacityArgs,
+    env: &Env,
+    scenario: &ScenarioText,
+    devices: &[u32],
+) -> Result<Plan, AppError> {
+    // A fleet that is very small beside the others has one device.
+    let devices: Vec<u32> = devices.iter().map(|count| (*count).max(1)).collect();
+    let all: u64 = devices.iter().copied().map(u64::from).sum();
+    let plan = scenario.resolve(&args.scenario, env, |scenario| scale_devices(scenario, &devices));
+    plan.map_err(|error| match error {
+        AppError::Scenario(text) => AppError::Scenario(format!(
+            "the scenario cannot have {}, the highest level: use a lower --to\n{text}",
+            plural(all, "device", "devices")
+        )),
+        other => other,
+    })
+}
+
 /// Describes the search in two lines.
 fn overview(plan: &Plan, setup: &Setup) -> String {
     let target = if plan.emulator.is_some() { "the built-in hub".to_owned() } else { plan.target.address() };
     let settings = &setup.settings;
     let mut text = format!(
-        "{}: searches the capacity of {target} with phase {} and {}, from {} to {}, in trials of {}, at most {}, seed {}\n",
+        "{}: searches the capacity of {target} with phase {}{}, from {} to {}, in trials of {}, at most {}, seed {}\n",
         plan.name,
         settings.phase,
-        plural(plan.devices(), "device", "devices"),
-        show(settings.from),
-        show(settings.to),
+        match settings.vary {
+            Vary::Load => format!(" and {}", plural(plan.devices(), "device", "devices")),
+            Vary::Devices => String::new(),
+        },
+        level_text(settings.vary, &settings.from),
+        level_text(settings.vary, &settings.to),
         human_duration(setup.slots.settle + setup.slots.judged),
         human_duration(setup.slots.length() * u32::from(setup.slots.count)),
         plan.seed,
@@ -87,8 +128,9 @@ pub(super) fn message_limits(args: &CapacityArgs, plan: &Plan) -> MessageLimits 
 /// Returns the question before a search on a hub that bills.
 fn question(args: &CapacityArgs, plan: &Plan, setup: &Setup) -> String {
     let slots = &setup.slots;
-    let seconds = (slots.settle + slots.judged).as_secs_f64() * f64::from(slots.count);
-    let most = whole(setup.settings.to.per_s * seconds).min(args.max_messages.unwrap_or(u64::MAX));
+    let seconds = setup.load_s() * u64::from(slots.count);
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53 seconds")]
+    let most = whole(setup.settings.to.per_s * seconds as f64).min(args.max_messages.unwrap_or(u64::MAX));
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53 messages")]
     let billed = whole(most as f64 * cost::blocks_per_message(plan));
     format!(

@@ -1,17 +1,16 @@
 //! `--resume`: reads the trials of an earlier search, and checks that it was the same search. Used by `capacity`.
 
 use super::settings::Setup;
-use crate::app::{AppError, paths};
-use crate::capacity::measured::{CapacityResult, SCHEMA, Trial};
+use crate::app::{AppError, capacity_file};
+use crate::capacity::measured::{CapacityResult, SearchSettings, Trial};
 use crate::capacity::{Next, Search};
 use crate::cli::CapacityArgs;
 use crate::plan::Plan;
-use std::path::Path;
 
 /// Returns the trials of the search to resume; none without `--resume`.
 pub(super) fn trials(args: &CapacityArgs, plan: &Plan, setup: &Setup) -> Result<Vec<Trial>, AppError> {
     let Some(file) = &args.resume else { return Ok(Vec::new()) };
-    let before = read(file)?;
+    let before = capacity_file::read(file)?;
     let differs = |what: &str| {
         AppError::Usage(format!(
             "--resume {}: {what} differs from that search; repeat its options, or start a new search",
@@ -21,7 +20,9 @@ pub(super) fn trials(args: &CapacityArgs, plan: &Plan, setup: &Setup) -> Result<
     if before.run.scenario.plan_sha256 != plan.fingerprint() {
         return Err(differs("the load (plan_sha256)"));
     }
-    if before.search != setup.settings {
+    // Earlier versions did not write the level of the scenario, which follows from the plan.
+    let settings = SearchSettings { whole: setup.settings.whole, ..before.search.clone() };
+    if settings != setup.settings {
         return Err(differs(different(&before, setup)));
     }
     // The search chooses its levels from the trials so far, so the same trials lead to the same levels.
@@ -41,6 +42,7 @@ pub(super) fn trials(args: &CapacityArgs, plan: &Plan, setup: &Setup) -> Result<
 fn different(before: &CapacityResult, setup: &Setup) -> &'static str {
     let (old, new) = (&before.search, &setup.settings);
     match () {
+        () if old.vary != new.vary => "--vary",
         () if old.phase != new.phase => "--phase",
         () if old.from != new.from => "--from",
         () if old.to != new.to => "--to",
@@ -48,28 +50,6 @@ fn different(before: &CapacityResult, setup: &Setup) -> &'static str {
         () if (old.hold_us, old.settle_us) != (new.hold_us, new.settle_us) => "--hold",
         () if old.confirm != new.confirm => "--confirm",
         () if old.exhaust_burst != new.exhaust_burst => "--exhaust-burst",
-        () if old.thresholds != new.thresholds => "[thresholds]",
-        () => "--vary",
+        () => "[thresholds]",
     }
-}
-
-/// Reads a capacity result.
-pub(in crate::app) fn read(file: &Path) -> Result<CapacityResult, AppError> {
-    let bytes = std::fs::read(file).map_err(|error| {
-        AppError::Environment(paths::unreadable("capacity result", file, &error, &["json"]))
-    })?;
-    let invalid = |what: &str| {
-        AppError::Environment(format!(
-            "{} {what}; specify the JSON file of hubstorm capacity",
-            file.display()
-        ))
-    };
-    let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| invalid(&format!("is not valid JSON ({error})")))?;
-    match value.get("schema").and_then(serde_json::Value::as_str) {
-        Some(SCHEMA) => {}
-        Some(other) => return Err(invalid(&format!("is not a capacity result (schema {other:?})"))),
-        None => return Err(invalid("is not a capacity result (it has no schema)")),
-    }
-    serde_json::from_value(value).map_err(|error| invalid(&format!("is damaged ({error})")))
 }

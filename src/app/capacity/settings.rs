@@ -1,21 +1,23 @@
 //! The settings of a search: checks the options against the scenario, and fills in their defaults. Used by `capacity` before anything starts.
-//! Uses only the command line and the plan.
+//! Uses only the command line and the plan. [`levels`] converts levels, and determines the range.
+
+mod levels;
 
 use crate::app::AppError;
-use crate::capacity::measured::{Level, SearchSettings, Vary};
+use crate::capacity::generator::Machine;
+use crate::capacity::measured::{SearchSettings, Vary};
+use crate::capacity::pace::{LEAD_S, SlotTimes};
 use crate::capacity::search_assertion::Assertion;
-use crate::capacity::{SearchRules, pace::SlotTimes};
+use crate::capacity::{SearchRules, burst};
 use crate::cli::{CapacityArgs, VaryArg};
 use crate::iothub::throttles::Class;
 use crate::measure::{Operation, Rules, Test};
-use crate::plan::{Plan, Spread, TargetKind, Threshold, TrialSlots, samples_needed};
-use crate::units::{Percent, Rate, human_count, human_duration, parse_duration, whole};
+use crate::plan::{Plan, Spread, TargetKind, Threshold, TrialSlots, samples_needed, share_devices};
+use crate::units::{Percent, human_count, human_duration, parse_duration};
+use levels::{range, scenario_error};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// The level of the phase's own load.
-const WHOLE: u64 = 1_000_000;
-/// The default for the lowest level.
-const FROM: u64 = WHOLE / 10;
 /// Time without load between two trials.
 const IDLE: Duration = Duration::from_secs(5);
 /// Settling time of targets that do not shape traffic.
@@ -28,8 +30,12 @@ const HOLD_MIN: Duration = Duration::from_secs(3);
 const HOLD_MAX: Duration = Duration::from_secs(3_600);
 const SLOTS: u64 = 40;
 const SLOTS_MAX: u64 = 400;
-/// Messages per second that one worker can generate: 80% of a core at 10 us per message (docs/performance.md, 10,000/s and more).
-const WORKER_PER_S: f64 = 80_000.0;
+/// Devices connect and disconnect at this rate per second, unless the scenario or the hub's size has another one, or this takes too long
+/// (our choice).
+const CONNECTS_PER_S: f64 = 200.0;
+const CONNECTING_S_MAX: f64 = 60.0;
+/// While the search narrows its interval, at most about this share of the devices connects or disconnects between two trials.
+const STEP: f64 = 0.1;
 
 /// The settings of a search, and everything derived from the plan.
 #[derive(Debug)]
@@ -42,42 +48,74 @@ pub(super) struct Setup {
     /// The thresholds that trials are judged by.
     pub(super) judge: Rules,
     pub(super) scale: Scale,
+    /// If the number of devices varies: what is needed to set it.
+    pub(super) devices: Option<VariedDevices>,
     pub(super) assertions: Vec<Assertion>,
     pub(super) notes: Vec<String>,
 }
 
-/// Converts levels.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
-    /// Messages per second at the phase's own load.
-    whole_per_s: f64,
-    devices: u64,
+/// What is needed to set the number of online devices.
+#[derive(Debug)]
+pub(super) struct VariedDevices {
+    /// For each fleet, its devices in the scenario, and the share of them that is online in the searched phase.
+    fleets: Vec<(u32, f64)>,
+    /// Planned connects and disconnects per second.
+    per_s: f64,
+    /// Length of the part of a slot in which devices connect, in seconds.
+    connect_s: u64,
 }
 
-impl Scale {
-    /// Returns a level with its messages per second.
-    pub(super) fn level(self, level: u64) -> Level {
-        Level { level, per_s: self.whole_per_s * self.factor(level), devices: self.devices }
+impl VariedDevices {
+    /// Returns the number of devices of each fleet if there are `level` devices in all.
+    pub(super) fn fleets(&self, level: u64) -> Vec<u32> {
+        let devices: Vec<u32> = self.fleets.iter().map(|(devices, _)| *devices).collect();
+        share_devices(&devices, level)
     }
 
-    /// Returns the load factor of a level.
-    #[expect(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
-    pub(super) fn factor(self, level: u64) -> f64 {
-        level as f64 / WHOLE as f64
+    /// Returns the number of online devices of each fleet if there are `level` devices in all.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a device count")]
+    pub(super) fn online(&self, level: u64) -> Arc<[u32]> {
+        let online = |(devices, (_, share)): (u32, &(u32, f64))| (f64::from(devices) * share).round() as u32;
+        self.fleets(level).into_iter().zip(&self.fleets).map(online).collect()
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a constant")]
-    fn of_per_s(self, per_s: f64) -> u64 {
-        whole((per_s / self.whole_per_s * WHOLE as f64).round()).max(1)
+    /// Returns how long the devices take to connect or disconnect between two levels, in whole seconds.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a device count; the cast saturates"
+    )]
+    pub(super) fn over_s(&self, before: u64, after: u64) -> u64 {
+        (before.abs_diff(after) as f64 / self.per_s).ceil() as u64
     }
 }
 
 impl Setup {
+    /// Returns the messages of a trial at most, as seconds of its level.
+    pub(super) fn load_s(&self) -> u64 {
+        let settle_s = self.slots.settle.as_secs();
+        let burst_s = if self.settings.exhaust_burst { burst::extra_s(settle_s) } else { 0 };
+        burst_s + settle_s + self.slots.judged.as_secs()
+    }
+
+    /// Returns the plan of the trials.
+    pub(super) fn trials(&self, plan: Plan) -> Plan {
+        match &self.devices {
+            None => plan.into_trials(self.phase, &self.slots),
+            Some(_) => {
+                let share = self.scale.share(self.rules.from) / self.scale.share(self.rules.to);
+                plan.into_device_trials(self.phase, &self.slots, share)
+            }
+        }
+    }
+
     /// Returns the times of the slots for the plan of the trials.
     pub(super) fn times(&self, trials: &Plan) -> SlotTimes {
         SlotTimes {
             start_s: trials.schedule.load_end().as_secs(),
             idle_s: self.slots.idle.as_secs(),
+            connect_s: self.devices.as_ref().map_or(0, |devices| devices.connect_s),
             settle_s: self.slots.settle.as_secs(),
             judged_s: self.slots.judged.as_secs(),
             count: self.slots.count,
@@ -85,27 +123,27 @@ impl Setup {
     }
 }
 
-/// Checks the options and returns the settings. `workers` is the number of worker threads.
-pub(super) fn resolve(args: &CapacityArgs, plan: &Plan, workers: usize) -> Result<Setup, AppError> {
-    if args.vary == VaryArg::Devices {
-        return Err(AppError::Usage(
-            "--vary devices is not available in this version; use --vary load, and run with other numbers of devices: \
-             --set fleet.NAME.devices=N"
-                .to_owned(),
-        ));
-    }
-    let assertions = args.assertions.iter().map(|text| Assertion::parse(text));
+/// Checks the options and returns the settings. `plan` is that of the scenario as written.
+pub(super) fn resolve(args: &CapacityArgs, plan: &Plan, machine: &Machine) -> Result<Setup, AppError> {
+    let vary = match args.vary {
+        VaryArg::Load => Vary::Load,
+        VaryArg::Devices => Vary::Devices,
+    };
+    let assertions = args.assertions.iter().map(|text| Assertion::parse(text, vary));
     let assertions =
         assertions.collect::<Result<_, _>>().map_err(|error| AppError::Usage(error.to_string()))?;
     let phase = phase(args, plan)?;
     let name = plan.schedule.phases()[phase].name.clone();
-    let whole_per_s = searchable_rate(plan, phase, &name)?;
-    let (thresholds, notes) = thresholds(plan, phase, &name)?;
-    let scale = Scale { whole_per_s, devices: plan.devices() };
-    let slots = slots(args, plan)?;
-    let least = least_level(&thresholds, plan, (phase, &name), (scale, slots.judged));
-    let rules = range(args, plan, (scale, least, workers), &name)?;
+    let whole_per_s = searchable_rate(plan, (phase, &name), vary)?;
+    let (thresholds, notes) = thresholds(plan, (phase, &name), vary)?;
+    let scale = Scale { vary, whole_per_s, devices: plan.devices() };
+    let mut slots = slots(args, plan)?;
+    let least = least_level(&thresholds, plan, phase, (scale, slots.judged));
+    let rules = range(args, (plan, &name), (scale, least), machine)?;
     let rules = SearchRules { width: width(&args.width)?, confirm: args.confirm, ..rules };
+    let devices = (vary == Vary::Devices).then(|| varied_devices(plan, phase, rules.to));
+    slots.idle += Duration::from_secs(devices.as_ref().map_or(0, |devices| devices.connect_s));
+    slots.count = slot_count(args, &slots)?;
     let all = plan.rules();
     let kept = |number: &usize| thresholds.iter().any(|(kept, _)| kept == number);
     let judge: Vec<_> = all
@@ -126,24 +164,21 @@ pub(super) fn resolve(args: &CapacityArgs, plan: &Plan, workers: usize) -> Resul
     };
     let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let settings = SearchSettings {
-        vary: Vary::Load,
+        vary,
         phase: name,
         from: scale.level(rules.from),
         to: scale.level(rules.to),
+        whole: Some(scale.level(scale.whole())),
         width: rules.width,
         hold_us: us(hold(args, plan)?),
         settle_us: us(slots.settle),
         judged_us: us(slots.judged),
         confirm: rules.confirm,
-        exhaust_burst: args.exhaust_burst,
+        exhaust_burst: shapes(args, plan),
         thresholds: judge.iter().map(label).collect(),
     };
     let judge = Rules { thresholds: judge, ..plan.rules() };
-    Ok(Setup { phase, settings, rules, slots, judge, scale, assertions, notes })
-}
-
-fn scenario_error(text: String) -> AppError {
-    AppError::Scenario(format!("the scenario cannot be searched; nothing was started\n  {text}"))
+    Ok(Setup { phase, settings, rules, slots, judge, scale, devices, assertions, notes })
 }
 
 /// Returns the searched phase.
@@ -165,8 +200,32 @@ fn phase(args: &CapacityArgs, plan: &Plan) -> Result<usize, AppError> {
     })
 }
 
+/// Returns what is needed to set the number of devices, up to `to`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "device counts are far below 2^53"
+)]
+fn varied_devices(plan: &Plan, phase: usize, to: u64) -> VariedDevices {
+    let devices = plan.fleets.iter().map(|fleet| fleet.devices);
+    let paced: f64 = {
+        let schedules = plan.fleets.iter().map(|fleet| plan.schedule_of(fleet));
+        schedules.filter_map(|schedule| schedule.phases().get(phase)?.connect_rate_hz).sum()
+    };
+    let throttle = plan.hub_size().and_then(|size| size.per_minute(Class::Connections));
+    let per_s = match throttle {
+        _ if paced > 0.0 => paced,
+        Some(per_minute) => CONNECTS_PER_S.min(per_minute as f64 / 60.0),
+        None => CONNECTS_PER_S.max(to as f64 / CONNECTING_S_MAX),
+    };
+    // The number of online devices is read some time after the last one has connected.
+    let connect_s = (to as f64 * STEP / per_s).ceil().clamp(1.0, CONNECTING_S_MAX) as u64 + LEAD_S;
+    VariedDevices { fleets: devices.zip(plan.online_shares(phase)).collect(), per_s, connect_s }
+}
+
 /// Returns the messages per second of a phase whose load can be varied.
-fn searchable_rate(plan: &Plan, number: usize, name: &str) -> Result<f64, AppError> {
+fn searchable_rate(plan: &Plan, (number, name): (usize, &str), vary: Vary) -> Result<f64, AppError> {
     let schedules = plan.fleets.iter().map(|fleet| plan.schedule_of(fleet));
     if schedules.filter_map(|schedule| schedule.phases().get(number)).any(|phase| phase.disconnect.is_some())
     {
@@ -186,6 +245,13 @@ fn searchable_rate(plan: &Plan, number: usize, name: &str) -> Result<f64, AppErr
             "a recording has times of its own, so it does not follow the load; search with a stream that has `every` or `rate`".to_owned(),
         ));
     }
+    if vary == Vary::Devices && plan.deliveries.tracks_any() {
+        return Err(scenario_error(
+            "which devices receive a tracked message (${stamp}) is not known if the number of devices varies; use --vary load, or remove the \
+             stamp"
+                .to_owned(),
+        ));
+    }
     let rate = plan.phase_rate(number);
     if rate > 0.0 {
         return Ok(rate);
@@ -201,8 +267,8 @@ type Numbered<'a> = Vec<(usize, &'a Threshold)>;
 /// Returns the thresholds that a trial is judged by, and notes about those that are left out.
 fn thresholds<'a>(
     plan: &'a Plan,
-    number: usize,
-    name: &str,
+    (number, name): (usize, &str),
+    vary: Vary,
 ) -> Result<(Numbered<'a>, Vec<String>), AppError> {
     let warmup = plan.schedule.phases()[number].warmup;
     let covers = |threshold: &Threshold| match threshold.phase {
@@ -213,21 +279,19 @@ fn thresholds<'a>(
     let (kept, left_out): (Numbered, Numbered) =
         covering.partition(|(_, threshold)| !is_about_connections(threshold.metric));
     if kept.is_empty() {
-        let others = if left_out.is_empty() {
-            ""
-        } else {
-            " besides those on connections, which stay open during the search"
-        };
+        let others =
+            if left_out.is_empty() { "" } else { " besides those on connections, which no trial judges" };
         return Err(scenario_error(format!(
             "no threshold covers phase {name}{others}, so every level would pass; add one to [thresholds], for example \
              \"telemetry{{phase:{name}}}\" = [\"p(99) < 500ms\", \"rate(ok) > 99.9%\"]"
         )));
     }
+    let why = match vary {
+        Vary::Load => "devices stay connected during the search",
+        Vary::Devices => "devices connect before the judged part of a trial",
+    };
     let note = |(_, threshold): &(usize, &Threshold)| {
-        format!(
-            "The threshold {} {} is left out: devices stay connected during the search",
-            threshold.metric, threshold.expression
-        )
+        format!("The threshold {} {} is left out: {why}", threshold.metric, threshold.expression)
     };
     let notes = left_out.iter().map(note).collect();
     Ok((kept, notes))
@@ -242,9 +306,9 @@ fn is_about_connections(operation: Operation) -> bool {
         )
 }
 
-/// Returns whether the target lets a burst through before it shapes traffic.
-fn shapes(plan: &Plan) -> bool {
-    plan.target.kind == TargetKind::IotHub && plan.hub_size().is_some()
+/// Returns whether the target lets a burst through before it shapes traffic: then each trial uses up the burst first.
+fn shapes(args: &CapacityArgs, plan: &Plan) -> bool {
+    args.exhaust_burst || (plan.target.kind == TargetKind::IotHub && plan.hub_size().is_some())
 }
 
 fn duration(option: &str, text: &str) -> Result<Duration, AppError> {
@@ -255,7 +319,7 @@ fn duration(option: &str, text: &str) -> Result<Duration, AppError> {
 
 /// Returns the length of a trial, in whole seconds.
 fn hold(args: &CapacityArgs, plan: &Plan) -> Result<Duration, AppError> {
-    let Some(text) = &args.hold else { return Ok(if shapes(plan) { HOLD_SHAPED } else { HOLD }) };
+    let Some(text) = &args.hold else { return Ok(if shapes(args, plan) { HOLD_SHAPED } else { HOLD }) };
     let hold = Duration::from_secs(duration("--hold", text)?.as_secs());
     if (HOLD_MIN..=HOLD_MAX).contains(&hold) {
         return Ok(hold);
@@ -263,16 +327,20 @@ fn hold(args: &CapacityArgs, plan: &Plan) -> Result<Duration, AppError> {
     Err(AppError::Usage(format!("--hold {text}: use 3s to 1h, in whole seconds")))
 }
 
-/// Returns the slots for the trials.
+/// Returns the parts of a slot. The time in which devices connect and the number of slots are not yet known.
 fn slots(args: &CapacityArgs, plan: &Plan) -> Result<TrialSlots, AppError> {
     let hold = hold(args, plan)?;
-    let (settle, judged) = if shapes(plan) {
+    let (settle, judged) = if shapes(args, plan) {
         let judged = Duration::from_secs((hold.as_secs() / 3).max(1));
         (hold - judged, judged)
     } else {
         (SETTLE, hold)
     };
-    let mut slots = TrialSlots { idle: IDLE, settle, judged, count: 0 };
+    Ok(TrialSlots { idle: IDLE, settle, judged, count: 0 })
+}
+
+/// Returns the number of slots in the permitted time.
+fn slot_count(args: &CapacityArgs, slots: &TrialSlots) -> Result<u16, AppError> {
     let count = match &args.max_time {
         None => SLOTS,
         Some(text) => duration("--max-time", text)?.as_secs() / slots.length().as_secs(),
@@ -284,15 +352,14 @@ fn slots(args: &CapacityArgs, plan: &Plan) -> Result<TrialSlots, AppError> {
             human_duration(slots.length())
         )));
     }
-    slots.count = u16::try_from(count.min(SLOTS_MAX)).unwrap_or(u16::MAX);
-    Ok(slots)
+    Ok(u16::try_from(count.min(SLOTS_MAX)).unwrap_or(u16::MAX))
 }
 
 /// Returns the lowest level that gives every percentile enough samples, with the threshold that needs it.
 fn least_level(
     thresholds: &[(usize, &Threshold)],
     plan: &Plan,
-    (phase, _): (usize, &str),
+    phase: usize,
     (scale, judged): (Scale, Duration),
 ) -> Option<(u64, String)> {
     let needs = thresholds.iter().filter_map(|(_, threshold)| {
@@ -304,78 +371,13 @@ fn least_level(
         #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
         let share = needed as f64 / (whole_per_s * judged.as_secs_f64());
         // Arrivals are random, so a few more than needed.
-        let level =
-            if share.is_finite() { scale.of_per_s(scale.whole_per_s * share * 1.05) } else { u64::MAX };
+        let level = if share.is_finite() { scale.of_share(share * 1.05) } else { u64::MAX };
         Some((
             level,
             format!("{} {} needs {} samples", threshold.metric, threshold.expression, human_count(needed)),
         ))
     });
     needs.max_by_key(|(level, _)| *level)
-}
-
-/// Returns the range of the search.
-fn range(
-    args: &CapacityArgs,
-    plan: &Plan,
-    (scale, least, workers): (Scale, Option<(u64, String)>, usize),
-    phase: &str,
-) -> Result<SearchRules, AppError> {
-    let to = match &args.to {
-        Some(text) => level("--to", text, scale)?,
-        None => scale.of_per_s(default_most(plan, workers)),
-    };
-    let shown = |level: u64| show(scale.level(level));
-    let (least, why) = least.unwrap_or((1, String::new()));
-    let from = match &args.from {
-        Some(text) => level("--from", text, scale)?,
-        None => FROM.min(to / 10).max(least),
-    };
-    if to < least {
-        return Err(scenario_error(format!(
-            "no level can feed the thresholds of phase {phase}: {why} in each trial, which takes {}, and the highest level is {}; use a longer \
-             --hold, a higher --to, or a lower percentile",
-            if least == u64::MAX { "messages that are never due".to_owned() } else { shown(least) },
-            shown(to)
-        )));
-    }
-    if from < least {
-        return Err(scenario_error(format!(
-            "the lowest level, {}, cannot feed the thresholds of phase {phase}: {why} in each trial, which takes {}; use --from {}, or a \
-             longer --hold",
-            shown(from),
-            shown(least),
-            Percent::from_fraction((scale.factor(least) * 1e3).ceil() / 1e3)
-        )));
-    }
-    if from > to {
-        return Err(AppError::Usage(format!(
-            "--from ({}) is above --to ({}); swap them, or leave one out",
-            shown(from),
-            shown(to)
-        )));
-    }
-    Ok(SearchRules { from, to, width: 0.0, confirm: 0 })
-}
-
-/// Returns the messages per second of the default highest level: what this machine can generate, but no more than twice the throttle of a
-/// hub whose size is known.
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn default_most(plan: &Plan, workers: usize) -> f64 {
-    let generator = WORKER_PER_S * workers as f64;
-    let throttle = plan.hub_size().and_then(|size| size.per_minute(Class::D2c));
-    throttle.map_or(generator, |per_minute| generator.min(2.0 * per_minute as f64 / 60.0))
-}
-
-/// Parses a level: a share of the phase's load, or messages per second.
-fn level(option: &str, text: &str, scale: Scale) -> Result<u64, AppError> {
-    let share = text.parse::<Percent>().map(|share| share.as_fraction() * scale.whole_per_s).ok();
-    let per_s = share.or_else(|| text.parse::<Rate>().map(Rate::as_per_second).ok());
-    per_s.filter(|per_s| *per_s > 0.0).map(|per_s| scale.of_per_s(per_s)).ok_or_else(|| {
-        AppError::Usage(format!(
-            "{option} {text:?} is not a level; write a share of the phase's load, such as 20%, or messages per second, such as 400/s"
-        ))
-    })
 }
 
 fn width(text: &str) -> Result<f64, AppError> {
@@ -385,10 +387,7 @@ fn width(text: &str) -> Result<f64, AppError> {
     })
 }
 
-/// Formats a level: `2,400/s`.
-pub(super) fn show(level: Level) -> String {
-    crate::report::rate_text(level.per_s)
-}
+pub(super) use levels::Scale;
 
 #[cfg(test)]
 mod tests;

@@ -1,25 +1,27 @@
 //! Runs the trials of a search: reads the events of the run, asks the pace and the search what to do, extends the load, and judges each trial
-//! when its messages have ended. Used by `search_run`. It does no I/O: it returns commands and lines of progress.
+//! when its messages have ended. Used by `run_fleet`. It does no I/O: it returns commands and lines of progress.
+
+mod observer;
 
 use super::counts::Counts;
-use super::settings::{Setup, show};
+use super::settings::Setup;
 use crate::app::capacity::remaining::remaining;
+use crate::app::run_fleet::Actions;
 use crate::capacity::backlog::BacklogGrowth;
+use crate::capacity::burst::Flow;
 use crate::capacity::measured::{Bound, EndReason, Trial, Verdict};
 use crate::capacity::pace::{EndedTrial, Pace, SlotTimes, Step, Tick};
 use crate::capacity::trial::{Judged, TrialFacts, judge};
 use crate::capacity::{Answer, End, Next, Search};
 use crate::fleet::Command;
-use crate::measure::{Event, Measurement, Operation, Second, Totals};
-use crate::plan::{Segment, TrialSlots};
-use crate::report::{PhaseJudgment, judge_phase, phase_has_failed};
+use crate::measure::{Measurement, Operation, Second, Totals};
+use crate::plan::{OnlineChange, Segment, TrialSlots};
+use crate::report::{PhaseJudgment, interval_text, judge_phase, level_text, phase_has_failed};
 use crate::units::{human_count, human_us};
 use std::time::Duration;
 
 /// The share of the planned devices that must be online before a trial starts.
 const ONLINE_PERCENT: u64 = 99;
-/// The hub holds messages back if the backlog is as large as the load of this time.
-const SHAPED_S: f64 = 1.0;
 
 /// The limits on the messages of a search.
 #[derive(Clone, Copy, Debug)]
@@ -28,13 +30,6 @@ pub(super) struct MessageLimits {
     pub(super) option: u64,
     /// Messages until the daily quota of the hub is used up.
     pub(super) quota: u64,
-}
-
-/// What to do after an event: commands for the fleet, and lines for the user.
-#[derive(Debug, Default)]
-pub(super) struct Actions {
-    pub(super) commands: Vec<Command>,
-    pub(super) lines: Vec<String>,
 }
 
 /// The trials of a search.
@@ -51,6 +46,8 @@ pub(super) struct Trials<'a> {
     /// The latest measurement.
     measurement: Option<Box<Measurement>>,
     end: Option<EndReason>,
+    /// The number of devices that the latest command set, if it varies.
+    devices: u64,
 }
 
 impl<'a> Trials<'a> {
@@ -64,7 +61,7 @@ impl<'a> Trials<'a> {
         let mut search = Search::new(setup.rules);
         resumed.iter().for_each(|trial| search.record(trial.level.level, trial.verdict.into()));
         let ended = resumed.iter().map(|_| None).collect();
-        let trials = Trials {
+        let mut trials = Trials {
             setup,
             times,
             limits,
@@ -75,26 +72,15 @@ impl<'a> Trials<'a> {
             ended,
             measurement: None,
             end: None,
+            devices: setup.rules.from,
         };
         let mut actions = Actions::default();
+        trials.set_devices(
+            Step::Online { from_s: times.start_s, over_s: 0, level: setup.rules.from },
+            &mut actions,
+        );
         trials.load(first, &mut actions);
         (trials, actions)
-    }
-
-    /// Handles an event of the run.
-    pub(super) fn handle_event(&mut self, event: &Event) -> Actions {
-        let mut actions = Actions::default();
-        match event {
-            Event::Measured { measurement, .. } => self.measurement = Some(measurement.clone()),
-            Event::Second(second) if self.end.is_none() => self.second(second, &mut actions),
-            _ => {}
-        }
-        actions
-    }
-
-    /// Ends the search, unless it has ended.
-    pub(super) fn stop(&mut self, end: EndReason) {
-        self.end.get_or_insert(end);
     }
 
     /// Returns why the search ended, its trials, and the bounds that they prove.
@@ -102,15 +88,26 @@ impl<'a> Trials<'a> {
         (self.end.unwrap_or(EndReason::Breakdown), self.trials, self.search.answer_so_far())
     }
 
+    /// Returns whether the hub may still have let a burst through in the trials at the lower bound: twice their level did not show its limit,
+    /// although the upper bound is below that.
+    pub(super) fn may_hide_a_burst(&self) -> bool {
+        let Answer { lower: Some(lower), upper: Some(upper), .. } = self.search.answer_so_far() else {
+            return false;
+        };
+        let at_lower = self.ended.iter().flatten().filter(|ended| ended.level == lower).collect::<Vec<_>>();
+        upper < 2 * lower && !at_lower.is_empty() && at_lower.iter().all(|ended| ended.burst_left)
+    }
+
     fn second(&mut self, second: &Second, actions: &mut Actions) {
         let Some(measurement) = self.measurement.take() else { return };
         let planned_per_s = second.planned_per_s.unwrap_or(0.0);
         self.counts.add(&measurement, &self.setup.judge, planned_per_s);
-        let tick = self.tick(second, &measurement, planned_per_s);
+        let tick = self.tick(second, &measurement);
         loop {
             match self.pace.step(&tick) {
                 Step::Wait => break,
                 step @ Step::Load { .. } => self.load(step, actions),
+                step @ Step::Online { .. } => self.set_devices(step, actions),
                 Step::Judge(ended) => self.judge(ended, &measurement, actions),
                 Step::Next => self.next(actions),
                 Step::Offline => self.record_offline(actions),
@@ -123,10 +120,11 @@ impl<'a> Trials<'a> {
         self.measurement = Some(measurement);
     }
 
-    fn tick(&self, second: &Second, measurement: &Measurement, planned_per_s: f64) -> Tick {
+    fn tick(&self, second: &Second, measurement: &Measurement) -> Tick {
         let at_s = second.at.as_secs();
         let (online, planned) = (second.live.online, second.live.planned_online);
         let steady = online.saturating_mul(100) >= planned.saturating_mul(ONLINE_PERCENT);
+        let level = self.setup.scale.level(1).per_s;
         Tick {
             at_s,
             drained: self.counts.is_drained() && steady,
@@ -135,7 +133,7 @@ impl<'a> Trials<'a> {
                 .pace
                 .running()
                 .is_some_and(|(slot, level)| self.has_failed(slot, level, at_s, measurement)),
-            shaped: planned_per_s > 0.0 && self.counts.backlog() > SHAPED_S * planned_per_s,
+            flow: Flow { backlog: self.counts.backlog() / level, served: self.counts.newly_ok() / level },
         }
     }
 
@@ -161,8 +159,18 @@ impl<'a> Trials<'a> {
     /// Extends the load.
     fn load(&self, step: Step, actions: &mut Actions) {
         if let Step::Load { until_s, level } = step {
-            let factor = [self.setup.scale.factor(level); 2];
+            let factor = [self.setup.scale.factor(level, self.devices); 2];
             actions.commands.push(Command::Append(Segment { until: Duration::from_secs(until_s), factor }));
+        }
+    }
+
+    /// Changes the number of devices, if it varies.
+    fn set_devices(&mut self, step: Step, actions: &mut Actions) {
+        if let (Some(devices), Step::Online { from_s, over_s, level }) = (&self.setup.devices, step) {
+            self.devices = level;
+            let [from, over] = [from_s, over_s].map(Duration::from_secs);
+            let change = OnlineChange { from, over, devices: devices.online(level) };
+            actions.commands.push(Command::ChangeOnline(change));
         }
     }
 
@@ -171,7 +179,7 @@ impl<'a> Trials<'a> {
         match self.search.next() {
             Next::Done(answer) => self.end(reason(answer.end), actions),
             Next::Trial { level } => {
-                let seconds = self.times.settle_s + self.times.judged_s;
+                let seconds = self.setup.load_s();
                 #[expect(clippy::cast_precision_loss, reason = "a number of seconds")]
                 let messages = crate::units::whole(self.setup.scale.level(level).per_s * seconds as f64);
                 let after = self.counts.due().saturating_add(messages);
@@ -181,27 +189,43 @@ impl<'a> Trials<'a> {
                 if after > self.limits.option {
                     return self.end(EndReason::Messages, actions);
                 }
-                actions.lines.push(format!(
+                actions.log.push(format!(
                     "trial {}: {}{}",
                     self.trials.len() + 1,
-                    show(self.setup.scale.level(level)),
+                    self.shown(level),
                     self.left(level)
                 ));
-                let burst = self.setup.settings.exhaust_burst.then(|| self.burst_level());
-                let step = self.pace.start(level, burst);
-                self.load(step, actions);
+                let burst = self.setup.settings.exhaust_burst;
+                match &self.setup.devices {
+                    None => {
+                        let step = self.pace.start(level, burst);
+                        self.load(step, actions);
+                    }
+                    Some(devices) => {
+                        let over_s = devices.over_s(self.devices, level);
+                        let step = self.pace.start_connecting(level, over_s, burst);
+                        self.set_devices(step, actions);
+                    }
+                }
             }
         }
     }
 
-    /// Returns the level that uses up the burst allowance of the hub: the lowest one that the hub did not keep up with.
-    fn burst_level(&self) -> u64 {
-        self.search.answer_so_far().upper.unwrap_or(self.setup.rules.to)
+    fn shown(&self, level: u64) -> String {
+        let scale = self.setup.scale;
+        level_text(self.setup.settings.vary, &scale.level(level))
     }
 
     fn left(&self, level: u64) -> String {
         let (trials, time) = remaining(&self.search, &self.setup.rules, level, self.times.length_s());
         format!(", about {trials} to go ({time})")
+    }
+
+    /// Returns the bounds so far.
+    fn interval(&self) -> String {
+        let Answer { lower, upper, .. } = self.search.answer_so_far();
+        let [lower, upper] = [lower, upper].map(|level| level.map(|level| self.setup.scale.level(level)));
+        interval_text(self.setup.settings.vary, lower.as_ref(), upper.as_ref(), "not known yet")
     }
 
     fn end(&mut self, end: EndReason, actions: &mut Actions) {
@@ -217,7 +241,7 @@ impl<'a> Trials<'a> {
             reason: "devices were not online within a minute before the load".to_owned(),
             bound: Some(Bound::Offline),
         };
-        let ended = EndedTrial { slot: 0, level, ended_s: 0, cut: true, undrained: false };
+        let ended = EndedTrial { slot: 0, level, ended_s: 0, cut: true, undrained: false, burst_left: false };
         self.record((self.describe(&ended, judged, &Measurement::default()), None), actions);
     }
 
@@ -319,18 +343,11 @@ impl<'a> Trials<'a> {
         };
         let p99 = trial.p99_us.map_or_else(String::new, |us| format!(", p99 {}", human_us(us)));
         let reason = if trial.reason.is_empty() { String::new() } else { format!(" ({})", trial.reason) };
-        let Answer { lower, upper, .. } = self.search.answer_so_far();
-        let at = |level: u64| show(self.setup.scale.level(level));
-        let interval = match (lower, upper) {
-            (Some(lower), Some(upper)) => format!("between {} and {}", at(lower), at(upper)),
-            (Some(lower), None) => format!("at least {}", at(lower)),
-            (None, Some(upper)) => format!("below {}", at(upper)),
-            (None, None) => "not known yet".to_owned(),
-        };
+        let interval = self.interval();
         format!(
             "trial {}: {} is {verdict}: {} of {} ok{p99}{reason}; capacity {interval}",
             trial.number,
-            show(trial.level),
+            self.shown(trial.level.level),
             human_count(trial.ok),
             human_count(trial.due),
         )

@@ -1,40 +1,40 @@
-//! `hubstorm compare` of two capacity results. Used by `compare`; `crate::capacity` decides.
+//! `hubstorm compare` of two capacity results. Used by `compare`; `crate::capacity` decides, and the formats are in `crate::report`.
 
 use super::output;
-use crate::app::capacity::read;
-use crate::app::{AppError, Env, ci, environment_error, exports, print, print_text};
-use crate::capacity::comparison::{CapacityComparison, Outcome, compare_capacities};
+use crate::app::file_kind::FileKind;
+use crate::app::{AppError, Env, capacity_file, ci, environment_error, print, print_text};
+use crate::capacity::comparison::{CapacityComparison, Input, Outcome, compare_capacities};
 use crate::capacity::measured::CapacityResult;
 use crate::cli::{CompareArgs, CompareFormat, InconclusiveAs};
-use crate::report::{Export, capacity_comparison_text, exit};
-use crate::result::disk;
+use crate::report::{self, Width, exit};
 use crate::units::Percent;
 use std::convert::Infallible;
-use std::path::Path;
 
 /// The default for `--tolerance`.
 const TOLERANCE: &str = "10%";
 
-/// Reads both sides if the base is a capacity result.
+/// Reads both sides if one of them is a capacity result. Then the other one must be, too.
 pub(super) fn both(args: &CompareArgs) -> Result<Option<[CapacityResult; 2]>, AppError> {
-    if !is_capacity(&args.base) {
+    let sides = [&args.base, &args.new];
+    let is_capacity = sides
+        .map(|file| std::fs::read(file).is_ok_and(|bytes| FileKind::of(&bytes) == Some(FileKind::Capacity)));
+    if is_capacity == [false, false] {
         return Ok(None);
     }
-    Ok(Some([read(&args.base)?, read(&args.new)?]))
-}
-
-/// Returns whether a file is a capacity result. The schema is its first field.
-fn is_capacity(file: &Path) -> bool {
-    let Ok(text) = std::fs::read_to_string(file) else { return false };
-    text.trim_start().trim_start_matches('{').trim_start().starts_with("\"schema\": \"hubstorm.capacity.")
+    for (file, other) in [(&args.base, &args.new), (&args.new, &args.base)] {
+        if file.is_dir() {
+            return Err(AppError::Usage(format!(
+                "{} is a folder, and {} is a capacity result: compare capacity results file by file",
+                file.display(),
+                other.display()
+            )));
+        }
+    }
+    Ok(Some([capacity_file::read(&args.base)?, capacity_file::read(&args.new)?]))
 }
 
 /// Compares the capacities, prints the comparison, and returns the exit code.
-pub(super) fn run(
-    args: &CompareArgs,
-    [base, new]: &[CapacityResult; 2],
-    env: &mut Env,
-) -> Result<u8, AppError> {
+pub(super) fn run(args: &CompareArgs, both: &[CapacityResult; 2], env: &mut Env) -> Result<u8, AppError> {
     let options = &args.options;
     if !options.metric.is_empty() || options.update_baseline {
         return Err(AppError::Usage(
@@ -42,59 +42,69 @@ pub(super) fn run(
                 .to_owned(),
         ));
     }
-    let tolerance = options.tolerance.first().map_or(TOLERANCE, String::as_str);
-    let tolerance = tolerance.parse::<Percent>().map_err(|_| {
-        AppError::Usage(format!("--tolerance {tolerance:?} is not valid; allowed: a share such as 10%"))
-    })?;
-    for Export { format, .. } in &args.export {
-        check(output::of_export(*format)?)?;
-    }
-    check(args.format)?;
+    let tolerance = tolerance(&options.tolerance)?;
+    output::check(&args.export, &[args.base.as_path(), args.new.as_path()])?;
+    let [base, new] = both;
+    let files = [&args.base, &args.new].map(|file| file.display().to_string());
+    let [of_base, of_new] =
+        [(&files[0], base), (&files[1], new)].map(|(file, result)| Input { file, result });
     let compared =
-        compare_capacities(base, new, (tolerance.as_fraction(), options.force)).map_err(|error| {
-            AppError::Environment(format!(
-                "{} and {} are not comparable: {error}",
-                args.base.display(),
-                args.new.display()
-            ))
+        compare_capacities(of_base, of_new, (tolerance, options.force), super::tool()).map_err(|error| {
+            let [base, new] = &files;
+            AppError::Environment(format!("{base} and {new} are not comparable: {error}"))
         })?;
     match args.format {
-        CompareFormat::Json => print(env, &rendered(&compared, args.format)?)?,
-        other => print_text(env, &rendered(&compared, other)?)?,
+        CompareFormat::Text => {
+            print_text(env, &report::capacity_comparison_text(&compared, true, (env.out_width)()))?;
+        }
+        other => print(env, &rendered(&compared, both, other)?)?,
     }
     if !args.no_step_summary {
-        ci::summarize(Ok::<_, Infallible>(capacity_comparison_text(&compared)), env);
+        ci::summarize(Ok::<_, Infallible>(report::capacity_comparison_markdown(&compared)), env);
     }
-    let write = |Export { format, file }: &Export| {
-        disk::replace(file, rendered(&compared, output::of_export(*format)?)?.as_bytes())
-            .map_err(|error| environment_error(&format!("cannot write {}", file.display()), &error))
+    output::write(&args.export, |format| rendered(&compared, both, format))?;
+    Ok(exit_code(&compared, options.inconclusive))
+}
+
+fn tolerance(typed: &[String]) -> Result<f64, AppError> {
+    let text = match typed {
+        [] => TOLERANCE,
+        [one] => one,
+        _ => {
+            return Err(AppError::Usage(
+                "--tolerance: a comparison of capacity results has one tolerance, for the capacity; specify it once".to_owned(),
+            ));
+        }
     };
-    exports::all_written(args.export.iter().filter_map(|file| write(file).err()).collect())?;
-    Ok(exit_code(compared.outcome, options.inconclusive))
+    text.parse::<Percent>().map(Percent::as_fraction).map_err(|_| {
+        AppError::Usage(format!("--tolerance {text:?} is not valid; allowed: a share such as 10%"))
+    })
 }
 
-fn check(format: CompareFormat) -> Result<(), AppError> {
-    if format == CompareFormat::Html {
-        let text = "a comparison of capacity results has no format html: use json, text or markdown";
-        return Err(AppError::Usage(text.to_owned()));
+/// Renders the comparison for a file.
+fn rendered(
+    compared: &CapacityComparison,
+    [base, new]: &[CapacityResult; 2],
+    format: CompareFormat,
+) -> Result<String, AppError> {
+    let failed = |error: &dyn std::fmt::Display| environment_error("cannot render the comparison", error);
+    match format {
+        CompareFormat::Text => Ok(report::capacity_comparison_text(compared, false, Width::FILE)),
+        CompareFormat::Markdown => Ok(report::capacity_comparison_markdown(compared)),
+        CompareFormat::Json => {
+            serde_json::to_string_pretty(compared).map(|json| json + "\n").map_err(|error| failed(&error))
+        }
+        CompareFormat::Html => {
+            report::capacity_comparison_page(compared, base, new).map_err(|error| failed(&error))
+        }
+        CompareFormat::Junit => report::capacity_comparison_junit(compared).map_err(|error| failed(&error)),
     }
-    Ok(())
 }
 
-fn rendered(compared: &CapacityComparison, format: CompareFormat) -> Result<String, AppError> {
-    if format != CompareFormat::Json {
-        return Ok(capacity_comparison_text(compared));
-    }
-    serde_json::to_string_pretty(compared)
-        .map(|json| json + "\n")
-        .map_err(|error| environment_error("cannot render the comparison", &error))
-}
-
-fn exit_code(outcome: Outcome, inconclusive: Option<InconclusiveAs>) -> u8 {
-    match (outcome, inconclusive) {
-        (Outcome::Regressed, _) | (Outcome::Inconclusive, Some(InconclusiveAs::Fail)) => exit::REGRESSED,
-        (Outcome::SameOrBetter, _) | (Outcome::Inconclusive, Some(InconclusiveAs::Pass)) => exit::PASSED,
-        (Outcome::Inconclusive, None) => exit::INCONCLUSIVE,
-        (Outcome::Invalid, _) => exit::INVALID,
+fn exit_code(compared: &CapacityComparison, inconclusive: Option<InconclusiveAs>) -> u8 {
+    match (compared.outcome, inconclusive) {
+        (Outcome::Inconclusive, Some(InconclusiveAs::Fail)) => exit::REGRESSED,
+        (Outcome::Inconclusive, Some(InconclusiveAs::Pass)) => exit::PASSED,
+        _ => compared.exit_code,
     }
 }

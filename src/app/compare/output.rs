@@ -19,13 +19,25 @@ pub(super) struct Compared<'a> {
 }
 
 /// Checks the files before anything is compared: their formats, that they can be written, and that they differ from the results.
-pub(super) fn check(files: &[Export], base: &[Read], new: &[Read]) -> Result<(), AppError> {
+pub(super) fn check(files: &[Export], inputs: &[&Path]) -> Result<(), AppError> {
     let mut targets: Vec<(&Path, &str)> = Vec::new();
     for Export { format, file } in files {
         targets.push((file, extension(of_export(*format)?)));
     }
-    let inputs: Vec<&Path> = base.iter().chain(new).map(|(path, _)| path.as_path()).collect();
-    exports::check_files(&targets, &inputs)
+    exports::check_files(&targets, inputs)
+}
+
+/// Writes the files. `render` renders the comparison for a file. If one fails, the others are written anyway.
+pub(super) fn write(
+    files: &[Export],
+    render: impl Fn(CompareFormat) -> Result<String, AppError>,
+) -> Result<(), AppError> {
+    let write = |Export { format, file }: &Export| {
+        let text = render(of_export(*format)?)?;
+        disk::replace(file, text.as_bytes())
+            .map_err(|error| environment_error(&format!("cannot write {}", file.display()), &error))
+    };
+    exports::all_written(files.iter().filter_map(|file| write(file).err()).collect())
 }
 
 impl Compared<'_> {
@@ -37,14 +49,9 @@ impl Compared<'_> {
         }
     }
 
-    /// Writes the files. If one fails, the others are written anyway.
+    /// Writes the files.
     pub(super) fn write(&self, files: &[Export]) -> Result<(), AppError> {
-        let write = |Export { format, file }: &Export| {
-            let text = self.file(of_export(*format)?)?;
-            disk::replace(file, text.as_bytes())
-                .map_err(|error| environment_error(&format!("cannot write {}", file.display()), &error))
-        };
-        exports::all_written(files.iter().filter_map(|file| write(file).err()).collect())
+        write(files, |format| self.file(format))
     }
 
     /// Appends the comparison to the step summary.
@@ -58,6 +65,8 @@ impl Compared<'_> {
             CompareFormat::Markdown => Ok(report::comparison_markdown(&self.comparison)),
             CompareFormat::Json => serde_json::to_string_pretty(&self.comparison)
                 .map(|json| json + "\n")
+                .map_err(|error| environment_error("cannot render the comparison", &error)),
+            CompareFormat::Junit => report::comparison_junit(&self.comparison)
                 .map_err(|error| environment_error("cannot render the comparison", &error)),
             CompareFormat::Html => {
                 let Some(new) = newest(self.new) else {
@@ -74,15 +83,18 @@ fn newest(side: &[Read]) -> Option<&RunResult> {
     side.iter().map(|(_, result)| result).max_by(|one, other| one.run.started.cmp(&other.run.started))
 }
 
-pub(super) fn of_export(format: Format) -> Result<CompareFormat, AppError> {
+fn of_export(format: Format) -> Result<CompareFormat, AppError> {
     Ok(match format {
         Format::Text => CompareFormat::Text,
         Format::Json => CompareFormat::Json,
         Format::Markdown => CompareFormat::Markdown,
         Format::Html => CompareFormat::Html,
+        Format::Junit => CompareFormat::Junit,
         other => {
-            let text =
-                format!("a comparison has no format {}: use json, html, text or markdown", other.name());
+            let text = format!(
+                "a comparison has no format {}: use json, html, text, markdown or junit",
+                other.name()
+            );
             return Err(AppError::Usage(text));
         }
     })
@@ -94,5 +106,6 @@ fn extension(format: CompareFormat) -> &'static str {
         CompareFormat::Json => "json",
         CompareFormat::Markdown => "md",
         CompareFormat::Html => "html",
+        CompareFormat::Junit => "xml",
     }
 }

@@ -70,6 +70,7 @@ pub(crate) fn capacity(name: &str, exit_code: u8) -> CapacityResult {
             phase: "steady".to_owned(),
             from: level(10_000),
             to: level(1_000_000),
+            whole: Some(level(1_000_000)),
             width: 0.05,
             hold_us: 30_000_000,
             settle_us: 5_000_000,

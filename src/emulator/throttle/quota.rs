@@ -26,13 +26,20 @@ pub(super) struct Quota {
     messages_per_day: u64,
     /// The day, and the number of messages on that day.
     state: AtomicU64,
+    /// Number of messages on earlier days.
+    earlier: AtomicU64,
 }
 
 impl Quota {
     /// Creates a quota of which `used` messages are used up on the day of `unix`.
     pub(super) fn new(messages_per_day: u64, unix: Duration, used: u64) -> Quota {
         let state = (day(unix) << USED_BITS) | used.min(USED_MASK);
-        Quota { messages_per_day, state: AtomicU64::new(state) }
+        Quota { messages_per_day, state: AtomicU64::new(state), earlier: AtomicU64::new(0) }
+    }
+
+    /// Returns the number of messages on all days.
+    pub(super) fn total(&self) -> u64 {
+        self.earlier.load(Ordering::Relaxed) + (self.state.load(Ordering::Relaxed) & USED_MASK)
     }
 
     /// Returns the number of messages on `day`.
@@ -76,7 +83,12 @@ impl Quota {
             let day = day.max(state >> USED_BITS);
             let next = (day << USED_BITS) | (used + messages).min(USED_MASK);
             match self.state.compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    if day > state >> USED_BITS {
+                        self.earlier.fetch_add(state & USED_MASK, Ordering::Relaxed);
+                    }
+                    return true;
+                }
                 Err(changed) => state = changed,
             }
         }
@@ -102,6 +114,7 @@ mod tests {
         assert_eq!((quota.used(4), quota.used(3)), (5, 5), "the clock went back");
         assert!(quota.charge(3, 1));
         assert_eq!((quota.used(4), quota.used(3)), (6, 6), "the clock went back");
+        assert_eq!(quota.total(), 8_006, "both days");
         quota.add(4, 8_000);
         assert!(!quota.charge(4, 1));
         assert_eq!(to_midnight(3 * DAY + Duration::from_secs(1)), DAY - Duration::from_secs(1));

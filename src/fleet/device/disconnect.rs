@@ -60,6 +60,11 @@ impl Device {
     }
 
     fn start_disconnect(&mut self, reason: ConnectionEnd, now: Instant) {
+        if reason == ConnectionEnd::Finished && self.span_end_ns() < self.span.to_ns {
+            // A command ends the span, so messages that are due later are not sent while the others drain.
+            self.span.to_ns = self.span_end_ns();
+            self.messages.end_span(self.span.to_ns);
+        }
         let online_since = self.online_since();
         // A device that is not online does not send DISCONNECT.
         let close = if online_since.is_some() { None } else { Some(Close::AfterFlush) };
@@ -74,7 +79,8 @@ impl Device {
 
     /// Starts the end of the span or of the run.
     fn leave(&mut self, now: Instant) {
-        let churn = self.leaves.filter(|_| self.span.to_ns < self.context.load_end_ns());
+        let by_churn = self.span.to_ns < self.context.load_end_ns() && self.span.to_ns <= self.span_end_ns();
+        let churn = self.leaves.filter(|_| by_churn);
         match churn {
             Some(how @ (Disconnect::Reset | Disconnect::Silent)) => {
                 self.break_connection(ConnectionEnd::Left, how, now);
@@ -180,7 +186,7 @@ impl Device {
         }
         let load_end_ns = self.context.load_end_ns();
         let called = self.context.plan.drives.iter().any(|drive| drive.fleet == self.device.fleet);
-        (called && self.span.to_ns >= load_end_ns).then(|| self.context.at(load_end_ns) + LAST_CALLS_WAIT)
+        (called && self.span_end_ns() >= load_end_ns).then(|| self.context.at(load_end_ns) + LAST_CALLS_WAIT)
     }
 
     /// Returns when `on_timeout_connection` next has something to do.

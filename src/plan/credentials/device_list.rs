@@ -15,6 +15,8 @@ pub struct DeviceList {
     warnings: Vec<String>,
     /// Notes about the file, such as skipped identities.
     notes: Vec<String>,
+    /// Number of usable devices in the file. `None` if the fleet's `id` selects them.
+    in_file: Option<usize>,
 }
 
 impl DeviceList {
@@ -24,12 +26,24 @@ impl DeviceList {
             ends: Vec::with_capacity(devices),
             warnings: Vec::new(),
             notes: Vec::new(),
+            in_file: None,
         }
     }
 
     /// Returns the list with warnings and notes about its file, one sentence each.
     pub(in crate::plan) fn with_messages(self, warnings: Vec<String>, notes: Vec<String>) -> DeviceList {
         DeviceList { warnings, notes, ..self }
+    }
+
+    /// Returns the list with the number of usable devices in its file.
+    pub(in crate::plan) fn of_file(self, devices: usize) -> DeviceList {
+        DeviceList { in_file: Some(devices), ..self }
+    }
+
+    /// Returns how many devices the fleet could have with its file. `None` if the fleet's `id` selects them.
+    #[must_use]
+    pub fn in_file(&self) -> Option<usize> {
+        self.in_file
     }
 
     /// Returns the warnings about the file: settings in it that hubstorm ignores, so that the devices behave differently.

@@ -50,10 +50,10 @@ impl Plan {
         let devices = u64::from(fleet.devices);
         let mut connected = vec![0_u64; interval_s];
         let schedule = self.schedule_of(fleet);
-        for span in (0..devices).flat_map(|rank| schedule.online_spans(rank, devices)) {
+        for (span, count) in schedule.weighted_spans(devices) {
             if Duration::from_nanos(span.to_ns - span.from_ns) > interval {
                 let second = usize::try_from(span.from_ns / 1_000_000_000).unwrap_or(0);
-                connected[second % interval_s] += 1;
+                connected[second % interval_s] += count;
             }
         }
         // A window may wrap around the end of the interval, more than once if the interval is shorter than the window.
@@ -65,15 +65,16 @@ impl Plan {
     fn closing_after_disconnects(&self, fleet: &FleetPlan) -> u64 {
         let closing = Duration::from_secs(PORT_CLOSING_S as u64);
         let devices = u64::from(fleet.devices);
-        let mut disconnects: Vec<u64> = Vec::new();
-        for rank in 0..devices {
-            let spans = self.schedule_of(fleet).online_spans(rank, devices);
+        let schedule = self.schedule_of(fleet);
+        let mut disconnects: Vec<(u64, u64)> = Vec::new();
+        for (rank, count) in schedule.rank_groups(devices) {
+            let spans = schedule.online_spans(rank, devices);
             let pairs = spans.iter().zip(spans.iter().skip(1));
             let soon = pairs.filter(|(one, next)| Duration::from_nanos(next.from_ns - one.to_ns) < closing);
-            disconnects.extend(soon.map(|(one, _)| one.to_ns / 1_000_000_000));
+            disconnects.extend(soon.map(|(one, _)| (one.to_ns / 1_000_000_000, count)));
         }
         disconnects.sort_unstable();
-        most_within(disconnects.into_iter().map(|second| (second, 1)))
+        most_within(disconnects.into_iter())
     }
 }
 

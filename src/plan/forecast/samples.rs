@@ -138,10 +138,12 @@ impl Plan {
                 return None;
             }
             let rate_hz: f64 = fleet.sends.iter().map(|send| send.arrival.rate_hz).sum();
-            let share = self.schedule_of(fleet).planned_online_share(from_ns.midpoint(to_ns));
+            let middle_ns = from_ns.midpoint(to_ns);
+            let share = self.schedule_of(fleet).planned_online_share(middle_ns);
+            let devices = loads.online().count(number, fleet.devices, middle_ns);
             let load = loads.of(number).read();
             let due = load.integral(to_ns) - load.integral(from_ns);
-            offered += rate_hz * f64::from(fleet.devices) * share * due / seconds;
+            offered += rate_hz * f64::from(devices) * share * due / seconds;
         }
         Some(offered)
     }
@@ -189,10 +191,10 @@ impl Plan {
         let Some(after) = fleet.auth.tokens().and_then(TokenLife::renewed_after) else { return 0.0 };
         let (start, end, after) = (ns(phase.start), ns(phase.end), ns(after).max(1));
         let (schedule, devices) = (self.schedule_of(fleet), u64::from(fleet.devices));
-        let spans = (0..devices).flat_map(|rank| schedule.online_spans(rank, devices));
         // Counts the times `from + k * after` within the span and before `to`.
         let before = |span: &Span, to: u64| to.min(span.to_ns).saturating_sub(span.from_ns + 1) / after;
-        spans.map(|span| (before(&span, end) - before(&span, start)) as f64).sum()
+        let renewals = |(span, count): (Span, u64)| count * (before(&span, end) - before(&span, start));
+        schedule.weighted_spans(devices).map(|group| renewals(group) as f64).sum()
     }
 
     /// Returns the number of calls to online devices. Assumes that the online share in the middle of a phase holds for the whole phase.
@@ -213,8 +215,8 @@ impl Plan {
     #[expect(clippy::cast_precision_loss, reason = "a count of devices")]
     pub(super) fn arrivals_in(&self, fleet: &FleetPlan, phase: &PhasePlan) -> f64 {
         let (schedule, devices) = (self.schedule_of(fleet), u64::from(fleet.devices));
-        let spans = (0..devices).flat_map(|rank| schedule.online_spans(rank, devices));
-        let planned = spans.filter(|span| (ns(phase.start)..ns(phase.end)).contains(&span.from_ns)).count();
+        let starts = |(span, _): &(Span, u64)| (ns(phase.start)..ns(phase.end)).contains(&span.from_ns);
+        let planned: u64 = schedule.weighted_spans(devices).filter(starts).map(|(_, count)| count).sum();
         let number = usize::from(schedule.phase_at(ns(phase.start)));
         let back = match fleet.reconnect.back_off {
             BackOff::Never => 0,

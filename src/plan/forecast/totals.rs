@@ -2,7 +2,7 @@
 //! rooms that read the plan. Pure.
 
 use crate::plan::model::{FleetPlan, Plan};
-use crate::plan::schedule::Schedule;
+use crate::plan::schedule::{RunLoads, Schedule};
 use crate::scenario::{Errors, FleetSpec};
 use crate::units::human_count;
 use crate::wire::STRING_BYTES_MAX;
@@ -63,6 +63,20 @@ impl Plan {
     pub fn planned_online(&self, t_ns: u64) -> u64 {
         let online = |fleet: &FleetPlan| self.schedule_of(fleet).planned_online(t_ns, fleet.devices.into());
         self.fleets.iter().map(online).sum()
+    }
+
+    /// Returns the planned number of online devices at `t_ns` in a running plan, whose commands may have changed it.
+    #[must_use]
+    pub fn planned_online_in(&self, loads: &RunLoads, t_ns: u64) -> u64 {
+        let fleets = self.fleets.iter().zip(0_u16..);
+        fleets.map(|fleet| self.planned_online_of(fleet, loads, t_ns)).sum()
+    }
+
+    /// Returns the planned number of a fleet's online devices at `t_ns` in a running plan. The fleet is given with its index.
+    #[must_use]
+    pub fn planned_online_of(&self, (fleet, number): (&FleetPlan, u16), loads: &RunLoads, t_ns: u64) -> u64 {
+        let devices = loads.online().count(number, fleet.devices, t_ns);
+        self.schedule_of(fleet).planned_online(t_ns, devices.into())
     }
 
     /// Returns the longest duration to record, in microseconds: a message may wait for `send_by` and then for its

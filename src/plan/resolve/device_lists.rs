@@ -66,7 +66,8 @@ pub(super) fn read(
     };
     let warnings = gateways(&list.oddities, &path, context).into_iter().collect();
     let notes = credentials::notes(&list.oddities, &path);
-    Some(list.devices.pick(&indices).with_messages(warnings, notes))
+    let picked = list.devices.pick(&indices).with_messages(warnings, notes);
+    Some(if spec.id.is_none() { picked.of_file(list.devices.len()) } else { picked })
 }
 
 /// Reports the first invalid lines.

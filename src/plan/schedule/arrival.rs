@@ -203,6 +203,12 @@ impl Cursor {
         self.due = self.find();
     }
 
+    /// Ends the current span early.
+    pub fn leave_at(&mut self, to_ns: u64) {
+        self.span.to_ns = self.span.to_ns.min(to_ns);
+        self.due = self.find();
+    }
+
     /// Returns the next due message. `None` if no further message is due in this span under the current load. The load may be
     /// extended, so after `None` the next call searches again.
     #[must_use]

@@ -85,7 +85,7 @@ fn to_f64(count: u64) -> f64 {
 }
 
 /// Returns how many numbers from 0 to `count - 1` come before the first for which `holds` is false.
-fn count_first(count: u64, holds: impl Fn(u64) -> bool) -> u64 {
+pub(super) fn count_first(count: u64, holds: impl Fn(u64) -> bool) -> u64 {
     let (mut low, mut high) = (0, count);
     while low < high {
         let middle = low.midpoint(high);

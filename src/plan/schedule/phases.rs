@@ -100,6 +100,13 @@ impl Schedule {
         *self = Schedule::of_phases(kept.into_iter().map(|phase| (phase.end - phase.start, phase)));
     }
 
+    /// Multiplies the online share of all phases.
+    pub(in crate::plan) fn scale_online(&mut self, factor: f64) {
+        for phase in &mut self.phases {
+            phase.online = phase.online.map(|share| share * factor);
+        }
+    }
+
     /// Sets the load to which the load of appended segments is relative.
     pub(in crate::plan) fn set_reference_load(&mut self, reference: f64) {
         self.reference_load = reference;
@@ -208,11 +215,11 @@ impl Schedule {
 
     /// Returns the planned online time of all devices from `start_ns` to `end_ns`, in seconds at a load of 100%.
     #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "device counts are far below 2^52")]
     pub(in crate::plan) fn load_seconds(&self, devices: u64, start_ns: u64, end_ns: u64) -> f64 {
-        let spans = (0..devices).flat_map(|rank| self.online_spans(rank, devices));
-        let seconds = spans.map(|span| {
+        let seconds = self.weighted_spans(devices).map(|(span, count)| {
             let (from, to) = (span.from_ns.clamp(start_ns, end_ns), span.to_ns.clamp(start_ns, end_ns));
-            self.load.integral(to) - self.load.integral(from)
+            count as f64 * (self.load.integral(to) - self.load.integral(from))
         });
         seconds.sum()
     }

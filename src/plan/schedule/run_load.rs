@@ -1,6 +1,8 @@
-//! The loads of a running plan, which commands may extend. Read by `arrival` and by the engine. Must not depend on commands.
+//! The loads of a running plan, which commands may extend, and the number of online devices, which commands may change. Read by `arrival` and by the engine. Must not depend on commands.
 
 use super::load::{Load, Segment};
+use super::nanoseconds::ns;
+use super::online_devices::{OnlineChange, OnlineDevices};
 use super::phases::Schedule;
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
@@ -37,12 +39,13 @@ impl RunLoad {
     }
 }
 
-/// The growing loads of a thread: that of the plan, and those of the fleets whose load differs from it.
+/// The growing loads of a thread: that of the plan, and those of the fleets whose load differs from it. And the number of online devices.
 #[derive(Clone, Debug)]
 pub struct RunLoads {
     plan: Appended,
     /// For each fleet; `None` if it follows the plan.
     fleets: Vec<Option<Appended>>,
+    online: RefCell<OnlineDevices>,
 }
 
 /// A growing load, and the load to which the factors of its segments are relative.
@@ -69,7 +72,11 @@ impl RunLoads {
         plan: &Schedule,
         fleets: impl Iterator<Item = Option<&'a Schedule>>,
     ) -> RunLoads {
-        RunLoads { plan: Appended::new(plan), fleets: fleets.map(|own| own.map(Appended::new)).collect() }
+        RunLoads {
+            plan: Appended::new(plan),
+            fleets: fleets.map(|own| own.map(Appended::new)).collect(),
+            online: RefCell::default(),
+        }
     }
 
     /// Returns the load of a fleet.
@@ -83,6 +90,20 @@ impl RunLoads {
     pub fn append(&self, segment: Segment) -> bool {
         // All loads have the same end, so a segment extends all or none.
         self.plan.append(segment) && self.fleets.iter().flatten().all(|load| load.append(segment))
+    }
+
+    /// Changes the number of online devices. Returns false and changes nothing if the change starts before the end of the loads, because
+    /// every device is woken there and then finds the change, or before the end of the previous change.
+    #[must_use]
+    pub fn change_online(&self, change: OnlineChange) -> bool {
+        ns(change.from) >= self.end_ns() && self.online.borrow_mut().change(change)
+    }
+
+    /// Returns the number of online devices that commands have set.
+    #[must_use]
+    #[inline]
+    pub fn online(&self) -> Ref<'_, OnlineDevices> {
+        self.online.borrow()
     }
 
     /// Returns the current end of the loads, in nanoseconds since the start of the run.

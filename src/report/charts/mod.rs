@@ -41,6 +41,7 @@ mod generator;
 pub(super) mod headline;
 mod heatmap;
 pub(super) mod history;
+pub(super) mod hub_view;
 mod load;
 mod plot;
 pub(super) mod recovery;

@@ -8,6 +8,7 @@ use super::svg::{Mark, Style};
 use super::theme::{self, Role};
 use super::{Panel, ReportError, number};
 use crate::capacity::measured::{CapacityResult, Trial, Verdict};
+use crate::report::search::interval_text;
 
 /// Heights of the plots in CSS pixels.
 const KNEE_HEIGHT: f64 = 260.0;
@@ -20,7 +21,7 @@ const VERDICTS: [(Verdict, &str, Role, Mark); 4] = [
     (Verdict::Good, "good", theme::GOOD, Mark::Disc),
     (Verdict::Bad, "bad", theme::BAD, Mark::Cross),
     (Verdict::Undecided, "undecided", theme::WARN, Mark::Ring),
-    (Verdict::Void, "void (load generator)", theme::PLANNED, Mark::Ring),
+    (Verdict::Void, "void (load generator)", theme::PLANNED, Mark::Dash),
 ];
 
 /// Draws the charts. None without trials.
@@ -89,18 +90,73 @@ fn series(result: &CapacityResult, value: fn(&Trial) -> Option<f64>, highest: f6
     series.push(Series::line("curve", "median of each level", (theme::FIRST, Style::Solid), curve.collect()));
     let ideal = vec![(0.0, Some(0.0)), (highest, Some(highest))];
     series.push(Series::line("ideal", "everything ends ok", (theme::PLANNED, Style::Dashed), ideal));
-    let (lower, upper) = (&result.answer.lower, &result.answer.upper);
-    if let (Some(lower), Some(upper)) = (lower, upper) {
-        series.push(Series {
-            id: "interval".to_owned(),
-            label: "the capacity".to_owned(),
-            role: theme::SECOND,
-            style: Style::Solid,
-            width: 0.0,
-            shape: Shape::Cells(SHADE, vec![[lower.per_s, upper.per_s, 0.0, highest]]),
-        });
-    }
+    series.extend(interval(result, ("interval", "the capacity", theme::SECOND), highest));
     series
+}
+
+/// Returns the shaded interval of the capacity, if both bounds are known.
+fn interval(result: &CapacityResult, (id, label, role): (&str, &str, Role), highest: f64) -> Option<Series> {
+    let (lower, upper) = (result.answer.lower?, result.answer.upper?);
+    Some(Series {
+        id: id.to_owned(),
+        label: label.to_owned(),
+        role,
+        style: Style::Solid,
+        width: 0.0,
+        shape: Shape::Cells(SHADE, vec![[lower.per_s, upper.per_s, 0.0, highest]]),
+    })
+}
+
+/// Draws the curves of two searches over each other, with their intervals. `None` without trials.
+///
+/// # Errors
+/// Returns an error if drawing fails.
+pub(in crate::report) fn compared(
+    base: &CapacityResult,
+    new: &CapacityResult,
+) -> Result<Option<Panel>, ReportError> {
+    let trials = base.trials.iter().chain(&new.trials);
+    let highest = trials.map(|trial| trial.level.per_s).fold(0.0, f64::max);
+    if highest <= 0.0 {
+        return Ok(None);
+    }
+    let sides = [("new", new, theme::FIRST, Style::Solid), ("base", base, theme::SECOND, Style::Dashed)];
+    let lines = sides.into_iter().map(|(id, result, role, style)| {
+        let curve = result.curve.iter().map(|point| (point.level.per_s, Some(point.achieved_per_s)));
+        Series::line(id, id, (role, style), curve.collect())
+    });
+    let mut series: Vec<Series> = lines.collect();
+    series.extend(sides.into_iter().filter_map(|(id, result, role, _)| {
+        let label = format!("capacity of the {id} search");
+        interval(result, (&format!("interval-{id}"), &label, role), highest)
+    }));
+    let plot = Plot {
+        name: "achieved".to_owned(),
+        label: "messages that ended ok, per second".to_owned(),
+        unit: Unit::Rate,
+        scale: Scale::Linear { ticks: 4, at_least: highest },
+        height: KNEE_HEIGHT,
+        series,
+        limits: Vec::new(),
+        outlier: None,
+    };
+    let [of_base, of_new] = [base, new].map(|result| {
+        let (lower, upper) = (result.answer.lower.as_ref(), result.answer.upper.as_ref());
+        interval_text(result.search.vary, lower, upper, "unknown")
+    });
+    let figure = Figure {
+        id: "knees",
+        title: "Offered and achieved load".to_owned(),
+        unit: "median of the trials of each level".to_owned(),
+        words: format!("The capacity of the base is {of_base}; the new capacity is {of_new}."),
+        x: Horizontal::Other {
+            label: "offered messages per second",
+            axis: Box::new(move |width, font| axis(highest, width, font)),
+        },
+        plots: vec![plot],
+        markers: Vec::new(),
+    };
+    figure.draw().map(Some)
 }
 
 fn marks(result: &CapacityResult, value: fn(&Trial) -> Option<f64>) -> Vec<Series> {
@@ -119,18 +175,11 @@ fn marks(result: &CapacityResult, value: fn(&Trial) -> Option<f64>) -> Vec<Serie
 /// Describes the chart.
 fn words(result: &CapacityResult) -> String {
     let count = |verdict: Verdict| result.trials.iter().filter(|trial| trial.verdict == verdict).count();
-    let interval = match (&result.answer.lower, &result.answer.upper) {
-        (Some(lower), Some(upper)) => {
-            format!(
-                "The shaded interval is from {} to {}.",
-                Unit::Rate.value(lower.per_s),
-                Unit::Rate.value(upper.per_s)
-            )
-        }
-        _ => "There is no interval.".to_owned(),
-    };
+    let (lower, upper) = (result.answer.lower.as_ref(), result.answer.upper.as_ref());
+    let interval = interval_text(result.search.vary, lower, upper, "unknown");
+    let shaded = if lower.is_some() && upper.is_some() { " (shaded)" } else { "" };
     format!(
-        "{} good, {} bad, {} undecided and {} void trials. {interval}",
+        "{} good, {} bad, {} undecided and {} void trials. The capacity is {interval}{shaded}.",
         count(Verdict::Good),
         count(Verdict::Bad),
         count(Verdict::Undecided),

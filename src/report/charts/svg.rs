@@ -43,6 +43,8 @@ pub(super) enum Mark {
     Cross,
     /// An empty circle.
     Ring,
+    /// A horizontal bar.
+    Dash,
 }
 
 /// Half the size of a mark in CSS pixels.
@@ -57,6 +59,12 @@ impl Mark {
         match self {
             Mark::Disc => format!("{circle} fill=\"{color}\"/>"),
             Mark::Ring => format!("{circle} fill=\"{paper}\" stroke=\"{color}\" stroke-width=\"1.75\"/>"),
+            Mark::Dash => {
+                let y = number(y);
+                format!(
+                    "<path d=\"M{left},{y}H{right}\" stroke=\"{color}\" stroke-width=\"2.75\" fill=\"none\"/>"
+                )
+            }
             Mark::Cross => format!(
                 "<path d=\"M{left},{top}L{right},{bottom}M{left},{bottom}L{right},{top}\" stroke=\"{color}\" stroke-width=\"2.25\" \
                  fill=\"none\"/>"

@@ -1,11 +1,11 @@
-//! The numbers of a comparison in words: values, changes, intervals, tolerances, and what was compared. Used by `markdown` and `page`.
+//! The numbers of a comparison in words: values, changes, intervals, tolerances, and what was compared. Used by `view`.
 //! Independent of any markup; the texts contain untrusted names.
 
 use crate::compare::model::{ComparedRun, Comparison, Effect, Metric, Outcome};
 use crate::report::format::{self, NONE, plain, plural};
 use crate::report::metric::value_text;
 use crate::result::metric::MetricUnit;
-use crate::result::model::Status;
+use crate::result::model::{Host, Status, Target, Tool};
 
 /// Returns the outcome as a word for a heading, a mark, and the CSS class of the page's header.
 pub(super) fn banner(outcome: Outcome) -> (&'static str, &'static str, &'static str) {
@@ -95,22 +95,31 @@ pub(super) fn facts(comparison: &Comparison) -> Vec<Fact> {
         sides("Scenario", &|run| plain(&run.scenario)),
         ("Started", dates(&comparison.base), dates(&comparison.new)),
         sides("Verdict", &|run| status(run.status).to_owned()),
-        sides("Host", &|run| {
-            let cores = plural(run.host.cores.into(), "core", "cores");
-            format!("{}, {}, {cores}", plain(&run.host.os), plain(&run.host.cpu))
-        }),
-        sides("Version", &|run| {
-            let git = run.tool.git.as_ref().map_or_else(String::new, |git| format!(" ({})", plain(git)));
-            format!("{}{git}", plain(&run.tool.version))
-        }),
-        sides("Target", &|run| match run.target.embedded {
-            true => "the built-in hub".to_owned(),
-            false => {
-                format!("{} at {}:{}", plain(&run.target.kind), plain(&run.target.host), run.target.port)
-            }
-        }),
+        sides("Host", &|run| host(&run.host)),
+        sides("Version", &|run| version(&run.tool)),
+        sides("Target", &|run| target(&run.target)),
         sides("File", &|run| plain(&run.file)),
     ]
+}
+
+/// Returns the machine that generated the load.
+pub(super) fn host(host: &Host) -> String {
+    let cores = plural(host.cores.into(), "core", "cores");
+    format!("{}, {}, {cores}", plain(&host.os), plain(&host.cpu))
+}
+
+/// Returns the version of hubstorm.
+pub(super) fn version(tool: &Tool) -> String {
+    let git = tool.git.as_ref().map_or_else(String::new, |git| format!(" ({})", plain(git)));
+    format!("{}{git}", plain(&tool.version))
+}
+
+/// Returns the target of the load.
+pub(super) fn target(target: &Target) -> String {
+    match target.embedded {
+        true => "the built-in hub".to_owned(),
+        false => format!("{} at {}:{}", plain(&target.kind), plain(&target.host), target.port),
+    }
 }
 
 fn status(status: Status) -> &'static str {

@@ -3,6 +3,10 @@
 use crate::result::model::{Finding, Severity};
 
 /// Creates a finding.
-pub(super) fn finding(severity: Severity, text: impl Into<String>, evidence: impl Into<String>) -> Finding {
+pub(in crate::report) fn finding(
+    severity: Severity,
+    text: impl Into<String>,
+    evidence: impl Into<String>,
+) -> Finding {
     Finding { severity, text: text.into(), evidence: evidence.into() }
 }

@@ -23,7 +23,7 @@ use crate::result::model::{Emulator, Finding, Recovery, Severity};
 use crate::units::{human_count, human_us, plural};
 use closings::{closings, qos_0_on_dead_connections};
 use connecting::{connecting, unexpected_sessions};
-use finding::finding;
+pub(super) use finding::finding;
 
 /// Returns the findings of a measurement, warnings first.
 pub(super) fn findings(measurement: &Measurement, target: TargetFacts) -> Vec<Finding> {

@@ -9,7 +9,7 @@ pub(super) mod markdown;
 mod metrics;
 pub(super) mod threshold;
 
-use super::{ReportError, Width, html, text};
+use super::{HubView, ReportError, Width, html_with_hub, text_with_hub};
 use crate::result::model::RunResult;
 use crate::result::to_json;
 use std::ffi::OsStr;
@@ -120,12 +120,30 @@ impl Format {
     /// # Errors
     /// Returns an error if the result cannot be rendered.
     pub fn render(self, result: &RunResult) -> Result<Vec<String>, ReportError> {
+        self.render_with_hub(result, None)
+    }
+
+    /// Returns true if the format shows the hub's own view of a run. The others contain the result only.
+    #[must_use]
+    pub fn shows_hub(self) -> bool {
+        matches!(self, Format::Html | Format::Text | Format::Markdown)
+    }
+
+    /// Like [`render`](Self::render), with the hub's own view of the run in the formats that [show](Self::shows_hub) it.
+    ///
+    /// # Errors
+    /// Returns an error if the result cannot be rendered.
+    pub fn render_with_hub(
+        self,
+        result: &RunResult,
+        hub: Option<&HubView>,
+    ) -> Result<Vec<String>, ReportError> {
         let text = match self {
             Format::Json => to_json(result)?,
-            Format::Html => html(result)?,
-            Format::Text => text(result, false, Width::FILE),
+            Format::Html => html_with_hub(result, hub)?,
+            Format::Text => text_with_hub(result, hub, false, Width::FILE),
             Format::Junit => junit::junit(result)?,
-            Format::Markdown => markdown::markdown(result),
+            Format::Markdown => markdown::markdown(result, hub),
             Format::Csv => return csv::csv(result),
             Format::Hlog => hlog::hlog(result)?,
             Format::Metrics => metrics::metrics(result),

@@ -19,9 +19,10 @@ mod tiles;
 mod unit;
 
 use super::banner::Banner;
-use super::charts::{Panel, headline, recovery, spectrum, theme, timeline};
+use super::charts::{Panel, headline, hub_view as hub_charts, recovery, spectrum, theme, timeline};
 use super::faults::{self, FaultWords};
 use super::format::{self, plain, plain_lines};
+use super::hub_view::{self, HubView};
 use super::recoveries::{self, RecoveryWords};
 use super::summary::Summary;
 use super::text::{culprit, target};
@@ -50,6 +51,14 @@ const MANY: usize = 6;
 /// # Errors
 /// Returns an error if a chart or the template fails.
 pub fn html(result: &RunResult) -> Result<String, ReportError> {
+    html_with_hub(result, None)
+}
+
+/// Renders the page of a run, with the hub's own view of it.
+///
+/// # Errors
+/// Returns an error if a chart or the template fails.
+pub fn html_with_hub(result: &RunResult, hub: Option<&HubView>) -> Result<String, ReportError> {
     let summary = Summary::of(result);
     let main = summary.main_operation();
     let main_operation = main.map_or(Operation::Telemetry, |main| main.operation);
@@ -70,7 +79,7 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         reasons: reasons::reasons(&banner, result),
         banner,
         fold,
-        contents: contents(result),
+        contents: contents(result, hub.is_some()),
         warnings: warnings(result),
         name: plain(&result.run.scenario.name),
         started: format::date(&result.run.started),
@@ -84,6 +93,7 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         scenario: plain_lines(&result.run.scenario.text),
         headline: headline::draw(result, main_operation)?,
         panels: timeline::panels(result, main_operation)?,
+        hub: hub.map(|view| hub_section(result, view)).transpose()?,
         faults: faults::table(result),
         recoveries: recoveries::table(result),
         recovery_panels: recovery::panels(result)?,
@@ -98,7 +108,7 @@ pub fn html(result: &RunResult) -> Result<String, ReportError> {
         streams: fleets::streams(result),
         foreign: human_count(result.measurement.count(|counts| counts.foreign)),
         errors: errors(result),
-        findings: findings(result),
+        findings: findings(result, hub),
         sources: health::source_rows(result),
         generator: health::generator(result),
         emulator: health::emulator(result),
@@ -134,6 +144,7 @@ struct Page<'a> {
     scenario: String,
     headline: Option<Panel>,
     panels: Vec<Panel>,
+    hub: Option<HubSection<'a>>,
     faults: Vec<FaultWords>,
     recoveries: Vec<RecoveryWords>,
     recovery_panels: Vec<Panel>,
@@ -155,10 +166,11 @@ struct Page<'a> {
 }
 
 /// Id and title of each section, in the order of the page.
-const CONTENTS: [(&str, &str); 10] = [
+const CONTENTS: [(&str, &str); 11] = [
     ("thresholds", "Thresholds"),
     ("findings", "Findings"),
     ("timeline", "Timeline"),
+    ("hub-view", hub_view::HEADING),
     ("recoveries", "Recoveries"),
     ("spectrum-heading", "Percentile spectrum"),
     ("operations", "Operations"),
@@ -168,10 +180,15 @@ const CONTENTS: [(&str, &str); 10] = [
     ("scenario", "Scenario"),
 ];
 
-/// Returns the sections of the page. Most runs have no recoveries.
-fn contents(result: &RunResult) -> Vec<(&'static str, &'static str)> {
+/// Returns the sections of the page. Most runs have no recoveries, and most pages no metrics of the hub.
+fn contents(result: &RunResult, has_hub: bool) -> Vec<(&'static str, &'static str)> {
     let has_recoveries = recoveries::shown(result).next().is_some();
-    CONTENTS.into_iter().filter(|(id, _)| has_recoveries || *id != "recoveries").collect()
+    let is_shown = |(id, _): &(&str, &str)| match *id {
+        "recoveries" => has_recoveries,
+        "hub-view" => has_hub,
+        _ => true,
+    };
+    CONTENTS.into_iter().filter(is_shown).collect()
 }
 
 /// Returns the source of a content security policy that admits a script.
@@ -232,13 +249,26 @@ struct FindingView {
     evidence: String,
 }
 
-fn findings(result: &RunResult) -> Vec<FindingView> {
+/// The hub's own view of the run.
+struct HubSection<'a> {
+    heading: &'static str,
+    columns: [&'static str; hub_view::COLUMNS.len()],
+    view: &'a HubView,
+    panels: Vec<Panel>,
+}
+
+fn hub_section<'a>(result: &RunResult, view: &'a HubView) -> Result<HubSection<'a>, ReportError> {
+    let panels = hub_charts::panels(result, view)?;
+    Ok(HubSection { heading: hub_view::HEADING, columns: hub_view::COLUMNS, view, panels })
+}
+
+fn findings(result: &RunResult, hub: Option<&HubView>) -> Vec<FindingView> {
     let view = |finding: &crate::result::model::Finding| FindingView {
         warning: finding.severity == Severity::Warning,
         text: plain(&finding.text),
         evidence: plain(&finding.evidence),
     };
-    result.findings.iter().map(view).collect()
+    hub_view::with_findings(result, hub).into_iter().map(view).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A capacity result as Markdown, for pull requests and job summaries. At most 60 KB long. Called by `app`.
 
+use super::level::level_text;
 use super::words;
 use crate::capacity::measured::CapacityResult;
 use crate::report::format::rate_text;
@@ -15,10 +16,10 @@ const FACTS_BYTES: usize = 8_000;
 /// Renders a capacity result as Markdown.
 #[must_use]
 pub fn markdown(result: &CapacityResult) -> String {
-    let answer = &result.answer;
+    let vary = result.search.vary;
     let name = prose(&result.run.scenario.name);
-    let mut out = format!("## {}: {name}\n\n", prose(&words::headline(answer)));
-    for sentence in words::bound(answer).into_iter().chain([words::end(result)]) {
+    let mut out = format!("## {}: {name}\n\n", prose(&words::headline(result)));
+    for sentence in words::sentences(result) {
         out.push_str(&format!("{}.\n", item(&sentence)));
     }
     if !result.assertions.is_empty() {
@@ -31,8 +32,11 @@ pub fn markdown(result: &CapacityResult) -> String {
         section(&mut out, &heading, &rows, ASSERTIONS_BYTES);
     }
     if !result.trials.is_empty() {
-        let rows: Vec<String> =
-            result.criteria.iter().map(|one| row(&[code(&one.criterion), words::interval(one)])).collect();
+        let rows: Vec<String> = result
+            .criteria
+            .iter()
+            .map(|one| row(&[code(&one.criterion), words::interval(vary, one)]))
+            .collect();
         let heading = format!("\n### Each criterion alone\n\n{}", table(&["Criterion", "Capacity"], 0));
         section(&mut out, &heading, &rows, CRITERIA_BYTES);
         let columns = ["Trial", "Verdict", "Offered", "Ok", "p50", "p99", "Errors", "Backlog", "Reason"];
@@ -44,7 +48,7 @@ pub fn markdown(result: &CapacityResult) -> String {
                 row(&[
                     trial.number.to_string(),
                     words::verdict(trial.verdict).to_owned(),
-                    rate_text(trial.level.per_s),
+                    level_text(vary, &trial.level),
                     rate_text(trial.achieved_per_s),
                     words::latency(trial.p50_us),
                     words::latency(trial.p99_us),

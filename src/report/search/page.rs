@@ -1,8 +1,9 @@
 //! A capacity result as a self-contained HTML page without a script: the answer, the knee chart, each criterion, the trials, and what was
 //! searched. Called by `app`. `templates/search.html` contains text and structure; the style is that of the report.
 
+use super::level::level_text;
 use super::words;
-use crate::capacity::measured::{CapacityResult, Trial, Verdict};
+use crate::capacity::measured::{AssertionResult, AssertionStatus, CapacityResult, Trial, Vary, Verdict};
 use crate::report::ReportError;
 use crate::report::charts::{Panel, search as charts, theme};
 use crate::report::format::{plain, rate_text};
@@ -15,29 +16,25 @@ use askama::Template;
 pub fn html(result: &CapacityResult) -> Result<String, ReportError> {
     let answer = &result.answer;
     let (class, mark, word) = words::banner(answer);
-    let sentences = words::bound(answer).into_iter().chain([words::end(result)]);
-    let throughput = answer
-        .throughput_per_s
-        .map(|per_s| format!("At the lower bound, {} ended ok (median of its trials)", rate_text(per_s)));
     let page = Page {
         palette: theme::css(),
         class,
         mark,
         word,
         name: plain(&result.run.scenario.name),
-        headline: words::headline(answer),
-        reasons: sentences
-            .chain(throughput)
+        headline: words::headline(result),
+        reasons: words::sentences(result)
+            .into_iter()
             .chain(result.run.breakdowns.iter().map(|text| plain(text)))
             .collect(),
         panels: charts::panels(result)?,
-        assertions: result
-            .assertions
+        assertions: result.assertions.iter().map(AssertionView::of).collect(),
+        criteria: result
+            .criteria
             .iter()
-            .map(|one| (words::status(one.status), plain(&one.text), one.reason.clone()))
+            .map(|one| (plain(&one.criterion), words::interval(result.search.vary, one)))
             .collect(),
-        criteria: result.criteria.iter().map(|one| (plain(&one.criterion), words::interval(one))).collect(),
-        trials: result.trials.iter().map(TrialView::of).collect(),
+        trials: result.trials.iter().map(|trial| TrialView::of(result.search.vary, trial)).collect(),
         facts: words::facts(result),
         notes: result.notes.iter().map(|note| plain(note)).collect(),
     };
@@ -55,13 +52,37 @@ struct Page {
     headline: String,
     reasons: Vec<String>,
     panels: Vec<Panel>,
-    /// Status, assertion and reason.
-    assertions: Vec<(&'static str, String, String)>,
+    assertions: Vec<AssertionView>,
     /// Criterion and interval.
     criteria: Vec<(String, String)>,
     trials: Vec<TrialView>,
     facts: Vec<(&'static str, String)>,
     notes: Vec<String>,
+}
+
+struct AssertionView {
+    class: &'static str,
+    mark: &'static str,
+    word: &'static str,
+    text: String,
+    reason: String,
+}
+
+impl AssertionView {
+    fn of(assertion: &AssertionResult) -> AssertionView {
+        let (class, mark) = match assertion.status {
+            AssertionStatus::Passed => ("passed", "✓"),
+            AssertionStatus::Failed => ("failed", "✗"),
+            AssertionStatus::Inconclusive | AssertionStatus::Generator => ("undecided", "?"),
+        };
+        AssertionView {
+            class,
+            mark,
+            word: words::status(assertion.status),
+            text: plain(&assertion.text),
+            reason: plain(&assertion.reason),
+        }
+    }
 }
 
 struct TrialView {
@@ -79,7 +100,7 @@ struct TrialView {
 }
 
 impl TrialView {
-    fn of(trial: &Trial) -> TrialView {
+    fn of(vary: Vary, trial: &Trial) -> TrialView {
         let (class, mark) = match trial.verdict {
             Verdict::Good => ("passed", "✓"),
             Verdict::Bad => ("failed", "✗"),
@@ -91,7 +112,7 @@ impl TrialView {
             mark,
             word: words::verdict(trial.verdict),
             number: trial.number,
-            offered: rate_text(trial.level.per_s),
+            offered: level_text(vary, &trial.level),
             achieved: rate_text(trial.achieved_per_s),
             p50: words::latency(trial.p50_us),
             p99: words::latency(trial.p99_us),

@@ -1,7 +1,8 @@
 //! A capacity result as text, wrapped at the width of the terminal. Called by `app`.
 
+use super::level::level_text;
 use super::words;
-use crate::capacity::measured::{AssertionStatus, CapacityResult, Trial, Verdict};
+use crate::capacity::measured::{AssertionStatus, CapacityResult, Trial, Vary, Verdict};
 use crate::report::format::{plain, rate_text};
 use crate::report::text::writer::{BOLD, DIM, FAILED, PASSED, PLAIN, WARNING, Writer};
 use crate::report::width::{Width, columns, cut, pad, pad_left};
@@ -18,14 +19,10 @@ pub fn text(result: &CapacityResult, color: bool, width: Width) -> String {
         crate::report::exit::FAILED => FAILED,
         _ => WARNING,
     };
-    let headline = format!("{}.", words::headline(answer));
+    let headline = format!("{}.", words::headline(result));
     writer.marked("", (&format!("{mark} "), style), (&headline, BOLD));
-    for sentence in words::bound(answer).into_iter().chain([words::end(result)]) {
+    for sentence in words::sentences(result) {
         writer.wrapped("  ", "  ", &format!("{sentence}."));
-    }
-    if let Some(per_s) = answer.throughput_per_s {
-        let text = format!("At the lower bound, {} ended ok (median of its trials).", rate_text(per_s));
-        writer.wrapped("  ", "  ", &text);
     }
     for breakdown in &result.run.breakdowns {
         writer.marked("  ", ("✗ ", FAILED), (&plain(breakdown), PLAIN));
@@ -47,7 +44,7 @@ pub fn text(result: &CapacityResult, color: bool, width: Width) -> String {
     }
     for criterion in result.criteria.iter().filter(|_| !result.trials.is_empty()) {
         let name = format!("  {}: ", plain(&criterion.criterion));
-        writer.wrapped(&name, "      ", &words::interval(criterion));
+        writer.wrapped(&name, "      ", &words::interval(result.search.vary, criterion));
     }
     trials(&mut writer, result);
     writer.heading("Search");
@@ -70,7 +67,7 @@ fn trials(writer: &mut Writer, result: &CapacityResult) {
     }
     writer.heading("Trials");
     let head = ["offered", "ok", "p50", "p99", "errors", "backlog"];
-    let rows: Vec<[String; 6]> = result.trials.iter().map(row).collect();
+    let rows: Vec<[String; 6]> = result.trials.iter().map(|trial| row(result.search.vary, trial)).collect();
     let widths: Vec<usize> = (0..head.len())
         .map(|column| {
             rows.iter().map(|row| columns(&row[column])).chain([columns(head[column])]).max().unwrap_or(0)
@@ -98,9 +95,9 @@ fn trials(writer: &mut Writer, result: &CapacityResult) {
     }
 }
 
-fn row(trial: &Trial) -> [String; 6] {
+fn row(vary: Vary, trial: &Trial) -> [String; 6] {
     [
-        rate_text(trial.level.per_s),
+        level_text(vary, &trial.level),
         rate_text(trial.achieved_per_s),
         words::latency(trial.p50_us),
         words::latency(trial.p99_us),

@@ -5,12 +5,13 @@ pub(in crate::report) mod escape;
 
 use super::super::banner::Banner;
 use super::super::format::{self, NONE};
+use super::super::hub_view::{self, HubView};
 use super::super::recoveries::{self as words, RecoveryWords};
 use super::super::summary::{OperationSummary, Summary};
 use super::super::{margin, targets, text};
 use super::threshold::{limit, most_important_first, status_word};
 use crate::measure::Totals;
-use crate::result::model::{RunResult, Severity};
+use crate::result::model::{Finding, RunResult, Severity};
 use crate::units::human_count;
 use escape::{code, item, prose};
 
@@ -21,18 +22,22 @@ const OPERATIONS_BYTES: usize = 9_000;
 const HOSTS_BYTES: usize = 3_000;
 const RECOVERIES_BYTES: usize = 3_000;
 const FINDINGS_BYTES: usize = 8_000;
+const HUB_BYTES: usize = 3_000;
 const ERRORS_BYTES: usize = 8_000;
 const ENVIRONMENT_BYTES: usize = 4_000;
 
 /// Renders a result as Markdown.
-pub(super) fn markdown(result: &RunResult) -> String {
+pub(super) fn markdown(result: &RunResult, hub: Option<&HubView>) -> String {
     let mut out = String::new();
     verdict(&mut out, result);
     thresholds(&mut out, result);
     operations(&mut out, &Summary::of(result));
     hosts(&mut out, result);
     recoveries(&mut out, result);
-    findings(&mut out, result);
+    if let Some(view) = hub {
+        hub_section(&mut out, view);
+    }
+    findings(&mut out, &hub_view::with_findings(result, hub));
     errors(&mut out, result);
     environment(&mut out, result);
     out
@@ -179,12 +184,25 @@ fn hosts(out: &mut String, result: &RunResult) {
     section(out, &heading, &rows, HOSTS_BYTES);
 }
 
-fn findings(out: &mut String, result: &RunResult) {
-    if result.findings.is_empty() {
+/// Adds the hub's metrics beside hubstorm's numbers.
+fn hub_section(out: &mut String, view: &HubView) {
+    let lead: Vec<String> = view.lead.iter().map(|sentence| prose(sentence)).collect();
+    let not_used = view
+        .not_used
+        .iter()
+        .map(|metric| row(&[prose(metric), NONE.to_owned(), NONE.to_owned(), "not shown".to_owned()]));
+    let rows = view.rows.iter().map(|cells| row(&cells.each_ref().map(|cell| prose(cell))));
+    let rows: Vec<String> = rows.chain(not_used).collect();
+    let heading =
+        format!("\n### {}\n\n{}\n\n{}", hub_view::HEADING, lead.join(" "), table(&hub_view::COLUMNS, 0));
+    section(out, &heading, &rows, HUB_BYTES);
+}
+
+fn findings(out: &mut String, findings: &[&Finding]) {
+    if findings.is_empty() {
         return;
     }
-    let rows: Vec<String> = result
-        .findings
+    let rows: Vec<String> = findings
         .iter()
         .map(|finding| {
             let severity = match finding.severity {
