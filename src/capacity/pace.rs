@@ -259,7 +259,9 @@ impl Pace {
             return Step::Offline;
         }
         let mut slot = trial.slot;
-        while self.times.load_from_s(slot) < (ready_s + LEAD_S).max(self.loaded_s + 1) {
+        while slot <= self.times.count
+            && self.times.load_from_s(slot) < (ready_s + LEAD_S).max(self.loaded_s + 1)
+        {
             slot += 1;
         }
         if slot > self.times.count {

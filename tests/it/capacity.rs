@@ -48,7 +48,14 @@ fn bad_input_starts_nothing() {
         (&["--from", "200%", "--to", "100%"][..], 2, "--from (200/s) is above --to (100/s)"),
         (&["--hold", "3s", "--from", "1%"], 104, "the lowest level, 1.00/s, cannot feed"),
         (&["--phase", "ramp"], 2, "its phases are steady"),
-        (&["--vary", "devices"], 2, "--vary devices is not available"),
+        (&["--vary", "devices", "--to", "5000/s"], 2, "--to \"5000/s\" is not a number of devices"),
+        (
+            &["--vary", "devices", "--from", "90", "--to", "80"],
+            2,
+            "--from (90 devices) is above --to (80 devices)",
+        ),
+        (&["--to", "80 devices"], 2, "add --vary devices"),
+        (&["--assert", "capacity >= 80 devices"], 2, "the number of devices is the same in the whole search"),
         (&["--assert", "price >= 4/s"], 2, "unknown metric \"price\""),
         (&["--export", "csv=x"], 2, "a capacity result has no format csv"),
         (&["--resume", "none.json"], 1, "none.json does not exist"),
@@ -60,6 +67,60 @@ fn bad_input_starts_nothing() {
     }
     let without = Workplace::new(S1.split("[thresholds]").next().expect("a part"));
     assert!(capacity(&without, &[]).exits(104).stderr.contains("no threshold covers phase steady"));
+}
+
+/// 20 devices of a file with 50.
+#[test]
+fn device_file_limits_the_number_of_devices() {
+    let text =
+        S1.replace("devices = 20\n", "devices = 20\nauth = { kind = \"sas\", file = \"devices.csv\" }\n");
+    let work = Workplace::new(&text);
+    let rows: String = (0..50).map(|n| format!("meter-{n},MDEyMzQ1Njc4OWFiY2RlZg==\n")).collect();
+    fs::write(work.scenario().with_file_name("devices.csv"), format!("id,key\n{rows}")).expect("a file");
+    let finished = capacity(&work, &["--vary", "devices", "--to", "200%", "--hold", "3s", "--phase", "none"]);
+    assert!(finished.exits(2).stderr.contains("--phase none"), "{}", finished.stderr);
+    let finished = capacity(&work, &["--vary", "devices", "--to", "300%", "--hold", "30s"]);
+    let fix = "fleet meter has 60, but its file contains 50 devices; use --to 50, or add devices to the file";
+    assert!(finished.exits(2).stderr.contains(fix), "{}", finished.stderr);
+    assert!(!work.out().exists());
+}
+
+/// Two trials, of 30 and of 60 devices. The hub keeps up with both, unless this machine was too slow to tell.
+#[test]
+fn search_varies_the_number_of_devices() {
+    let work = Workplace::new(&S1.replace("rate = \"100/s\"", "every = \"1s\""));
+    let range = ["--vary", "devices", "--hold", "3s", "--from", "30", "--to", "300%", "--width", "50%"];
+    let options =
+        [&range[..], &["--confirm", "1", "--max-time", "22s", "--assert", "capacity >= 25 devices"]].concat();
+    let finished = capacity(&work, &options);
+    let found = result(&work);
+    assert_eq!(Some(i32::from(found.answer.exit_code)), finished.code, "{}", finished.stderr);
+    assert!(found.run.breakdowns.is_empty(), "{found:?}");
+    assert_eq!((found.search.from.devices, found.search.to.devices), (30, 60));
+    assert_eq!(found.search.whole.map(|level| level.devices), Some(20));
+    for trial in &found.trials {
+        // Each device sends once per second.
+        assert_eq!(trial.level.level, trial.level.devices, "{trial:?}");
+        assert!(trial.due.abs_diff(trial.level.devices) <= 2, "{trial:?}");
+    }
+    if found.trials.iter().all(|trial| trial.verdict == Verdict::Good) {
+        assert_eq!(found.trials.iter().map(|trial| trial.level.devices).collect::<Vec<_>>(), [30, 60]);
+        finished.exits(0);
+        assert!(finished.stdout.contains("The capacity is at least 60 devices"), "{}", finished.stdout);
+    }
+    let [json] = &work.outputs("json")[..] else { panic!("one result") };
+    let json = json.to_str().expect("a UTF-8 path");
+    let vary_load = ["--vary", "load", "--hold", "30s", "--resume", json];
+    for (options, part) in [
+        (&vary_load[..], "--vary differs"),
+        (
+            &["--vary", "devices", "--hold", "3s", "--from", "30", "--to", "70", "--resume", json],
+            "--to differs",
+        ),
+    ] {
+        let other = capacity(&work, options);
+        assert!(other.exits(2).stderr.contains(part), "{options:?}: {}", other.stderr);
+    }
 }
 
 /// The limit is inside of the interval, or at most 5% outside of it, unless this machine was too slow to tell. Trials that only wait for the
