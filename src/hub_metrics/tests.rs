@@ -221,7 +221,10 @@ fn bytes_in_another_encoding_are_refused() {
     }
     assert!(refused(b"{\"a\": \"\xff\"}").contains("not UTF-8 at byte 8 of line 1"));
     assert!(refused(b"\x1f\x8b\x08").contains("is compressed (gzip). Decompress it with gunzip"));
-    assert!(refused(&vec![b' '; usize::try_from(METRICS_BYTES_MAX).unwrap() + 1]).contains("is larger than 64 MiB"));
+    assert!(
+        refused(&vec![b' '; usize::try_from(METRICS_BYTES_MAX).unwrap() + 1])
+            .contains("is larger than 64 MiB")
+    );
 }
 
 #[test]
