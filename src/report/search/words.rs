@@ -78,7 +78,7 @@ pub(in crate::report) fn end_reason(end: EndReason) -> &'static str {
 /// Returns the sentences below the headline, without their full stops: what bound the capacity, why the search ended, and how many messages
 /// ended ok.
 pub(super) fn sentences(result: &CapacityResult) -> Vec<String> {
-    let throughput = result.answer.throughput_per_s.map(|per_s| {
+    let throughput = result.answer.throughput_per_s.filter(|_| result.answer.lower.is_some()).map(|per_s| {
         format!("At the lower bound, messages ended ok at {} (median of its trials)", rate_text(per_s))
     });
     bound(result).into_iter().chain([end(result)]).chain(throughput).collect()
