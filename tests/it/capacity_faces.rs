@@ -66,6 +66,7 @@ pub(crate) fn ended(end: EndReason) -> CapacityResult {
     (result.answer.end, result.answer.bound_by) = (end, bound);
     result.answer.exit_code = report::exit::of_search(end, &[]);
     result.assertions.clear();
+    result.run.breakdowns.clear();
     result
 }
 

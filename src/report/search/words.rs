@@ -39,7 +39,7 @@ fn end(result: &CapacityResult) -> String {
             "The search ended because its lowest level failed: search lower levels with --from".to_owned()
         }
         EndReason::Generator => {
-            "The search ended because the load generator was the limit. The target may take more: use a machine with more cores, or stop \
+            "The search ended at this limit. The target may take more: use a machine with more cores, or stop \
              other programs on this one"
                 .to_owned()
         }
@@ -183,7 +183,7 @@ pub(super) fn facts(result: &CapacityResult) -> Vec<(&'static str, String)> {
         (
             "Trials",
             format!(
-                "{} of {}, of which the last {} is judged",
+                "{} of {}, of which the last {} are judged",
                 plural(result.trials.len() as u64, "trial", "trials"),
                 us(search.settle_us + search.judged_us),
                 us(search.judged_us)
