@@ -235,7 +235,8 @@ impl Search {
             _ => {
                 let highest = bracket.unclear.map_or(lower, |(_, highest)| highest);
                 // Far up, the highest level decides at once whether there is anything to find.
-                self.trial(if highest >= last - last / 8 { last } else { usize::midpoint(highest, last) })
+                let far_up = highest >= last - last / 8;
+                self.trial(if far_up { last } else { usize::midpoint(highest, last).max(highest + 1) })
             }
         }
     }

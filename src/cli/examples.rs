@@ -65,6 +65,7 @@ Examples:
   hubstorm report result.json --judge             prints the verdict; exits with its code
   hubstorm report --recover reports/meters-20261123T101500Z.journal --export json=result.json
   hubstorm report result.json --judge --scenario strict.toml
+  hubstorm report result.json --hub-metrics metrics.json --export page.html
   cat result.json | hubstorm report -
   hubstorm report --history reports
   hubstorm report --history reports --export html=reports/index.html --export csv=history.csv

@@ -75,3 +75,4 @@ mod targets;
 mod terminal;
 mod throttle;
 mod tokens;
+mod worked_example;

@@ -88,6 +88,16 @@ impl<'a> Trials<'a> {
         (self.end.unwrap_or(EndReason::Breakdown), self.trials, self.search.answer_so_far())
     }
 
+    /// Returns whether the hub may still have let a burst through in the trials at the lower bound: twice their level did not show its limit,
+    /// although the upper bound is below that.
+    pub(super) fn may_hide_a_burst(&self) -> bool {
+        let Answer { lower: Some(lower), upper: Some(upper), .. } = self.search.answer_so_far() else {
+            return false;
+        };
+        let at_lower = self.ended.iter().flatten().filter(|ended| ended.level == lower).collect::<Vec<_>>();
+        upper < 2 * lower && !at_lower.is_empty() && at_lower.iter().all(|ended| ended.burst_left)
+    }
+
     fn second(&mut self, second: &Second, actions: &mut Actions) {
         let Some(measurement) = self.measurement.take() else { return };
         let planned_per_s = second.planned_per_s.unwrap_or(0.0);
@@ -231,7 +241,7 @@ impl<'a> Trials<'a> {
             reason: "devices were not online within a minute before the load".to_owned(),
             bound: Some(Bound::Offline),
         };
-        let ended = EndedTrial { slot: 0, level, ended_s: 0, cut: true, undrained: false };
+        let ended = EndedTrial { slot: 0, level, ended_s: 0, cut: true, undrained: false, burst_left: false };
         self.record((self.describe(&ended, judged, &Measurement::default()), None), actions);
     }
 

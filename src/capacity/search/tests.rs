@@ -112,6 +112,17 @@ fn hub_that_is_bad_from_the_start_is_below_the_range() {
     assert_eq!(tried, [100_000; 2]);
 }
 
+/// The grid of a narrow range has few cells.
+#[test]
+fn highest_level_of_a_narrow_range_is_tried() {
+    for to in [100_001, 105_000, 120_000, 150_000, 200_000, 300_000] {
+        let rules = SearchRules { to, width: 0.5, confirm: 1, ..RULES };
+        let (answer, tried) = search(rules, |_| TrialVerdict::Good);
+        assert_eq!(answer, Answer { lower: Some(to), upper: None, end: Some(End::AtLeast) });
+        assert!(tried.len() <= 5, "{to}: {tried:?}");
+    }
+}
+
 #[test]
 fn hub_that_is_never_bad_has_at_least_the_highest_level() {
     let (answer, tried) = search(RULES, |_| TrialVerdict::Good);
@@ -230,6 +241,20 @@ proptest! {
             if answer.end == Some(End::Narrow) {
                 prop_assert!(upper - lower <= 1 || (upper - lower) as f64 <= width * upper as f64);
             }
+        }
+    }
+}
+
+#[test]
+fn a_short_range_is_searched_to_its_end() {
+    for (from, width) in [(600_000, 0.5), (900_000, 0.5), (1_000_000, 0.5), (500_000, 0.3), (990_000, 0.05)] {
+        let rules = SearchRules { from, to: 1_000_000, width, confirm: 1 };
+        let (answer, tried) = search(rules, |_| TrialVerdict::Good);
+        assert_eq!((answer.lower, answer.end), (Some(1_000_000), Some(End::AtLeast)), "{rules:?}");
+        assert!(tried.len() <= 5, "{rules:?}: {tried:?}");
+        for capacity in (from..1_000_000).step_by(7_919) {
+            let (answer, _) = search(rules, |level| good_if(level <= capacity));
+            assert!(answer.lower <= Some(capacity) && answer.upper > Some(capacity), "{rules:?}: {answer:?}");
         }
     }
 }

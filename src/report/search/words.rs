@@ -13,7 +13,16 @@ use std::time::Duration;
 pub(super) fn headline(result: &CapacityResult) -> String {
     let CapacityAnswer { lower, upper, .. } = &result.answer;
     let interval = interval_text(result.search.vary, lower.as_ref(), upper.as_ref(), "unknown");
-    format!("The capacity is {interval}")
+    // The load beside the number of devices.
+    let per_s = match result.search.vary {
+        Vary::Load => String::new(),
+        Vary::Devices => match [lower, upper].into_iter().flatten().collect::<Vec<_>>()[..] {
+            [lower, upper] => format!(" ({} to {})", rate_text(lower.per_s), rate_text(upper.per_s)),
+            [one] => format!(" ({})", rate_text(one.per_s)),
+            _ => String::new(),
+        },
+    };
+    format!("The capacity is {interval}{per_s}")
 }
 
 /// Returns the class of the answer for styles, a mark, and a word.
@@ -36,7 +45,7 @@ fn end(result: &CapacityResult) -> String {
             "The search ended because its highest level passed: search higher levels with --to".to_owned()
         }
         EndReason::LowestBad => {
-            "The search ended because its lowest level failed: search lower levels with --from".to_owned()
+            "The search ended because its lowest level failed: search lower levels with --from, or check the thresholds".to_owned()
         }
         EndReason::Generator => {
             "The search ended at this limit. The target may take more: use a machine with more cores, or stop \
