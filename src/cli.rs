@@ -303,7 +303,7 @@ pub struct EmulatorArgs {
 /// `hubstorm report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Result file of `run`, or - for stdin; with --recover, a journal
+    /// Result file of `run` or `capacity`, or - for stdin; with --recover, a journal
     #[arg(required_unless_present = "history")]
     pub result: Option<PathBuf>,
     /// Recover the result of a run that was killed from the journal that it left in its folder for results
@@ -322,7 +322,8 @@ pub struct ReportArgs {
     /// Leave out empty histograms in JSON files
     #[arg(long)]
     pub compact: bool,
-    /// Judge the result in the file again: print the verdict and the thresholds, and exit with the verdict's code
+    /// Judge the result in the file again: print the verdict and the thresholds, and exit with the verdict's code. For a result of
+    /// `capacity`: evaluate its assertions again
     #[arg(long, conflicts_with_all = ["format", "out"])]
     pub judge: bool,
     /// Judge with the thresholds of this scenario file instead of the run's. The rest of the file is ignored, and may be missing

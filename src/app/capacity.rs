@@ -6,12 +6,12 @@ mod output;
 mod prepare;
 mod remaining;
 mod resume;
-mod search_run;
 mod settings;
 mod trials;
 
 use super::read_scenario::{self, ScenarioText};
-use super::run::{stop_emulator, until_interrupted, workers};
+use super::run::{outline, print_rest, stop_emulator, until_interrupted, workers};
+use super::run_fleet::{Lines, run_fleet, style};
 use super::{AppError, Env, build_result};
 use crate::capacity::answer::{answer, criteria, curve};
 use crate::capacity::measured::{CapacityResult, EndReason, SCHEMA, SearchRun, Trial};
@@ -20,46 +20,70 @@ use crate::cli::CapacityArgs;
 use crate::clock::WallClock;
 use crate::fleet::{self, Finished};
 use crate::live::Style;
+use crate::plan::Plan;
 use crate::report::exit;
 use crate::result::model::RunResult;
 use crate::units::plural;
-use search_run::search_run;
 use settings::{Scale, Setup};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use trials::Trials;
 
-/// Searches for the capacity. Returns the exit code.
-pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppError> {
-    let interrupts = env.interrupts.clone();
+/// A search that has been checked against its scenario.
+struct Planned {
+    /// The plan with the devices of the highest level.
+    plan: Plan,
+    /// Hash of the plan of the scenario as written.
+    plan_sha256: String,
+    workers: usize,
+    setup: Setup,
+    /// The trials of the search to resume.
+    resumed: Vec<Trial>,
+}
+
+/// Resolves the scenario, and checks the options.
+fn planned(args: &CapacityArgs, env: &mut Env, scenario: &ScenarioText) -> Result<Planned, AppError> {
     if read_scenario::is_stdin(&args.scenario.scenario) {
         // The scenario is read from stdin, so the user cannot answer a question there.
         env.answer = None;
     }
-    let scenario = until_interrupted(&interrupts, 0, ScenarioText::read(&args.scenario)).await?;
-    let mut plan = scenario.resolve(&args.scenario, env, |_| {})?;
+    let plan = scenario.resolve(&args.scenario, env, |_| {})?;
     let workers = workers(args.workers, &plan);
     let setup = settings::resolve(args, &plan, &prepare::machine(workers))?;
     let resumed = resume::trials(args, &plan, &setup)?;
     let plan_sha256 = plan.fingerprint();
-    if let Some(devices) = &setup.devices {
-        plan = prepare::scaled(args, env, &scenario, &devices.fleets(setup.rules.to))?;
-    }
+    let plan = match &setup.devices {
+        None => plan,
+        Some(devices) => prepare::scaled(args, env, scenario, &devices.fleets(setup.rules.to))?,
+    };
+    Ok(Planned { plan, plan_sha256, workers, setup, resumed })
+}
+
+/// Searches for the capacity. Returns the exit code.
+pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppError> {
+    let interrupts = env.interrupts.clone();
+    let scenario = until_interrupted(&interrupts, 0, ScenarioText::read(&args.scenario)).await?;
+    let Planned { mut plan, plan_sha256, workers, setup, resumed } = planned(args, env, &scenario)?;
     output::check(args, &plan)?;
-    let preparing = prepare::prepare(args, env, &mut plan, (&setup, workers));
-    let prepared = until_interrupted(&interrupts, 0, preparing).await?;
+    // The progress must be the only output on a terminal, so the search prints the hub's messages itself.
+    let style = style(args.quiet, args.no_tui, env);
+    let (messages, mut hub_messages) = mpsc::unbounded_channel();
+    let messages = (style == Style::Redrawn).then_some(messages);
+    let preparing = prepare::prepare(args, env, &mut plan, (&setup, workers, messages));
+    let prepared = match until_interrupted(&interrupts, 0, preparing).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            print_rest(&mut hub_messages, env).await;
+            return Err(error);
+        }
+    };
     let preflight_passed = prepared.emulator.is_none() && !args.no_preflight;
     let mut before = build_result::before(&plan, workers, preflight_passed, &env.argv);
     // The load is that of the scenario, not that of the highest number of devices.
     before.run.scenario.plan_sha256 = plan_sha256;
 
     let limits = prepare::message_limits(args, &plan);
-    let plan = Arc::new(match setup.devices {
-        None => plan.into_trials(setup.phase, &setup.slots),
-        Some(_) => {
-            let share = setup.scale.share(setup.rules.from) / setup.scale.share(setup.rules.to);
-            plan.into_device_trials(setup.phase, &setup.slots, share)
-        }
-    });
+    let plan = Arc::new(setup.trials(plan));
     let settings = fleet::Settings {
         workers,
         endpoints: prepared.endpoints,
@@ -71,8 +95,14 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
     };
     let mut emulator = prepared.emulator;
     let (mut trials, first) = Trials::new(&setup, (setup.times(&plan), limits), resumed);
-    let running =
-        search_run(env, &plan, (settings, style(args, env)), emulator.as_mut(), (&mut trials, first));
+    let running = run_fleet(
+        env,
+        &plan,
+        (settings, style, outline(&plan)),
+        emulator.as_mut(),
+        (&mut trials, first),
+        Lines { trace: None, messages: &mut hub_messages },
+    );
     let mut finished = running.await?;
     let mut changed = 0;
     let mut breakdowns = finished.measurement.breakdowns.clone();
@@ -90,10 +120,12 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
             }
         }
     }
+    let may_hide_a_burst = trials.may_hide_a_burst();
+    print_rest(&mut hub_messages, env).await;
     let (mut end, trials, found) = trials.finish();
     if end == EndReason::Breakdown && breakdowns.is_empty() {
-        breakdowns
-            .push("the load could not be extended in time, because this machine was too busy".to_owned());
+        // The load ended because it was not extended in time.
+        end = EndReason::Generator;
     }
     if !breakdowns.is_empty() {
         end = EndReason::Breakdown;
@@ -101,22 +133,20 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
         end = EndReason::Undecided;
     }
     let mut result = result(&setup, (before, &finished, breakdowns), (end, trials, &found));
+    if may_hide_a_burst {
+        result.notes.push(
+            "The target did not reach its limit in the burst before the trials at the lower bound. It may let a longer burst through, and its \
+             capacity may be lower; use a longer --hold, of which a third is for the burst"
+                .to_owned(),
+        );
+    }
     if changed > 0 {
         result.notes.push(format!(
-            "{} after the search, because this machine slowed down the built-in hub; use fewer other processes, or a remote target",
+            "{} after the search, because this machine slowed down the built-in hub; stop other programs, or use a remote target",
             plural(changed as u64, "trial was judged differently", "trials were judged differently")
         ));
     }
     output::conclude(args, env, result)
-}
-
-/// Returns how progress is displayed.
-fn style(args: &CapacityArgs, env: &Env) -> Style {
-    match (args.quiet, env.terminal && !args.no_tui) {
-        (true, _) => Style::Quiet,
-        (false, true) => Style::Redrawn,
-        (false, false) => Style::Lines,
-    }
 }
 
 /// Puts the result together.

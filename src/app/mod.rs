@@ -40,6 +40,7 @@ mod recover;
 mod report;
 mod result_folder;
 mod run;
+mod run_fleet;
 mod secret;
 mod shell;
 mod signals;

@@ -3,6 +3,7 @@
 
 use super::AppError;
 use crate::report::Format;
+use crate::scenario::nearest;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ pub(super) fn unreadable(kind: &str, path: &Path, error: &io::Error, extensions:
     }
 }
 
-/// Returns the existing file that `path` lacks only the extension of.
+/// Returns the existing file that `path` probably means: it lacks only the extension, or its name is similar.
 fn meant(path: &Path, extensions: &[&str]) -> Option<PathBuf> {
     let with = |extension: &&str| {
         let mut name: OsString = path.file_name()?.to_owned();
@@ -31,7 +32,25 @@ fn meant(path: &Path, extensions: &[&str]) -> Option<PathBuf> {
         name.push(extension);
         Some(path.with_file_name(name)).filter(|path| path.is_file())
     };
-    extensions.iter().find_map(with)
+    extensions.iter().find_map(with).or_else(|| similar(path, extensions))
+}
+
+/// Returns the file in the same folder, with one of the extensions, whose name is similar enough.
+fn similar(path: &Path, extensions: &[&str]) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut stems: Vec<(String, OsString)> = Vec::new();
+    for entry in std::fs::read_dir(folder).ok()?.filter_map(Result::ok) {
+        let file = entry.path();
+        let is_one = |extension: &&str| file.extension().is_some_and(|found| found == *extension);
+        if extensions.iter().any(is_one) && file.is_file() {
+            stems.extend(
+                file.file_stem().and_then(|stem| Some((stem.to_str()?.to_owned(), entry.file_name()))),
+            );
+        }
+    }
+    stems.sort();
+    let stem = nearest(path.file_stem()?.to_str()?, stems.iter().map(|(stem, _)| stem.as_str()))?;
+    stems.iter().find(|(one, _)| one == stem).map(|(_, name)| path.with_file_name(name))
 }
 
 /// Refuses an output folder whose name is that of a file. `writes` says what the command writes to the folder.
@@ -82,10 +101,13 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("quickstart.toml"), "").unwrap();
         std::fs::write(path("v1.2.json"), "").unwrap();
+        std::fs::write(path("quikcstart.png"), "").unwrap();
         for (name, expected) in [
             ("", "is a folder. Specify a scenario file in it"),
             ("quickstart", "quickstart does not exist. Did you mean "),
             ("v1.2", "v1.2.json?"),
+            ("quikcstart.toml", "quickstart.toml?"),
+            ("Quickstart.tml", "quickstart.toml?"),
             ("other", "other does not exist. Check the path of the scenario file"),
         ] {
             let error = std::fs::read(path(name)).unwrap_err();

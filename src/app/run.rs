@@ -9,6 +9,7 @@ use super::columns::Layout;
 use super::early_end::{EarlyEnd, EarlyEndCheck};
 use super::emulator_process::EmulatorProcess;
 use super::journal::{Journal, JournalWriter};
+use super::run_fleet::{Actions, Lines, run_fleet, style};
 use super::{
     AppError, Env, build_result, compare, consent, cost, environment_error, exports, plan_warnings,
     preflight, read_scenario, tell, tell_laid_out, write_result,
@@ -21,7 +22,7 @@ use crate::live::Style;
 use crate::plan::{HostPort, Plan, Target, address_of};
 use crate::result::model::{EndedBy, RunResult};
 use crate::units::{human_duration, plural};
-use load::{run_load, style};
+use load::EarlyEndObserver;
 use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
@@ -42,7 +43,8 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
     // A progress line that is redrawn must be the only output on the terminal, so the run prints the hub's messages itself.
     let (messages, mut hub_messages) = mpsc::unbounded_channel();
     let notes = messages.clone();
-    let messages = (style(args, env) == Style::Redrawn).then_some(messages);
+    let style = style(args.quiet, args.no_tui, env);
+    let messages = (style == Style::Redrawn).then_some(messages);
     let preparing = prepare(args, env, &mut plan, workers, messages);
     let prepared = until_interrupted(&interrupts, 0, preparing).await;
     let (mut emulator, endpoints) = match prepared {
@@ -70,13 +72,14 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         journal: Some(journal.entries()),
         wall: WallClock::default(),
     };
-    let (mut finished, early) = run_load(
-        args,
+    let mut observer = EarlyEndObserver { check: early_end_check, early: None };
+    let mut finished = run_fleet(
         env,
         &plan,
-        (settings, early_end_check),
+        (settings, style, outline(&plan)),
         emulator.as_mut(),
-        (trace_lines, &mut hub_messages),
+        (&mut observer, Actions::default()),
+        Lines { trace: trace_lines, messages: &mut hub_messages },
     )
     .await?;
     let journal = journal.finish();
@@ -85,7 +88,7 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         None => None,
     };
     print_rest(&mut hub_messages, env).await;
-    let ended_by = ended_by(finished.complete, early, *interrupts.borrow() > 0);
+    let ended_by = ended_by(finished.complete, observer.early, *interrupts.borrow() > 0);
     // A run that ends early because of the scenario is complete.
     finished.complete |= matches!(ended_by, EndedBy::Abort | EndedBy::Unreachable);
     let result = build_result::result(
@@ -138,7 +141,7 @@ fn files(args: &RunArgs) -> write_result::Files<'_> {
 }
 
 /// Prints the last messages of the built-in hub, which has exited.
-async fn print_rest(messages: &mut UnboundedReceiver<String>, env: &mut Env) {
+pub(super) async fn print_rest(messages: &mut UnboundedReceiver<String>, env: &mut Env) {
     while let Some(message) = messages.recv().await {
         tell(env, &format!("{message}\n"));
     }

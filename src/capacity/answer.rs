@@ -50,7 +50,13 @@ fn bound(found: &Answer, end: EndReason, trials: &[Trial]) -> (Option<Bound>, St
         trial.map_or((None, String::new()), |trial| (trial.bound_by, trial.reason.clone()))
     };
     match (end, found.upper) {
-        (EndReason::Generator, _) => of(with(Verdict::Void, None)),
+        (EndReason::Generator, _) => match with(Verdict::Void, None) {
+            None => {
+                let reason = "the load could not be extended in time, because this machine was too busy";
+                (Some(Bound::Generator), reason.to_owned())
+            }
+            void => of(void),
+        },
         (EndReason::Quota, _) => {
             (Some(Bound::Quota), "the daily message quota of the hub was used up".to_owned())
         }

@@ -37,7 +37,7 @@ impl BacklogGrowth {
 }
 
 /// Returns the growth of the backlog. `backlog` has a value for each second of the trial; a constant offset does not matter. `due` is the
-/// number of messages that became due in these seconds, and `in_flight` the mean number of unacknowledged messages. `None` if the trial is
+/// number of messages that became due in these seconds, and `in_flight` the mean number of open messages in the first third. `None` if the trial is
 /// too short, or has too few messages.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]

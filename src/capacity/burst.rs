@@ -97,6 +97,11 @@ impl Burst {
         Some(self.offer(loaded_s + 1, crate::units::whole(room).min(self.level)))
     }
 
+    /// Returns whether the hub held messages back.
+    pub(super) fn was_used_up(&self) -> bool {
+        self.served.is_some()
+    }
+
     fn offer(&mut self, until_s: u64, level: u64) -> (u64, u64) {
         self.offered.push_back((until_s, level));
         (until_s, level)

@@ -124,6 +124,8 @@ pub struct EndedTrial {
     pub cut: bool,
     /// Whether messages were still open when the time limit for the drain passed.
     pub undrained: bool,
+    /// Whether a burst before the level did not show the limit of the hub.
+    pub burst_left: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -156,6 +158,8 @@ pub struct Pace {
     trial: Option<Trial>,
     /// The burst before the level of the trial.
     burst: Option<Burst>,
+    /// Whether the burst of the trial did not show the limit of the hub.
+    burst_left: bool,
     /// When the devices were first not online although the next trial could have started.
     waiting_since_s: Option<u64>,
 }
@@ -165,8 +169,15 @@ impl Pace {
     #[must_use]
     pub fn new(times: SlotTimes) -> (Pace, Step) {
         let until_s = times.starts_s(1);
-        let pace =
-            Pace { times, loaded_s: until_s, next_slot: 1, trial: None, burst: None, waiting_since_s: None };
+        let pace = Pace {
+            times,
+            loaded_s: until_s,
+            next_slot: 1,
+            trial: None,
+            burst: None,
+            burst_left: false,
+            waiting_since_s: None,
+        };
         (pace, Step::Load { until_s, level: 0 })
     }
 
@@ -199,9 +210,9 @@ impl Pace {
     }
 
     fn start_load(&mut self, trial: Trial, burst: bool) -> Step {
-        let level = trial.level;
         self.trial = Some(trial);
-        self.burst = burst.then(|| Burst::new(level, self.loaded_s, self.times.settle_s));
+        self.burst_left = burst;
+        self.burst = burst.then(|| Burst::new(trial.level, self.loaded_s, self.times.settle_s));
         self.extend(trial, None)
     }
 
@@ -248,7 +259,9 @@ impl Pace {
             return Step::Offline;
         }
         let mut slot = trial.slot;
-        while self.times.load_from_s(slot) < (ready_s + LEAD_S).max(self.loaded_s + 1) {
+        while slot <= self.times.count
+            && self.times.load_from_s(slot) < (ready_s + LEAD_S).max(self.loaded_s + 1)
+        {
             slot += 1;
         }
         if slot > self.times.count {
@@ -271,13 +284,15 @@ impl Pace {
         self.trial = Some(trial);
         if let Some(burst) = &mut self.burst {
             burst.observe(tick.at_s, tick.flow, tick.steady);
+            self.burst_left = !burst.was_used_up();
         }
         let ended_s = trial.cut_s.unwrap_or(self.times.end_s(trial.slot));
         let undrained = !tick.drained;
         if tick.at_s >= ended_s && (tick.drained || tick.at_s - ended_s >= WAIT_S_MAX) {
             self.trial = None;
             let Trial { slot, level, cut_s, .. } = trial;
-            return Step::Judge(EndedTrial { slot, level, ended_s, cut: cut_s.is_some(), undrained });
+            let (cut, burst_left) = (cut_s.is_some(), self.burst_left);
+            return Step::Judge(EndedTrial { slot, level, ended_s, cut, undrained, burst_left });
         }
         if !self.is_due(tick) {
             return Step::Wait;

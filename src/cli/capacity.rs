@@ -30,14 +30,14 @@ pub struct CapacityArgs {
     /// The search ends when the interval is at most this share of its upper bound
     #[arg(long, value_name = "SHARE", default_value = "5%")]
     pub width: String,
-    /// Length of a trial [default: 30s; 3m for an IoT hub with a tier, of which the first two thirds are not judged, because such hubs
-    /// let a burst through first]
+    /// Length of a trial [default: 30s; 3m for an IoT hub with a tier and with --exhaust-burst, of which only the last third is judged]
     #[arg(long, value_name = "DURATION")]
     pub hold: Option<String>,
     /// Number of trials, of which a majority decides a level
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=99))]
     pub confirm: u32,
-    /// Before each trial, use up the burst that the hub allows
+    /// At the start of each trial, use up the burst that the target lets through before it holds messages back. The default for an IoT hub
+    /// with a tier
     #[arg(long)]
     pub exhaust_burst: bool,
     /// End the search after this time [default: enough for 40 trials]

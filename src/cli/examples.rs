@@ -65,6 +65,7 @@ Examples:
   hubstorm report result.json --judge             prints the verdict; exits with its code
   hubstorm report --recover reports/meters-20261123T101500Z.journal --export json=result.json
   hubstorm report result.json --judge --scenario strict.toml
+  hubstorm report result.json --hub-metrics metrics.json --export page.html
   cat result.json | hubstorm report -
   hubstorm report --history reports
   hubstorm report --history reports --export html=reports/index.html --export csv=history.csv
@@ -84,7 +85,8 @@ Examples:
   hubstorm compare reports/before.json reports/after.json
   hubstorm compare baseline result.json --update-baseline --keep 10
   hubstorm compare baseline result.json --metric \"telemetry p(99)\" --tolerance 15%
-  hubstorm compare baseline result.json --inconclusive pass --export comparison.html";
+  hubstorm compare baseline result.json --inconclusive pass --export comparison.html
+  hubstorm compare capacity-before.json capacity-after.json --tolerance 5%";
 
 pub(super) const INIT: &str = "\
 Examples:

@@ -195,11 +195,13 @@ async fn wait_for_span(context: &Context, device: DeviceRef, span: Span) -> Wait
         if !wait_until(context, context.at(until_ns)).await {
             return Waited::LoadOver;
         }
+        // A command may have changed the number of online devices in the meantime.
+        let is_same = from_ns == context.online_from_ns(device, span);
         match from_ns {
-            Some(from_ns) if from_ns == until_ns && from_ns < context.load_end_ns() => {
+            Some(from_ns) if is_same && from_ns == until_ns && from_ns < context.load_end_ns() => {
                 return Waited::Until(from_ns);
             }
-            None if until_ns == span.to_ns => return Waited::SpanOver,
+            None if is_same && until_ns == span.to_ns => return Waited::SpanOver,
             _ if context.ns(context.now()) >= context.load_end_ns() => return Waited::LoadOver,
             _ => {}
         }

@@ -27,7 +27,7 @@ fn clock(text: &str) -> Option<u64> {
         None => (0, text),
     };
     let parts: Vec<u64> = time.split(':').map(str::parse).collect::<Result<_, _>>().ok()?;
-    let [hours, minutes, seconds] = parts[..] else { return None };
+    let [hours, minutes, seconds] = *parts.as_slice() else { return None };
     let hours = days.checked_mul(24)?.checked_add(hours)?;
     hours.checked_mul(3_600)?.checked_add(minutes.checked_mul(60)?)?.checked_add(seconds)
 }

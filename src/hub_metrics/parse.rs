@@ -214,7 +214,7 @@ impl Reader {
                 is_count.then_some(value).ok_or_else(|| HubMetricsError::Value {
                     metric: known.name.to_owned(),
                     time: raw.time.clone(),
-                    value: value.to_string(),
+                    value: format!("{value:?}"),
                 })
             };
             let mut checked = [None; 4];

@@ -164,7 +164,7 @@ fn bad_files_are_refused_with_place_and_fix() {
         ),
         (
             with("3000.0", "-1"),
-            "has the value -1 in d2c.telemetry.ingress.success at 2026-11-28T10:02:00Z, which is no count",
+            "has the value -1.0 in d2c.telemetry.ingress.success at 2026-11-28T10:02:00Z, which is no count",
         ),
         (with("3000.0", "1e300"), "which is no count"),
         (
@@ -221,7 +221,7 @@ fn bytes_in_another_encoding_are_refused() {
     }
     assert!(refused(b"{\"a\": \"\xff\"}").contains("not UTF-8 at byte 8 of line 1"));
     assert!(refused(b"\x1f\x8b\x08").contains("is compressed (gzip). Decompress it with gunzip"));
-    assert!(refused(&vec![b' '; METRICS_BYTES_MAX as usize + 1]).contains("is larger than 64 MiB"));
+    assert!(refused(&vec![b' '; usize::try_from(METRICS_BYTES_MAX).unwrap() + 1]).contains("is larger than 64 MiB"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! [`Outline`].
 
 use super::alerts::Alerts;
-use super::line::Figures;
+use super::line::{Figures, SearchStatus};
 use super::progress::Progress;
 use crate::measure::{Event, Live, Operation, Second};
 use std::collections::BTreeMap;
@@ -42,6 +42,7 @@ pub struct Console<W> {
     draining: bool,
     interval: Interval,
     alerts: Alerts,
+    search: Option<SearchStatus>,
 }
 
 /// The numbers since the last line, which may cover several seconds.
@@ -80,8 +81,8 @@ impl<W: Write> Console<W> {
     /// Returns a console for a run with this outline.
     pub fn new(progress: Progress<W>, outline: Outline) -> Console<W> {
         let end = outline.phases.last().map_or(Duration::ZERO, |phase| phase.end);
-        let (interval, alerts) = Default::default();
-        Console { progress, outline, end, draining: false, interval, alerts }
+        let (interval, alerts, search) = Default::default();
+        Console { progress, outline, end, draining: false, interval, alerts, search }
     }
 
     /// Handles an event: writes a line for frequent errors, and a progress line if one is due.
@@ -105,6 +106,11 @@ impl<W: Write> Console<W> {
             | Event::Stopped { .. } => {}
         }
         Ok(())
+    }
+
+    /// Sets the status of a search, which a terminal shows above the progress line.
+    pub fn set_search(&mut self, search: Option<SearchStatus>) {
+        self.search = search;
     }
 
     /// Returns the progress display, so that the caller can write notes between the lines.
@@ -146,6 +152,7 @@ impl<W: Write> Console<W> {
             p99: interval.main_p99(*headline),
             failed: live.errors,
             classes: live.classes.iter().map(|errors| (errors.class.clone(), errors.total)).collect(),
+            search: phase.and_then(|_| self.search.clone()),
         })
     }
 }

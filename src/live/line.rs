@@ -34,6 +34,28 @@ pub(super) struct Figures {
     pub(super) failed: u64,
     /// Errors since the start of the run by class, most frequent first.
     pub(super) classes: Vec<(String, u64)>,
+    /// The status of a search for capacity.
+    pub(super) search: Option<SearchStatus>,
+}
+
+/// The status of a search for capacity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchStatus {
+    /// The bounds so far: `between 4,100/s and 4,300/s`.
+    pub interval: String,
+    /// Remaining trials and time: `about 6 trials left (4m)`.
+    pub remaining: String,
+    /// Replaces the phase; `None` in the phases before the search.
+    pub stage: Option<SearchStage>,
+}
+
+/// A stage of a search, such as a trial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchStage {
+    /// Name: `trial 4: 4,200/s`.
+    pub name: String,
+    /// Start and end, measured from the start of the run; `None` if they are those of the phase.
+    pub times: Option<[Duration; 2]>,
 }
 
 /// The parts of a line on a terminal, in their order.
@@ -128,8 +150,19 @@ impl Figures {
         line
     }
 
-    /// Returns the line for a terminal, at most `most` columns wide.
+    /// Returns the lines for a terminal, at most `most` columns wide: one, or two during a search.
     pub(super) fn for_terminal(&self, most: usize, color: bool) -> String {
+        let Some(search) = &self.search else { return self.line(most, color) };
+        let mut stage = Figures { search: None, end: self.phase_end, ..self.clone() };
+        if let Some(SearchStage { name, times }) = &search.stage {
+            name.clone_into(&mut stage.phase);
+            [stage.phase_start, stage.phase_end] = times.unwrap_or([self.phase_start, self.phase_end]);
+            stage.end = stage.phase_end;
+        }
+        format!("{}\n{}", search.line(most, color), stage.line(most, color))
+    }
+
+    fn line(&self, most: usize, color: bool) -> String {
         let mut parts = self.parts();
         fit(&mut parts, most);
         let left = most.saturating_sub(total(&parts));
@@ -241,6 +274,22 @@ impl Figures {
     }
 }
 
+impl SearchStatus {
+    /// Returns the line of a search. Without space for the rest, only the interval is left.
+    fn line(&self, most: usize, color: bool) -> String {
+        let interval = format!("capacity {}", self.interval);
+        let remaining = format!(", {}", self.remaining);
+        let fits = columns(&interval) + columns(&remaining) <= most;
+        let (interval, remaining) = (cut(&interval, most), if fits { &*remaining } else { "" });
+        let style = Style::new().bold();
+        if color {
+            format!("{style}{interval}{style:#}{remaining}")
+        } else {
+            format!("{interval}{remaining}")
+        }
+    }
+}
+
 fn total(parts: &[Fitted]) -> usize {
     parts.iter().map(Fitted::columns).sum()
 }
@@ -300,7 +349,22 @@ pub(super) mod testing {
             p99: Some((Operation::Telemetry, 12_300)),
             failed: 0,
             classes: Vec::new(),
+            search: None,
         }
+    }
+
+    /// Returns the figures of [`figures`] during a trial.
+    pub(crate) fn searching() -> Figures {
+        let stage = SearchStage {
+            name: "trial 4: 4,200/s".to_owned(),
+            times: Some([20, 55].map(Duration::from_secs)),
+        };
+        let search = SearchStatus {
+            interval: "between 4,100/s and 4,300/s".to_owned(),
+            remaining: "about 6 trials left (4m)".to_owned(),
+            stage: Some(stage),
+        };
+        Figures { search: Some(search), ..figures(41) }
     }
 }
 

@@ -94,6 +94,14 @@ impl<W: Write> Progress<W> {
         }
     }
 
+    /// Writes a line that only a log needs, because a terminal shows the same facts in its progress line.
+    ///
+    /// # Errors
+    /// Writing to the stream failed.
+    pub fn log(&mut self, text: &str) -> std::io::Result<()> {
+        if self.style == Style::Lines { self.print(text) } else { Ok(()) }
+    }
+
     /// Writes text on separate lines, in every style and without wrapping it.
     ///
     /// # Errors
@@ -117,10 +125,16 @@ impl<W: Write> Progress<W> {
         if self.drawn.take().is_some() { self.write(CLEAR) } else { Ok(()) }
     }
 
+    /// Returns the line, or the lines. The cursor ends in the first column of the first one.
     fn line(&self, figures: &Figures) -> String {
-        let line = figures.for_terminal((self.screen.width)().of_one_line(), self.screen.color);
+        let lines = figures.for_terminal((self.screen.width)().of_one_line(), self.screen.color);
         let [start, end] = NO_WRAP;
-        format!("{start}{line}{end}")
+        let up = match lines.matches('\n').count() {
+            0 => String::new(),
+            below => format!("\x1b[{below}A"),
+        };
+        // In the first column also if the terminal does not translate line feeds.
+        format!("{start}{}{end}{up}", lines.replace('\n', "\r\n"))
     }
 
     /// Writes everything at once, so that the terminal never shows a part of it.
@@ -132,7 +146,7 @@ impl<W: Write> Progress<W> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::line::testing::figures;
+    use super::super::line::testing::{figures, searching};
     use super::*;
 
     const SCREEN: Screen = Screen { width: || Width::of(None, Some(80)), color: false };
@@ -158,6 +172,23 @@ mod tests {
         let [empty, first, second, again, end] = lines[..] else { panic!("{lines:?}") };
         assert_eq!((empty, second, end), ("", again, ""));
         assert!(first != second && first.ends_with(NO_WRAP[1]), "{first:?}");
+    }
+
+    #[test]
+    fn cursor_returns_to_the_first_line_of_a_search() {
+        let text = written(Style::Redrawn, |progress| {
+            progress.show(searching())?;
+            progress.log("only in a log")?;
+            progress.note("hello")?;
+            progress.finish()
+        });
+        let [empty, first, noted, end] = text.split(CLEAR).collect::<Vec<_>>()[..] else {
+            panic!("{text:?}")
+        };
+        assert!(empty.is_empty() && end.is_empty(), "{text:?}");
+        assert!(first.starts_with("\x1b[?7lcapacity ") && first.ends_with("\x1b[?7h\r\x1b[1A"), "{first:?}");
+        assert_eq!(noted, format!("hello\n{first}"));
+        assert_eq!(written(Style::Lines, |progress| progress.log("in a log")), "in a log\n");
     }
 
     #[test]

@@ -406,7 +406,8 @@ fn hub_section(out: &mut Writer, view: &HubView) {
         out.wrapped("  ", "  ", sentence);
     }
     for [metric, ours, hub, difference] in &view.rows {
-        out.wrapped("  ", "      ", &format!("{metric}: hubstorm {ours}, the hub {hub}: {difference}"));
+        let ours = if ours == NONE { String::new() } else { format!("hubstorm {ours}, ") };
+        out.wrapped("  ", "      ", &format!("{metric}: {ours}the hub {hub}: {difference}"));
     }
     for metric in &view.not_used {
         out.wrapped("  ", "      ", &format!("not shown: {metric}"));

@@ -205,10 +205,7 @@ impl Reader<'_> {
             let is_decimal = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
             number.parse::<f64>().ok().filter(|speed| is_decimal && *speed > 0.0)
         };
-        let suggest = |text: &str| {
-            let value = format!("{}x", text.trim().trim_end_matches(['X', 'x', '×', ' ']));
-            parse(&value).map(|_| Suggested::new(&value))
-        };
+        let suggest = |text: &str| suggestion::speed(text).filter(|meant| parse(&meant.value).is_some());
         let speed = self.parse(node, allowed, |text| parse(text).ok_or(""), suggest)?;
         if !SPEEDS.contains(&speed) {
             self.invalid(node, "not a speed for a replay", "from 0.001x to 10000x");

@@ -6,7 +6,7 @@ mod quantity;
 mod set_path;
 
 pub use quantity::{Suggested, duration, share, typed_duration, whole_number};
-pub(super) use quantity::{bytes_or_count, rate, renewal, seconds, share_change, signed_duration};
+pub(super) use quantity::{bytes_or_count, rate, renewal, seconds, share_change, signed_duration, speed};
 pub(super) use set_path::{element_name, set_path, set_value};
 
 /// Words that mean one of hubstorm's keys, values or placeholders.
@@ -110,6 +110,21 @@ const SYNONYMS: &[Synonym] = &[
     same(&["constant", "fixed", "uniform", "even", "open"], "regular"),
     same(&["random", "exponential"], "poisson"),
     same(&["closedloop", "closedmodel"], "closed"),
+    // Disconnects and faults. A disconnect can be silent, and a fault half-open.
+    same(&["graceful", "disconnect", "clean", "orderly", "normal", "fin", "shutdown"], "close"),
+    same(&["rst", "tcpreset", "abort", "abrupt", "drop", "lost", "kill", "disconnect", "ungraceful"], "reset"),
+    same(SILENT, "silent"),
+    same(SILENT, "half-open"),
+    same(&["delay", "lag", "slow", "rtt"], "latency"),
+    same(&["throttle", "limit", "rate", "slowlink", "bandwidthlimit"], "bandwidth"),
+    same(&["freeze", "hang", "pause", "timeout", "outage"], "stall"),
+    same(&["slowtls", "slowconnect", "slowclienthello"], "slow-handshake"),
+    same(&["noack", "neveracks", "dropacks", "nopuback"], "never-ack"),
+    same(&["truncate", "halfframe", "halfpacket", "partialframe"], "close-mid-frame"),
+    same(&["lte", "ltecatm1", "catm1", "catm"], "lte-m"),
+    same(&["catnb1", "nb1", "nb"], "nb-iot"),
+    same(&["umts", "hspa", "fast3g"], "3g"),
+    same(&["sat", "vsat", "geo"], "satellite"),
     // Placeholders.
     same(&["deviceid", "clientid", "client", "name", "id", "username", "c", "u"], "device"),
     same(&["i", "n", "x", "idx", "number", "num", "no", "counter", "count", "id", "threadnum", "vu", "d", ""], "index"),
@@ -130,6 +145,21 @@ const SYNONYMS: &[Synonym] = &[
     same(&["desired"], "service.desired"),
     same(&["directmethod", "methods"], "method"),
     same(&["reconnect", "reconnects"], "online"),
+];
+
+/// Words for a device that disappears without a trace.
+const SILENT: &[&str] = &[
+    "powerfailure",
+    "powerloss",
+    "poweroff",
+    "poweroutage",
+    "blackhole",
+    "vanish",
+    "unplug",
+    "halfopen",
+    "silence",
+    "silent",
+    "dead",
 ];
 
 /// Names of the latency of messages in other tools.

@@ -37,7 +37,7 @@ pub(crate) fn dump_dom(chromium: &Path, page: &Path) -> String {
 }
 
 /// Loads a page into a frame of this width, without scripts. Returns its measured sizes by name.
-fn measured(chromium: &Path, folder: &Path, page: &Path, width: u32) -> Vec<(String, f64)> {
+pub(crate) fn measured(chromium: &Path, folder: &Path, page: &Path, width: u32) -> Vec<(String, f64)> {
     let harness = folder.join(format!("harness-{width}.html"));
     let page = page.file_name().unwrap().to_str().unwrap();
     // Without `allow-scripts` the framed page runs no scripts, but the harness can read it.

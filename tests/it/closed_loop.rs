@@ -124,17 +124,18 @@ fn planned_units_hold_the_messages_of_a_day() {
 
 /// A job: it ends at the first command that fails.
 const JOB: &str = r#"
+mkdir -p out baseline
 hubstorm plan load-test.toml --assert "units(S1) <= $UNITS_MAX" --assert "share(d2c, S1) < 75%" --export plan.json
 hubstorm run load-test.toml --set emulator.units=3 --export out/result.json --export out/report.html --export out/junit.xml
 hubstorm report out/result.json --export out/summary.md
 hubstorm compare baseline out/result.json --update-baseline --inconclusive pass
-hubstorm capacity load-test.toml --phase steady --from 60% --to 100% --hold 3s --width 50% --confirm 1 \
+hubstorm capacity load-test.toml --phase steady --from 100% --to 100% --hold 3s --width 50% --confirm 1 \
   --assert "capacity >= 10/s" --out out --export out/capacity.json --export out/capacity.html
 "#;
 
 fn job(folder: &Path, units_max: u64) -> Finished {
     let load = "devices = 20\n[[fleet.meter.send]]\nrate = \"11/s\"\npayload = { size = 300 }";
-    let phases = TEN_SECONDS.replace("10s", "3s");
+    let phases = TEN_SECONDS.replace("10s", "2s");
     let metric = "telemetry{phase:steady}";
     let text = scenario(load, &phases, metric) + "[emulator]\ntier = \"S1\"\nunits = 3\n";
     fs::write(folder.join("load-test.toml"), text).expect("the folder is writable");
@@ -182,5 +183,7 @@ fn a_ci_job_ends_at_the_first_false_assertion() {
         .map(|file| file.expect("a file").file_name())
         .collect();
     files.sort();
-    assert_eq!(files, ["load-test.toml", "plan.json"], "the run did not start");
+    assert_eq!(files, ["baseline", "load-test.toml", "out", "plan.json"]);
+    let is_empty = fs::read_dir(folder.path().join("out")).expect("a folder").next().is_none();
+    assert!(is_empty, "the run did not start");
 }

@@ -9,6 +9,7 @@ mod support;
 mod aedes;
 mod browser;
 mod capacity;
+mod capacity_faces;
 mod capacity_oracle;
 mod capacity_plan;
 mod check;

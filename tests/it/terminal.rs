@@ -1,7 +1,7 @@
-//! The output of `run` on real terminals of several widths: progress is one line that never wraps, and the summary fits. And in logs:
-//! plain lines, and errors as soon as they are frequent.
+//! The output of `run` on real terminals of several widths: progress is one line that never wraps, and the summary fits. The same for
+//! `capacity`, with two lines. And in logs: plain lines, and errors as soon as they are frequent.
 
-use crate::support::hubstorm::{WIDE_VALIDITY, Workplace};
+use crate::support::hubstorm::{WIDE_VALIDITY, Workplace, command};
 use crate::support::tmux::{ENDED, Tmux};
 use std::process::Command;
 
@@ -148,4 +148,51 @@ fn quiet_run_prints_neither_progress_nor_errors() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!stderr.contains("connack_5 (") && !stderr.contains("phase="), "{stderr}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("connack_5"), "{output:?}");
+}
+
+/// Returns the two lines of a search, if they are there.
+#[track_caller]
+fn search(rows: &[String], columns: u16) -> Option<[&String; 2]> {
+    let at: Vec<usize> = (0..rows.len()).filter(|row| rows[*row].starts_with("capacity ")).collect();
+    assert!(at.len() <= 1, "one line of the search:\n{}", rows.join("\n"));
+    let lines = [rows.get(*at.first()?)?, rows.get(at.first()? + 1)?];
+    lines.iter().all(|line| width(line) < columns.into()).then_some(lines)
+}
+
+#[test]
+fn search_has_two_lines_and_keeps_its_trials_on_ctrl_c() {
+    let text = format!(
+        "name = \"Meters\"\n[fleet.meter]\ndevices = 10\n[[fleet.meter.send]]\nevery = \"100ms\"\n\
+         payload = \"x\"\n[[phase]]\nname = \"steady\"\nduration = \"1m\"\n{WIDE_VALIDITY}\n[thresholds]\n\
+         \"telemetry{{phase:steady}}\" = [\"med < 5s\"]\n"
+    );
+    let work = Workplace::new(&text);
+    let mut command = command(["capacity".as_ref(), work.scenario().as_os_str()]);
+    command.args(["--hold", "3s", "--from", "50%", "--to", "200%", "--out"]).arg(work.out());
+    command.env_remove("NO_COLOR");
+    let terminal = Tmux::start(80, &command);
+    let in_trial = |rows: &[String], columns: u16| {
+        let [first, second] = search(rows, columns)?.map(String::clone);
+        second.starts_with("trial ").then_some([first, second])
+    };
+    let [first, second] = terminal.wait_for("a trial", |rows| in_trial(rows, 80));
+    assert!(first.contains(", about ") && first.contains(" left ("), "{first}");
+    assert!(second.starts_with("trial 1: 50.0/s ") && second.contains("online 10/10"), "{second}");
+    assert!(second.contains("acked "), "{second}");
+    for columns in [60, 100, 80] {
+        terminal.resize(columns);
+        terminal.wait_for("lines of the new width", |rows| in_trial(rows, columns));
+    }
+    terminal.wait_for("the end of a trial", |rows| {
+        rows.iter().any(|row| row.starts_with("trial 1: 50.0/s is ")).then_some(())
+    });
+    terminal.press("C-c");
+    terminal.wait_for("the end of the search", |rows| rows.iter().any(|row| row == ENDED).then_some(()));
+    let lines = terminal.lines();
+    assert_eq!(search(&lines, 80), None, "the lines are removed at the end");
+    let text = lines.join("\n");
+    assert!(text.contains("The search was interrupted: continue it with --resume"), "{text}");
+    assert!(!text.contains("to go ("), "the status has this already: {text}");
+    assert!(lines.iter().all(|line| fits_in(line, 80)), "{text}");
+    assert_eq!(work.outputs("json").len(), 1);
 }

@@ -71,6 +71,11 @@ impl Tmux {
         self.tmux(["resize-window", "-t", "test", "-x", &columns.to_string()]);
     }
 
+    /// Presses a key, such as `C-c`.
+    pub fn press(&self, key: &str) {
+        self.tmux(["send-keys", "-t", "test", key]);
+    }
+
     /// Returns the rows of the terminal and of its history, without empty ones.
     pub fn rows(&self) -> Vec<String> {
         self.capture(&[])

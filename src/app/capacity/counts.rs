@@ -13,7 +13,8 @@ pub(super) struct Counts {
     due: u64,
     /// Messages that became due in the latest second.
     newly_due: u64,
-    open: u64,
+    /// Messages that are due and have not ended, by second.
+    open: Vec<u64>,
     /// Messages that should have become due according to the load since all messages had ended, and those that ended.
     planned: f64,
     ended_before: u64,
@@ -27,7 +28,7 @@ impl Counts {
         self.ok.push(totals.ok());
         self.newly_due = totals.due.saturating_sub(self.due);
         self.due = totals.due;
-        self.open = totals.due.saturating_sub(totals.ended());
+        self.open.push(totals.due.saturating_sub(totals.ended()));
         self.planned += planned_per_s;
         if self.is_drained() {
             // Arrivals are random, so their number drifts away from the plan.
@@ -37,14 +38,18 @@ impl Counts {
 
     /// Returns whether all due messages have ended, and no device catches up.
     pub(super) fn is_drained(&self) -> bool {
-        self.open == 0 && self.newly_due == 0
+        self.open() == 0 && self.newly_due == 0
+    }
+
+    fn open(&self) -> u64 {
+        self.open.last().copied().unwrap_or(0)
     }
 
     /// Returns the approximate number of messages that should have ended and have not.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub(super) fn backlog(&self) -> f64 {
-        let ended = self.due.saturating_sub(self.open + self.ended_before);
-        (self.planned - ended as f64).max(self.open as f64)
+        let ended = self.due.saturating_sub(self.open() + self.ended_before);
+        (self.planned - ended as f64).max(self.open() as f64)
     }
 
     /// Returns the number of messages that ended ok in the latest second.
@@ -86,7 +91,15 @@ impl Counts {
             backlog.push(sum - (done(second + 1)? - before) as f64);
         }
         let totals = measurement.sum(|part| part.operation.is_message() && part.phase == phase);
-        growth(&backlog, totals.due, in_flight(&totals, to_s - from_s))
+        growth(&backlog, totals.due, self.in_flight(from_s, to_s))
+    }
+
+    /// Returns the mean number of open messages in the first third of a trial. Later, a backlog may be in flight.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    fn in_flight(&self, from_s: u64, to_s: u64) -> f64 {
+        let index = |second: u64| usize::try_from(second).unwrap_or(usize::MAX).min(self.open.len());
+        let open = self.open.get(index(from_s)..index(from_s + (to_s - from_s) / 3)).unwrap_or(&[]);
+        open.iter().sum::<u64>() as f64 / open.len().max(1) as f64
     }
 }
 
@@ -101,12 +114,6 @@ fn done(totals: &Totals, rules: &Rules) -> u64 {
     };
     let slow = [Outcome::Expired, Outcome::TimedOut].into_iter().filter(|outcome| !permitted(*outcome));
     totals.ended() - slow.map(|outcome| totals.outcome(outcome)).sum::<u64>()
-}
-
-/// Returns the mean number of unacknowledged messages (Little's law).
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn in_flight(totals: &Totals, seconds: u64) -> f64 {
-    totals.ok() as f64 / (seconds.max(1) as f64) * totals.service.mean().unwrap_or(0.0) / 1e6
 }
 
 /// Returns the number of messages of a phase that became due in each second.
@@ -147,7 +154,9 @@ mod tests {
             for n in 0..3_000 {
                 let due = 60 * S + n * S / 100;
                 let acked = due + acked_after(n);
-                recorder.due(key, due);
+                if due <= until_s * S {
+                    recorder.due(key, due);
+                }
                 if acked <= until_s * S {
                     recorder.ok(key, &Times { due, picked: due, sent: due, acked });
                 }

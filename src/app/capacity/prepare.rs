@@ -17,6 +17,7 @@ use crate::plan::{Plan, scale_devices};
 use crate::report::level_text;
 use crate::units::{human_count, human_duration, plural, whole};
 use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// A search that is ready to start.
 pub(super) struct Prepared {
@@ -30,13 +31,14 @@ pub(super) async fn prepare(
     args: &CapacityArgs,
     env: &mut Env,
     plan: &mut Plan,
-    (setup, workers): (&Setup, usize),
+    (setup, workers, messages): (&Setup, usize, Option<UnboundedSender<String>>),
 ) -> Result<Prepared, AppError> {
     preflight::resources(plan, workers).await?;
     preflight::output_folder(&args.out)?;
     let (mut emulator, mut roots) = (None, None);
     if plan.emulator.is_some() {
-        let (started, ready) = EmulatorProcess::start(&env.exe, control_config(plan, workers), None).await?;
+        let (started, ready) =
+            EmulatorProcess::start(&env.exe, control_config(plan, workers), messages).await?;
         roots = Some(set_target(plan, ready)?);
         emulator = Some(started);
     }

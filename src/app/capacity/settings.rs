@@ -99,6 +99,17 @@ impl Setup {
         burst_s + settle_s + self.slots.judged.as_secs()
     }
 
+    /// Returns the plan of the trials.
+    pub(super) fn trials(&self, plan: Plan) -> Plan {
+        match &self.devices {
+            None => plan.into_trials(self.phase, &self.slots),
+            Some(_) => {
+                let share = self.scale.share(self.rules.from) / self.scale.share(self.rules.to);
+                plan.into_device_trials(self.phase, &self.slots, share)
+            }
+        }
+    }
+
     /// Returns the times of the slots for the plan of the trials.
     pub(super) fn times(&self, trials: &Plan) -> SlotTimes {
         SlotTimes {

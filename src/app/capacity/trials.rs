@@ -1,9 +1,12 @@
 //! Runs the trials of a search: reads the events of the run, asks the pace and the search what to do, extends the load, and judges each trial
-//! when its messages have ended. Used by `search_run`. It does no I/O: it returns commands and lines of progress.
+//! when its messages have ended. Used by `run_fleet`. It does no I/O: it returns commands and lines of progress.
+
+mod observer;
 
 use super::counts::Counts;
 use super::settings::Setup;
 use crate::app::capacity::remaining::remaining;
+use crate::app::run_fleet::Actions;
 use crate::capacity::backlog::BacklogGrowth;
 use crate::capacity::burst::Flow;
 use crate::capacity::measured::{Bound, EndReason, Trial, Verdict};
@@ -11,9 +14,9 @@ use crate::capacity::pace::{EndedTrial, Pace, SlotTimes, Step, Tick};
 use crate::capacity::trial::{Judged, TrialFacts, judge};
 use crate::capacity::{Answer, End, Next, Search};
 use crate::fleet::Command;
-use crate::measure::{Event, Measurement, Operation, Second, Totals};
+use crate::measure::{Measurement, Operation, Second, Totals};
 use crate::plan::{OnlineChange, Segment, TrialSlots};
-use crate::report::{PhaseJudgment, judge_phase, level_text, phase_has_failed};
+use crate::report::{PhaseJudgment, interval_text, judge_phase, level_text, phase_has_failed};
 use crate::units::{human_count, human_us};
 use std::time::Duration;
 
@@ -27,13 +30,6 @@ pub(super) struct MessageLimits {
     pub(super) option: u64,
     /// Messages until the daily quota of the hub is used up.
     pub(super) quota: u64,
-}
-
-/// What to do after an event: commands for the fleet, and lines for the user.
-#[derive(Debug, Default)]
-pub(super) struct Actions {
-    pub(super) commands: Vec<Command>,
-    pub(super) lines: Vec<String>,
 }
 
 /// The trials of a search.
@@ -87,25 +83,19 @@ impl<'a> Trials<'a> {
         (trials, actions)
     }
 
-    /// Handles an event of the run.
-    pub(super) fn handle_event(&mut self, event: &Event) -> Actions {
-        let mut actions = Actions::default();
-        match event {
-            Event::Measured { measurement, .. } => self.measurement = Some(measurement.clone()),
-            Event::Second(second) if self.end.is_none() => self.second(second, &mut actions),
-            _ => {}
-        }
-        actions
-    }
-
-    /// Ends the search, unless it has ended.
-    pub(super) fn stop(&mut self, end: EndReason) {
-        self.end.get_or_insert(end);
-    }
-
     /// Returns why the search ended, its trials, and the bounds that they prove.
     pub(super) fn finish(self) -> (EndReason, Vec<Trial>, Answer) {
         (self.end.unwrap_or(EndReason::Breakdown), self.trials, self.search.answer_so_far())
+    }
+
+    /// Returns whether the hub may still have let a burst through in the trials at the lower bound: twice their level did not show its limit,
+    /// although the upper bound is below that.
+    pub(super) fn may_hide_a_burst(&self) -> bool {
+        let Answer { lower: Some(lower), upper: Some(upper), .. } = self.search.answer_so_far() else {
+            return false;
+        };
+        let at_lower = self.ended.iter().flatten().filter(|ended| ended.level == lower).collect::<Vec<_>>();
+        upper < 2 * lower && !at_lower.is_empty() && at_lower.iter().all(|ended| ended.burst_left)
     }
 
     fn second(&mut self, second: &Second, actions: &mut Actions) {
@@ -199,7 +189,7 @@ impl<'a> Trials<'a> {
                 if after > self.limits.option {
                     return self.end(EndReason::Messages, actions);
                 }
-                actions.lines.push(format!(
+                actions.log.push(format!(
                     "trial {}: {}{}",
                     self.trials.len() + 1,
                     self.shown(level),
@@ -231,6 +221,13 @@ impl<'a> Trials<'a> {
         format!(", about {trials} to go ({time})")
     }
 
+    /// Returns the bounds so far.
+    fn interval(&self) -> String {
+        let Answer { lower, upper, .. } = self.search.answer_so_far();
+        let [lower, upper] = [lower, upper].map(|level| level.map(|level| self.setup.scale.level(level)));
+        interval_text(self.setup.settings.vary, lower.as_ref(), upper.as_ref(), "not known yet")
+    }
+
     fn end(&mut self, end: EndReason, actions: &mut Actions) {
         self.end = Some(end);
         actions.commands.push(Command::Stop);
@@ -244,7 +241,7 @@ impl<'a> Trials<'a> {
             reason: "devices were not online within a minute before the load".to_owned(),
             bound: Some(Bound::Offline),
         };
-        let ended = EndedTrial { slot: 0, level, ended_s: 0, cut: true, undrained: false };
+        let ended = EndedTrial { slot: 0, level, ended_s: 0, cut: true, undrained: false, burst_left: false };
         self.record((self.describe(&ended, judged, &Measurement::default()), None), actions);
     }
 
@@ -346,14 +343,7 @@ impl<'a> Trials<'a> {
         };
         let p99 = trial.p99_us.map_or_else(String::new, |us| format!(", p99 {}", human_us(us)));
         let reason = if trial.reason.is_empty() { String::new() } else { format!(" ({})", trial.reason) };
-        let Answer { lower, upper, .. } = self.search.answer_so_far();
-        let at = |level: u64| self.shown(level);
-        let interval = match (lower, upper) {
-            (Some(lower), Some(upper)) => format!("between {} and {}", at(lower), at(upper)),
-            (Some(lower), None) => format!("at least {}", at(lower)),
-            (None, Some(upper)) => format!("below {}", at(upper)),
-            (None, None) => "not known yet".to_owned(),
-        };
+        let interval = self.interval();
         format!(
             "trial {}: {} is {verdict}: {} of {} ok{p99}{reason}; capacity {interval}",
             trial.number,

@@ -234,7 +234,8 @@ impl Simulation {
             collector.add(&service.driver.swap(), Source::Service);
         }
         collector.tick(t_ns, None, self.context.plan.planned_online(t_ns));
-        collector.tick_planned(t_ns, &self.context.plan.planned_by_fleet(&self.context.plan.run_loads(), t_ns));
+        collector
+            .tick_planned(t_ns, &self.context.plan.planned_by_fleet(&self.context.plan.run_loads(), t_ns));
     }
 
     /// Runs everything that happens to a device at this instant.

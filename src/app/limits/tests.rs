@@ -105,6 +105,19 @@ fn peaks_of_every_class_are_those_of_a_second() {
 }
 
 #[test]
+fn a_method_call_uses_as_much_as_the_capacity_plan_says() {
+    // One block, although the longest possible sequence number would need a second one.
+    let payload = format!("\"{}${{seq}}\"", "x".repeat(4085));
+    let drive = format!(
+        "[[drive]]\ncall = \"method\"\nfleet = \"fleet-0\"\nname = \"m\"\nrate = \"1/s\"\npayload = '{payload}'\n"
+    );
+    let plan = plan("[emulator]\ntier = \"S1\"", &drive);
+    let limits = uses(&plan, &measured(Operation::ServiceMethod, Outcome::Ok, |_| 30), None);
+    let row = limits.iter().find(|row| row.class == "methods").unwrap();
+    assert!((row.offered_peak - 120.0).abs() < 1e-9 && (row.admitted_peak - 120.0).abs() < 1e-9, "{row:?}");
+}
+
+#[test]
 fn the_load_at_the_first_throttling_is_that_of_its_second() {
     let plan = plan(&format!("{AZURE}tier = \"S1\""), SEND);
     let measurement = measured(Operation::Telemetry, Outcome::Ok, |second| 100 + second);

@@ -18,6 +18,11 @@ pub(super) fn run(
                     hubstorm capacity SCENARIO";
         return Err(AppError::Usage(text.to_owned()));
     }
+    if args.hub_metrics.is_some() {
+        let text =
+            "--hub-metrics belongs to the result of a run, and this file is a capacity result; leave it out";
+        return Err(AppError::Usage(text.to_owned()));
+    }
     args.format.map_or(Ok(()), capacity_file::check_format)?;
     capacity_file::check(files, args.result.as_slice())?;
     if args.judge {

@@ -79,6 +79,9 @@ fn answer_names_the_evidence_at_the_upper_bound() {
         level,
     );
     assert_eq!((none.bound_by, none.throughput_per_s), (None, None));
+    let late = super::answer(&RULES, &found, EndReason::Generator, &trials, level);
+    assert_eq!(late.bound_by, Some(Bound::Generator), "no trial shows it");
+    assert!(late.reason.contains("this machine was too busy"), "{late:?}");
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn load(until_s: u64, level: u64) -> Step {
 }
 
 fn judged(slot: u16, level: u64, ended_s: u64, cut: bool, undrained: bool) -> Step {
-    Step::Judge(EndedTrial { slot, level, ended_s, cut, undrained })
+    Step::Judge(EndedTrial { slot, level, ended_s, cut, undrained, burst_left: false })
 }
 
 #[test]
@@ -218,38 +218,55 @@ fn search_ends_with_its_last_slot() {
     assert_eq!(steps.last(), Some(&(53, Step::OutOfTime)));
 }
 
-/// The hub acknowledges a level of 10 per second, once a burst of 40 is used up.
-#[test]
-fn level_follows_the_burst_before_the_backlog_has_drained() {
-    let times = SlotTimes { settle_s: 40, judged_s: 20, ..TIMES };
-    let (mut pace, _) = Pace::new(times);
-    let mut steps = Vec::new();
-    let (mut loads, mut tokens, mut backlog) = (Vec::from([(15, 0.0)]), 40.0_f64, 0.0_f64);
-    for at_s in 1..75 {
-        let offered: f64 =
-            loads.iter().find(|(until_s, _)| *until_s >= at_s).map_or(0.0, |(_, level)| *level);
-        let served = (backlog + offered).min(tokens + 10.0);
-        tokens = (tokens + 10.0 - served).min(40.0);
-        backlog += offered - served;
-        let flow = Flow { backlog, served };
-        let tick = Tick { at_s, flow, drained: backlog <= 0.0, ..calm(at_s) };
-        loop {
-            let mut step = pace.step(&tick);
-            if step == Step::Next {
-                step = pace.start(9, true);
-            }
+/// A hub acknowledges a level of 10 per second, once a burst of 40 is used up. Returns the load, and whether the burst was left.
+fn run_with_burst(level: u64) -> (Vec<(u64, u64)>, bool) {
+    let (mut pace, first) = Pace::new(SlotTimes { settle_s: 40, judged_s: 20, ..TIMES });
+    let (mut steps, mut loads) = (vec![first], Vec::new());
+    let (mut tokens, mut backlog) = (40.0_f64, 0.0_f64);
+    for at_s in 1.. {
+        for step in steps.drain(..) {
             match step {
-                Step::Load { until_s, level } => {
-                    loads.push((until_s, f64::from(u32::try_from(level).unwrap())))
-                }
-                Step::Wait => break,
+                Step::Load { until_s, level } => loads.push((until_s, level)),
+                Step::Judge(ended) => return (loads, ended.burst_left),
                 _ => {}
             }
-            steps.push((at_s, backlog, tokens, step));
+        }
+        let offered = loads.iter().find(|(until_s, _)| *until_s >= at_s).map_or(0, |(_, level)| *level);
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let offered = offered as f64;
+        let served = (backlog + offered).min(tokens + 10.0);
+        (tokens, backlog) = ((tokens + 10.0 - served).min(40.0), backlog + offered - served);
+        let tick = Tick { at_s, flow: Flow { backlog, served }, drained: backlog <= 0.0, ..calm(at_s) };
+        loop {
+            let step = pace.step(&tick);
+            match step {
+                Step::Wait => break,
+                Step::Next => steps.push(pace.start(level, true)),
+                step => steps.push(step),
+            }
         }
     }
-    let levels: Vec<f64> = loads.iter().map(|(_, level)| *level).collect();
-    let drained = levels.iter().position(|level| *level == 0.0);
-    println!("{steps:#?} {levels:?} {drained:?}");
-    panic!();
+    unreachable!("the trial ends")
+}
+
+/// The burst lasts until its backlog shows. Then there is no load until the hub has nearly drained: a load that starts later finds a hub that
+/// has idled.
+#[test]
+fn level_follows_before_the_burst_has_drained() {
+    let (loads, burst_left) = run_with_burst(9);
+    // 8 of 18 per second exceed the limit: the burst of 40 is used up at 20 s, and 1 s of backlog shows at 22 s. The backlog is 33 at 24 s.
+    let burst = [(17, 18), (19, 18), (21, 18), (23, 18), (25, 18)];
+    assert_eq!(loads[..6], [&[(15, 0)], &burst[..]].concat(), "{loads:?}");
+    let drain = loads.iter().skip(6).take_while(|(until_s, _)| *until_s < 35);
+    let offered: u64 = drain.map(|(_, level)| level).sum();
+    assert!(offered <= 9, "{loads:?}");
+    let level = loads.iter().filter(|(_, level)| *level == 9).collect::<Vec<_>>();
+    assert!(level.iter().any(|(until_s, _)| *until_s == 61), "{loads:?}");
+    assert!(!burst_left);
+}
+
+#[test]
+fn level_far_below_the_limit_leaves_the_burst() {
+    let (loads, burst_left) = run_with_burst(4);
+    assert!(burst_left && loads.iter().any(|(until_s, level)| (*until_s, *level) == (35, 8)), "{loads:?}");
 }

@@ -244,3 +244,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_short_range_is_searched_to_its_end() {
+    for (from, width) in [(600_000, 0.5), (900_000, 0.5), (1_000_000, 0.5), (500_000, 0.3), (990_000, 0.05)] {
+        let rules = SearchRules { from, to: 1_000_000, width, confirm: 1 };
+        let (answer, tried) = search(rules, |_| TrialVerdict::Good);
+        assert_eq!((answer.lower, answer.end), (Some(1_000_000), Some(End::AtLeast)), "{rules:?}");
+        assert!(tried.len() <= 5, "{rules:?}: {tried:?}");
+        for capacity in (from..1_000_000).step_by(7_919) {
+            let (answer, _) = search(rules, |level| good_if(level <= capacity));
+            assert!(answer.lower <= Some(capacity) && answer.upper > Some(capacity), "{rules:?}: {answer:?}");
+        }
+    }
+}

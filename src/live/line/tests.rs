@@ -1,6 +1,6 @@
 //! Progress lines at several widths.
 
-use super::super::line::testing::figures;
+use super::super::line::testing::{figures, searching};
 use super::*;
 
 fn with_errors() -> Figures {
@@ -90,4 +90,31 @@ fn failures_without_an_error_class_are_counted() {
     let failed = Figures { failed: 7, ..figures(41) };
     assert!(failed.for_terminal(99, false).ends_with("  failed 7"));
     assert!(!figures(41).for_terminal(99, false).contains("failed"));
+}
+
+#[test]
+fn search_has_a_line_above_the_trial() {
+    for (most, lines) in [
+        (
+            79,
+            "capacity between 4,100/s and 4,300/s, about 6 trials left (4m)\n\
+             trial 4: 4,200/s [====>   ] 14s  online 998/1,000  acked 199/200/s  p99 12.3 ms",
+        ),
+        (59, "capacity between 4,100/s and 4,300/s\ntrial 4: 4,200/s 14s  online 998/1,000  acked 199/200/s"),
+    ] {
+        assert_eq!(searching().for_terminal(most, false), lines, "{most}");
+    }
+    for most in 1..200 {
+        let lines = searching().for_terminal(most, false);
+        assert!(
+            lines.lines().count() == 2 && lines.lines().all(|line| columns(line) <= most),
+            "{most}: {lines}"
+        );
+    }
+    assert!(
+        searching()
+            .for_terminal(79, true)
+            .starts_with("\x1b[1mcapacity between 4,100/s and 4,300/s\x1b[0m, ")
+    );
+    assert_eq!(searching().for_log(), figures(41).for_log());
 }

@@ -1,6 +1,6 @@
 //! Parses threshold expressions: `p(99) < 500ms`, `rate(ok) > 99.9%`. Used by `thresholds`.
 
-use super::threshold_suggestion::{about_failures, conditions, rewritten};
+use super::threshold_suggestion::{about_failures, conditions, rewritten, with_limit};
 use crate::measure::{Compare, Outcome, Test};
 use crate::scenario::{Errors, Place, nearest};
 use crate::units::{Percent, parse_duration};
@@ -26,6 +26,7 @@ pub(super) fn expression(text: &str, place: &Place, errors: &mut Errors) -> Opti
             let problem = errors.add(place, wrong.what).found(format!("{text:?}")).allowed(wrong.allowed);
             problem.fix = several(text)
                 .or_else(|| valid(text).map(|meant| format!("did you mean {meant:?}?")))
+                .or_else(|| valid(&with_limit(text)).map(|whole| format!("add a limit, such as {whole:?}")))
                 .or_else(|| about_failures(text).map(str::to_owned))
                 .or(wrong.fix);
             None

@@ -10,6 +10,8 @@ use std::time::Duration;
 enum Left {
     /// A latency, as written in an expression: `p(99)`, `avg`.
     Latency(String),
+    /// A recovery, as written in an expression: `recovery(99%)`.
+    Recovery(String),
     /// The share of an outcome.
     Rate(&'static str),
     /// The share of all outcomes except `ok`.
@@ -24,10 +26,8 @@ pub(super) fn rewritten(text: &str) -> Option<String> {
     let right = right.to_lowercase();
     let counts = left.to_lowercase().starts_with("count");
     let (left, compare, limit) = match self::left(&left, compare)? {
-        Left::Latency(name) => {
-            let compare = if compare.ends_with('=') { "<=" } else { "<" };
-            (name, compare, latency(&right)?)
-        }
+        Left::Latency(name) => (name, below(compare), latency(&right)?),
+        Left::Recovery(name) => (name, below(compare), written_duration(duration(&right)?)),
         Left::Rate(outcome) => (format!("rate({outcome})"), compare, meant_share(&right)?.value),
         Left::Failures if compare.starts_with('>') => return None,
         // The number of failures is the same as their share only if it is 0.
@@ -44,6 +44,13 @@ pub(super) fn rewritten(text: &str) -> Option<String> {
         Left::Count(outcome) => (format!("count({outcome})"), compare, whole_number(&right)?.to_string()),
     };
     Some(format!("{left} {compare} {limit}"))
+}
+
+/// Returns `text` with an example of a limit, if it lacks only that: `recovery(99%)`, `p99`. It may be invalid.
+pub(super) fn with_limit(text: &str) -> String {
+    let examples = [("recover", "< 60s"), ("rate", "> 99.9%"), ("count", "== 0")];
+    let example = examples.into_iter().find(|(name, _)| text.trim().to_lowercase().starts_with(name));
+    format!("{} {}", text.trim(), example.map_or("< 500ms", |(_, limit)| limit))
 }
 
 /// Splits conditions that are joined by `&&`, `and` or a comma.
@@ -88,6 +95,11 @@ fn split(text: &str) -> Option<(String, &'static str, String)> {
     Some(if is_reversed { (right, mirrored(compare), left) } else { (left, compare, right) })
 }
 
+/// Returns the comparison with an upper limit, the only one that latencies have.
+fn below(compare: &'static str) -> &'static str {
+    if compare.ends_with('=') { "<=" } else { "<" }
+}
+
 fn mirrored(compare: &'static str) -> &'static str {
     match compare {
         "<" => ">",
@@ -112,6 +124,9 @@ fn left(text: &str, compare: &str) -> Option<Left> {
             (_, None) => is_failure(inner.trim_end_matches(')')).then_some(Left::Failures),
         };
     }
+    if folded.contains("recover") {
+        return recovery(folded).map(Left::Recovery);
+    }
     Some(match folded {
         "med" | "median" => Left::Latency("med".to_owned()),
         "avg" | "mean" | "average" => Left::Latency("avg".to_owned()),
@@ -131,6 +146,14 @@ fn left(text: &str, compare: &str) -> Option<Left> {
             }
         },
     })
+}
+
+/// Reads `recovery`, `recovery(99)`, `time_to_recover(0.99)`. Returns `recovery(99%)`.
+fn recovery(folded: &str) -> Option<String> {
+    let share = folded.split_once('(').map(|(_, share)| share.trim_end_matches(')'));
+    let share = share.filter(|share| !share.is_empty());
+    let share = share.map_or(Some("99%".to_owned()), |share| meant_share(share).map(|meant| meant.value));
+    Some(format!("recovery({})", share?))
 }
 
 /// Reads `p99`, `P(99%)`, `p(0.99)`, `99th percentile`. Returns `p(99)`.
@@ -169,14 +192,16 @@ fn is_failure(name: &str) -> bool {
 
 /// Returns the limit of a latency: a number without a unit is in milliseconds, as in k6. With a fraction, it is in seconds.
 fn latency(right: &str) -> Option<String> {
-    let duration = match right.parse::<f64>() {
+    let limit = match right.parse::<f64>() {
         Ok(seconds) if right.contains('.') && seconds < 10.0 => Duration::try_from_secs_f64(seconds).ok()?,
         Ok(ms) => Duration::try_from_secs_f64(ms / 1_000.0).ok()?,
-        Err(_) => {
-            parse_duration(right).ok().or_else(|| parse_duration(&meant_duration(right)?.value).ok())?
-        }
+        Err(_) => duration(right)?,
     };
-    Some(written_duration(duration))
+    Some(written_duration(limit))
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    parse_duration(text).ok().or_else(|| parse_duration(&meant_duration(text)?.value).ok())
 }
 
 #[cfg(test)]
@@ -220,6 +245,11 @@ mod tests {
             ("count(lost) < 1%", "rate(lost) < 1%"),
             ("count > 1k", "count(ok) > 1000"),
             ("count(ok)>=10_000", "count(ok) >= 10000"),
+            ("recovery < 60s", "recovery(99%) < 1m"),
+            ("recovery(99%) < 30", "recovery(99%) < 30s"),
+            ("recovered(0.9) <= 5s", "recovery(90%) <= 5s"),
+            ("recovery(99%) > 5s", "recovery(99%) < 5s"),
+            ("time_to_recover < 5s", "recovery(99%) < 5s"),
         ] {
             assert_eq!(rewritten(text).as_deref(), Some(expected), "{text}");
         }

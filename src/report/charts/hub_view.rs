@@ -113,7 +113,7 @@ fn connected(rows: &Rows<'_>, view: &HubView) -> Option<Draft> {
         id: "hub-connected",
         title: "Connected devices".to_owned(),
         unit: "devices",
-        words: format!("The hub's value holds for a whole interval of {}.{PARTIAL}", view.interval(shown)),
+        words: format!("The hub's value is one for each interval of {}.{PARTIAL}", view.interval(shown)),
         plots: vec![plot("hub-connected", "devices", Unit::Count, series)],
     })
 }
@@ -159,6 +159,8 @@ fn throttling(rows: &Rows<'_>, view: &HubView) -> Option<Draft> {
         bars.filter(|[.., height]| *height > 0.0).collect::<Vec<_>>()
     };
     let interval = view.interval(shown);
+    // `per minute`, but `per 5 minutes`.
+    let interval = interval.strip_prefix("1 ").unwrap_or(&interval);
     let partial: Vec<[f64; 3]> = of_hub(false).collect();
     let mut hub = vec![Series::bars("hub", theme::SECOND, of_hub(true).collect())];
     if !partial.is_empty() {
@@ -216,8 +218,8 @@ fn used(rows: &Rows<'_>, view: &HubView) -> Option<Draft> {
         title: "Messages used of the daily quota".to_owned(),
         unit: "since the end of the first interval",
         words: format!(
-            "The hub's counter is read per {}, and may be late by a minute. A message that is larger than a block is billed several \
-             times.{PARTIAL}",
+            "The hub's value is the highest one in an interval of {}, and may be late by a minute. A message that is larger than a block \
+             is billed several times.{PARTIAL}",
             view.interval(shown)
         ),
         plots: vec![plot("hub-used", "messages", Unit::Count, series)],

@@ -1,8 +1,12 @@
 //! What the formats of a comparison show, and that hostile names stay text.
 
 use super::*;
+use crate::capacity::comparison::{CapacityComparison, Input, compare_capacities};
+use crate::capacity::measured::testing::capacity;
+use crate::capacity::measured::{CapacityResult, Level};
 use crate::compare::model::*;
 use crate::measure::Operation;
+use crate::report::Width;
 use crate::result::model::{RunResult, Status};
 use crate::result::testing::result as sample;
 
@@ -226,4 +230,66 @@ fn markdown_stays_below_60_kb() {
     }
     let text = markdown(&comparison);
     assert!(text.len() < 60_000 && text.contains("left out"), "{}", text.len());
+}
+
+/// Compares a capacity result with a lower one.
+fn capacities() -> (CapacityComparison, CapacityResult, CapacityResult) {
+    let (base, mut new) = (capacity("<b>Meters</b>|", 0), capacity("<b>Meters</b>|", 0));
+    for level in [&mut new.answer.lower, &mut new.answer.upper] {
+        *level = level.map(|level| Level { per_s: level.per_s / 2.0, ..level });
+    }
+    (new.tool.version, new.search.judged_us) = ("9".to_owned(), 60_000_000);
+    let input = |file, result| Input { file, result };
+    let compared =
+        compare_capacities(input("a.json", &base), input("b.json", &new), (0.1, true), base.tool.clone())
+            .unwrap();
+    (compared, base, new)
+}
+
+#[test]
+fn formats_of_a_capacity_comparison_agree() {
+    let (compared, base, new) = capacities();
+    let text = capacity_text(&compared, false, Width::of(Some("80"), None));
+    let page = capacity_html(&compared, &base, &new).unwrap();
+    let (summary, cases) = (capacity_markdown(&compared), capacity_junit(&compared).unwrap());
+    for found in [&text, &page, &summary, &cases] {
+        let found = found.split_whitespace().collect::<Vec<_>>().join(" ").replace("&#95;", "_");
+        for part in [
+            "between 2,050/s and 2,150/s",
+            "47.7% to 52.4% of the base",
+            "-10.0%",
+            "The new capacity is lower by more than 10%.",
+        ] {
+            assert!(found.contains(part), "{part}: {found}");
+        }
+        assert!(!found.contains("<b>"), "{found}");
+    }
+    assert!(
+        text.starts_with("✗ The new capacity is lower by more than 10%.\n  base a.json, started "),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "  ? backlog: inconclusive\n    base at least 4,100/s, new at least 4,100/s; change –;"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("The trials differ in length: 30.0 s and 60.0 s."), "{text}");
+    assert!(
+        cases.contains("tests=\"4\"") && cases.contains("failures=\"2\"") && cases.contains("errors=\"1\""),
+        "{cases}"
+    );
+    for series in ["base", "new", "interval-base", "interval-new"] {
+        assert!(page.contains(&format!("data-series=\"{series}\"")), "{series}");
+    }
+}
+
+#[test]
+fn comparison_of_runs_has_a_test_case_for_each_metric() {
+    let cases = junit(&comparison(three_metrics())).unwrap();
+    assert!(
+        cases.contains("tests=\"4\"") && cases.contains("failures=\"2\"") && cases.contains("errors=\"1\""),
+        "{cases}"
+    );
+    assert!(cases.contains("the 99th percentile is above the tolerance."), "{cases}");
 }

@@ -5,6 +5,7 @@ use super::view::View;
 use super::words::banner;
 use crate::capacity::comparison::CapacityComparison;
 use crate::compare::model::Outcome;
+use crate::report::format::{date, plain};
 use crate::report::text::writer::{BOLD, FAILED, PASSED, PLAIN, WARNING, Writer};
 use crate::report::width::Width;
 use anstyle::Style;
@@ -18,7 +19,7 @@ pub fn capacity_text(compared: &CapacityComparison, color: bool, width: Width) -
     let (text, tone) = mark(view.outcome);
     writer.marked("", (&text, tone), (&format!("{}.", view.summary), BOLD));
     for (side, search) in [("base", &compared.base), ("new", &compared.new)] {
-        let text = format!("{}, started {}", crate::report::plain(&search.file), search.started);
+        let text = format!("{}, started {}", plain(&search.file), date(&search.started));
         writer.wrapped(&format!("  {side:<5}"), "       ", &text);
     }
     writer.heading("Capacities");

@@ -19,7 +19,7 @@ const TOLERANCE: f64 = 0.01;
 /// Azure, "Monitor Azure IoT Hub": the number of messages used may be late by a minute.
 const QUOTA_LATE_US: i64 = 60_000_000;
 
-/// How a value of the hub lies to hubstorm's range.
+/// Where a value of the hub is, relative to hubstorm's range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Side {
     Agree,

@@ -76,9 +76,17 @@ impl HubView {
             true => shown.iter().map(|one| compare::compare(result, one, time)).collect(),
             false => shown.iter().map(compare::only_hub).collect(),
         };
-        let findings = findings(result, metrics, &shown, comparisons.as_slice(), time);
+        let compared = match is_comparable {
+            true => words::compared(&shown, time).ok_or("the run covers no whole interval of them"),
+            false => Err("the run used several hosts"),
+        };
+        let mut findings: Vec<Finding> = comparisons.iter().flat_map(|one| one.findings.clone()).collect();
+        findings.extend(agreement(&comparisons, &compared, time));
+        findings.extend(other_hub(result, metrics));
+        findings.extend(clock_steps(result));
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Ok(HubView {
-            lead: words::lead(metrics.hub.as_deref(), &file, &shown, time),
+            lead: words::lead(metrics.hub.as_deref(), &file, &compared, time),
             rows: comparisons.into_iter().map(|one| one.row).collect(),
             not_used,
             findings,
@@ -105,39 +113,31 @@ pub(super) fn with_findings<'a>(result: &'a RunResult, hub: Option<&'a HubView>)
     findings
 }
 
-/// Returns the findings, warnings first.
-fn findings(
-    result: &RunResult,
-    metrics: &HubMetrics,
-    shown: &[Shown],
-    comparisons: &[Comparison],
-    time: Time,
-) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = comparisons.iter().flat_map(|one| one.findings.clone()).collect();
-    findings.extend(other_hub(result, metrics));
-    if result.measurement.targets.len() > 1 {
-        let text = "The hub's metrics were not compared with the run, because the run used several hosts";
-        let hosts = super::format::plural(result.measurement.targets.len() as u64, "host", "hosts");
-        findings.push(finding(Severity::Note, text, hosts));
-    } else if let Some(compared) = words::compared(shown, time) {
-        let agreed: Vec<&str> =
-            comparisons.iter().filter(|one| one.agrees).map(|one| one.row[0].as_str()).collect();
-        if !agreed.is_empty() {
-            let text = format!("The hub and hubstorm agree on {}", words::list(&agreed));
-            let evidence = format!("{compared}; differences up to {} count as agreement", words::TOLERANCE);
-            findings.push(finding(Severity::Note, text, evidence));
+/// The metrics on which both sides agree, or the reason why none is compared. `compared` is the compared time.
+fn agreement(comparisons: &[Comparison], compared: &Result<String, &str>, time: Time) -> Option<Finding> {
+    let compared = match compared {
+        Ok(compared) => compared,
+        Err(why) => {
+            let text = format!("The hub's metrics were not compared with the run, because {why}");
+            return Some(finding(Severity::Note, text, words::run_time(time)));
         }
-    } else {
-        let text = "The hub's metrics were not compared with the run, because the run covers no whole interval of them";
-        findings.push(finding(Severity::Note, text, words::run_time(time)));
-    }
-    if !result.measurement.clock_steps.is_empty() {
+    };
+    let agreed: Vec<&str> =
+        comparisons.iter().filter(|one| one.agrees).map(|one| one.row[0].as_str()).collect();
+    (!agreed.is_empty()).then(|| {
+        let text = format!("The hub and hubstorm agree on {}", words::list(&agreed));
+        let evidence = format!("{compared}; differences up to {} count as agreement", words::TOLERANCE);
+        finding(Severity::Note, text, evidence)
+    })
+}
+
+/// Steps of the clock by which the run's start is known.
+fn clock_steps(result: &RunResult) -> Option<Finding> {
+    let steps = result.measurement.clock_steps.len() as u64;
+    (steps > 0).then(|| {
         let text = "This machine's clock was stepped during the run, so the hub's intervals may be shifted against the run";
-        let steps = super::format::plural(result.measurement.clock_steps.len() as u64, "step", "steps");
-        findings.push(finding(Severity::Warning, text, steps));
-    }
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    findings
+        finding(Severity::Warning, text, super::format::plural(steps, "step", "steps"))
+    })
 }
 
 /// Metrics of another hub than the run's target. A hub's host name starts with its name (Azure: `NAME.azure-devices.net`); other host

@@ -72,9 +72,8 @@ pub(super) fn throttling(result: &RunResult, shown: &Shown, time: Time) -> Compa
         );
     }
     if let Some(most) = without_error.iter().max_by_key(|one| one.slow.low.saturating_add(one.not_ok.low)) {
-        let text = "Acknowledgments took over 1 s or operations failed in intervals in which the hub reports no throttling errors. A hub \
-                    delays messages before it refuses them, and only refusals are throttling errors. Other possible reasons are the \
-                    network, and this machine";
+        let text = "Acknowledgments took over 1 s or operations failed in intervals without throttling errors of the hub. Possible reasons: a hub \
+                    delays messages before it refuses them, the network, or this machine";
         let evidence = format!(
             "{} over 1 s and {} not ok at {} UTC, {}",
             plural(most.slow.high, "acknowledgment", "acknowledgments"),

@@ -57,23 +57,27 @@ pub(super) fn compared(shown: &[Shown], time: Time) -> Option<String> {
     Some(format!("{count} of {length}, from {} to {} UTC", time.clock(from), time.clock(to)))
 }
 
-/// Returns the sentences at the start of the section.
-pub(super) fn lead(hub: Option<&str>, file: &str, shown: &[Shown], time: Time) -> Vec<String> {
+/// Returns the sentences at the start of the section. `compared` is the compared time, or the reason why nothing is compared.
+pub(super) fn lead(
+    hub: Option<&str>,
+    file: &str,
+    compared: &Result<String, &str>,
+    time: Time,
+) -> Vec<String> {
     let hub = hub.map_or_else(|| "an IoT hub".to_owned(), |hub| format!("the hub {}", plain(hub)));
-    let compared = match compared(shown, time) {
-        Some(compared) => format!(
-            "Compared: {compared}. Differences up to {TOLERANCE} count as agreement. Azure's intervals are in UTC by its own clock, the \
-             run's by this machine's clock."
-        ),
-        None => "Nothing is compared, because the run covers no whole interval.".to_owned(),
-    };
-    vec![
-        format!("Metrics of {hub}, from {file}. The run started at {}.", time.date()),
-        compared,
-        format!(
-            "The metrics change neither the verdict nor the exit code. Their names are from Azure's page \"{SOURCE}\"."
-        ),
-    ]
+    let mut lead = vec![format!("Metrics of {hub}, from {file}. The run started at {}.", time.date())];
+    match compared {
+        Ok(compared) => lead.extend([
+            format!("Compared: {compared}. Differences up to {TOLERANCE} count as agreement."),
+            "Azure's intervals are by its own clock in UTC, the run's times by this machine's clock."
+                .to_owned(),
+        ]),
+        Err(why) => lead.push(format!("Nothing is compared, because {why}.")),
+    }
+    lead.push(format!(
+        "The metrics change neither the verdict nor the exit code. Their names are from Azure's page \"{SOURCE}\"."
+    ));
+    lead
 }
 
 /// Joins names: `a`, `a and b`, `a, b and c`.

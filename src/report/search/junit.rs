@@ -58,11 +58,7 @@ fn search_status(result: &CapacityResult) -> TestCaseStatus {
         exit::INTERRUPTED => (NonSuccessKind::Error, "interrupted"),
         _ => (NonSuccessKind::Error, "inconclusive"),
     };
-    let lines: Vec<String> =
-        [Some(words::headline(result)), words::bound(&result.answer), Some(words::end(result))]
-            .into_iter()
-            .flatten()
-            .map(|sentence| format!("{sentence}."))
-            .collect();
+    let sentences = std::iter::once(words::headline(result)).chain(words::sentences(result));
+    let lines: Vec<String> = sentences.map(|sentence| format!("{sentence}.")).collect();
     not_passed(kind, name, &lines.join(" "), &lines)
 }

@@ -16,10 +16,10 @@ const FACTS_BYTES: usize = 8_000;
 /// Renders a capacity result as Markdown.
 #[must_use]
 pub fn markdown(result: &CapacityResult) -> String {
-    let (answer, vary) = (&result.answer, result.search.vary);
+    let vary = result.search.vary;
     let name = prose(&result.run.scenario.name);
     let mut out = format!("## {}: {name}\n\n", prose(&words::headline(result)));
-    for sentence in words::bound(answer).into_iter().chain([words::end(result)]) {
+    for sentence in words::sentences(result) {
         out.push_str(&format!("{}.\n", item(&sentence)));
     }
     if !result.assertions.is_empty() {

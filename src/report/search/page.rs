@@ -3,7 +3,7 @@
 
 use super::level::level_text;
 use super::words;
-use crate::capacity::measured::{CapacityResult, Trial, Vary, Verdict};
+use crate::capacity::measured::{AssertionResult, AssertionStatus, CapacityResult, Trial, Vary, Verdict};
 use crate::report::ReportError;
 use crate::report::charts::{Panel, search as charts, theme};
 use crate::report::format::{plain, rate_text};
@@ -16,10 +16,6 @@ use askama::Template;
 pub fn html(result: &CapacityResult) -> Result<String, ReportError> {
     let answer = &result.answer;
     let (class, mark, word) = words::banner(answer);
-    let sentences = words::bound(answer).into_iter().chain([words::end(result)]);
-    let throughput = answer
-        .throughput_per_s
-        .map(|per_s| format!("At the lower bound, {} ended ok (median of its trials)", rate_text(per_s)));
     let page = Page {
         palette: theme::css(),
         class,
@@ -27,16 +23,12 @@ pub fn html(result: &CapacityResult) -> Result<String, ReportError> {
         word,
         name: plain(&result.run.scenario.name),
         headline: words::headline(result),
-        reasons: sentences
-            .chain(throughput)
+        reasons: words::sentences(result)
+            .into_iter()
             .chain(result.run.breakdowns.iter().map(|text| plain(text)))
             .collect(),
         panels: charts::panels(result)?,
-        assertions: result
-            .assertions
-            .iter()
-            .map(|one| (words::status(one.status), plain(&one.text), one.reason.clone()))
-            .collect(),
+        assertions: result.assertions.iter().map(AssertionView::of).collect(),
         criteria: result
             .criteria
             .iter()
@@ -60,13 +52,37 @@ struct Page {
     headline: String,
     reasons: Vec<String>,
     panels: Vec<Panel>,
-    /// Status, assertion and reason.
-    assertions: Vec<(&'static str, String, String)>,
+    assertions: Vec<AssertionView>,
     /// Criterion and interval.
     criteria: Vec<(String, String)>,
     trials: Vec<TrialView>,
     facts: Vec<(&'static str, String)>,
     notes: Vec<String>,
+}
+
+struct AssertionView {
+    class: &'static str,
+    mark: &'static str,
+    word: &'static str,
+    text: String,
+    reason: String,
+}
+
+impl AssertionView {
+    fn of(assertion: &AssertionResult) -> AssertionView {
+        let (class, mark) = match assertion.status {
+            AssertionStatus::Passed => ("passed", "✓"),
+            AssertionStatus::Failed => ("failed", "✗"),
+            AssertionStatus::Inconclusive | AssertionStatus::Generator => ("undecided", "?"),
+        };
+        AssertionView {
+            class,
+            mark,
+            word: words::status(assertion.status),
+            text: plain(&assertion.text),
+            reason: plain(&assertion.reason),
+        }
+    }
 }
 
 struct TrialView {

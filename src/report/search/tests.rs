@@ -10,7 +10,7 @@ fn text_fits_80_columns_and_says_what_bound_it() {
     let text = text(&capacity("Meters", 0), false, Width::of(Some("80"), None));
     assert!(text.starts_with("✓ The capacity is between 4,100/s and 4,300/s.\n"), "{text}");
     for part in [
-        "A threshold failed above it: telemetry p(99) < 500ms: 512 ms.",
+        "A threshold failed at 4,300/s: telemetry p(99) < 500ms: 512 ms.",
         "✓ capacity >= 4000/s: the capacity is at least 4,100/s",
         "  backlog: at least 4,100/s",
         "    2  bad        10,000/s  8,000/s  1.20 ms   812 ms  0.033%        –",
@@ -82,7 +82,7 @@ fn page_marks_trials_and_shades_the_interval() {
     for series in ["good", "bad", "undecided", "void", "curve", "ideal", "interval"] {
         assert!(page.contains(&format!("data-series=\"{series}\"")), "{series}");
     }
-    assert!(page.contains("The shaded interval is from 4,100/s to 4,300/s."));
+    assert!(page.contains("The capacity is between 4,100/s and 4,300/s (shaded)."));
     assert!(page.contains("fill-opacity=\"0.16\""));
 }
 

@@ -21,12 +21,8 @@ pub fn text(result: &CapacityResult, color: bool, width: Width) -> String {
     };
     let headline = format!("{}.", words::headline(result));
     writer.marked("", (&format!("{mark} "), style), (&headline, BOLD));
-    for sentence in words::bound(answer).into_iter().chain([words::end(result)]) {
+    for sentence in words::sentences(result) {
         writer.wrapped("  ", "  ", &format!("{sentence}."));
-    }
-    if let Some(per_s) = answer.throughput_per_s {
-        let text = format!("At the lower bound, {} ended ok (median of its trials).", rate_text(per_s));
-        writer.wrapped("  ", "  ", &text);
     }
     for breakdown in &result.run.breakdowns {
         writer.marked("  ", ("✗ ", FAILED), (&plain(breakdown), PLAIN));

@@ -2,10 +2,10 @@
 
 use super::level::{interval_text, level_text};
 use crate::capacity::measured::{
-    AssertionStatus, Bound, CapacityAnswer, CapacityResult, CriterionAnswer, EndReason, Level, Trial, Vary,
-    Verdict,
+    AssertionStatus, Bound, CapacityAnswer, CapacityResult, CriterionAnswer, EndReason, Level,
+    SearchSettings, Trial, Vary, Verdict,
 };
-use crate::report::format::plain;
+use crate::report::format::{plain, rate_text};
 use crate::units::{Percent, human_count, human_duration, human_us, plural};
 use std::time::Duration;
 
@@ -13,7 +13,16 @@ use std::time::Duration;
 pub(super) fn headline(result: &CapacityResult) -> String {
     let CapacityAnswer { lower, upper, .. } = &result.answer;
     let interval = interval_text(result.search.vary, lower.as_ref(), upper.as_ref(), "unknown");
-    format!("The capacity is {interval}")
+    // The load beside the number of devices.
+    let per_s = match result.search.vary {
+        Vary::Load => String::new(),
+        Vary::Devices => match [lower, upper].into_iter().flatten().collect::<Vec<_>>()[..] {
+            [lower, upper] => format!(" ({} to {})", rate_text(lower.per_s), rate_text(upper.per_s)),
+            [one] => format!(" ({})", rate_text(one.per_s)),
+            _ => String::new(),
+        },
+    };
+    format!("The capacity is {interval}{per_s}")
 }
 
 /// Returns the class of the answer for styles, a mark, and a word.
@@ -28,7 +37,7 @@ pub(super) fn banner(answer: &CapacityAnswer) -> (&'static str, &'static str, &'
 }
 
 /// Returns why the search ended, as a sentence without its full stop.
-pub(super) fn end(result: &CapacityResult) -> String {
+fn end(result: &CapacityResult) -> String {
     let width = Percent::from_fraction(result.search.width);
     match result.answer.end {
         EndReason::Width => format!("The search ended because the interval is at most {width} wide"),
@@ -36,13 +45,15 @@ pub(super) fn end(result: &CapacityResult) -> String {
             "The search ended because its highest level passed: search higher levels with --to".to_owned()
         }
         EndReason::LowestBad => {
-            "The search ended because its lowest level failed: search lower levels with --from".to_owned()
+            "The search ended because its lowest level failed: search lower levels with --from, or check the thresholds".to_owned()
         }
         EndReason::Generator => {
-            "The search ended there, although the target may take more: use a machine with more cores, or with less other work".to_owned()
+            "The search ended because the load generator was the limit. The target may take more: use a machine with more cores, or stop \
+             other programs on this one"
+                .to_owned()
         }
         EndReason::Undecided => {
-            "The search ended because a level stayed undecided: use a machine with less other work, or a longer --hold".to_owned()
+            "The search ended because a level stayed undecided: stop other programs on this machine, or use a longer --hold".to_owned()
         }
         EndReason::Time => "The search ran out of time: continue it with --resume and a longer --max-time".to_owned(),
         EndReason::Messages => {
@@ -73,18 +84,31 @@ pub(in crate::report) fn end_reason(end: EndReason) -> &'static str {
     }
 }
 
+/// Returns the sentences below the headline, without their full stops: what bound the capacity, why the search ended, and how many messages
+/// ended ok.
+pub(super) fn sentences(result: &CapacityResult) -> Vec<String> {
+    let throughput = result.answer.throughput_per_s.map(|per_s| {
+        format!("At the lower bound, messages ended ok at {} (median of its trials)", rate_text(per_s))
+    });
+    bound(result).into_iter().chain([end(result)]).chain(throughput).collect()
+}
+
 /// Returns what bound the capacity, as a sentence without its full stop. `None` if it is not known.
-pub(super) fn bound(answer: &CapacityAnswer) -> Option<String> {
+fn bound(result: &CapacityResult) -> Option<String> {
+    let answer = &result.answer;
+    let at = answer
+        .upper
+        .map_or_else(String::new, |upper| format!(" at {}", level_text(result.search.vary, &upper)));
     let what = match answer.bound_by? {
-        Bound::Threshold => "A threshold failed above it",
-        Bound::Backlog => "The backlog grew above it",
-        Bound::Offline => "Devices did not stay online above it",
-        Bound::Generator => "The load generator was the limit",
-        Bound::Quota => "The daily message quota of the hub was the limit",
+        Bound::Threshold => format!("A threshold failed{at}"),
+        Bound::Backlog => format!("The backlog grew{at}"),
+        Bound::Offline => format!("Some devices were offline{at}"),
+        Bound::Generator => "The load generator was the limit".to_owned(),
+        Bound::Quota => "The daily message quota of the hub was the limit".to_owned(),
         Bound::Range => return None,
     };
     let reason = plain(&answer.reason);
-    Some(if reason.is_empty() { what.to_owned() } else { format!("{what}: {reason}") })
+    Some(if reason.is_empty() { what } else { format!("{what}: {reason}") })
 }
 
 /// Returns the verdict in a word.
@@ -107,10 +131,11 @@ pub(super) fn status(status: AssertionStatus) -> &'static str {
     }
 }
 
-/// Returns the share of the phase's load: `85%`.
+/// Returns a level as a share of the scenario's own: `85%`.
 #[expect(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
-pub(super) fn share(level: &Level) -> String {
-    Percent::from_fraction((level.level as f64 / 1e3).round() / 1e3).to_string()
+fn share(level: &Level, search: &SearchSettings) -> String {
+    let share = level.level as f64 / search.whole().max(1) as f64;
+    Percent::from_fraction((share * 1e3).round() / 1e3).to_string()
 }
 
 /// Returns a latency, or a dash.
@@ -146,24 +171,28 @@ pub(super) fn facts(result: &CapacityResult) -> Vec<(&'static str, String)> {
         (Some(tier), Some(units)) => format!(", {} x {units}", plain(tier)),
         _ => String::new(),
     };
+    let (devices, whole) = match search.vary {
+        Vary::Load => (human_count(search.from.devices), "phase's load"),
+        Vary::Devices => ("varied by the search".to_owned(), "scenario's devices"),
+    };
     vec![
         ("Target", format!("{target}{size}")),
         ("Phase", plain(&search.phase)),
-        ("Devices", human_count(search.from.devices)),
+        ("Devices", devices),
         (
             "Range",
             format!(
-                "{} to {} ({} to {} of the phase's load)",
+                "{} to {} ({} to {} of the {whole})",
                 level_text(search.vary, &search.from),
                 level_text(search.vary, &search.to),
-                share(&search.from),
-                share(&search.to)
+                share(&search.from, search),
+                share(&search.to, search)
             ),
         ),
         (
             "Trials",
             format!(
-                "{} of {} each, the last {} judged",
+                "{} of {}, of which the last {} is judged",
                 plural(result.trials.len() as u64, "trial", "trials"),
                 us(search.settle_us + search.judged_us),
                 us(search.judged_us)

@@ -236,6 +236,25 @@ fn shares(texts: &[&str], fraction_max: f64) -> Option<Suggested> {
     Some(Suggested::new(ends.iter().map(written).collect::<Vec<_>>().join(" -> ")))
 }
 
+/// Returns the speed of a replay that `text` probably means: `2`, `x2`, `200%`, `twice`.
+pub(in crate::scenario) fn speed(text: &str) -> Option<Suggested> {
+    let lower = text.trim().to_lowercase();
+    let factor = match lower.as_str() {
+        "twice" | "double" => 2.0,
+        "half" => 0.5,
+        "normal" | "original" | "recorded" | "realtime" | "real-time" | "real time" => 1.0,
+        _ => {
+            let number = lower.trim_matches(['x', '×', ' ']);
+            match split_number(number)? {
+                (factor, "" | "times") => factor?,
+                (percent, "%" | "percent") => percent? / 100.0,
+                _ => return None,
+            }
+        }
+    };
+    Some(Suggested::new(format!("{factor}x")))
+}
+
 /// Returns the whole number that `text` probably means: `10k`, `1,000`, `1e3`.
 #[must_use]
 pub fn whole_number(text: &str) -> Option<i64> {

@@ -38,6 +38,13 @@ fn meant_words_depend_on_the_place() {
     assert_eq!(word("id", &["device", "index"]), "device");
     assert_eq!(word("id", &["index"]), "index");
     assert_eq!(word("color", &["devices", "qos"]), "");
+    let disconnects = ["close", "reset", "silent"];
+    assert_eq!(
+        ["rst", "Graceful", "half-open"].map(|it| word(it, &disconnects)),
+        ["reset", "close", "silent"]
+    );
+    let faults = ["latency", "stall", "reset", "half-open"];
+    assert_eq!(["delay", "freeze", "silent"].map(|it| word(it, &faults)), ["latency", "stall", "half-open"]);
 }
 
 #[test]
@@ -174,6 +181,26 @@ fn shares_are_understood() {
     for text in ["", "half", "-1", "5 of 10"] {
         assert_eq!(share(text), None, "{text}");
         assert_eq!(share_change(text, false), None, "{text}");
+    }
+}
+
+#[test]
+fn speeds_are_understood() {
+    for (text, value) in [
+        ("2", "2x"),
+        ("2X", "2x"),
+        ("x2", "2x"),
+        ("0,5×", "0.5x"),
+        ("3 times", "3x"),
+        ("200%", "2x"),
+        ("twice", "2x"),
+        ("half", "0.5x"),
+        ("realtime", "1x"),
+    ] {
+        assert_eq!(speed(text).unwrap().value, value, "{text}");
+    }
+    for text in ["", "fast", "-1x", "2/s"] {
+        assert_eq!(speed(text), None, "{text}");
     }
 }
 

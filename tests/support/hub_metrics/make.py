@@ -4,7 +4,7 @@
 No hub printed this file. Its structure is made from Azure's documentation and from the source of Azure's command line: "Metrics - List" of
 the REST API of Azure Monitor, and `az monitor metrics list` of azure-cli (missing values are null). The names of the metrics are those of
 the page "Azure IoT Hub monitoring data reference". The values are computed from the result, with these differences, which a report must
-name: in the first whole minute of the load, the hub counts 12 throttling errors and 400 more accepted messages than the run had
+name: in the first whole minute of the load, the hub counts 12 throttling errors and 900 more accepted messages than the run had
 acknowledged; in each interval after it, 30 more devices are connected. Usage: make.py RESULT.json > metrics.json
 """
 
@@ -31,7 +31,7 @@ def main(path):
     accepted, online = {}, {}
     for minute in minutes:
         inside = [row for row in rows if minute <= row[0] < minute + MINUTE]
-        accepted[minute] = sum(acked for _, _, acked in inside) + (400 if minute == whole[0] else 0)
+        accepted[minute] = sum(acked for _, _, acked in inside) + (900 if minute == whole[0] else 0)
         online[minute] = [devices + (30 if minute > whole[0] else 0) for _, devices, _ in inside] or [0]
     # The hub refuses once its queue is long, and also once without a reason that the run could see.
     errors = {minute: 0 for minute in minutes} | {whole[0]: 12, whole[1]: 412}

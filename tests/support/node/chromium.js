@@ -21,6 +21,8 @@ async function withPage(program, work) {
     try {
         const client = await cdp({ port: await devToolsPort(chromium, ended) });
         await client.Page.enable();
+        await client.Runtime.enable();
+        await client.Log.enable();
         // The page forbids scripts that are not its own.
         await client.Page.setBypassCSP({ enabled: true });
         return await work(new OpenPage(client));
@@ -48,12 +50,19 @@ function devToolsPort(chromium, ended) {
 class OpenPage {
     constructor(client) {
         this.client = client;
+        /** Errors in the console, since the page was opened. */
+        this.errors = [];
+        client.Runtime.exceptionThrown(({ exceptionDetails }) => this.errors.push(exceptionDetails.text));
+        client.Log.entryAdded(({ entry }) => {
+            if (entry.level === 'error') this.errors.push(entry.text);
+        });
     }
 
     /** Opens a file. `view` is as for `show`. */
     async open(file, view) {
         const { Page } = this.client;
         await this.show(view);
+        this.errors = [];
         const loaded = Page.loadEventFired();
         await Page.navigate({ url: pathToFileURL(path.resolve(file)).href });
         await loaded;

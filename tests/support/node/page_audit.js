@@ -1,5 +1,5 @@
-// Examines HTML pages in Chromium: accessibility with axe-core, light and dark, at 1280 and 390 pixels, and sideways scrolling at 360
-// pixels. Started by tests/it/browser.rs. Usage: node page_audit.js CHROMIUM PAGE... Prints one line for each fault.
+// Examines HTML pages in Chromium: accessibility with axe-core, light and dark, at 1280 and 390 pixels, errors in the console, and
+// sideways scrolling at 360 pixels. Started by tests/it/browser.rs. Usage: node page_audit.js CHROMIUM PAGE... Prints one line for each fault.
 
 'use strict';
 
@@ -13,6 +13,7 @@ const AXE = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 async function faults(page, file) {
     const found = [];
     await page.open(file, { width: 1280 });
+    found.push(...page.errors.map(error => `in the console: ${error}`));
     await page.evaluate(`${AXE}; undefined`);
     for (const scheme of ['light', 'dark']) {
         for (const width of [1280, 390]) {
