@@ -56,8 +56,7 @@ pub(super) struct ScenarioText {
 impl ScenarioText {
     /// Reads the text of a scenario.
     pub(super) async fn read(args: &ScenarioArgs) -> Result<ScenarioText, AppError> {
-        let (file, text) = read_text(&args.scenario).await?;
-        Ok(ScenarioText { file, text })
+        read_text(&args.scenario).await.map(|(file, text)| ScenarioText { file, text })
     }
 
     /// Lets `change` change the scenario, and resolves it.
@@ -73,13 +72,8 @@ impl ScenarioText {
             files.borrow_mut().push(path.to_owned());
             read(path)
         };
-        let input = Input {
-            file: &self.file,
-            text: &self.text,
-            overrides: &overrides,
-            env: &|name| (env.var)(name),
-            files: &read,
-        };
+        let ScenarioText { file, text } = self;
+        let input = Input { file, text, overrides: &overrides, env: &|name| (env.var)(name), files: &read };
         let (mut scenario, errors) = scenario::read(&input);
         if errors.is_empty() {
             let part = Part { fleets: &args.fleet, duration: args.duration.as_deref() };

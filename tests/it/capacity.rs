@@ -85,7 +85,7 @@ fn device_file_limits_the_number_of_devices() {
     assert!(!work.out().exists());
 }
 
-/// Two trials, of 30 and of 60 devices. The hub keeps up with both, unless this machine was too slow to tell.
+/// Two trials, of 30 devices and more. The hub keeps up with both, unless this machine was too slow to tell.
 #[test]
 fn search_varies_the_number_of_devices() {
     let work = Workplace::new(&S1.replace("rate = \"100/s\"", "every = \"1s\""));
@@ -104,9 +104,11 @@ fn search_varies_the_number_of_devices() {
         assert!(trial.due.abs_diff(trial.level.devices) <= 2, "{trial:?}");
     }
     if found.trials.iter().all(|trial| trial.verdict == Verdict::Good) {
-        assert_eq!(found.trials.iter().map(|trial| trial.level.devices).collect::<Vec<_>>(), [30, 60]);
+        let levels: Vec<u64> = found.trials.iter().map(|trial| trial.level.devices).collect();
+        assert!(levels.first() == Some(&30) && levels.is_sorted(), "{levels:?}");
         finished.exits(0);
-        assert!(finished.stdout.contains("The capacity is at least 60 devices"), "{}", finished.stdout);
+        let answer = format!("The capacity is at least {} devices", levels[levels.len() - 1]);
+        assert!(finished.stdout.contains(&answer), "{answer}: {}", finished.stdout);
     }
     let [json] = &work.outputs("json")[..] else { panic!("one result") };
     let json = json.to_str().expect("a UTF-8 path");
