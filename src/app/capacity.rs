@@ -120,19 +120,29 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
             }
         }
     }
-    let may_hide_a_burst = trials.may_hide_a_burst();
     print_rest(&mut hub_messages, env).await;
+    let result = conclusion(&setup, (before, &finished, breakdowns), trials, changed);
+    output::conclude(args, env, result)
+}
+
+/// Ends the search, of which the emulator's own delays changed some verdicts afterward. Returns its result.
+fn conclusion(
+    setup: &Setup,
+    (before, finished, breakdowns): (RunResult, &Finished, Vec<String>),
+    trials: Trials<'_>,
+    changed: usize,
+) -> CapacityResult {
+    let may_hide_a_burst = trials.may_hide_a_burst();
     let (mut end, trials, found) = trials.finish();
-    if end == EndReason::Breakdown && breakdowns.is_empty() {
-        // The load ended because it was not extended in time.
-        end = EndReason::Generator;
-    }
     if !breakdowns.is_empty() {
         end = EndReason::Breakdown;
+    } else if end == EndReason::Breakdown {
+        // The load ended because it was not extended in time.
+        end = EndReason::Generator;
     } else if changed > 0 && end == EndReason::Width && (found.lower.is_none() || found.upper.is_none()) {
         end = EndReason::Undecided;
     }
-    let mut result = result(&setup, (before, &finished, breakdowns), (end, trials, &found));
+    let mut result = result(setup, (before, finished, breakdowns), (end, trials, &found));
     if may_hide_a_burst {
         result.notes.push(
             "The target did not reach its limit in the burst before the trials at the lower bound. It may let a longer burst through, and its \
@@ -146,7 +156,7 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
             plural(changed as u64, "trial was judged differently", "trials were judged differently")
         ));
     }
-    output::conclude(args, env, result)
+    result
 }
 
 /// Puts the result together.

@@ -161,7 +161,7 @@ struct Pinging {
 }
 
 #[test]
-fn silent_devices_are_closed_in_the_order_of_their_last_packets() {
+fn silent_devices_are_closed_in_the_order_of_last_packets() {
     let [every, timeout] = [seconds(2), seconds(9)];
     let mut world = with_telemetry_log();
     let start = world.now;

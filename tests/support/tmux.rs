@@ -44,7 +44,10 @@ impl Tmux {
         let mut arguments: Vec<&OsStr> = Vec::new();
         let session = ["new-session", "-d", "-x", &columns, "-y", "30", "-s", "test"];
         // The output begins at the bottom, as in a terminal that is in use.
-        let script = format!("printf '\\n%.0s' $(seq 40); env -u COLUMNS \"$@\"; echo '{ENDED}'; read -r _");
+        // Ctrl-C must end only the command, not this shell.
+        let script = format!(
+            "trap : INT; printf '\\n%.0s' $(seq 40); env -u COLUMNS \"$@\"; echo '{ENDED}'; read -r _"
+        );
         let shell = ["sh", "-c", &script, "sh"];
         arguments.extend(session.iter().chain(&shell).map(OsStr::new));
         let removed = command.get_envs().filter(|(_, value)| value.is_none());

@@ -9,6 +9,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+/// The name of stdin in messages.
+const STDIN: &str = "stdin";
+
 /// Refuses options that contradict `--hub-metrics`: two files from stdin, and outputs of which none shows the metrics.
 pub(super) fn check(args: &ReportArgs, result: &Path, files: &[Export]) -> Result<(), AppError> {
     let Some(metrics) = &args.hub_metrics else { return Ok(()) };
@@ -30,7 +33,7 @@ pub(super) fn check(args: &ReportArgs, result: &Path, files: &[Export]) -> Resul
 /// Reads the metrics, and compares them with a result.
 pub(super) fn read(file: &Path, result: &RunResult) -> Result<HubView, AppError> {
     let is_stdin = read_scenario::is_stdin(file);
-    let name = if is_stdin { super::STDIN.to_owned() } else { file.display().to_string() };
+    let name = if is_stdin { STDIN.to_owned() } else { file.display().to_string() };
     let bytes = match is_stdin {
         true => bytes(io::stdin().lock()),
         false => File::open(file).and_then(bytes),

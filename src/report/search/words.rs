@@ -48,7 +48,7 @@ fn end(result: &CapacityResult) -> String {
             "The search ended because its lowest level failed: search lower levels with --from, or check the thresholds".to_owned()
         }
         EndReason::Generator => {
-            "The search ended because the load generator was the limit. The target may take more: use a machine with more cores, or stop \
+            "The search ended at this limit. The target may take more: use a machine with more cores, or stop \
              other programs on this one"
                 .to_owned()
         }
@@ -87,7 +87,7 @@ pub(in crate::report) fn end_reason(end: EndReason) -> &'static str {
 /// Returns the sentences below the headline, without their full stops: what bound the capacity, why the search ended, and how many messages
 /// ended ok.
 pub(super) fn sentences(result: &CapacityResult) -> Vec<String> {
-    let throughput = result.answer.throughput_per_s.map(|per_s| {
+    let throughput = result.answer.throughput_per_s.filter(|_| result.answer.lower.is_some()).map(|per_s| {
         format!("At the lower bound, messages ended ok at {} (median of its trials)", rate_text(per_s))
     });
     bound(result).into_iter().chain([end(result)]).chain(throughput).collect()
@@ -192,7 +192,7 @@ pub(super) fn facts(result: &CapacityResult) -> Vec<(&'static str, String)> {
         (
             "Trials",
             format!(
-                "{} of {}, of which the last {} is judged",
+                "{} of {}, of which the last {} are judged",
                 plural(result.trials.len() as u64, "trial", "trials"),
                 us(search.settle_us + search.judged_us),
                 us(search.judged_us)

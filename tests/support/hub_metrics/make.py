@@ -55,7 +55,7 @@ def main(path):
             # The last minute is not published yet.
             found = values(minute) if minute != minutes[-1] else {}
             keys = ("average", "count", "maximum", "minimum")
-            numbers = {key: None if found.get(key) is None else float(found[key]) for key in keys}
+            numbers = {key: float(found[key]) if key in found else None for key in keys}
             time = minute.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
             return numbers | {"timeStamp": time, "total": found.get("total")}
 
