@@ -27,7 +27,7 @@ fn read(file: &Path) -> CapacityResult {
     serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
 }
 
-/// Asserts that Azure was told to publish exactly these summaries.
+/// Asserts that the pipeline publishes exactly these summaries in Azure.
 #[track_caller]
 fn publishes(output: &str, summaries: &[&str]) {
     let found = output.lines().filter_map(|line| line.strip_prefix("##vso[task.uploadsummary]"));
