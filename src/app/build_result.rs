@@ -47,11 +47,7 @@ pub(super) fn before(
     let empty = fleet::collector(plan).measurement().clone();
     model::RunResult {
         schema: model::SCHEMA.to_owned(),
-        tool: model::Tool {
-            name: env!("CARGO_PKG_NAME").to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            git: option_env!("HUBSTORM_GIT").map(str::to_owned), // set by build.rs
-        },
+        tool: model::Tool::this_program(),
         run: model::Run {
             id: String::new(),
             argv: argv.to_vec(),

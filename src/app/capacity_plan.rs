@@ -41,11 +41,6 @@ pub(super) async fn run(args: &PlanArgs, env: &mut Env) -> Result<u8, AppError> 
             "the target is an MQTT broker, which has no units; hubstorm plan needs a scenario for an IoT hub";
         return Err(AppError::Scenario(format!("{}: {text}", plan.source.file)));
     }
-    let tool = Tool {
-        name: "hubstorm".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        git: option_env!("HUBSTORM_GIT").map(str::to_owned),
-    };
     let settings = Settings {
         headroom,
         reconnect_within,
@@ -54,7 +49,7 @@ pub(super) async fn run(args: &PlanArgs, env: &mut Env) -> Result<u8, AppError> 
         scenario: args.scenario.is_some().then(|| plan.source.file.clone()),
         assertions,
     };
-    let capacity = plan_capacity(&plan, settings, tool);
+    let capacity = plan_capacity(&plan, settings, Tool::this_program());
     let text = match args.format {
         PlanFormat::Text => report::capacity_text(&capacity, true, (env.out_width)()),
         other => rendered(&capacity, other)?,

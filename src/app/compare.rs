@@ -122,17 +122,9 @@ fn compare_sides<'a>(options: &Options, base: &'a [Read], new: &'a [Read]) -> Re
         base_names.iter().zip(base).map(|(file, (_, result))| Input { file, result }).collect();
     let news: Vec<Input> =
         new_names.iter().zip(new).map(|(file, (_, result))| Input { file, result }).collect();
-    let comparison = compare(&bases, &news, options, tool()).map_err(|error| app_error(&error))?;
+    let comparison =
+        compare(&bases, &news, options, Tool::this_program()).map_err(|error| app_error(&error))?;
     Ok(Compared { comparison, base, new })
-}
-
-/// Returns this program.
-fn tool() -> Tool {
-    Tool {
-        name: "hubstorm".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        git: option_env!("HUBSTORM_GIT").map(str::to_owned),
-    }
 }
 
 /// A wrong metric is wrong usage; results that cannot be compared are bad files.

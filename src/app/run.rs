@@ -57,7 +57,6 @@ pub(super) async fn run(args: &RunArgs, env: &mut Env) -> Result<u8, AppError> {
         }
     };
     let preflight_passed = emulator.is_none() && !args.no_preflight;
-
     let plan = Arc::new(plan);
     let early_end_check = EarlyEndCheck::new(&plan);
     let start = build_result::before(&plan, workers, preflight_passed, &env.argv);

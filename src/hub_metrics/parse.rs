@@ -191,7 +191,7 @@ impl Reader {
                 return Ok(());
             }
         };
-        let not_used = NotUsed { name: name, reason };
+        let not_used = NotUsed { name, reason };
         if !self.not_used.contains(&not_used) {
             self.not_used.push(not_used);
         }

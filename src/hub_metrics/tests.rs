@@ -116,12 +116,12 @@ fn metrics_without_usable_values_are_named_with_a_reason() {
     let total = point("2026-11-28T10:02:00Z", 5);
     let mut failed = sent();
     (failed["errorCode"], failed["errorMessage"]) = (json!("ThrottledRequest"), json!("later"));
-    let mut split = metric("connectedDeviceCount", &[average.clone()]);
+    let mut split = metric("connectedDeviceCount", std::slice::from_ref(&average));
     let one = split["timeseries"][0].clone();
     split["timeseries"] = json!([one, one]);
     for (metric, expected) in [
-        (metric("RoutingDeliveries", &[total.clone()]), "hubstorm does not know it"),
-        (metric("devices.totalDevices", &[total.clone()]), "replaced it by totalDeviceCount"),
+        (metric("RoutingDeliveries", std::slice::from_ref(&total)), "hubstorm does not know it"),
+        (metric("devices.totalDevices", std::slice::from_ref(&total)), "replaced it by totalDeviceCount"),
         (metric("d2c.telemetry.ingress.success", &[average]), "--aggregation Total"),
         (metric("dailyMessageQuotaUsed", &[total]), "--aggregation Average Minimum Maximum"),
         (metric("dailyMessageQuotaUsed", &[]), "minutes late; query again later"),
@@ -129,7 +129,7 @@ fn metrics_without_usable_values_are_named_with_a_reason() {
         (failed, "reported the error ThrottledRequest: later"),
         (split, "split by a dimension"),
     ] {
-        let metrics = read(&output("PT1M", &[metric.clone()]));
+        let metrics = read(&output("PT1M", std::slice::from_ref(&metric)));
         assert_eq!(metrics.series, []);
         let [not_used] = &metrics.not_used[..] else { panic!("{metrics:?}") };
         assert_eq!(not_used.name, metric["name"]["value"].as_str().unwrap());

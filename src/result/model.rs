@@ -117,6 +117,18 @@ pub struct Tool {
     pub git: Option<String>,
 }
 
+impl Tool {
+    /// Returns the running program.
+    #[must_use]
+    pub fn this_program() -> Tool {
+        Tool {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            git: option_env!("HUBSTORM_GIT").map(str::to_owned), // set by build.rs
+        }
+    }
+}
+
 /// The run: scenario, target, machine and time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {

@@ -7,6 +7,7 @@ use crate::capacity::comparison::{CapacityComparison, Input, Outcome, compare_ca
 use crate::capacity::measured::CapacityResult;
 use crate::cli::{CompareArgs, CompareFormat, InconclusiveAs};
 use crate::report::{self, Width, exit};
+use crate::result::model::Tool;
 use crate::units::Percent;
 use std::convert::Infallible;
 
@@ -48,8 +49,8 @@ pub(super) fn run(args: &CompareArgs, both: &[CapacityResult; 2], env: &mut Env)
     let files = [&args.base, &args.new].map(|file| file.display().to_string());
     let [of_base, of_new] =
         [(&files[0], base), (&files[1], new)].map(|(file, result)| Input { file, result });
-    let compared =
-        compare_capacities(of_base, of_new, (tolerance, options.force), super::tool()).map_err(|error| {
+    let compared = compare_capacities(of_base, of_new, (tolerance, options.force), Tool::this_program())
+        .map_err(|error| {
             let [base, new] = &files;
             AppError::Environment(format!("{base} and {new} are not comparable: {error}"))
         })?;

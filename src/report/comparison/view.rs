@@ -34,7 +34,7 @@ pub(super) struct MetricView {
     pub(super) new: String,
     pub(super) change: String,
     pub(super) tolerance: String,
-    /// Empty if there is none.
+    /// Empty if there are no reasons.
     pub(super) reasons: String,
 }
 

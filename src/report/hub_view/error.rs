@@ -28,23 +28,16 @@ pub enum HubViewError {
     },
     /// All values are outside the run.
     #[error(
-        "{file} has no values during the run: its values are from {from} to {to}, and the run was from {run_from} to {run_to}. Query with \
-         --start-time {query_from} --end-time {query_to}"
+        "{file} has no values during the run: its values are from {values}, and the run was from {run}. Query with {query}"
     )]
     Outside {
         /// File with the metrics.
         file: String,
-        /// Start of the first value, in UTC.
-        from: String,
-        /// End of the last value.
-        to: String,
-        /// Start of the run.
-        run_from: String,
-        /// End of the run.
-        run_to: String,
-        /// Start of the run, as an option of Azure's command line, in whole minutes.
-        query_from: String,
-        /// End of the run, likewise.
-        query_to: String,
+        /// Time of the values: start and end in UTC.
+        values: String,
+        /// Time of the run, likewise.
+        run: String,
+        /// Time of the run in whole minutes, as options of Azure's command line.
+        query: String,
     },
 }

@@ -82,12 +82,13 @@ impl Time {
         let minute = |us: i64| format_us(us, "%Y-%m-%dT%H:%M:%SZ");
         HubViewError::Outside {
             file,
-            from: date(from),
-            to: date(to),
-            run_from: date(self.start_us),
-            run_to: date(end_us),
-            query_from: minute(self.start_us.div_euclid(MINUTE_US) * MINUTE_US),
-            query_to: minute((end_us + MINUTE_US - 1).div_euclid(MINUTE_US) * MINUTE_US),
+            values: format!("{} to {}", date(from), date(to)),
+            run: format!("{} to {}", date(self.start_us), date(end_us)),
+            query: format!(
+                "--start-time {} --end-time {}",
+                minute(self.start_us.div_euclid(MINUTE_US) * MINUTE_US),
+                minute((end_us + MINUTE_US - 1).div_euclid(MINUTE_US) * MINUTE_US)
+            ),
         }
     }
 }
