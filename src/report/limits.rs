@@ -21,6 +21,16 @@ pub(super) fn words(class: &str) -> &str {
     }
 }
 
+/// Returns the unit of a class in words. The result file counts everything except method calls in messages.
+pub(super) fn unit(row: &LimitUse) -> &str {
+    match &*row.class {
+        "connections" => "new connections/s",
+        "twin_reads" => "reads/s",
+        "twin_updates" => "updates/s",
+        _ => &row.unit,
+    }
+}
+
 /// Returns how much of which limit the run used, and which limit binds first when the load grows. `None` without a tier.
 pub(super) fn description(result: &RunResult) -> Option<String> {
     let size = size(&result.run.target)?;
@@ -31,7 +41,7 @@ pub(super) fn description(result: &RunResult) -> Option<String> {
     let percent = |row: &LimitUse| format!("{}%", grouped(&format!("{:.0}", row.share * 100.0)));
     let used = |row: &LimitUse| format!("{} of the {}", percent(row), words(&row.class));
     let mut text = format!("used {} of {size}", used(first));
-    text += &format!(" ({} of {} {})", rate(first.offered_peak), rate(first.limit), first.unit);
+    text += &format!(" ({} of {} {})", rate(first.offered_peak), rate(first.limit), unit(first));
     for row in more {
         text += &format!(", {}", used(row));
     }
@@ -93,6 +103,8 @@ mod tests {
                 .unwrap()
                 .ends_with("the limit for new connections binds at 4.0 times this load")
         );
+        result.limits.truncate(1);
+        assert_eq!(unit(&result.limits[0]), "new connections/s");
         for (share, words) in
             [(0.96, "4% more load"), (0.999, "less than 1% more load"), (0.5, "2.0 times this load")]
         {

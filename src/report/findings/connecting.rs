@@ -86,7 +86,9 @@ fn closed_before_connack(measurement: &Measurement, target: TargetFacts) -> Opti
     // Excused attempts count too: a finding does not affect the verdict.
     let count = measurement.count(|counts| counts.closed_before_connack + counts.reset_before_connack);
     let has_worked = has_worked(measurement, Operation::Connect);
-    if count == 0 || !(has_worked || target.preflight_passed) {
+    // A limit of the built-in hub, or a fault of the scenario, is known to close connections.
+    let is_explained = target.reached_limit || target.faults_closed;
+    if count == 0 || is_explained || !(has_worked || target.preflight_passed) {
         return None;
     }
     let accepted = if has_worked { "some devices" } else { "the devices of the preflight check" };

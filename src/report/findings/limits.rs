@@ -5,7 +5,7 @@ use super::finding::finding;
 use crate::iothub::throttles::HubSize;
 use crate::measure::{Measurement, Operation};
 use crate::report::format::{instant, rate};
-use crate::report::limits::{QUOTA, words};
+use crate::report::limits::{QUOTA, unit, words};
 use crate::result::model::{Finding, LimitUse, Severity};
 use crate::units::{human_count, plural};
 
@@ -44,7 +44,7 @@ fn reached(row: &LimitUse, size: HubSize) -> Option<Finding> {
     );
     let due = row.offered_at_first.unwrap_or(row.offered_peak);
     let (offered, allowed) = (rate(due), rate(row.limit));
-    let unit = if row.class == "connections" { "new connections/s" } else { row.unit.as_str() };
+    let unit = unit(row);
     // After a connection loss, devices send messages that were due earlier.
     let when = match due > row.limit {
         true => format!("when {offered} {unit} were offered"),

@@ -109,10 +109,11 @@ fn repeated_short_connections_indicate_a_shared_id() {
 
 #[test]
 fn known_reasons_of_closings_replace_guesses() {
-    let hub = TargetFacts { is_hub: true, ..TargetFacts::default() };
+    let hub = TargetFacts { is_hub: true, preflight_passed: true, ..TargetFacts::default() };
     for target in [TargetFacts { reached_limit: true, ..hub }, TargetFacts { faults_closed: true, ..hub }] {
         let findings = of_target(target, 100, |r| {
             r.counts(0).closed_soon_devices = 3;
+            r.counts(0).closed_before_connack = 3;
             closed(r, 4, 8_000_000);
         });
         assert_eq!(findings, [], "{target:?}");
