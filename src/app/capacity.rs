@@ -125,7 +125,8 @@ pub(super) async fn run(args: &CapacityArgs, env: &mut Env) -> Result<u8, AppErr
     output::conclude(args, env, result)
 }
 
-/// Ends the search, of which the emulator's own delays changed some verdicts afterward. Returns its result.
+/// Ends the search and returns its result. `changed` is the number of verdicts that changed after the search, because of the emulator's own
+/// delays.
 fn conclusion(
     setup: &Setup,
     (before, finished, breakdowns): (RunResult, &Finished, Vec<String>),

@@ -1,23 +1,23 @@
-//! The start of a trial on a hub that lets a burst through before it holds messages back: uses up the burst, and ends with the hub at its
-//! limit and almost no backlog, so that the level of the trial shows at once whether the hub keeps up. Used by `pace`. Pure: it counts whole
-//! seconds since the start of the run, and messages in levels, so it does not know what a level is.
+//! The start of a trial on a hub that lets a burst through before it holds messages back. It uses up the burst, and leaves the hub at its
+//! limit with almost no backlog, so that the level of the trial shows at once whether the hub keeps up. Used by `pace`. Pure: it counts whole
+//! seconds since the start of the run. It counts messages in levels, so it is independent of the unit of a level.
 //!
 //! While the hub holds messages back, its acknowledgments per second are its limit, so the time for the backlog to drain is known. The load
-//! must start again before the backlog has drained: a hub that idles refills its burst.
+//! must start again before the backlog has drained: an idle hub refills its burst.
 
 use std::collections::VecDeque;
 
 /// The burst is a load of this many times the level of the trial. Near the limit, it uses up a burst in about the time that the burst took
-/// to collect. At less than half of the limit, it uses up nothing, and the trial does not need it.
+/// to collect. Below half of the limit, it uses up nothing, and the trial does not need it.
 const FACTOR: u64 = 2;
 /// The hub holds messages back if the backlog is as large as the messages that it acknowledges in this time.
 const SHAPED_S: f64 = 1.0;
 /// The backlog that is left for the trial is as large as the messages that the hub acknowledges in this time.
 const KEPT_S: f64 = 0.2;
-/// The load of the burst is extended by this.
+/// Seconds by which the load of the burst is extended.
 const CHUNK_S: u64 = 2;
 
-/// What a hub does with the load, at the end of a second.
+/// How a hub keeps up with the load, at the end of a second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Flow {
     /// Messages that should have ended and have not, in levels: 1 is the load of level 1 in a second.
@@ -26,7 +26,7 @@ pub struct Flow {
     pub served: f64,
 }
 
-/// Returns the messages that the burst adds to a trial at most, as seconds of the level.
+/// Returns the highest number of messages that the burst adds to a trial, in seconds of the level.
 #[must_use]
 pub fn extra_s(settle_s: u64) -> u64 {
     (FACTOR - 1) * (settle_s / 2 + CHUNK_S)
@@ -43,7 +43,7 @@ pub(super) struct Burst {
     end_s: u64,
     /// The load that was offered: the end of each part, and its level.
     offered: VecDeque<(u64, u64)>,
-    /// Sum and number of the acknowledged levels per second since the hub holds messages back.
+    /// Sum and number of the acknowledged levels per second since the hub started to hold messages back.
     served: Option<(f64, f64)>,
     /// When the load of the burst ends, if that is known.
     burst_until_s: Option<u64>,
@@ -63,7 +63,7 @@ impl Burst {
         }
     }
 
-    /// Adds the end of a second. `steady` says whether the devices that should be online are.
+    /// Adds the end of a second. `steady` says whether the planned devices are online.
     pub(super) fn observe(&mut self, at_s: u64, flow: Flow, steady: bool) {
         while self.offered.get(1).is_some_and(|(until_s, _)| *until_s <= at_s) {
             self.offered.pop_front();
@@ -90,7 +90,7 @@ impl Burst {
         #[expect(clippy::cast_precision_loss, reason = "a number of seconds")]
         let left = flow.backlog + self.ahead(at_s) - served * (loaded_s - at_s) as f64;
         let room = (served * (1.0 + KEPT_S) - left).max(0.0);
-        // Not before the whole burst was seen: the hub may hold its last messages back.
+        // Only after the end of the burst was observed, because the hub may hold its last messages back.
         if room > 0.0 && at_s > burst_until_s {
             self.end_s = loaded_s + 1;
         }

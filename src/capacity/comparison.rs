@@ -291,7 +291,7 @@ fn decide(ratio: [Option<f64>; 2], tolerance: f64) -> Outcome {
     }
 }
 
-/// Returns the differences between the searches that a reader should know.
+/// Returns notes about differences between the searches.
 fn notes(base: &CapacityResult, new: &CapacityResult) -> Vec<String> {
     let mut notes = Vec::new();
     if base.run.host != new.run.host {

@@ -1,5 +1,5 @@
 //! The machines, cores, memory, descriptors and source addresses that generate a load. The costs are those that `docs/performance.md`
-//! measures. And the highest load of a machine, from the same costs. Used by `plan_capacity`, and by `app` for the range of a search. Pure.
+//! measures. Also the highest load of a machine, from the same costs. Used by `plan_capacity`, and by `app` for the range of a search. Pure.
 
 use super::demand::PhaseLoad;
 use super::model::Generator;
@@ -69,7 +69,7 @@ fn messages_in(cpu: f64, beside_s: f64) -> f64 {
     let next = MESSAGE_US.iter().skip(1).map(|(rate, _)| *rate).chain([f64::INFINITY]);
     let most = MESSAGE_US.iter().zip(next).enumerate().filter_map(|(row, ((rate, us), next))| {
         let per_s = (cpu / (us / 1e6 + beside_s)).min(next);
-        // The costs of a row hold from its rate on; those of the first row below it, too.
+        // The costs of a row apply from its rate on. The costs of the first row also apply below its rate.
         (row == 0 || per_s >= *rate).then_some(per_s)
     });
     most.fold(0.0, f64::max)

@@ -1,5 +1,5 @@
-//! When a search offers which load: trials in slots of equal length, waiting between them, and the early end of a bad trial. Told once a
-//! second what happened, it says what to do next. Driven by `app`. Pure: it counts whole seconds since the start of the run.
+//! When a search offers which load: trials in slots of equal length, waiting between them, and the early end of a bad trial. `app` reports the
+//! state of the run once a second, and receives the next step. Pure: it counts whole seconds since the start of the run.
 //!
 //! If trials differ in their number of devices, the devices connect or disconnect first, without load. A trial whose devices are not online at
 //! the end of the idle part moves to the next slot.
@@ -76,7 +76,7 @@ pub struct Tick {
     pub steady: bool,
     /// Whether the trial has failed already, whatever follows.
     pub failed: bool,
-    /// What the target does with the load.
+    /// How the target keeps up with the load.
     pub flow: Flow,
 }
 
@@ -124,7 +124,7 @@ pub struct EndedTrial {
     pub cut: bool,
     /// Whether messages were still open when the time limit for the drain passed.
     pub undrained: bool,
-    /// Whether a burst before the level did not show the limit of the hub.
+    /// Whether the burst before the level did not reach the limit of the hub.
     pub burst_left: bool,
 }
 
@@ -141,7 +141,7 @@ struct Trial {
 /// The part of a trial in which its devices connect or disconnect.
 #[derive(Clone, Copy, Debug)]
 struct Connecting {
-    /// When each device has had its turn.
+    /// When the last device connects or disconnects.
     ready_s: u64,
     /// Whether the load begins with a burst.
     burst: bool,
@@ -158,7 +158,7 @@ pub struct Pace {
     trial: Option<Trial>,
     /// The burst before the level of the trial.
     burst: Option<Burst>,
-    /// Whether the burst of the trial did not show the limit of the hub.
+    /// Whether the burst of the trial did not reach the limit of the hub.
     burst_left: bool,
     /// When the devices were first not online although the next trial could have started.
     waiting_since_s: Option<u64>,
@@ -227,7 +227,7 @@ impl Pace {
         if self.next_slot > self.times.count {
             return Step::OutOfTime;
         }
-        // Devices that vary connect for their trial, not between trials.
+        // If the number of devices varies, devices connect at the start of a trial, not between trials.
         if tick.steady || self.times.connect_s > 0 {
             return Step::Next;
         }

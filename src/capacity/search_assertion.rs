@@ -50,7 +50,7 @@ pub enum AssertionError {
 }
 
 impl Assertion {
-    /// Parses an assertion on a search that varies this.
+    /// Parses an assertion on a search that varies the load or the devices.
     ///
     /// # Errors
     /// Returns what is wrong with the text, and what to write.

@@ -73,7 +73,9 @@ pub enum HubMetricsError {
         time: String,
     },
     /// A value is negative or too large for a count.
-    #[error("has the value {value} in {metric} at {time}, which is no count. {SAVE} again, without changes")]
+    #[error(
+        "has the value {value} in {metric} at {time}, which is not a count. {SAVE} again, without changes"
+    )]
     Value {
         /// Name of the metric.
         metric: String,

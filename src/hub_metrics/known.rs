@@ -37,7 +37,7 @@ pub enum Metric {
     DataBytes,
 }
 
-/// How the values of a metric are to be read (Azure: [`SOURCE`], "Supported aggregations").
+/// How to read the values of a metric (Azure: [`SOURCE`], "Supported aggregations").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// A sum over the interval: only the total makes sense. Average, minimum and maximum are always 1.
@@ -55,7 +55,7 @@ pub struct Known {
     pub name: &'static str,
     /// Meaning.
     pub metric: Metric,
-    /// How its values are to be read.
+    /// How to read its values.
     pub reading: Reading,
 }
 

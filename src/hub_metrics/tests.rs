@@ -164,9 +164,9 @@ fn bad_files_are_refused_with_place_and_fix() {
         ),
         (
             with("3000.0", "-1"),
-            "has the value -1.0 in d2c.telemetry.ingress.success at 2026-11-28T10:02:00Z, which is no count",
+            "has the value -1.0 in d2c.telemetry.ingress.success at 2026-11-28T10:02:00Z, which is not a count",
         ),
-        (with("3000.0", "1e300"), "which is no count"),
+        (with("3000.0", "1e300"), "which is not a count"),
         (
             with("10:02:00Z", "10:02:00"),
             "has the time \"2026-11-28T10:02:00\" in d2c.telemetry.ingress.success",

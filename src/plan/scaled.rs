@@ -1,11 +1,11 @@
-//! Other numbers of devices for a scenario: the load of each device stays the same. Used by `app` for a search that varies the number of
+//! Changes the number of devices of a scenario. The load of each device stays the same. Used by `app` for a search that varies the number of
 //! devices. Pure.
 
 use crate::scenario::{Scenario, Spacing};
 use crate::units::Rate;
 
-/// Divides a number of devices among fleets in proportion to their devices in the scenario. The numbers add up to `total`, and no fleet gets
-/// fewer if the total is larger (the method of Webster, as for seats in a parliament).
+/// Divides a number of devices among fleets in proportion to their devices in the scenario. The numbers add up to `total`. A larger
+/// total gives no fleet fewer devices (the method of Webster, as for seats in a parliament).
 #[must_use]
 pub fn share_devices(fleets: &[u32], total: u64) -> Vec<u32> {
     let all: f64 = fleets.iter().copied().map(f64::from).sum();

@@ -46,7 +46,7 @@ fn bad_input_starts_nothing() {
     let work = Workplace::new(S1);
     for (options, code, part) in [
         (&["--from", "200%", "--to", "100%"][..], 2, "--from (200/s) is above --to (100/s)"),
-        (&["--hold", "3s", "--from", "1%"], 104, "the lowest level, 1.00/s, cannot feed"),
+        (&["--hold", "3s", "--from", "1%"], 104, "the lowest level, 1.00/s, does not give"),
         (&["--phase", "ramp"], 2, "its phases are steady"),
         (&["--vary", "devices", "--to", "5000/s"], 2, "--to \"5000/s\" is not a number of devices"),
         (

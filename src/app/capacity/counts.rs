@@ -15,8 +15,9 @@ pub(super) struct Counts {
     newly_due: u64,
     /// Messages that are due and have not ended, by second.
     open: Vec<u64>,
-    /// Messages that should have become due according to the load since all messages had ended, and those that ended.
+    /// Messages that should have become due according to the load, since the last time that no message was open.
     planned: f64,
+    /// Messages that ended before that time.
     ended_before: u64,
 }
 
@@ -94,7 +95,7 @@ impl Counts {
         growth(&backlog, totals.due, self.in_flight(from_s, to_s))
     }
 
-    /// Returns the mean number of open messages in the first third of a trial. Later, a backlog may be in flight.
+    /// Returns the mean number of open messages in the first third of a trial. Later, the open messages may be a backlog.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     fn in_flight(&self, from_s: u64, to_s: u64) -> f64 {
         let index = |second: u64| usize::try_from(second).unwrap_or(usize::MAX).min(self.open.len());

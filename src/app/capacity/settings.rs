@@ -30,8 +30,8 @@ const HOLD_MIN: Duration = Duration::from_secs(3);
 const HOLD_MAX: Duration = Duration::from_secs(3_600);
 const SLOTS: u64 = 40;
 const SLOTS_MAX: u64 = 400;
-/// Devices connect and disconnect at this rate per second, unless the scenario or the hub's size has another one, or this takes too long
-/// (our choice).
+/// Devices connect and disconnect at this rate per second, unless the scenario or the size of the hub determines another one, or this takes
+/// too long (our choice).
 const CONNECTS_PER_S: f64 = 200.0;
 const CONNECTING_S_MAX: f64 = 60.0;
 /// While the search narrows its interval, at most about this share of the devices connects or disconnects between two trials.
@@ -48,13 +48,13 @@ pub(super) struct Setup {
     /// The thresholds that trials are judged by.
     pub(super) judge: Rules,
     pub(super) scale: Scale,
-    /// If the number of devices varies: what is needed to set it.
+    /// Converts levels to online devices. `None` if the load varies.
     pub(super) devices: Option<VariedDevices>,
     pub(super) assertions: Vec<Assertion>,
     pub(super) notes: Vec<String>,
 }
 
-/// What is needed to set the number of online devices.
+/// Converts levels to online devices, for a search that varies the number of devices.
 #[derive(Debug)]
 pub(super) struct VariedDevices {
     /// For each fleet, its devices in the scenario, and the share of them that is online in the searched phase.
@@ -66,13 +66,13 @@ pub(super) struct VariedDevices {
 }
 
 impl VariedDevices {
-    /// Returns the number of devices of each fleet if there are `level` devices in all.
+    /// Returns the number of devices of each fleet at a level.
     pub(super) fn fleets(&self, level: u64) -> Vec<u32> {
         let devices: Vec<u32> = self.fleets.iter().map(|(devices, _)| *devices).collect();
         share_devices(&devices, level)
     }
 
-    /// Returns the number of online devices of each fleet if there are `level` devices in all.
+    /// Returns the number of online devices of each fleet at a level.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a device count")]
     pub(super) fn online(&self, level: u64) -> Arc<[u32]> {
         let online = |(devices, (_, share)): (u32, &(u32, f64))| (f64::from(devices) * share).round() as u32;
@@ -92,7 +92,7 @@ impl VariedDevices {
 }
 
 impl Setup {
-    /// Returns the messages of a trial at most, as seconds of its level.
+    /// Returns the highest number of messages of a trial, in seconds of its level.
     pub(super) fn load_s(&self) -> u64 {
         let settle_s = self.slots.settle.as_secs();
         let burst_s = if self.settings.exhaust_burst { burst::extra_s(settle_s) } else { 0 };
@@ -200,7 +200,7 @@ fn phase(args: &CapacityArgs, plan: &Plan) -> Result<usize, AppError> {
     })
 }
 
-/// Returns what is needed to set the number of devices, up to `to`.
+/// Returns the conversion of levels up to `to`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -46,7 +46,7 @@ pub(super) struct Trials<'a> {
     /// The latest measurement.
     measurement: Option<Box<Measurement>>,
     end: Option<EndReason>,
-    /// The number of devices that the latest command set, if it varies.
+    /// The number of devices that the latest command set, if the search varies it.
     devices: u64,
 }
 
@@ -88,8 +88,8 @@ impl<'a> Trials<'a> {
         (self.end.unwrap_or(EndReason::Breakdown), self.trials, self.search.answer_so_far())
     }
 
-    /// Returns whether the hub may still have let a burst through in the trials at the lower bound: twice their level did not show its limit,
-    /// although the upper bound is below that.
+    /// Returns whether the hub may still have let a burst through in the trials at the lower bound: twice their level did not reach its limit,
+    /// although the upper bound is below twice their level.
     pub(super) fn may_hide_a_burst(&self) -> bool {
         let Answer { lower: Some(lower), upper: Some(upper), .. } = self.search.answer_so_far() else {
             return false;
@@ -164,7 +164,7 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Changes the number of devices, if it varies.
+    /// Changes the number of devices, if the search varies it.
     fn set_devices(&mut self, step: Step, actions: &mut Actions) {
         if let (Some(devices), Step::Online { from_s, over_s, level }) = (&self.setup.devices, step) {
             self.devices = level;

@@ -207,13 +207,13 @@ fn scenario(load: &str, phases: &str) -> String {
     format!("seed = 7\ndrain = \"20s\"\n[fleet.a]\n{load}\n{phases}")
 }
 
-/// Returns the part of a day's messages that a minute has.
+/// Returns a minute's share of a day's messages.
 fn share_of_day(messages: u64) -> u64 {
     messages / MINUTES
 }
 
-/// Runs a scenario on a hub of this size. With `minute`, the hub has the quota of a minute left. Also returns what the plan says about the
-/// hub. The burst is short, because the runs are: a hub with the default of 60 s would not throttle in them.
+/// Runs a scenario on a hub of this size. With `minute`, the hub has the quota of a minute left. Also returns the plan's judgment of
+/// the hub. The burst is short, because the runs are: a hub with the default of 60 s would not throttle in them.
 fn on_hub(text: &str, size: HubSize, minute: bool) -> (SizeOption, Run) {
     let quota = size.messages_per_day();
     let used = if minute { quota - share_of_day(quota) } else { 0 };
@@ -239,7 +239,7 @@ fn limit_findings(run: &Run) -> Vec<&str> {
     texts.filter(|text| starts.iter().any(|start| text.starts_with(start))).collect()
 }
 
-/// The limit of a class in the words of a finding.
+/// Returns the name of a limit in a finding.
 fn words(class: &str) -> &'static str {
     match class {
         "connections" => "the limit for new connections of",
@@ -252,7 +252,7 @@ fn words(class: &str) -> &'static str {
     }
 }
 
-/// The plan and the run have the same limits, and the run offered the load that the plan expects.
+/// Asserts that the plan and the run have the same limits, and that the run offered the load that the plan expects.
 fn compare_limits(option: &SizeOption, run: &Run, what: &str) {
     for row in &run.result.limits {
         let planned = option.limits.iter().find(|limit| limit.class == row.class);

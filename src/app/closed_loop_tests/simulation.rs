@@ -29,7 +29,7 @@ const HOST: &str = "hub.test";
 const MIDNIGHT: Duration = Duration::from_secs(1_799_971_200);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a run left behind.
+/// The outcome of a run.
 pub(super) struct Run {
     pub(super) result: RunResult,
     /// The hub's own counts.
@@ -130,7 +130,7 @@ fn finished(plan: &Plan, collector: Collector, ended_ns: u64) -> Finished {
 /// A device and its current connection.
 struct DeviceRun {
     device: Device,
-    /// The times for which the device should be online, without those that have started.
+    /// The planned times online of the device that have not started.
     stays: VecDeque<Stay>,
     retries: Retries,
     connection: Option<Connection>,
@@ -164,7 +164,7 @@ impl Simulation {
     fn run(&mut self) -> Collector {
         let (zero, end) = (self.context.clock.zero, self.end());
         let mut collector = fleet::collector(&self.context.plan);
-        // The next instant at which each device has something to do. The service client runs at every instant.
+        // The next instant at which each device must run. The service client runs at every instant.
         let mut agenda: BTreeSet<(Instant, usize)> = BTreeSet::new();
         let mut planned: Vec<Option<Instant>> = vec![None; self.devices.len()];
         let mut touched: BTreeSet<usize> = (0..self.devices.len()).collect();
@@ -302,7 +302,7 @@ impl Simulation {
 }
 
 impl DeviceRun {
-    /// Returns when the device has something to do.
+    /// Returns when the device must run next.
     fn next(&self, context: &Context) -> Option<Instant> {
         match &self.connection {
             Some(connection) => {

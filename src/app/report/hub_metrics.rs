@@ -12,7 +12,7 @@ use std::path::Path;
 /// The name of stdin in messages.
 const STDIN: &str = "stdin";
 
-/// Refuses options that contradict `--hub-metrics`: two files from stdin, and outputs of which none shows the metrics.
+/// Refuses options that contradict `--hub-metrics`: two files from stdin, and outputs without a format that shows the metrics.
 pub(super) fn check(args: &ReportArgs, result: &Path, files: &[Export]) -> Result<(), AppError> {
     let Some(metrics) = &args.hub_metrics else { return Ok(()) };
     let is_stdin = |other: &Path| read_scenario::is_stdin(other);
@@ -25,8 +25,8 @@ pub(super) fn check(args: &ReportArgs, result: &Path, files: &[Export]) -> Resul
     if files.iter().map(|file| file.format).chain(printed).any(Format::shows_hub) {
         return Ok(());
     }
-    let text = "--hub-metrics appears in html, text and markdown only; the other formats contain the result as it is. Add one of these, \
-                such as --export page.html";
+    let text = "--hub-metrics appears in html, text and markdown only; the other formats contain only the result. Add one of the three \
+                formats, for example with --export page.html";
     Err(AppError::Usage(text.to_owned()))
 }
 

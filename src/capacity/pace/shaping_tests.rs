@@ -12,7 +12,7 @@ const STEPS: u64 = 20;
 /// A trial is bad if more than 5% of its messages take longer than this.
 const LATENCY_S_MAX: f64 = 0.4;
 
-/// A hub that acknowledges `limit` messages per second, after a burst of `burst_s` seconds of this, in the order of arrival.
+/// A hub that acknowledges `limit` messages per second in the order of arrival, after a burst of `burst_s` seconds of this rate.
 struct Hub {
     limit: f64,
     burst_s: f64,
@@ -107,7 +107,7 @@ impl World {
     }
 }
 
-/// Returns how far the limit is outside of the interval of each search, as a share of it: positive if the search finds too much.
+/// Returns how far the limit is outside the interval of each search, as a share of the limit: positive if the search overestimates it.
 fn errors(burst_s: [f64; 2], (settle_s, judged_s): (u64, u64), noise: f64, burst: bool) -> Vec<f64> {
     (0..100)
         .map(|seed| {
@@ -142,7 +142,7 @@ fn search_finds_the_limit_behind_a_burst() {
     }
 }
 
-/// The reason for using up the burst: a trial that only waits for it finds too much.
+/// The reason for using up the burst: a trial that only waits for its end overestimates the limit.
 #[test]
 fn limit_stays_hidden_if_trials_only_settle() {
     let found = errors([60.0, 60.0], (120, 60), 0.0, false);

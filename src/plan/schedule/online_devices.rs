@@ -1,5 +1,5 @@
-//! The number of devices that commands keep online while a run is in progress: a search for capacity varies it. It limits the online share of
-//! the phases. Read by devices and by the coordinator through `run_load`. Pure.
+//! The number of devices that commands keep online during a run: a search for capacity varies it. It limits the online share of the phases. Read
+//! by devices and by the coordinator through `run_load`. Pure.
 
 use super::nanoseconds::ns;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::time::Duration;
 pub struct OnlineChange {
     /// Start, measured from the start of the run.
     pub from: Duration,
-    /// Devices connect or disconnect one after the other in this time. The first change of a run takes effect at once.
+    /// Time in which the devices connect or disconnect, one after the other. The first change of a run takes effect at once.
     pub over: Duration,
-    /// For each fleet, how many of its devices are online afterwards: the first ones.
+    /// For each fleet, the number of devices that are online afterward, starting with its first device.
     pub devices: Arc<[u32]>,
 }
 
@@ -108,7 +108,7 @@ impl OnlineDevices {
     fn affected(&self, latest: &OnlineChange, fleet: u16) -> Affected {
         let after = of(&latest.devices, fleet);
         let before = self.before.as_ref().map_or(u32::MAX, |before| of(before, fleet));
-        // Before the first change, the number of devices has no limit that could be divided by time.
+        // The first change has no previous number of devices from which it could proceed gradually, so it takes effect at once.
         let over = if self.before.is_some() { latest.over } else { Duration::ZERO };
         Affected {
             low: before.min(after),

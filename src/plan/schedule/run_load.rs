@@ -1,4 +1,5 @@
-//! The loads of a running plan, which commands may extend, and the number of online devices, which commands may change. Read by `arrival` and by the engine. Must not depend on commands.
+//! The loads of a running plan, which commands may extend, and the number of online devices, which commands may change. Read by `arrival` and
+//! by the engine. Must not depend on commands.
 
 use super::load::{Load, Segment};
 use super::nanoseconds::ns;
@@ -39,7 +40,7 @@ impl RunLoad {
     }
 }
 
-/// The growing loads of a thread: that of the plan, and those of the fleets whose load differs from it. And the number of online devices.
+/// The growing loads of a thread: that of the plan, and those of the fleets whose load differs from it. Also the number of online devices.
 #[derive(Clone, Debug)]
 pub struct RunLoads {
     plan: Appended,

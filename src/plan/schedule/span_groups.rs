@@ -1,4 +1,4 @@
-//! The online spans of a fleet without a loop over its devices: devices with equal or similar spans count together. Used by forecasts, whose
+//! The online spans of a fleet without a loop over its devices: devices with equal or similar spans form a group. Used by forecasts, whose
 //! cost would otherwise grow with the fleet. Pure.
 
 use super::pace::count_first;
@@ -9,14 +9,14 @@ const GROUPS: u64 = 4_096;
 
 impl Schedule {
     /// Returns the planned spans of all devices of a fleet, each with the number of devices that have it. On a ramp of a large fleet, the
-    /// device in the middle of a group stands for all of them.
+    /// device in the middle of a group represents the others.
     pub(in crate::plan) fn weighted_spans(&self, devices: u64) -> impl Iterator<Item = (Span, u64)> {
         self.rank_groups(devices).into_iter().flat_map(move |(rank, count)| {
             self.online_spans(rank, devices).into_iter().map(move |span| (span, count))
         })
     }
 
-    /// Returns groups of devices by the rank of the device that stands for them, and by their number. Between two online shares of the
+    /// Returns groups of devices: the rank of the device that represents the group, and the number of devices. Between two online shares of the
     /// phases, all devices connect and disconnect in the same phases.
     pub(in crate::plan) fn rank_groups(&self, devices: u64) -> Vec<(u64, u64)> {
         let shares = self.phases().iter().flat_map(|phase| phase.online);

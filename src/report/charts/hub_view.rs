@@ -16,7 +16,7 @@ use crate::result::model::RunResult;
 const SPREAD_OPACITY: f64 = 0.25;
 /// Microseconds in a second.
 const US: f64 = 1e6;
-/// What the words below a chart say about incomplete intervals.
+/// The sentence below a chart about incomplete intervals.
 const PARTIAL: &str = " Intervals that are partly before or after the run are dotted or gray.";
 
 /// Draws a chart for each metric that has a counterpart in the run; none for a run without a series.

@@ -1,7 +1,7 @@
 //! Compares a metric of the hub with hubstorm's numbers, over whole intervals only. Called by `mod`.
 //!
 //! A difference is a disagreement if it is more than 1% beyond the range of hubstorm's number: a message whose acknowledgment was lost
-//! is sent again, and the hub counts it twice. Findings name what was counted; possible reasons are not facts.
+//! is sent again, and the hub counts it twice. Findings state the counts; their reasons are only possible ones.
 
 use super::comparison::{Comparison, stretch};
 use super::ours::{self, CLOCKS_US, D2C, Range};
@@ -255,13 +255,13 @@ fn used_beside(result: &RunResult, shown: &Shown, (used, acked): (f64, Range), w
         Side::Agree => row.agreeing(),
         Side::Above(_) => row.with(
             Severity::Warning,
-            "The hub counted more used messages than hubstorm's would be billed. Possible reasons: other devices or services use this hub, \
+            "The hub counted more used messages than this run should be billed for. Possible reasons: other devices or services use this hub, \
              or messages are larger than planned",
             evidence,
         ),
         Side::Below(_) => row.with(
             Severity::Warning,
-            "The hub counted fewer used messages than hubstorm's would be billed. Possible reason: Azure Monitor had not published all \
+            "The hub counted fewer used messages than this run should be billed for. Possible reason: Azure Monitor had not published all \
              values when they were queried. Query again later",
             evidence,
         ),

@@ -113,7 +113,8 @@ pub(super) fn with_findings<'a>(result: &'a RunResult, hub: Option<&'a HubView>)
     findings
 }
 
-/// The metrics on which both sides agree, or the reason why none is compared. `compared` is the compared time.
+/// Returns a finding about the metrics on which the hub and hubstorm agree, or about the reason why none is compared. `compared` is the
+/// compared time.
 fn agreement(comparisons: &[Comparison], compared: &Result<String, &str>, time: Time) -> Option<Finding> {
     let compared = match compared {
         Ok(compared) => compared,
@@ -131,7 +132,7 @@ fn agreement(comparisons: &[Comparison], compared: &Result<String, &str>, time: 
     })
 }
 
-/// Steps of the clock by which the run's start is known.
+/// Returns a warning if this machine's clock was stepped during the run, because it recorded the start of the run.
 fn clock_steps(result: &RunResult) -> Option<Finding> {
     let steps = result.measurement.clock_steps.len() as u64;
     (steps > 0).then(|| {
@@ -140,8 +141,8 @@ fn clock_steps(result: &RunResult) -> Option<Finding> {
     })
 }
 
-/// Metrics of another hub than the run's target. A hub's host name starts with its name (Azure: `NAME.azure-devices.net`); other host
-/// names, such as those of a gateway, say nothing about the hub.
+/// Returns a warning if the metrics are not those of the run's target. A hub's host name starts with its name (Azure:
+/// `NAME.azure-devices.net`); other host names, such as those of a gateway, say nothing about the hub.
 fn other_hub(result: &RunResult, metrics: &HubMetrics) -> Option<Finding> {
     let (name, domain) = result.run.target.host.split_once('.')?;
     let hub = metrics.hub.as_ref()?;

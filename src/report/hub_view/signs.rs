@@ -1,7 +1,8 @@
 //! Compares the hub's throttling errors with the signs of throttling that devices see. Called by `compare`.
 //!
-//! Over MQTT, a throttled device gets no error: its acknowledgments are slow, and finally the hub closes the connection. The hub counts
-//! only the refusals (Azure, "Troubleshooting Azure IoT Hub error codes": of the codes for throttling, only 429001 is a metric), so it may delay messages without a throttling error.
+//! Over MQTT, a throttled device receives no error: its acknowledgments are slow, and finally the hub closes the connection. The hub counts
+//! only the refusals (Azure, "Troubleshooting Azure IoT Hub error codes": of the codes for throttling, only 429001 is a metric), so it may
+//! delay messages without a throttling error.
 
 use super::comparison::{Comparison, stretch};
 use super::ours::{self, CLOCKS_US, Range};

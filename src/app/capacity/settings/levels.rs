@@ -59,7 +59,7 @@ impl Scale {
 
     pub(super) fn of_share(self, share: f64) -> u64 {
         let level = share * self.whole() as f64;
-        // A part of a device is a device.
+        // A fraction of a device counts as a whole device.
         let rounded = if self.vary == Vary::Devices { (level - 1e-6).ceil() } else { level.round() };
         whole(rounded).max(1)
     }
@@ -74,7 +74,7 @@ pub(super) fn scenario_error(text: String) -> AppError {
     AppError::Scenario(format!("the scenario cannot be searched; nothing was started\n  {text}"))
 }
 
-/// Returns the range of the search. `least` is the lowest level that feeds the thresholds, with the threshold that needs it.
+/// Returns the range of the search. `least` is the lowest level that gives the thresholds enough samples, with the threshold that needs it.
 pub(super) fn range(
     args: &CapacityArgs,
     (plan, phase): (&Plan, &str),
@@ -100,8 +100,8 @@ pub(super) fn range(
     }
     if to < least {
         return Err(scenario_error(format!(
-            "no level can feed the thresholds of phase {phase}: {why} in each trial, which takes {}, and the highest level is {}; use a longer \
-             --hold, a higher --to, or a lower percentile",
+            "no level gives the thresholds of phase {phase} enough samples: {why} in each trial, which requires {}, and the highest level is {}; \
+             use a longer --hold, a higher --to, or a lower percentile",
             if least == u64::MAX { "messages that are never due".to_owned() } else { shown(least) },
             shown(to)
         )));
@@ -112,8 +112,8 @@ pub(super) fn range(
             Vary::Devices => least.to_string(),
         };
         return Err(scenario_error(format!(
-            "the lowest level, {}, cannot feed the thresholds of phase {phase}: {why} in each trial, which takes {}; use --from {fix}, or a \
-             longer --hold",
+            "the lowest level, {}, does not give the thresholds of phase {phase} enough samples: {why} in each trial, which requires {}; use \
+             --from {fix}, or a longer --hold",
             shown(from),
             shown(least),
         )));

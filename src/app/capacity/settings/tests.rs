@@ -103,7 +103,7 @@ fn bad_input_is_refused_with_the_fix() {
             &["--from", "1%"],
             104,
             &[
-                "the lowest level, 10.0/s, cannot feed",
+                "the lowest level, 10.0/s, does not give",
                 "p(99) < 500ms needs 1,000 samples",
                 "use --from 3.5%",
             ],
@@ -112,7 +112,7 @@ fn bad_input_is_refused_with_the_fix() {
             plan(THRESHOLDS),
             &["--to", "2%"],
             104,
-            &["no level can feed the thresholds of phase steady", "higher --to"],
+            &["no level gives the thresholds of phase steady enough samples", "higher --to"],
         ),
         (plan(THRESHOLDS), &["--from", "many"], 2, &["--from \"many\" is not a level; write a share"]),
         (plan(THRESHOLDS), &["--width", "90%"], 2, &["--width \"90%\" is not valid"]),
@@ -214,10 +214,10 @@ fn bad_numbers_of_devices_are_refused_with_the_fix() {
         (
             &["--from", "10", "--to", "1000"],
             104,
-            "the lowest level, 10 devices, cannot feed the thresholds of phase steady",
+            "the lowest level, 10 devices, does not give the thresholds of phase steady enough samples",
         ),
         (&["--from", "10", "--to", "1000"], 104, "use --from 35, or a longer --hold"),
-        (&["--to", "20"], 104, "no level can feed the thresholds of phase steady"),
+        (&["--to", "20"], 104, "no level gives the thresholds of phase steady enough samples"),
         (
             &["--to", "2000000"],
             2,

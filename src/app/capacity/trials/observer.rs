@@ -30,7 +30,7 @@ impl Observer for Trials<'_> {
         });
     }
 
-    /// The end of the load is not known, so the progress shows that of the last slot.
+    /// The end of the load is unknown until the search ends, so the progress does not show appended loads but the end of the last slot.
     fn shows(&self, event: &Event) -> bool {
         !matches!(event, Event::LoadAppended { .. })
     }

@@ -1,4 +1,5 @@
-//! The service client of a run in virtual time. It gets a result when the throttles of the hub let it pass, as over the control channel.
+//! The service client of a run in virtual time. It receives a result when the throttles of the hub let the call pass, as over the
+//! control channel.
 
 use crate::emulator::Address;
 use crate::emulator::directory::Directory;
@@ -27,7 +28,7 @@ impl Service {
         deadlines.chain(self.held.iter().map(|(at, _)| *at)).chain(self.driver.poll_timeout()).min()
     }
 
-    /// Makes the due calls and takes the answers. Returns the connections to wake.
+    /// Makes the due calls and receives the answers. Returns the connections to wake.
     pub(super) fn step(&mut self, hub: &Directory, now: Instant, unix: Duration) -> Vec<Address> {
         let mut wake = Vec::new();
         for ServiceCall { id, device, request } in self.driver.poll(now) {
