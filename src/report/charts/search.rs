@@ -7,7 +7,7 @@ use super::plot::{Plot, Scale, Series, Shape, Unit};
 use super::svg::{Mark, Style};
 use super::theme::{self, Role};
 use super::{Panel, ReportError, number};
-use crate::capacity::measured::{CapacityResult, Trial, Verdict};
+use crate::capacity::measured::{CapacityResult, Level, Trial, Vary, Verdict};
 use crate::report::search::interval_text;
 
 /// Heights of the plots in CSS pixels.
@@ -35,13 +35,14 @@ pub(in crate::report) fn panels(result: &CapacityResult) -> Result<Vec<Panel>, R
         return Ok(Vec::new());
     }
     let achieved = |trial: &Trial| Some(trial.achieved_per_s);
+    let last = result.trials.iter().map(|trial| across(result, &trial.level)).fold(0.0, f64::max);
     let knee = Plot {
         name: "achieved".to_owned(),
         label: "messages that ended ok, per second".to_owned(),
         unit: Unit::Rate,
         scale: Scale::Linear { ticks: 4, at_least: highest },
         height: KNEE_HEIGHT,
-        series: series(result, achieved, highest),
+        series: series(result, achieved, [last, highest]),
         limits: Vec::new(),
         outlier: None,
     };
@@ -66,14 +67,27 @@ pub(in crate::report) fn panels(result: &CapacityResult) -> Result<Vec<Panel>, R
         title: "Offered and achieved load".to_owned(),
         unit: "a mark for each trial".to_owned(),
         words: words(result),
-        x: Horizontal::Other {
-            label: "offered messages per second",
-            axis: Box::new(move |width, font| axis(highest, width, font)),
-        },
+        x: horizontal(result.search.vary, last),
         plots,
         markers: Vec::new(),
     };
     Ok(vec![figure.draw()?])
+}
+
+/// Returns where a level is on the horizontal axis: what the search varied.
+fn across(result: &CapacityResult, level: &Level) -> f64 {
+    match result.search.vary {
+        Vary::Load => level.per_s,
+        Vary::Devices => number(level.devices),
+    }
+}
+
+fn horizontal(vary: Vary, last: f64) -> Horizontal<'static> {
+    let label = match vary {
+        Vary::Load => "offered messages per second",
+        Vary::Devices => "devices",
+    };
+    Horizontal::Other { label, axis: Box::new(move |width, font| axis(last, width, font)) }
 }
 
 /// Returns an axis with as many ticks as fit.
@@ -84,14 +98,24 @@ fn axis(highest: f64, width: f64, font: f64) -> Axis {
 }
 
 /// Returns the marks, the curve, the ideal, and the shaded interval.
-fn series(result: &CapacityResult, value: fn(&Trial) -> Option<f64>, highest: f64) -> Vec<Series> {
+fn series(
+    result: &CapacityResult,
+    value: fn(&Trial) -> Option<f64>,
+    [last, highest]: [f64; 2],
+) -> Vec<Series> {
     let mut series = marks(result, value);
-    let curve = result.curve.iter().map(|point| (point.level.per_s, Some(point.achieved_per_s)));
-    series.push(Series::line("curve", "median of each level", (theme::FIRST, Style::Solid), curve.collect()));
-    let ideal = vec![(0.0, Some(0.0)), (highest, Some(highest))];
+    let curve = curve(result);
+    series.push(Series::line("curve", "median of each level", (theme::FIRST, Style::Solid), curve));
+    let ideal = vec![(0.0, Some(0.0)), (last, Some(highest))];
     series.push(Series::line("ideal", "everything ends ok", (theme::PLANNED, Style::Dashed), ideal));
     series.extend(interval(result, ("interval", "the capacity", theme::SECOND), highest));
     series
+}
+
+/// Returns the achieved messages per second at each level.
+fn curve(result: &CapacityResult) -> Vec<(f64, Option<f64>)> {
+    let point = |level: &Level, achieved: f64| (across(result, level), Some(achieved));
+    result.curve.iter().map(|each| point(&each.level, each.achieved_per_s)).collect()
 }
 
 /// Returns the shaded interval of the capacity, if both bounds are known.
@@ -103,7 +127,7 @@ fn interval(result: &CapacityResult, (id, label, role): (&str, &str, Role), high
         role,
         style: Style::Solid,
         width: 0.0,
-        shape: Shape::Cells(SHADE, vec![[lower.per_s, upper.per_s, 0.0, highest]]),
+        shape: Shape::Cells(SHADE, vec![[across(result, &lower), across(result, &upper), 0.0, highest]]),
     })
 }
 
@@ -115,16 +139,16 @@ pub(in crate::report) fn compared(
     base: &CapacityResult,
     new: &CapacityResult,
 ) -> Result<Option<Panel>, ReportError> {
-    let trials = base.trials.iter().chain(&new.trials);
-    let highest = trials.map(|trial| trial.level.per_s).fold(0.0, f64::max);
+    let levels =
+        || [base, new].into_iter().flat_map(|side| side.trials.iter().map(move |trial| (side, &trial.level)));
+    let highest = levels().map(|(_, level)| level.per_s).fold(0.0, f64::max);
+    let last = levels().map(|(side, level)| across(side, level)).fold(0.0, f64::max);
     if highest <= 0.0 {
         return Ok(None);
     }
     let sides = [("new", new, theme::FIRST, Style::Solid), ("base", base, theme::SECOND, Style::Dashed)];
-    let lines = sides.into_iter().map(|(id, result, role, style)| {
-        let curve = result.curve.iter().map(|point| (point.level.per_s, Some(point.achieved_per_s)));
-        Series::line(id, id, (role, style), curve.collect())
-    });
+    let lines =
+        sides.into_iter().map(|(id, result, role, style)| Series::line(id, id, (role, style), curve(result)));
     let mut series: Vec<Series> = lines.collect();
     series.extend(sides.into_iter().filter_map(|(id, result, role, _)| {
         let label = format!("capacity of the {id} search");
@@ -149,10 +173,7 @@ pub(in crate::report) fn compared(
         title: "Offered and achieved load".to_owned(),
         unit: "median of the trials of each level".to_owned(),
         words: format!("The capacity of the base is {of_base}; the new capacity is {of_new}."),
-        x: Horizontal::Other {
-            label: "offered messages per second",
-            axis: Box::new(move |width, font| axis(highest, width, font)),
-        },
+        x: horizontal(base.search.vary, last),
         plots: vec![plot],
         markers: Vec::new(),
     };
@@ -162,7 +183,7 @@ pub(in crate::report) fn compared(
 fn marks(result: &CapacityResult, value: fn(&Trial) -> Option<f64>) -> Vec<Series> {
     let of = |(verdict, label, role, mark): (Verdict, &str, Role, Mark)| {
         let trials = result.trials.iter().filter(|trial| trial.verdict == verdict);
-        let points = trials.filter_map(|trial| Some((trial.level.per_s, value(trial)?)));
+        let points = trials.filter_map(|trial| Some((across(result, &trial.level), value(trial)?)));
         let (id, label, style) =
             (label.split(' ').next().unwrap_or(label).to_owned(), label.to_owned(), Style::Solid);
         Series { id, label, role, style, width: 0.0, shape: Shape::Points(mark, points.collect()) }

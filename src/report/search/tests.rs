@@ -87,6 +87,16 @@ fn page_marks_trials_and_shades_the_interval() {
 }
 
 #[test]
+fn horizontal_axis_is_what_the_search_varied() {
+    let mut result = capacity("Meters", 0);
+    for (vary, label) in [(Vary::Load, "offered messages per second"), (Vary::Devices, "devices")] {
+        result.search.vary = vary;
+        let page = html(&result).unwrap();
+        assert!(page.contains(&format!(">{label}</text>")), "{label}");
+    }
+}
+
+#[test]
 fn file_is_read_back_unchanged() {
     let result = capacity("Meters", 0);
     let json = serde_json::to_string_pretty(&result).unwrap();
