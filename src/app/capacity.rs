@@ -140,8 +140,6 @@ fn conclusion(
     } else if end == EndReason::Breakdown {
         // The load ended because it was not extended in time.
         end = EndReason::Generator;
-    } else if changed > 0 && end == EndReason::Width && (found.lower.is_none() || found.upper.is_none()) {
-        end = EndReason::Undecided;
     }
     let mut result = result(setup, (before, finished, breakdowns), (end, trials, &found));
     if may_hide_a_burst {
@@ -177,7 +175,7 @@ fn result(
     let mut notes = setup.notes.clone();
     if trials.iter().any(|trial| trial.backlog.is_none() && !trial.cut) {
         notes.push(
-            "The growth of the backlog was not tested in some trials: they were shorter than 18 s, or had too few messages".to_owned(),
+            "The growth of the backlog was not tested in some trials: their judged parts were shorter than 18 s, or had too few messages".to_owned(),
         );
     }
     CapacityResult {

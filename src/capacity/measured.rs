@@ -145,6 +145,8 @@ pub enum EndReason {
     Generator,
     /// A level could not be decided.
     Undecided,
+    /// After the search, trials were judged differently, and the others do not prove bounds.
+    JudgedAgain,
     /// `--max-time` was used up.
     Time,
     /// `--max-messages` was used up.
@@ -155,6 +157,22 @@ pub enum EndReason {
     Interrupted,
     /// A worker or the built-in hub failed.
     Breakdown,
+}
+
+impl EndReason {
+    /// Returns true if the verdicts of the trials ended the search.
+    #[must_use]
+    pub fn is_by_the_trials(self) -> bool {
+        matches!(
+            self,
+            EndReason::Width
+                | EndReason::HighestGood
+                | EndReason::LowestBad
+                | EndReason::Generator
+                | EndReason::Undecided
+                | EndReason::JudgedAgain
+        )
+    }
 }
 
 /// What bound the capacity.

@@ -278,7 +278,9 @@ impl Pace {
         if let Some(connecting) = trial.connecting {
             return self.step_connecting(trial, connecting, tick);
         }
-        if tick.failed && trial.cut_s.is_none() && self.loaded_s < self.times.end_s(trial.slot) {
+        // In the second in which a trial fails and ends, the next one may start.
+        let has_failed = tick.failed && tick.at_s > self.times.judged_from_s(trial.slot);
+        if has_failed && trial.cut_s.is_none() && self.loaded_s < self.times.end_s(trial.slot) {
             trial.cut_s = Some(self.loaded_s);
         }
         self.trial = Some(trial);

@@ -83,6 +83,9 @@ pub enum End {
     Undecided(u64),
 }
 
+/// An estimate of the trials that are left stops here.
+const LEFT_MAX: u32 = 100;
+
 /// The trials at one level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Trials {
@@ -194,6 +197,28 @@ impl Search {
             .filter(|level| upper.is_none_or(|upper| *level < upper))
             .last();
         Answer { lower, upper, end: None }
+    }
+
+    /// Returns the number of trials that are left if the capacity is in the middle of the levels that it may be between, and every trial
+    /// decides its level.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub fn trials_left(&self) -> u32 {
+        let Bracket { lower, upper, cap, .. } = self.bracket();
+        let lower = lower.map_or(self.rules.from, |index| self.level(index));
+        let upper = upper.or(cap).map_or(self.rules.to, |index| self.level(index));
+        let assumed = (lower as f64 * upper as f64).sqrt();
+        let mut search = self.clone();
+        let mut left = 0;
+        while let Next::Trial { level } = search.next() {
+            let is_good = (level as f64) < assumed;
+            search.record(level, if is_good { TrialVerdict::Good } else { TrialVerdict::Bad });
+            left += 1;
+            if left == LEFT_MAX {
+                break;
+            }
+        }
+        left
     }
 
     fn standings(&self) -> impl Iterator<Item = (usize, Standing)> {

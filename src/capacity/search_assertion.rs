@@ -94,13 +94,15 @@ impl Assertion {
                 (AssertionStatus::Generator, reason)
             }
             (lower, upper) => {
-                let bound = |level: &Option<Level>| {
-                    level
-                        .as_ref()
-                        .map_or("an unknown level".to_owned(), |level| self.limit.shown(value(level)))
+                let shown = |level: &Level| self.limit.shown(value(level));
+                let reason = match (lower, upper) {
+                    (Some(lower), Some(upper)) => {
+                        format!("the limit is between the bounds, {} and {}", shown(lower), shown(upper))
+                    }
+                    (Some(lower), None) => format!("only the lower bound is known, {}", shown(lower)),
+                    (None, Some(upper)) => format!("only the upper bound is known, {}", shown(upper)),
+                    (None, None) => "no bound is known".to_owned(),
                 };
-                let reason =
-                    format!("the limit is between the bounds, {} and {}", bound(lower), bound(upper));
                 (AssertionStatus::Inconclusive, reason)
             }
         };

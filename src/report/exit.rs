@@ -120,7 +120,11 @@ pub fn of_search(end: EndReason, assertions: &[AssertionResult]) -> u8 {
         EndReason::Width | EndReason::HighestGood => PASSED,
         EndReason::LowestBad => FAILED,
         EndReason::Generator | EndReason::Interrupted | EndReason::Breakdown => INVALID,
-        EndReason::Undecided | EndReason::Time | EndReason::Messages | EndReason::Quota => INCONCLUSIVE,
+        EndReason::Undecided
+        | EndReason::JudgedAgain
+        | EndReason::Time
+        | EndReason::Messages
+        | EndReason::Quota => INCONCLUSIVE,
     }
 }
 

@@ -70,7 +70,8 @@ impl Counts {
     pub(super) fn ok_between(&self, from_s: u64, to_s: u64) -> u64 {
         let index = |second: u64| usize::try_from(second).ok()?.checked_sub(1);
         let at = |second: u64| index(second).and_then(|index| self.ok.get(index)).copied().unwrap_or(0);
-        at(to_s).saturating_sub(at(from_s))
+        // A trial that ended before its judged part has no such second.
+        if to_s <= from_s { 0 } else { at(to_s).saturating_sub(at(from_s)) }
     }
 
     /// Returns the growth of the backlog in a phase from one second of the run to another. `None` if it cannot be tested.

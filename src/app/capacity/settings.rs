@@ -13,7 +13,7 @@ use crate::cli::{CapacityArgs, VaryArg};
 use crate::iothub::throttles::Class;
 use crate::measure::{Operation, Rules, Test};
 use crate::plan::{Plan, Spread, TargetKind, Threshold, TrialSlots, samples_needed, share_devices};
-use crate::units::{Percent, human_count, human_duration, parse_duration};
+use crate::units::{Percent, human_count, human_duration, parse_duration, whole};
 use levels::{range, scenario_error};
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,7 +178,22 @@ pub(super) fn resolve(args: &CapacityArgs, plan: &Plan, machine: &Machine) -> Re
         thresholds: judge.iter().map(label).collect(),
     };
     let judge = Rules { thresholds: judge, ..plan.rules() };
-    Ok(Setup { phase, settings, rules, slots, judge, scale, devices, assertions, notes })
+    let setup = Setup { phase, settings, rules, slots, judge, scale, devices, assertions, notes };
+    enough_messages(args, &setup)?;
+    Ok(setup)
+}
+
+/// A search that cannot try its lowest level finds nothing. A resumed one may have its answer.
+fn enough_messages(args: &CapacityArgs, setup: &Setup) -> Result<(), AppError> {
+    #[expect(clippy::cast_precision_loss, reason = "a number of seconds")]
+    let needed = whole(setup.settings.from.per_s * setup.load_s() as f64);
+    match args.max_messages {
+        Some(most) if most < needed && args.resume.is_none() => Err(AppError::Usage(format!(
+            "--max-messages {most} is too few for one trial of the lowest level, which sends {}; allow more, or use a shorter --hold",
+            human_count(needed)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the searched phase.

@@ -193,7 +193,7 @@ impl<'a> Trials<'a> {
                     "trial {}: {}{}",
                     self.trials.len() + 1,
                     self.shown(level),
-                    self.left(level)
+                    self.left()
                 ));
                 let burst = self.setup.settings.exhaust_burst;
                 match &self.setup.devices {
@@ -216,8 +216,8 @@ impl<'a> Trials<'a> {
         level_text(self.setup.settings.vary, &scale.level(level))
     }
 
-    fn left(&self, level: u64) -> String {
-        let (trials, time) = remaining(&self.search, &self.setup.rules, level, self.times.length_s());
+    fn left(&self) -> String {
+        let (trials, time) = remaining(&self.search, self.times.length_s());
         format!(", about {trials} to go ({time})")
     }
 
@@ -270,7 +270,7 @@ impl<'a> Trials<'a> {
     }
 
     /// Judges all trials again, after the built-in hub has reported its stalls: a starved hub on this machine is not a slow hub. Returns
-    /// the number of verdicts that changed.
+    /// the number of verdicts that changed. The search may then have ended too early, or for another reason.
     pub(super) fn judge_again(&mut self, measurement: &Measurement) -> usize {
         let mut changed = 0;
         for (number, ended) in self.ended.clone().iter().enumerate() {
@@ -285,6 +285,7 @@ impl<'a> Trials<'a> {
         if changed > 0 {
             self.search = Search::new(self.setup.rules);
             self.trials.iter().for_each(|trial| self.search.record(trial.level.level, trial.verdict.into()));
+            self.end = self.end.map(|end| end_again(&self.search, end));
         }
         changed
     }
@@ -368,3 +369,15 @@ fn reason(end: Option<End>) -> EndReason {
         Some(End::Undecided(_)) | None => EndReason::Undecided,
     }
 }
+
+/// Returns why a search ended whose trials were judged again. `end` is why it ended before.
+fn end_again(search: &Search, end: EndReason) -> EndReason {
+    match search.next() {
+        _ if !end.is_by_the_trials() => end,
+        Next::Done(answer) => reason(answer.end),
+        Next::Trial { .. } => EndReason::JudgedAgain,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -184,6 +184,16 @@ fn failed_trial_ends_early_and_keeps_its_slot() {
 }
 
 #[test]
+fn trial_that_starts_when_another_one_fails_is_complete() {
+    let (mut pace, _) = Pace::new(TIMES);
+    let tick = |at_s| Tick { failed: (49..=53).contains(&at_s), drained: at_s >= 53, ..calm(at_s) };
+    let steps = run(&mut pace, 1..94, tick, &mut vec![7, 3], false);
+    let ends: Vec<&Step> =
+        steps.iter().map(|(_, step)| step).filter(|step| matches!(step, Step::Judge(_))).collect();
+    assert_eq!(ends, [&judged(1, 7, 50, false, false), &judged(2, 3, 90, false, false)]);
+}
+
+#[test]
 fn next_trial_waits_for_the_backlog() {
     let (mut pace, _) = Pace::new(TIMES);
     let tick = |at_s| Tick { drained: at_s >= 70, ..calm(at_s) };

@@ -31,6 +31,7 @@ fn every_end_has_its_sentence() {
         EndReason::LowestBad,
         EndReason::Generator,
         EndReason::Undecided,
+        EndReason::JudgedAgain,
         EndReason::Time,
         EndReason::Messages,
         EndReason::Quota,

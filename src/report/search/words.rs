@@ -55,6 +55,9 @@ fn end(result: &CapacityResult) -> String {
         EndReason::Undecided => {
             "The search ended because a level stayed undecided: stop other programs on this machine, or use a longer --hold".to_owned()
         }
+        EndReason::JudgedAgain => {
+            "The search ended before trials were judged again, and needs more of them: continue it with --resume".to_owned()
+        }
         EndReason::Time => "The search ran out of time: continue it with --resume and a longer --max-time".to_owned(),
         EndReason::Messages => {
             "The search ended before it would have sent more than --max-messages: continue it with --resume".to_owned()
@@ -76,6 +79,7 @@ pub(in crate::report) fn end_reason(end: EndReason) -> &'static str {
         EndReason::LowestBad => "the lowest level failed",
         EndReason::Generator => "the load generator was the limit",
         EndReason::Undecided => "a level stayed undecided",
+        EndReason::JudgedAgain => "trials were judged again after it",
         EndReason::Time => "--max-time was used up",
         EndReason::Messages => "--max-messages was used up",
         EndReason::Quota => "the daily message quota of the hub was used up",

@@ -125,6 +125,15 @@ fn bad_input_is_refused_with_the_fix() {
         ),
         (
             plan(THRESHOLDS),
+            &["--max-messages", "10"],
+            2,
+            &[
+                "--max-messages 10 is too few for one trial of the lowest level",
+                "allow more, or use a shorter --hold",
+            ],
+        ),
+        (
+            plan(THRESHOLDS),
             &["--from", "10"],
             2,
             &["--from \"10\" is not a level; write a share of the phase's load"],

@@ -36,11 +36,10 @@ impl Observer for Trials<'_> {
     }
 
     fn status(&self, at: Duration) -> Option<SearchStatus> {
-        let level = match (self.pace.running(), self.search.next()) {
-            (Some((_, level)), _) | (None, Next::Trial { level }) => level,
-            (None, Next::Done(_)) => return None,
-        };
-        let (trials, time) = remaining(&self.search, &self.setup.rules, level, self.times.length_s());
+        if self.pace.running().is_none() && matches!(self.search.next(), Next::Done(_)) {
+            return None;
+        }
+        let (trials, time) = remaining(&self.search, self.times.length_s());
         Some(SearchStatus {
             interval: self.interval(),
             remaining: format!("about {} left ({time})", plural(trials, "trial", "trials")),
