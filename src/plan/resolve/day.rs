@@ -104,7 +104,9 @@ mod tests {
     #[test]
     fn a_day_without_parts_has_0_hours() {
         let phase = "[[phase]]\nname = \"steady\"\nduration = \"1m\"\n";
-        let error = load(&format!("[fleet.a]\ndevices = 1\n{phase}[day]\n")).unwrap_err();
-        assert!(error.contains("found:   0 hours\n"), "{error}");
+        let error = |day: &str| load(&format!("{day}\n[fleet.a]\ndevices = 1\n{phase}")).unwrap_err();
+        assert!(error("day.part = []").contains("found:   0 hours\n"), "{}", error("day.part = []"));
+        let missing = error("[day]");
+        assert!(missing.contains("day.part: missing") && !missing.contains("do not total"), "{missing}");
     }
 }
