@@ -81,11 +81,12 @@ pub fn parse_signed_us(text: &str) -> Result<i64, UnitError> {
 pub fn human_duration(duration: Duration) -> String {
     let us = duration.as_secs_f64() * 1e6;
     match us {
-        _ if us < 1_000.0 => format!("{us:.0} µs"),
-        _ if us < 10_000.0 => format!("{:.2} ms", us / 1e3),
-        _ if us < 100_000.0 => format!("{:.1} ms", us / 1e3),
-        _ if us < 1_000_000.0 => format!("{:.0} ms", us / 1e3),
-        _ if us < 10_000_000.0 => format!("{:.2} s", us / 1e6),
+        // The bounds take rounding into account: 999.6 µs is 1.00 ms.
+        _ if us < 999.5 => format!("{us:.0} µs"),
+        _ if us < 9_995.0 => format!("{:.2} ms", us / 1e3),
+        _ if us < 99_950.0 => format!("{:.1} ms", us / 1e3),
+        _ if us < 999_500.0 => format!("{:.0} ms", us / 1e3),
+        _ if us < 9_995_000.0 => format!("{:.2} s", us / 1e6),
         _ if us < 120_000_000.0 => format!("{:.1} s", us / 1e6),
         _ => {
             let seconds = duration.as_secs();

@@ -4,7 +4,7 @@ use super::file_kind::FileKind;
 use super::{AppError, environment_error, exports, paths};
 use crate::capacity::measured::{CapacityResult, SCHEMA};
 use crate::report::{self, Export, Format, Width};
-use crate::result::disk;
+use crate::result::{self, FileError, disk};
 use crate::text_file;
 use std::path::Path;
 
@@ -25,7 +25,13 @@ pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<CapacityResult, AppErro
     let text =
         text_file::decode(bytes).map_err(|error| invalid(&format!("is not a capacity result: {error}")))?;
     let value: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| invalid(&format!("is not a capacity result: {error}")))?;
+        serde_json::from_str(text).map_err(|error| match result::parse(file, bytes) {
+            // `report` and `compare` use the same words for a damaged file.
+            Err(error @ (FileError::Empty { .. } | FileError::CutOff { .. } | FileError::Joined { .. })) => {
+                AppError::Environment(error.to_string())
+            }
+            _ => invalid(&format!("is not a capacity result: {error}")),
+        })?;
     match (value.get("schema").and_then(serde_json::Value::as_str), FileKind::of(bytes)) {
         (Some(SCHEMA), _) => {}
         (Some(_), Some(FileKind::Capacity)) => {
@@ -80,5 +86,24 @@ pub(super) fn render(format: Format, result: &CapacityResult) -> Result<String, 
         Format::Junit => report::search_junit(result).map_err(|error| failed(&error)),
         Format::Markdown => Ok(report::search_markdown(result)),
         _ => serde_json::to_string_pretty(result).map(|json| json + "\n").map_err(|error| failed(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_files_have_the_words_of_results() {
+        let complete = format!("{{\"schema\": \"{SCHEMA}\"}}");
+        for (text, expected) in [
+            (&complete[..complete.len() / 2], "c.json is cut off: its JSON is incomplete"),
+            ("", "c.json is empty"),
+            (&format!("{complete}\n{complete}"), "c.json has more text after the end of its JSON, at line 2"),
+            ("seed = 1", "c.json is not a capacity result: expected value"),
+        ] {
+            let error = parse(Path::new("c.json"), text.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
     }
 }

@@ -162,7 +162,11 @@ fn simple_fleet(args: &PlanArgs) -> Result<SimpleFleet, AppError> {
             .map_err(|error| AppError::Usage(format!("--twin-reads: {error}; for a day: 4/1d")))?;
         let least = 1.0 / DURATION_MAX.as_secs_f64();
         match rate.as_per_second() {
-            hz if hz == 0.0 || (least..=1_000.0).contains(&hz) => Ok(rate),
+            hz if (least..=1_000.0).contains(&hz) => Ok(rate),
+            0.0 => Err(AppError::Usage(
+                "--twin-reads: must be above zero; leave it out if the devices do not read their twins"
+                    .to_owned(),
+            )),
             _ => Err(AppError::Usage(format!(
                 "--twin-reads {text:?} is out of range; allowed: 1/100d to 1000/s"
             ))),

@@ -19,7 +19,9 @@ pub struct AssertionError {
 const METRICS: &str = "units(TIER), hubs(TIER), price(TIER), share(CLASS) and share(CLASS, TIER), such as units(S2) <= 40 or share(d2c) < 75%; \
                        without a tier, the recommended one";
 
-/// Longer operators come first, because `<` is a prefix of `<=`.
+/// The characters of operators, also of unknown ones such as `=<`.
+const SIGNS: [char; 7] = ['<', '>', '=', '!', '≤', '≥', '≠'];
+
 const OPERATORS: [(&str, Compare); 6] = [
     ("<=", Compare::LessOrEqual),
     (">=", Compare::GreaterOrEqual),
@@ -28,6 +30,9 @@ const OPERATORS: [(&str, Compare); 6] = [
     ("<", Compare::Less),
     (">", Compare::Greater),
 ];
+
+/// The largest share without `%`.
+const SHARE_MAX: f64 = 10.0;
 
 /// A condition for a capacity plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,11 +58,7 @@ impl FromStr for Assertion {
 
     fn from_str(typed: &str) -> Result<Assertion, AssertionError> {
         let wrong = |what: String| AssertionError { typed: typed.to_owned(), what };
-        let split = OPERATORS.iter().find_map(|(operator, compare)| {
-            typed.split_once(operator).map(|(left, right)| (left.trim(), *compare, right.trim()))
-        });
-        let (left, compare, limit) =
-            split.ok_or_else(|| wrong(format!("no comparison; known metrics: {METRICS}")))?;
+        let (left, compare, limit) = split(typed).map_err(wrong)?;
         let (name, arguments) = match left.split_once('(') {
             None => (left, ""),
             Some((name, rest)) => {
@@ -77,15 +78,43 @@ impl FromStr for Assertion {
         if arguments.next().is_some() {
             return Err(wrong(format!("too many arguments; known metrics: {METRICS}")));
         }
-        let percent = matches!(metric, Metric::Share(_)).then(|| limit.parse::<Percent>().ok()).flatten();
-        let limit = percent
-            .map(Percent::as_fraction)
-            .or_else(|| limit.parse().ok())
-            .filter(|limit: &f64| limit.is_finite());
-        let allowed =
-            if matches!(metric, Metric::Share(_)) { "a share such as 75% or 0.75" } else { "a number" };
-        let limit = limit.ok_or_else(|| wrong(format!("the limit is not {allowed}")))?;
+        let limit = if matches!(metric, Metric::Share(_)) { share(limit) } else { number(limit) };
+        let limit = limit.map_err(wrong)?;
         Ok(Assertion { typed: typed.to_owned(), metric, tier, compare, limit })
+    }
+}
+
+/// Splits a condition at its operator.
+fn split(typed: &str) -> Result<(&str, Compare, &str), String> {
+    let Some(at) = typed.find(SIGNS) else { return Err(format!("no comparison; known metrics: {METRICS}")) };
+    let (left, rest) = typed.split_at(at);
+    let limit = rest.trim_start_matches(|c: char| SIGNS.contains(&c) || c.is_whitespace());
+    let operator = rest.strip_suffix(limit).unwrap_or(rest).trim();
+    match OPERATORS.iter().find(|(known, _)| *known == operator) {
+        Some((_, compare)) => Ok((left.trim(), *compare, limit.trim())),
+        None => {
+            let known = OPERATORS.map(|(known, _)| known).join(", ");
+            Err(format!("unknown operator {operator:?}; known operators: {known}"))
+        }
+    }
+}
+
+fn number(limit: &str) -> Result<f64, String> {
+    let number = limit.parse().ok().filter(|limit: &f64| limit.is_finite());
+    number.ok_or_else(|| "the limit is not a number".to_owned())
+}
+
+/// Parses a share: `75%` or `0.75`. A large number without `%` is almost always a percentage.
+fn share(limit: &str) -> Result<f64, String> {
+    if let Ok(percent) = limit.parse::<Percent>() {
+        return Ok(percent.as_fraction());
+    }
+    match number(limit) {
+        Ok(share) if share > SHARE_MAX => {
+            Err(format!("the limit {limit} means {}; did you mean {limit}%?", Percent::from_fraction(share)))
+        }
+        Ok(share) => Ok(share),
+        Err(_) => Err("the limit is not a share such as 75% or 0.75".to_owned()),
     }
 }
 
@@ -148,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_assertions_name_the_known_metrics() {
+    fn wrong_assertions_have_a_fix() {
         for (typed, expected) in [
             (
                 "unit(S2) <= 40",
@@ -166,6 +195,14 @@ mod tests {
             ("units(S2) <= 40%", "the limit is not a number"),
             ("share(d2c) < many", "the limit is not a share such as 75% or 0.75"),
             ("price(S2) < nan", "the limit is not a number"),
+            ("share(d2c) < 75", "the limit 75 means 7500%; did you mean 75%?"),
+            ("share(d2c, S2) >= 10.5", "did you mean 10.5%?"),
+            ("units =< 4", "unknown operator \"=<\"; known operators: <=, >=, ==, !=, <, >"),
+            ("units(S2) => 4", "unknown operator \"=>\""),
+            ("units(S2) < = 4", "unknown operator \"< =\""),
+            ("units = 4", "unknown operator \"=\""),
+            ("units ≤ 4", "unknown operator \"≤\""),
+            ("units === 4", "unknown operator \"===\""),
         ] {
             let error = typed.parse::<Assertion>().unwrap_err().to_string();
             assert!(error.starts_with("--assert \"") && error.contains(expected), "{error}");
@@ -179,6 +216,9 @@ mod tests {
             ("hubs==1", Metric::Hubs, None, Compare::Equal, 1.0),
             (" price( S3 ) < 2500.50", Metric::Price, Some(Tier::S3), Compare::Less, 2_500.5),
             ("share(d2c) <= 75%", Metric::Share("d2c".to_owned()), None, Compare::LessOrEqual, 0.75),
+            ("share(d2c) < 10", Metric::Share("d2c".to_owned()), None, Compare::Less, 10.0),
+            ("share(d2c) < 1200%", Metric::Share("d2c".to_owned()), None, Compare::Less, 12.0),
+            ("hubs>1", Metric::Hubs, None, Compare::Greater, 1.0),
             (
                 "share(d2c, S1) >= 0.5",
                 Metric::Share("d2c".to_owned()),

@@ -209,7 +209,9 @@ pub fn compare_capacities(
     let percent = Percent::from_fraction(tolerance);
     let (outcome, summary) = match decided {
         _ if is_unknown(of_base) || is_unknown(of_new) => {
-            (Outcome::Invalid, "One of the searches has no answer, so nothing was compared".to_owned())
+            let text = "One of the searches has no answer, so nothing was compared; search again with a wider range (--from, --to), or \
+                        continue the search with --resume";
+            (Outcome::Invalid, text.to_owned())
         }
         decided if decided.is_decided() && !can_decide => {
             let text = "The searches are from different machines or versions of hubstorm; use --force to compare them anyway";

@@ -283,11 +283,19 @@ fn why_second(first: &SizeOption, second: &SizeOption) -> String {
     if is_basic(first) && !is_basic(second) {
         parts.push("it also has twins, direct methods and cloud-to-device messages".to_owned());
     }
-    let percent = |option| format!("{:.0}%", tightest(option) * 100.0);
-    parts.push(format!("it uses {} of its tightest limit instead of {}", percent(second), percent(first)));
+    // Values that look the same make no difference.
+    let percents = [second, first].map(|option| format!("{:.0}%", tightest(option) * 100.0));
+    if let [two, one] = percents
+        && two != one
+    {
+        parts.push(format!("it uses {two} of its tightest limit instead of {one}"));
+    }
     let online =
         |option: &SizeOption| human_duration(Duration::from_secs_f64(option.online_seconds.clamp(0.0, 1e9)));
-    parts.push(format!("it connects all devices in {} instead of {}", online(second), online(first)));
+    let (two, one) = (online(second), online(first));
+    if two != one {
+        parts.push(format!("it connects all devices in {two} instead of {one}"));
+    }
     parts.join("; ")
 }
 

@@ -256,6 +256,17 @@ fn the_load_generator_needs_source_addresses_and_cores() {
 }
 
 #[test]
+fn the_runner_up_is_compared_only_where_it_differs() {
+    for (devices, every, differs) in [(10, 60, false), (5_000, 3, true)] {
+        let plan = capacity(&fleet(devices, Duration::from_secs(every), None).scenario());
+        let reason = plan.runner_up.unwrap().reason;
+        for part in ["of its tightest limit instead of ", "it connects all devices in "] {
+            assert_eq!(reason.contains(part), differs, "{devices} devices: {reason}");
+        }
+    }
+}
+
+#[test]
 fn a_fleet_from_the_command_line_may_need_several_fleets() {
     let fleet = SimpleFleet {
         twin_reads: Some("4/1d".parse().unwrap()),

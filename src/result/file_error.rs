@@ -81,9 +81,9 @@ pub enum FileError {
         /// Column of the text, from 1.
         column: usize,
     },
-    /// The JSON is incomplete. `run` writes complete files only.
+    /// The JSON is incomplete. hubstorm writes complete files only.
     #[error(
-        "{} is cut off: its JSON is incomplete. `hubstorm run` writes complete files, so copy it again from its source",
+        "{} is cut off: its JSON is incomplete. hubstorm writes complete files, so copy it again from its source",
         path.display()
     )]
     CutOff {

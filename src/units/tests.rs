@@ -70,6 +70,22 @@ fn shares_are_parsed_and_formatted() {
 }
 
 #[test]
+fn durations_round_up_to_the_next_unit() {
+    for (ns, text) in [
+        (999_499, "999 µs"),
+        (999_600, "1.00 ms"),
+        (9_994_000, "9.99 ms"),
+        (9_996_000, "10.0 ms"),
+        (99_960_000, "100 ms"),
+        (999_400_000, "999 ms"),
+        (999_600_000, "1.00 s"),
+        (9_996_000_000, "10.0 s"),
+    ] {
+        assert_eq!(human_duration(Duration::from_nanos(ns)), text, "{ns}");
+    }
+}
+
+#[test]
 fn durations_and_counts_are_formatted_for_people() {
     for (us, text) in [
         (847, "847 µs"),

@@ -323,6 +323,10 @@ fn wrong_usage_exits_2() {
             &["plan", "--devices", "10", "--every", "1s", "--size", "1", "--twin-reads", "4"],
             "for a day: 4/1d",
         ),
+        (
+            &["plan", "--devices", "10", "--every", "1s", "--size", "1", "--twin-reads", "0/1d"],
+            "--twin-reads: must be above zero; leave it out if the devices do not read their twins",
+        ),
         (&["plan", "x.toml", "--devices", "10", "--every", "1s", "--size", "1"], "cannot be used with"),
         (
             &["plan", "--devices", "10", "--every", "1s", "--size", "1", "--export", "x.xml"],

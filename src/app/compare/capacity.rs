@@ -77,8 +77,12 @@ fn tolerance(typed: &[String]) -> Result<f64, AppError> {
             ));
         }
     };
-    text.parse::<Percent>().map(Percent::as_fraction).map_err(|_| {
-        AppError::Usage(format!("--tolerance {text:?} is not valid; allowed: a share such as 10%"))
+    // A capacity cannot decrease by more than all of it.
+    let share = text.parse().map(Percent::as_fraction).ok().filter(|share| *share <= 1.0);
+    share.ok_or_else(|| {
+        AppError::Usage(format!(
+            "--tolerance {text:?} is not valid; allowed: a share up to 100%, such as 10%"
+        ))
     })
 }
 
@@ -107,5 +111,22 @@ fn exit_code(compared: &CapacityComparison, inconclusive: Option<InconclusiveAs>
         (Outcome::Inconclusive, Some(InconclusiveAs::Fail)) => exit::REGRESSED,
         (Outcome::Inconclusive, Some(InconclusiveAs::Pass)) => exit::PASSED,
         _ => compared.exit_code,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tolerance_is_at_most_100_percent() {
+        for (typed, expected) in [("10%", Some(0.1)), ("100%", Some(1.0)), ("200%", None), ("10", None)] {
+            let tolerance = tolerance(&[typed.to_owned()]);
+            assert_eq!(tolerance.as_ref().ok().copied(), expected, "{typed}");
+            if let Err(error) = tolerance {
+                let expected = format!("--tolerance {typed:?} is not valid; allowed: a share up to 100%");
+                assert!(error.to_string().starts_with(&expected), "{error}");
+            }
+        }
     }
 }

@@ -41,6 +41,18 @@ fn intervals_decide() {
 }
 
 #[test]
+fn a_search_without_an_answer_has_a_fix() {
+    let compared = compared(&search(Some(95.0), Some(100.0)), &search(None, None), false).unwrap();
+    assert!(
+        compared.summary.ends_with(
+            "search again with a wider range (--from, --to), or continue the search with --resume"
+        ),
+        "{}",
+        compared.summary
+    );
+}
+
+#[test]
 fn other_machines_decide_only_with_force() {
     let (base, mut new) = (search(Some(95.0), Some(100.0)), search(Some(50.0), Some(52.0)));
     new.run.host.cores += 1;

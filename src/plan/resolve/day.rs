@@ -17,17 +17,25 @@ pub(super) fn resolve(spec: Option<&DaySpec>, schedule: &Schedule, errors: &mut 
         spec.parts.iter().filter_map(|part| self::part(part, schedule, errors)).collect();
     let hours: Option<f64> = spec.parts.iter().map(|part| part.hours).sum();
     if let Some(hours) = hours.filter(|hours| (hours - DAY_HOURS).abs() > ROUNDING) {
-        let total = (hours * 1e6).round() / 1e6;
+        // The sum of no parts is -0.
+        let total = (hours * 1e6).round() / 1e6 + 0.0;
         let problem = errors.add(&spec.place.below("part"), "the parts of the day do not total 24 hours");
-        problem.found(format!("{total} hours")).allowed("24 hours in all");
+        problem.found(self::hours(total)).allowed("24 hours in all");
         let missing = DAY_HOURS - total;
         problem.fix(if missing > 0.0 {
-            format!("add a [[day.part]] for the other {} hours", (missing * 1e6).round() / 1e6)
+            format!("add a [[day.part]] for the other {}", self::hours(missing))
         } else {
-            format!("shorten the parts by {} hours", (-missing * 1e6).round() / 1e6)
+            format!("shorten the parts by {}", self::hours(-missing))
         });
     }
     parts
+}
+
+/// Formats a number of hours: `1 hour`, `0.5 hours`.
+fn hours(hours: f64) -> String {
+    let text = ((hours * 1e6).round() / 1e6).to_string();
+    let noun = if text == "1" { "hour" } else { "hours" };
+    format!("{text} {noun}")
 }
 
 fn part(spec: &DayPartSpec, schedule: &Schedule, errors: &mut Errors) -> Option<DayPart> {
@@ -77,7 +85,11 @@ mod tests {
                 "test.toml:9:3: day.part: the parts of the day do not total 24 hours\n    found:   20 hours\n    allowed: 24 hours in \
                  all\n    fix:     add a [[day.part]] for the other 4 hours",
             ),
-            (&[("steady", "20"), ("evening", "5")], "fix:     shorten the parts by 1 hours"),
+            (&[("steady", "20"), ("evening", "5")], "fix:     shorten the parts by 1 hour\n"),
+            (&[("steady", "20"), ("evening", "5")], "found:   25 hours\n"),
+            (&[("steady", "23")], "fix:     add a [[day.part]] for the other 1 hour\n"),
+            (&[("steady", "1")], "found:   1 hour\n"),
+            (&[("steady", "24"), ("evening", "0.5")], "fix:     shorten the parts by 0.5 hours\n"),
             (&[("steedy", "24")], "test.toml:10:9: day.part.0.phase: unknown phase"),
             (&[("steedy", "24")], "did you mean steady?"),
             (&[("steady", "0")], "day.part.0.hours: out of range"),
@@ -85,7 +97,16 @@ mod tests {
             (&[("steady", "\"24\"")], "day.part.0.hours: wrong type"),
         ] {
             let error = day(parts).unwrap_err();
-            assert!(error.contains(expected), "{parts:?}: {error}");
+            assert!(format!("{error}\n").contains(expected), "{parts:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_day_without_parts_has_0_hours() {
+        let phase = "[[phase]]\nname = \"steady\"\nduration = \"1m\"\n";
+        let error = |day: &str| load(&format!("{day}\n[fleet.a]\ndevices = 1\n{phase}")).unwrap_err();
+        assert!(error("day.part = []").contains("found:   0 hours\n"), "{}", error("day.part = []"));
+        let missing = error("[day]");
+        assert!(missing.contains("day.part: missing") && !missing.contains("do not total"), "{missing}");
     }
 }

@@ -1,7 +1,9 @@
 //! What the formats of a comparison show, and that hostile names stay text.
 
 use super::*;
-use crate::capacity::comparison::{CapacityComparison, Input, compare_capacities};
+use crate::capacity::comparison::{
+    CapacityComparison, Input, Outcome as CapacityOutcome, compare_capacities,
+};
 use crate::capacity::measured::testing::capacity;
 use crate::capacity::measured::{CapacityResult, Level};
 use crate::compare::model::*;
@@ -282,6 +284,19 @@ fn formats_of_a_capacity_comparison_agree() {
     for series in ["base", "new", "interval-base", "interval-new"] {
         assert!(page.contains(&format!("data-series=\"{series}\"")), "{series}");
     }
+}
+
+#[test]
+fn undecided_criterion_of_a_passed_comparison_is_skipped() {
+    let base = capacity("Meters", 0);
+    let input = |file| Input { file, result: &base };
+    let tool = base.tool.clone();
+    let compared = compare_capacities(input("a.json"), input("b.json"), (0.1, false), tool).unwrap();
+    assert_eq!((compared.outcome, compared.exit_code), (CapacityOutcome::SameOrBetter, 0));
+    assert!(compared.criteria.iter().any(|one| one.outcome == CapacityOutcome::Inconclusive));
+    let cases = capacity_junit(&compared).unwrap();
+    assert!(cases.contains("errors=\"0\"") && cases.contains("failures=\"0\""), "{cases}");
+    assert!(cases.contains("<skipped message=\"inconclusive: "), "{cases}");
 }
 
 #[test]

@@ -11,10 +11,12 @@ const DAY_HOURS: f64 = 24.0;
 pub(super) fn day(reader: &mut Reader<'_>, node: &Node) -> Option<DaySpec> {
     let mut fields = reader.table(node, "a table with the list [[day.part]]")?;
     let parts = fields.require(reader, "part", "[[day.part]] with phase = \"steady\" and hours = 20");
-    let parts = parts.map_or(&[][..], |node| reader.list(node, "a list of tables: [[day.part]]"));
-    let parts = parts.iter().filter_map(|element| part(reader, element)).collect();
+    let parts = parts.map(|node| {
+        let list = reader.list(node, "a list of tables: [[day.part]]");
+        list.iter().filter_map(|element| part(reader, element)).collect()
+    });
     fields.finish(reader, &[]);
-    Some(DaySpec { place: node.place.clone(), parts })
+    Some(DaySpec { place: node.place.clone(), parts: parts? })
 }
 
 fn part(reader: &mut Reader<'_>, node: &Node) -> Option<DayPartSpec> {
