@@ -118,6 +118,16 @@ pub(super) fn range(
             shown(least),
         )));
     }
+    if let Some(limit) = d2c_limit(plan).filter(|limit| scale.level(from).per_s > *limit) {
+        // Only a trial shows whether another level is bad.
+        let size = plan.hub_size().map_or_else(String::new, |size| size.to_string());
+        let text = format!(
+            "the lowest level, {}, is above the D2C limit of {size}, {}/s, so it cannot pass; use a lower --from",
+            shown(from),
+            human_count(whole(limit))
+        );
+        return Err(if args.from.is_some() { AppError::Usage(text) } else { scenario_error(text) });
+    }
     if scale.vary == Vary::Devices {
         check_devices(plan, to)?;
     }
@@ -126,14 +136,18 @@ pub(super) fn range(
 
 /// Returns the default for the highest level: what this machine can generate, but no more than twice the throttle of a hub whose size is
 /// known, and no more devices than the device files contain.
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn default_most(plan: &Plan, scale: Scale, machine: &Machine) -> u64 {
     let generator = match scale.vary {
         Vary::Load => scale.of_per_s(messages_max(plan, machine)),
         Vary::Devices => devices_max(plan, scale.whole_per_s, machine).min(known_devices(plan)),
     };
-    let throttle = plan.hub_size().and_then(|size| size.per_minute(Class::D2c));
-    throttle.map_or(generator, |per_minute| generator.min(scale.of_per_s(2.0 * per_minute as f64 / 60.0)))
+    d2c_limit(plan).map_or(generator, |limit| generator.min(scale.of_per_s(2.0 * limit)))
+}
+
+/// Returns the throttle for telemetry of a hub whose size is known, in messages per second.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn d2c_limit(plan: &Plan) -> Option<f64> {
+    plan.hub_size()?.per_minute(Class::D2c).map(|per_minute| per_minute as f64 / 60.0)
 }
 
 /// Returns the number of devices that a fleet can have.

@@ -115,6 +115,16 @@ fn bad_input_is_refused_with_the_fix() {
             &["no level gives the thresholds of phase steady enough samples", "higher --to"],
         ),
         (plan(THRESHOLDS), &["--from", "many"], 2, &["--from \"many\" is not a level; write a share"]),
+        (
+            plan_of(
+                "[emulator]\ntier = \"S1\"\nunits = 2\n",
+                "rate = \"100/s\"",
+                &THRESHOLDS.replace("publish", "telemetry"),
+            ),
+            &["--from", "120%", "--to", "200%"],
+            2,
+            &["the lowest level, 120/s, is above the D2C limit of S1 x 2, 100/s", "use a lower --from"],
+        ),
         (plan(THRESHOLDS), &["--width", "90%"], 2, &["--width \"90%\" is not valid"]),
         (plan(THRESHOLDS), &["--hold", "1s"], 2, &["--hold 1s: use 3s to 1h"]),
         (
