@@ -174,7 +174,9 @@ impl Pair {
                 self.hub_misled = true;
                 self.ever_misled = true;
             }
-            13 if operation & 0x80 == 0 => self.hub.take_over(),
+            13 if operation & 0x80 == 0 => {
+                self.hub.take_over();
+            }
             13 => self.request(operation >> 4, script),
             14 => {
                 // The taken messages end without an event, and the session still sends them again.

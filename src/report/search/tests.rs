@@ -1,6 +1,7 @@
 //! What the formats of a capacity result show, and that hostile names stay text.
 
 use super::*;
+use crate::capacity::backlog::BacklogGrowth;
 use crate::capacity::measured::testing::capacity;
 use crate::capacity::measured::*;
 use crate::report::width::{Width, columns};
@@ -21,6 +22,16 @@ fn text_fits_80_columns_and_says_what_bound_it() {
     }
     assert!(text.lines().all(|line| columns(line) <= 80), "{text}");
     assert!(!text.contains('\u{1b}'));
+}
+
+#[test]
+fn a_growth_that_rounds_to_zero_has_no_minus_sign() {
+    let mut result = capacity("Meters", 0);
+    for trial in &mut result.trials {
+        trial.backlog = trial.backlog.map(|backlog| BacklogGrowth { growth: -0.3, ..backlog });
+    }
+    let text = text(&result, false, Width::FILE);
+    assert!(text.contains(" +0\n") && !text.contains("-0\n"), "{text}");
 }
 
 #[test]

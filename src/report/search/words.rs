@@ -154,7 +154,8 @@ pub(super) fn errors(trial: &Trial) -> String {
 
 /// Returns the growth of the backlog of a trial, or a dash.
 pub(super) fn backlog(trial: &Trial) -> String {
-    trial.backlog.map_or_else(|| "–".to_owned(), |backlog| format!("{:+.0}", backlog.growth))
+    // Adding zero removes the sign of a negative zero.
+    trial.backlog.map_or_else(|| "–".to_owned(), |backlog| format!("{:+.0}", backlog.growth.round() + 0.0))
 }
 
 /// Returns the interval of a criterion.
