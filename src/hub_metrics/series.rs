@@ -43,7 +43,7 @@ impl Bin {
         self.maximum.unwrap_or_else(|| self.value())
     }
 
-    /// Keeps the values that make sense for the metric. `None` if there are none.
+    /// Keeps the values that make sense for the metric. Returns `None` if no value does.
     fn sensible(self, reading: Reading) -> Option<Bin> {
         let Bin { start_us, total, average, minimum, maximum } = self;
         match reading {

@@ -13,7 +13,7 @@ use crate::report::summary::Summary;
 use crate::result::model::RunResult;
 use askama::Template;
 
-/// Renders the page of a comparison of runs. The charts show the newest result of each side; without a base result, there are none.
+/// Renders the page of a comparison of runs. The charts show the newest result of each side; without a base result, the page has no charts.
 ///
 /// # Errors
 /// Returns an error if a chart or the template fails.

@@ -140,7 +140,7 @@ fn ratio_text(ratio: [Option<f64>; 2]) -> String {
     }
 }
 
-/// Returns what was compared: searches, machines, versions, targets.
+/// Returns the compared searches, with their machines, versions and targets.
 fn facts(base: &ComparedSearch, new: &ComparedSearch) -> Vec<Fact> {
     let sides = |name: &'static str, fact: &dyn Fn(&ComparedSearch) -> String| (name, fact(base), fact(new));
     vec![

@@ -1,4 +1,4 @@
-//! The numbers of a comparison in words: values, changes, intervals, tolerances, and what was compared. Used by `view`.
+//! The numbers of a comparison in words: values, changes, intervals, tolerances, and the compared results. Used by `view`.
 //! Independent of any markup; the texts contain untrusted names.
 
 use crate::compare::model::{ComparedRun, Comparison, Effect, Metric, Outcome};

@@ -102,7 +102,7 @@ fn length(series: &Series) -> i64 {
 }
 
 impl Shown {
-    /// Returns the intervals of a metric during the run. `None` if there are none.
+    /// Returns the intervals of a metric during the run, or `None` if the run has no interval of it.
     pub(super) fn of(series: &Series, time: Time) -> Option<Shown> {
         let length_us = length(series);
         let bins = series.bins.iter().map(|bin| {
